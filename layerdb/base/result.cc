@@ -1,0 +1,21 @@
+#include "layerdb/base/result.h"
+
+#include <cstring>
+
+namespace ufs {
+
+Error&& Error::With(std::string_view context) && {
+  std::string text(context);
+  if (context_) text.append(": ").append(*context_);
+  context_ = std::make_unique<std::string>(std::move(text));
+  return std::move(*this);
+}
+
+std::string Error::ToString() const {
+  char buffer[128];
+  // GNU strerror_r: may or may not use the buffer, never fails.
+  std::string reason = strerror_r(code_, buffer, sizeof(buffer));
+  return context_ ? *context_ + ": " + reason : reason;
+}
+
+}  // namespace ufs

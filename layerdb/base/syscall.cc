@@ -1,0 +1,337 @@
+#include "layerdb/base/syscall.h"
+
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+
+namespace ufs::sys {
+namespace {
+
+Status Check(long result) {
+  if (result < 0) [[unlikely]]
+    return Error(errno);
+  return Ok();
+}
+
+// Calls again while a signal cuts it short.
+template <typename Call>
+long Restart(Call call) {
+  long result;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+Result<UniqueFd> FdOf(long result) {
+  if (result < 0) return Error(errno);
+  return UniqueFd(static_cast<int>(result));
+}
+
+template <typename Call>
+Result<size_t> CountOf(Call call) {
+  const long result = Restart(call);
+  if (result < 0) [[unlikely]]
+    return Error(errno);
+  return static_cast<size_t>(result);
+}
+
+bool IsFdAlone(At at) { return at.name[0] == '\0'; }
+
+// An At as a path, for the calls that have no *at form: through /proc, which
+// works for O_PATH descriptors too.
+class ProcPath {
+ public:
+  explicit ProcPath(At at) {
+    const char* const form =
+        IsFdAlone(at) ? "/proc/self/fd/%d" : "/proc/self/fd/%d/%s";
+    snprintf(path_, sizeof(path_), form, at.dir.get(), at.name);
+  }
+  const char* c_str() const { return path_; }
+
+ private:
+  char path_[NAME_MAX + 40];
+};
+
+// The calls that take a path follow the /proc link when the At is a descriptor
+// alone, and must not follow the object itself otherwise.
+template <typename Follow, typename NoFollow>
+auto ByPath(At at, Follow follow, NoFollow no_follow) {
+  const ProcPath path(at);
+  return IsFdAlone(at) ? follow(path.c_str()) : no_follow(path.c_str());
+}
+
+// Reads a value of unknown size: first into a buffer on the stack, then, if it
+// is larger, into one of the size the kernel tells.
+template <typename Read>
+Result<std::string> ReadSized(Read read) {
+  char small[512];
+  ssize_t size = read(small, sizeof(small));
+  if (size >= 0) return std::string(small, size);
+  while (errno == ERANGE) {
+    size = read(nullptr, 0);
+    if (size < 0) break;
+    std::string value(size, '\0');
+    size = read(value.data(), value.size());
+    if (size >= 0) {
+      value.resize(size);
+      return value;
+    }
+  }
+  return Error(errno);
+}
+
+}  // namespace
+
+Result<UniqueFd> Open(const char* path, int flags, mode_t mode) {
+  return FdOf(Restart([&] { return open(path, flags | O_CLOEXEC, mode); }));
+}
+
+Result<UniqueFd> OpenAt(At at, int flags, mode_t mode) {
+  return FdOf(Restart([&] {
+    return openat(at.dir.get(), at.name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+  }));
+}
+
+Result<UniqueFd> OpenAt2(BorrowedFd dir, const char* path, int flags,
+                         uint64_t resolve) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  how.resolve = resolve;
+  return FdOf(Restart([&] {
+    return syscall(SYS_openat2, dir.get(), path, &how, sizeof(how));
+  }));
+}
+
+Result<UniqueFd> Reopen(BorrowedFd fd, int flags) {
+  const ProcPath path(At{fd});
+  return Open(path.c_str(), flags & ~O_NOFOLLOW);
+}
+
+Result<struct statx> Statx(At at) {
+  struct statx result;
+  TRY(Check(statx(at.dir.get(), at.name,
+                  AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+                  STATX_BASIC_STATS | STATX_BTIME, &result)));
+  return result;
+}
+
+Result<struct statvfs> StatVfs(BorrowedFd fd) {
+  struct statvfs result;
+  TRY(Check(Restart([&] { return fstatvfs(fd.get(), &result); })));
+  return result;
+}
+
+Status MkDirAt(At at, mode_t mode) {
+  return Check(mkdirat(at.dir.get(), at.name, mode));
+}
+
+Status MkNodAt(At at, mode_t mode, dev_t rdev) {
+  return Check(mknodat(at.dir.get(), at.name, mode, rdev));
+}
+
+Status SymlinkAt(const char* target, At at) {
+  return Check(symlinkat(target, at.dir.get(), at.name));
+}
+
+Status LinkAt(At from, At to) {
+  if (!IsFdAlone(from))
+    return Check(
+        linkat(from.dir.get(), from.name, to.dir.get(), to.name, 0));
+  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH; the way through /proc does not.
+  const ProcPath path(from);
+  return Check(linkat(AT_FDCWD, path.c_str(), to.dir.get(), to.name,
+                      AT_SYMLINK_FOLLOW));
+}
+
+Status UnlinkAt(At at, int flags) {
+  return Check(unlinkat(at.dir.get(), at.name, flags));
+}
+
+Status RenameAt2(At from, At to, unsigned flags) {
+  return Check(renameat2(from.dir.get(), from.name, to.dir.get(), to.name,
+                         flags));
+}
+
+Result<std::string> ReadLinkAt(At at) {
+  std::string target(PATH_MAX, '\0');
+  const ssize_t size =
+      readlinkat(at.dir.get(), at.name, target.data(), target.size());
+  TRY(Check(size));
+  target.resize(size);
+  return target;
+}
+
+Status ChownAt(At at, uid_t uid, gid_t gid) {
+  return Check(fchownat(at.dir.get(), at.name, uid, gid,
+                        AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+}
+
+Status ChmodAt(At at, mode_t mode) {
+  // fchmodat has no AT_EMPTY_PATH before Linux 6.6. REQUIRES: no symlink.
+  const ProcPath path(at);
+  return Check(chmod(path.c_str(), mode));
+}
+
+Status UtimensAt(At at, const timespec times[2]) {
+  if (!IsFdAlone(at))
+    return Check(
+        utimensat(at.dir.get(), at.name, times, AT_SYMLINK_NOFOLLOW));
+  return Check(utimensat(at.dir.get(), "", times, AT_EMPTY_PATH));
+}
+
+Status FTruncate(BorrowedFd fd, uint64_t size) {
+  return Check(Restart(
+      [&] { return ftruncate(fd.get(), static_cast<off_t>(size)); }));
+}
+
+Result<std::string> GetXattr(At at, const char* name) {
+  return ReadSized([&](char* buffer, size_t size) {
+    return ByPath(
+        at, [&](const char* p) { return getxattr(p, name, buffer, size); },
+        [&](const char* p) { return lgetxattr(p, name, buffer, size); });
+  });
+}
+
+Result<std::string> ListXattr(At at) {
+  return ReadSized([&](char* buffer, size_t size) {
+    return ByPath(
+        at, [&](const char* p) { return listxattr(p, buffer, size); },
+        [&](const char* p) { return llistxattr(p, buffer, size); });
+  });
+}
+
+Status SetXattr(At at, const char* name, std::string_view value, int flags) {
+  return Check(ByPath(
+      at,
+      [&](const char* p) {
+        return setxattr(p, name, value.data(), value.size(), flags);
+      },
+      [&](const char* p) {
+        return lsetxattr(p, name, value.data(), value.size(), flags);
+      }));
+}
+
+Status RemoveXattr(At at, const char* name) {
+  return Check(ByPath(
+      at, [&](const char* p) { return removexattr(p, name); },
+      [&](const char* p) { return lremovexattr(p, name); }));
+}
+
+Result<size_t> Pread(BorrowedFd fd, char* buffer, size_t size,
+                     uint64_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    const size_t got = TRY(CountOf([&] {
+      return pread(fd.get(), buffer + done, size - done,
+                   static_cast<off_t>(offset + done));
+    }));
+    if (got == 0) break;
+    done += got;
+  }
+  return done;
+}
+
+Result<size_t> PreadNoWait(BorrowedFd fd, char* buffer, size_t size,
+                           uint64_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    const iovec vector{buffer + done, size - done};
+    const size_t got = TRY(CountOf([&] {
+      return preadv2(fd.get(), &vector, 1, static_cast<off_t>(offset + done),
+                     RWF_NOWAIT);
+    }));
+    if (got == 0) break;
+    done += got;
+  }
+  return done;
+}
+
+Result<size_t> Pwrite(BorrowedFd fd, const char* data, size_t size,
+                      uint64_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    const auto wrote = CountOf([&] {
+      return pwrite(fd.get(), data + done, size - done,
+                    static_cast<off_t>(offset + done));
+    });
+    // What was written before the disk filled up is written.
+    if (!wrote.ok() && done > 0) break;
+    done += TRY(wrote);
+  }
+  return done;
+}
+
+Status Fallocate(BorrowedFd fd, int mode, uint64_t offset, uint64_t length) {
+  return Check(Restart([&] {
+    return fallocate(fd.get(), mode, static_cast<off_t>(offset),
+                     static_cast<off_t>(length));
+  }));
+}
+
+Result<uint64_t> LSeek(BorrowedFd fd, int64_t offset, int whence) {
+  const off_t result = lseek(fd.get(), offset, whence);
+  TRY(Check(result));
+  return static_cast<uint64_t>(result);
+}
+
+Result<size_t> CopyFileRange(BorrowedFd in, uint64_t in_offset, BorrowedFd out,
+                             uint64_t out_offset, size_t length) {
+  return CountOf([&] {
+    auto from = static_cast<off64_t>(in_offset);
+    auto to = static_cast<off64_t>(out_offset);
+    return copy_file_range(in.get(), &from, out.get(), &to, length, 0);
+  });
+}
+
+Status CloneFile(BorrowedFd to, BorrowedFd from) {
+  return Check(ioctl(to.get(), FICLONE, from.get()));
+}
+
+Status FSync(BorrowedFd fd) {
+  return Check(Restart([&] { return fsync(fd.get()); }));
+}
+
+Status FDataSync(BorrowedFd fd) {
+  return Check(Restart([&] { return fdatasync(fd.get()); }));
+}
+
+Status SyncFs(BorrowedFd fd) { return Check(syncfs(fd.get())); }
+
+Status Ioctl(BorrowedFd fd, unsigned long request, void* arg) {
+  return Check(ioctl(fd.get(), request, arg));
+}
+
+Status FLock(BorrowedFd fd, int operation) {
+  return Check(Restart([&] { return flock(fd.get(), operation); }));
+}
+
+Result<size_t> GetDents(BorrowedFd fd, char* buffer, size_t size) {
+  return CountOf(
+      [&] { return syscall(SYS_getdents64, fd.get(), buffer, size); });
+}
+
+Result<UniqueFd> CloneMount(const char* path, bool read_only) {
+  UniqueFd tree = TRY(FdOf(
+      syscall(SYS_open_tree, AT_FDCWD, path,
+              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_NO_AUTOMOUNT)));
+  if (read_only) {
+    struct mount_attr attr {};
+    attr.attr_set = MOUNT_ATTR_RDONLY;
+    TRY(Check(syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attr,
+                      sizeof(attr))));
+  }
+  return tree;
+}
+
+}  // namespace ufs::sys
