@@ -110,7 +110,7 @@ inline Status Ok() { return {}; }
 // both compilers we build with have.
 #define TRY(expression)                                         \
   ({                                                            \
-    auto ufs_try_result = (expression);                         \
+    auto&& ufs_try_result = (expression);                       \
     if (!ufs_try_result.ok()) [[unlikely]]                      \
       return ::ufs::Error(std::move(ufs_try_result).error());   \
     std::move(ufs_try_result).value();                          \

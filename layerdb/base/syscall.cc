@@ -261,7 +261,7 @@ Result<size_t> Pwrite(BorrowedFd fd, const char* data, size_t size,
                       uint64_t offset) {
   size_t done = 0;
   while (done < size) {
-    const auto wrote = CountOf([&] {
+    auto wrote = CountOf([&] {
       return pwrite(fd.get(), data + done, size - done,
                     static_cast<off_t>(offset + done));
     });
