@@ -33,7 +33,7 @@ class [[nodiscard]] Error {
   }
 
   // Puts `context` in front of what is already there.
-  Error&& With(std::string_view context) &&;
+  Error With(std::string_view context) &&;
 
   // "context: No such file or directory", for a person.
   std::string ToString() const;
@@ -68,7 +68,7 @@ class [[nodiscard]] Result {
   // 0, or the errno.
   int code() const { return ok() ? 0 : error_.code(); }
 
-  Result&& With(std::string_view context) && {
+  Result With(std::string_view context) && {
     if (!ok()) error_ = std::move(error_).With(context);
     return std::move(*this);
   }
@@ -91,7 +91,7 @@ class [[nodiscard]] Result<void> {
   Error&& error() && { return std::move(*error_); }
   int code() const { return ok() ? 0 : error_->code(); }
 
-  Result&& With(std::string_view context) && {
+  Result With(std::string_view context) && {
     if (!ok()) error_ = std::move(*error_).With(context);
     return std::move(*this);
   }
