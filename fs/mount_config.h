@@ -1,0 +1,43 @@
+// How a union is served: what the session needs to know beside the union
+// itself. The result of parsing a command line, plain data.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ufs {
+
+// How requests travel between the kernel and the daemon.
+enum class Transport {
+  kAuto,     // io_uring where the kernel takes it, else classic
+  kIoUring,  // io_uring, and an error that says why where it cannot be had
+  kClassic,  // reads and writes of /dev/fuse
+};
+
+struct MountConfig {
+  std::string mountpoint;      // absolute
+  std::string source = "ufs";  // the first column of /proc/mounts
+
+  // Generic mount options as given and in their order, each as mount(8) spells
+  // it: "ro", "noexec", "nosuid", "nodev", "noatime", "sync", "dirsync",
+  // "context=...", ... The session adds its defaults around them: what is here
+  // wins.
+  std::vector<std::string> mount_options;
+  bool read_only = false;
+  // Whether other users may enter. Not set: yes for root and within a user
+  // namespace, else no, as fusermount3 asks for a line in /etc/fuse.conf.
+  std::optional<bool> allow_other;
+
+  Transport transport = Transport::kAuto;
+  // Threads that read requests on the classic transport; 0: the default.
+  int threads = 0;
+  // How long the kernel may answer from what it knows. All changes come through
+  // the mount, so the default is long.
+  std::chrono::milliseconds cache_timeout = std::chrono::hours(24);
+  bool acl = true;     // POSIX ACLs, enforced by the kernel
+  bool debug = false;  // one line on stderr for each message
+};
+
+}  // namespace ufs
