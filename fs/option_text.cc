@@ -95,23 +95,15 @@ std::string Unescape(std::string_view text) {
 std::vector<std::string> SplitLowerdir(std::string_view value) {
   std::vector<std::string> parts;
   size_t from = 0;
-  for (size_t i = 0; i <= value.size(); ++i) {
-    if (i < value.size() && value[i] == '\\') {
+  for (size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '\\') {
       ++i;
-    } else if (i == value.size() || value[i] == ':') {
+    } else if (value[i] == ':') {
       parts.push_back(Unescape(value.substr(from, i - from)));
       from = i + 1;
     }
   }
-  // A lone backslash at the end jumps over the end of the text.
-  if (from <= value.size() && value.ends_with('\\') &&
-      (parts.empty() || from > 0 || true)) {
-    size_t backslashes = 0;
-    while (backslashes < value.size() &&
-           value[value.size() - 1 - backslashes] == '\\')
-      ++backslashes;
-    if (backslashes % 2 == 1) parts.push_back(Unescape(value.substr(from)));
-  }
+  parts.push_back(Unescape(value.substr(from)));
   return parts;
 }
 

@@ -1,0 +1,384 @@
+#include "fs/host_layer.h"
+
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <unordered_set>
+
+namespace ufs {
+namespace {
+
+constexpr uint64_t kResolve =
+    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+Result<UniqueFd> OpenRoot(const std::string& path) {
+  const auto context = "layer " + path;
+  UniqueFd plain = TRY(
+      sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY).With(context));
+  // A private clone of the mount leaves out what is mounted below, and is
+  // read-only whatever we do by mistake. Without the privilege, the directory
+  // itself serves.
+  auto clone = sys::CloneMount(path.c_str(), /*read_only=*/true);
+  return clone.ok() ? std::move(clone) : Result<UniqueFd>(std::move(plain));
+}
+
+mode_t TypeOfDirent(uint8_t type) { return DTTOIF(type); }
+
+}  // namespace
+
+// One object: its name and its directory. Reference-counted; a child keeps its
+// directory.
+struct HostLayer::Node {
+  mutable std::atomic<uint32_t> references{1};
+  uint32_t name_bytes;
+  Node* const parent;  // null: the root
+  const uint64_t fd_key;
+  char name[];  // NUL-terminated
+
+  static Node* Make(Node* parent, std::string_view name) {
+    void* const memory = malloc(sizeof(Node) + name.size() + 1);
+    if (memory == nullptr) throw std::bad_alloc();
+    Node* const node = new (memory) Node(parent, name);
+    if (parent != nullptr) parent->references.fetch_add(1);
+    return node;
+  }
+  std::string_view view() const { return {name, name_bytes}; }
+
+ private:
+  Node(Node* parent, std::string_view text)
+      : name_bytes(text.size()), parent(parent), fd_key(FdCache::NewKey()) {
+    text.copy(name, text.size());
+    name[text.size()] = '\0';
+  }
+};
+
+Result<UniqueFd> OpenChain(BorrowedFd base,
+                           const std::vector<std::string_view>& names) {
+  UniqueFd at;
+  std::string path;
+  const auto step = [&]() -> Status {
+    at = TRY(sys::OpenAt2(at.valid() ? BorrowedFd(at) : base,
+                          path.empty() ? "." : path.c_str(),
+                          O_PATH | O_DIRECTORY | O_NOFOLLOW, kResolve));
+    path.clear();
+    return Ok();
+  };
+  for (const std::string_view name : names) {
+    if (path.size() + name.size() + 2 > PATH_MAX) TRY(step());
+    if (!path.empty()) path += '/';
+    path += name;
+  }
+  TRY(step());
+  return at;
+}
+
+Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
+                                                   FdCache& fds,
+                                                   const MarkNames& names) {
+  UniqueFd root = TRY(OpenRoot(path));
+  std::unique_ptr<HostLayer> layer(
+      new HostLayer(path, std::move(root), fds, names));
+  const sys::At at{*layer->root_fd_};
+  const auto stat = TRY(sys::Statx(at).With("layer " + path));
+  layer->dev_major_ = stat.stx_dev_major;
+  layer->dev_minor_ = stat.stx_dev_minor;
+  // Survives a reboot, unlike st_dev, and tells a restored copy from the
+  // original.
+  const uint64_t identity[] = {
+      stat.stx_ino, static_cast<uint64_t>(stat.stx_btime.tv_sec),
+      stat.stx_btime.tv_nsec};
+  layer->tag_ = XXH3_64bits(identity, sizeof(identity));
+  const Marks marks = TRY(
+      ReadMarks(at, stat.stx_mode, names).With("layer " + path));
+  layer->has_overrides_ = marks.override.has_value();
+  return layer;
+}
+
+HostLayer::HostLayer(std::string path, UniqueFd root, FdCache& fds,
+                     const MarkNames& names)
+    : path_(std::move(path)),
+      fds_(fds),
+      names_(names),
+      root_fd_(std::make_shared<const UniqueFd>(std::move(root))),
+      root_(Node::Make(nullptr, "")) {}
+
+HostLayer::~HostLayer() { Release(reinterpret_cast<uint64_t>(root_)); }
+
+HostLayer::Node* HostLayer::NodeOf(const NodeRef& ref) {
+  return reinterpret_cast<Node*>(ref.id());
+}
+
+void HostLayer::Retain(uint64_t id) const {
+  reinterpret_cast<Node*>(id)->references.fetch_add(1);
+}
+
+void HostLayer::Release(uint64_t id) const {
+  // A loop, not a recursion: the tree may be deep.
+  Node* node = reinterpret_cast<Node*>(id);
+  while (node != nullptr && node->references.fetch_sub(1) == 1) {
+    Node* const parent = node->parent;
+    fds_.Erase(node->fd_key);
+    node->~Node();
+    free(node);
+    node = parent;
+  }
+}
+
+NodeRef HostLayer::Root() const {
+  Retain(reinterpret_cast<uint64_t>(root_));
+  return NodeRef(this, reinterpret_cast<uint64_t>(root_));
+}
+
+NodeRef HostLayer::MakeChild(const NodeRef& dir, Name name) const {
+  return NodeRef(this, reinterpret_cast<uint64_t>(
+                           Node::Make(NodeOf(dir), name.view())));
+}
+
+Result<FdCache::Pin> HostLayer::DirFd(const Node* dir) const {
+  if (dir->parent == nullptr) return root_fd_;
+  if (auto pin = fds_.Find(dir->fd_key)) return pin;
+  // Up to the nearest directory that is open, then down again.
+  FdCache::Pin base;
+  std::vector<std::string_view> names;
+  for (const Node* node = dir; base == nullptr; node = node->parent) {
+    if (node->parent == nullptr)
+      base = root_fd_;
+    else if (node == dir || (base = fds_.Find(node->fd_key)) == nullptr)
+      names.push_back(node->view());
+  }
+  std::reverse(names.begin(), names.end());
+  auto fd = OpenChain(*base, names);
+  if (fd.code() == EMFILE || fd.code() == ENFILE) {
+    fds_.Shrink();
+    fd = OpenChain(*base, names);
+  }
+  if (!fd.ok()) {
+    // Its directories were there when it was looked up: somebody changed the
+    // layer under the mount.
+    const int code = fd.code();
+    const bool changed = code == ENOENT || code == ENOTDIR || code == ELOOP;
+    return Error(changed ? ESTALE : code,
+                 "layer " + path_ + ": a directory cannot be opened" +
+                     (changed ? "; the layer changed while mounted" : ""));
+  }
+  return fds_.Insert(dir->fd_key, std::move(fd).value());
+}
+
+Result<HostLayer::Place> HostLayer::PlaceOf(const NodeRef& ref) const {
+  const Node* const node = NodeOf(ref);
+  if (node->parent == nullptr) return Place{root_fd_, ""};
+  return Place{TRY(DirFd(node->parent)), node->name};
+}
+
+Error HostLayer::Damaged(const NodeRef& dir, Name name, Error error) const {
+  const std::string path = PathOf(dir);
+  return std::move(error).With("layer " + path_ + ": " +
+                               (path == "/" ? "" : path) + "/" + name.str());
+}
+
+Result<bool> HostLayer::HasAufsWhiteout(sys::At dir, Name name) const {
+  const auto mark = AufsWhiteoutName(name);
+  if (!mark) return false;
+  const sys::At at{dir.dir, mark->c_str()};
+  const auto stat = sys::Statx(at);
+  if (stat.code() == ENOENT || stat.code() == ENAMETOOLONG) return false;
+  if (!stat.ok()) return Error(stat.code());
+  if (!S_ISREG(stat->stx_mode) || stat->stx_size != 0) return false;
+  return !TRY(ReadMarks(at, stat->stx_mode, names_)).literal;
+}
+
+Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
+                                     bool more_below) const {
+  const FdCache::Pin fd = TRY(DirFd(NodeOf(dir)));
+  const sys::At at{*fd, name.c_str()};
+  const auto stat = sys::Statx(at);
+  if (stat.ok()) {
+    auto found = Found(dir, name, at, *stat);
+    if (!found.ok())
+      return Damaged(dir, name, std::move(found).error());
+    LayerEntry& entry = *found;
+    // A whiteout beside a directory of the same layer cuts what is below it.
+    if (more_below && entry.kind == LayerEntry::Kind::kEntry &&
+        S_ISDIR(entry.attr.mode) && !entry.opaque)
+      entry.opaque = TRY(HasAufsWhiteout({*fd}, name));
+    return found;
+  }
+  if (stat.code() != ENOENT && stat.code() != ENAMETOOLONG)
+    return Damaged(dir, name, Error(stat.code()));
+  LayerEntry entry;
+  if (more_below && TRY(HasAufsWhiteout({*fd}, name)))
+    entry.kind = LayerEntry::Kind::kWhiteout;
+  return entry;
+}
+
+Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
+                                    const struct statx& stat) const {
+  LayerEntry entry;
+  entry.kind = LayerEntry::Kind::kWhiteout;
+  if (IsCharWhiteout(stat)) return entry;
+  const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+  if (marks.whiteout && stat.stx_size == 0) return entry;
+  if (S_ISREG(stat.stx_mode) && stat.stx_size == 0 && !marks.literal &&
+      IsAufsMarkName(name.view())) {
+    // ".wh.foo" itself is not part of the tree.
+    entry.kind = LayerEntry::Kind::kAbsent;
+    return entry;
+  }
+  entry.kind = LayerEntry::Kind::kEntry;
+  entry.node = MakeChild(dir, name);
+  entry.attr = AttrIn(stat, marks);
+  entry.metacopy = marks.metacopy && S_ISREG(entry.attr.mode);
+  entry.redirect = marks.redirect;
+  entry.opaque = marks.opaque;
+  if (S_ISDIR(stat.stx_mode) && !entry.opaque) {
+    const std::string opaque_path = name.str() + "/" + kAufsOpaqueName;
+    // Two components, but the first was just seen to be a directory.
+    entry.opaque = sys::Statx({at.dir, opaque_path.c_str()}).ok();
+  }
+  return entry;
+}
+
+Attr HostLayer::AttrIn(const struct statx& stat, const Marks& marks) const {
+  Attr attr =
+      AttrOf(stat, has_overrides_ ? marks.override : std::nullopt);
+  attr.ino = InoIn(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
+  return attr;
+}
+
+// Where another file system is mounted inside the layer, its numbers would
+// collide with those of the layer.
+uint64_t HostLayer::InoIn(uint32_t dev_major, uint32_t dev_minor,
+                          uint64_t ino) const {
+  if (dev_major == dev_major_ && dev_minor == dev_minor_) return ino;
+  const uint64_t identity[] = {dev_major, dev_minor, ino};
+  return XXH3_64bits(identity, sizeof(identity)) | (uint64_t{1} << 63);
+}
+
+Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
+  const FdCache::Pin path_fd = TRY(DirFd(NodeOf(dir)));
+  const UniqueFd fd = TRY(sys::OpenAt({*path_fd, "."}, O_RDONLY | O_DIRECTORY)
+                              .With("layer " + path_ + ": " + PathOf(dir)));
+  const auto dir_stat = TRY(sys::Statx({fd}));
+  const Marks dir_marks = TRY(ReadMarks({fd}, S_IFDIR, names_));
+
+  std::vector<LayerDirEntry> entries;
+  std::vector<std::string> aufs;  // names that AUFS marks as deleted
+  Status failed;
+  const auto visit = [&](const char* text, uint8_t type,
+                         uint64_t ino) -> Status {
+    const Name name = Name::Trusted(text);
+    LayerDirEntry entry{name.str(), TypeOfDirent(type),
+                        InoIn(dir_stat.stx_dev_major, dir_stat.stx_dev_minor,
+                              ino),
+                        false};
+    const bool maybe_aufs = IsAufsMarkName(name.view());
+    // getdents tells all there is to know but for these few.
+    const bool look = type == DT_UNKNOWN || type == DT_CHR || maybe_aufs ||
+                      (type == DT_REG && dir_marks.xwhiteouts) ||
+                      has_overrides_;
+    if (look) {
+      const sys::At at{fd, text};
+      const auto stat = TRY(sys::Statx(at));
+      const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+      entry.type = AttrIn(stat, marks).mode & S_IFMT;
+      entry.whiteout = IsCharWhiteout(stat) ||
+                       (marks.whiteout && stat.stx_size == 0);
+      if (maybe_aufs && S_ISREG(stat.stx_mode) && stat.stx_size == 0 &&
+          !marks.literal) {
+        if (name.view() != kAufsOpaqueName)
+          aufs.push_back(name.str().substr(kAufsWhiteoutPrefix.size()));
+        return Ok();
+      }
+    }
+    entries.push_back(std::move(entry));
+    return Ok();
+  };
+  TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t type, uint64_t ino) {
+    failed = visit(name, type, ino);
+    return failed.ok();
+  }));
+  if (!failed.ok())
+    return std::move(failed).error().With("layer " + path_ + ": " +
+                                          PathOf(dir));
+  if (!aufs.empty()) {
+    std::unordered_set<std::string_view> present;
+    for (const auto& entry : entries) present.insert(entry.name);
+    std::erase_if(aufs, [&](const auto& name) { return present.count(name); });
+    for (auto& name : aufs) entries.push_back({std::move(name), 0, 0, true});
+  }
+  return entries;
+}
+
+Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
+  const Place place = TRY(PlaceOf(node));
+  const auto stat = TRY(sys::Statx(place.at()).With("layer " + path_ + ": " +
+                                                    PathOf(node)));
+  Marks marks;
+  if (has_overrides_)
+    marks = TRY(ReadMarks(place.at(), stat.stx_mode, names_));
+  return AttrIn(stat, marks);
+}
+
+Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {
+  const Place place = TRY(PlaceOf(file));
+  auto fd = sys::OpenAt(place.at(), O_RDONLY | O_NONBLOCK);
+  if (fd.code() == EMFILE || fd.code() == ENFILE) {
+    fds_.Shrink();
+    fd = sys::OpenAt(place.at(), O_RDONLY | O_NONBLOCK);
+  }
+  return std::move(fd).With("layer " + path_ + ": " + PathOf(file));
+}
+
+Result<std::string> HostLayer::ReadLink(const NodeRef& link) const {
+  const Place place = TRY(PlaceOf(link));
+  auto target = sys::ReadLinkAt(place.at());
+  if (target.code() != EINVAL || !has_overrides_) return target;
+  // A regular file that stands for a link, by its override.
+  const UniqueFd fd = TRY(sys::OpenAt(place.at(), O_RDONLY));
+  std::string text(PATH_MAX, '\0');
+  text.resize(TRY(sys::Pread(fd, text.data(), text.size(), 0)));
+  return text;
+}
+
+Result<std::string> HostLayer::GetXattr(const NodeRef& node,
+                                        const char* name) const {
+  const Place place = TRY(PlaceOf(node));
+  auto value = sys::GetXattr(place.at(), names_.ToStored(name).c_str());
+  if (value.ok() || !has_overrides_) return value;
+  auto kept = sys::GetXattr(place.at(), names_.ToOverride(name).c_str());
+  return kept.ok() ? std::move(kept) : std::move(value);
+}
+
+Result<std::string> HostLayer::ListXattr(const NodeRef& node) const {
+  const Place place = TRY(PlaceOf(node));
+  const auto stored = sys::ListXattr(place.at());
+  if (stored.code() == EOPNOTSUPP) return std::string();
+  if (!stored.ok()) return Error(stored.code());
+  std::string visible;
+  std::string_view rest = *stored;
+  while (!rest.empty()) {
+    const std::string_view name = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(name.size() + 1);
+    if (const auto shown = names_.ToVisible(name))
+      visible.append(*shown).push_back('\0');
+  }
+  return visible;
+}
+
+std::string HostLayer::PathOf(const NodeRef& ref) const {
+  std::vector<std::string_view> names;
+  for (const Node* node = NodeOf(ref); node->parent != nullptr;
+       node = node->parent)
+    names.push_back(node->view());
+  if (names.empty()) return "/";
+  std::string path;
+  for (auto name = names.rbegin(); name != names.rend(); ++name)
+    path.append("/").append(*name);
+  return path;
+}
+
+}  // namespace ufs

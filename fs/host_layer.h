@@ -1,0 +1,87 @@
+// HostLayer: a directory of the host as a Layer.
+//
+// Paths: a node is a chain of names up to the layer's root. It is opened
+// component by component below the root's descriptor, never through a symbolic
+// link or out of the root (openat2), so that a layer that changes underneath
+// gives an error, not another file.
+// Mounts below the directory are not part of the layer where the process may
+// clone the mount (CAP_SYS_ADMIN), as for overlayfs.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/fd_cache.h"
+#include "fs/layer.h"
+#include "fs/marks.h"
+
+namespace ufs {
+
+class HostLayer final : public Layer {
+ public:
+  // `fds` and `names` are borrowed and outlive the layer.
+  // ENOENT, ENOTDIR, EACCES with the path in the context.
+  static Result<std::unique_ptr<HostLayer>> Open(const std::string& path,
+                                                 FdCache& fds,
+                                                 const MarkNames& names);
+  ~HostLayer() override;
+
+  NodeRef Root() const override;
+  Result<LayerEntry> Lookup(const NodeRef& dir, Name name,
+                            bool more_below) const override;
+  Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const override;
+  Result<Attr> GetAttr(const NodeRef& node) const override;
+  Result<UniqueFd> Open(const NodeRef& file) const override;
+  Result<std::string> ReadLink(const NodeRef& link) const override;
+  Result<std::string> GetXattr(const NodeRef& node,
+                               const char* name) const override;
+  Result<std::string> ListXattr(const NodeRef& node) const override;
+  std::string PathOf(const NodeRef& node) const override;
+  uint64_t tag() const override { return tag_; }
+  const std::string& label() const override { return path_; }
+
+ protected:
+  void Retain(uint64_t id) const override;
+  void Release(uint64_t id) const override;
+
+ private:
+  struct Node;
+  // A node's place for a system call: its directory, pinned, and its name.
+  struct Place {
+    FdCache::Pin dir;
+    const char* name;
+    sys::At at() const { return {*dir, name}; }
+  };
+
+  HostLayer(std::string path, UniqueFd root, FdCache& fds,
+            const MarkNames& names);
+
+  static Node* NodeOf(const NodeRef& ref);
+  NodeRef MakeChild(const NodeRef& dir, Name name) const;
+  Result<FdCache::Pin> DirFd(const Node* dir) const;
+  Result<Place> PlaceOf(const NodeRef& node) const;
+  Result<bool> HasAufsWhiteout(sys::At dir, Name name) const;
+  Result<LayerEntry> Found(const NodeRef& dir, Name name, sys::At at,
+                           const struct statx& stat) const;
+  Attr AttrIn(const struct statx& stat, const Marks& marks) const;
+  uint64_t InoIn(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) const;
+  Error Damaged(const NodeRef& dir, Name name, Error error) const;
+
+  // Constant after construction.
+  const std::string path_;
+  FdCache& fds_;
+  const MarkNames& names_;
+  const FdCache::Pin root_fd_;
+  Node* const root_;
+  uint64_t tag_ = 0;
+  uint32_t dev_major_ = 0;
+  uint32_t dev_minor_ = 0;
+  bool has_overrides_ = false;
+};
+
+// Opens `names` one below the other from `base`, each a directory and none a
+// symbolic link, as O_PATH. For trees deeper than PATH_MAX too.
+Result<UniqueFd> OpenChain(BorrowedFd base,
+                           const std::vector<std::string_view>& names);
+
+}  // namespace ufs

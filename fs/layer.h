@@ -1,0 +1,112 @@
+// Layer: one read-only directory tree that takes part in a union. It never
+// changes while it is part of a mount, so every method may be called from any
+// thread, and nothing here is locked.
+//
+// Implemented by HostLayer (a directory of the host); sealed layers of the
+// layer store stand behind the same interface.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fs/types.h"
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+
+class Layer;
+
+// NodeRef names one object of one layer and keeps alive what the layer needs to
+// find it again. Copying is cheap. An empty NodeRef names nothing.
+class NodeRef {
+ public:
+  NodeRef() = default;
+  // Takes over one reference on `id`, which means something to `layer` alone.
+  NodeRef(const Layer* layer, uint64_t id) : layer_(layer), id_(id) {}
+  NodeRef(const NodeRef& other);
+  NodeRef(NodeRef&& other) noexcept
+      : layer_(std::exchange(other.layer_, nullptr)), id_(other.id_) {}
+  NodeRef& operator=(NodeRef other) noexcept {
+    std::swap(layer_, other.layer_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~NodeRef();
+
+  explicit operator bool() const { return layer_ != nullptr; }
+  const Layer& layer() const { return *layer_; }
+  uint64_t id() const { return id_; }
+
+ private:
+  const Layer* layer_ = nullptr;
+  uint64_t id_ = 0;
+};
+
+// What a name in a directory of a layer is.
+struct LayerEntry {
+  enum class Kind { kAbsent, kWhiteout, kEntry };
+  Kind kind = Kind::kAbsent;
+  // The rest is for kEntry alone.
+  NodeRef node;
+  Attr attr;               // attr.ino is the layer's own number
+  bool opaque = false;     // a directory that hides what is below it
+  bool metacopy = false;   // a file whose data lies in a layer below
+  std::string redirect;    // where to go on below: a name, or "/a/path"
+};
+
+struct LayerDirEntry {
+  std::string name;
+  mode_t type = 0;   // S_IFMT bits
+  uint64_t ino = 0;  // the layer's own number
+  bool whiteout = false;
+};
+
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  virtual NodeRef Root() const = 0;
+
+  // What `name` is in `dir`. `more_below` says that a whiteout would make a
+  // difference; without it one may be reported as kAbsent. An Error means that
+  // the layer itself failed or is damaged.
+  virtual Result<LayerEntry> Lookup(const NodeRef& dir, Name name,
+                                    bool more_below) const = 0;
+  virtual Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const = 0;
+  virtual Result<Attr> GetAttr(const NodeRef& node) const = 0;
+  // The contents of a regular file, for reading.
+  virtual Result<UniqueFd> Open(const NodeRef& file) const = 0;
+  virtual Result<std::string> ReadLink(const NodeRef& link) const = 0;
+  // Extended attributes as the union shows them: without the layer's marks.
+  virtual Result<std::string> GetXattr(const NodeRef& node,
+                                       const char* name) const = 0;
+  virtual Result<std::string> ListXattr(const NodeRef& node) const = 0;
+
+  // From the layer's root, "/a/b"; "/" is the root.
+  virtual std::string PathOf(const NodeRef& node) const = 0;
+  // Tells this layer from others in what the upper records about it; the same
+  // at every mount.
+  virtual uint64_t tag() const = 0;
+  // What a person calls this layer.
+  virtual const std::string& label() const = 0;
+
+ protected:
+  friend class NodeRef;
+  virtual void Retain(uint64_t id) const = 0;
+  virtual void Release(uint64_t id) const = 0;
+};
+
+inline NodeRef::NodeRef(const NodeRef& other)
+    : layer_(other.layer_), id_(other.id_) {
+  if (layer_ != nullptr) layer_->Retain(id_);
+}
+
+inline NodeRef::~NodeRef() {
+  if (layer_ != nullptr) layer_->Release(id_);
+}
+
+}  // namespace ufs

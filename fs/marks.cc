@@ -1,0 +1,322 @@
+#include "fs/marks.h"
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <charconv>
+#include <cstdio>
+
+namespace ufs {
+namespace {
+
+constexpr std::string_view kTrustedPrefix = "trusted.overlay.";
+constexpr std::string_view kUserPrefix = "user.overlay.";
+// Written by fuse-overlayfs where it may not write trusted.*.
+constexpr std::string_view kFuseOverlayPrefix = "user.fuseoverlayfs.";
+constexpr std::string_view kEscape = "overlay.";
+constexpr std::string_view kOverrideInfix = "ufs.x.";
+constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+
+// Takes a number off the front of `text`.
+template <typename T>
+bool TakeNumber(std::string_view& text, T& number, int base = 10) {
+  const auto [end, error] = std::from_chars(
+      text.data(), text.data() + text.size(), number, base);
+  if (error != std::errc()) return false;
+  text.remove_prefix(end - text.data());
+  return true;
+}
+
+bool TakeChar(std::string_view& text, char c) {
+  if (!text.starts_with(c)) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+struct TypeName {
+  std::string_view name;
+  mode_t type;
+};
+constexpr TypeName kTypeNames[] = {
+    {"file", S_IFREG},    {"dir", S_IFDIR},   {"symlink", S_IFLNK},
+    {"pipe", S_IFIFO},    {"socket", S_IFSOCK}, {"block", S_IFBLK},
+    {"char", S_IFCHR},
+};
+
+std::string_view NameOfType(mode_t type) {
+  for (const TypeName& t : kTypeNames)
+    if (t.type == type) return t.name;
+  return "file";
+}
+
+bool IsDevice(mode_t mode) { return S_ISBLK(mode) || S_ISCHR(mode); }
+
+// ":block-8-1", ":file" and so on; nothing at all is allowed.
+bool TakeType(std::string_view& text, Override& override) {
+  if (text.empty()) return true;
+  if (!TakeChar(text, ':')) return false;
+  for (const TypeName& t : kTypeNames) {
+    if (!text.starts_with(t.name)) continue;
+    text.remove_prefix(t.name.size());
+    override.mode |= t.type;
+    if (!IsDevice(t.type)) return text.empty();
+    unsigned major = 0, minor = 0;
+    if (!TakeChar(text, '-') || !TakeNumber(text, major) ||
+        !TakeChar(text, '-') || !TakeNumber(text, minor) || !text.empty())
+      return false;
+    override.rdev = makedev(major, minor);
+    return true;
+  }
+  return false;
+}
+
+Error Damaged(std::string_view xattr, std::string_view why) {
+  return Error(EIO, "damaged " + std::string(xattr) + " mark (" +
+                        std::string(why) + ")");
+}
+
+// Opacity and whiteouts count whoever wrote them.
+std::optional<std::string_view> HidingMark(std::string_view xattr) {
+  for (const std::string_view prefix :
+       {kTrustedPrefix, kUserPrefix, kFuseOverlayPrefix})
+    if (xattr.starts_with(prefix)) return xattr.substr(prefix.size());
+  return std::nullopt;
+}
+
+Status TakeHidingMark(sys::At at, const char* xattr, std::string_view mark,
+                      mode_t mode, Marks& marks) {
+  if (mark == "whiteout") {
+    marks.whiteout = S_ISREG(mode);
+  } else if (mark == "opaque" && S_ISDIR(mode)) {
+    const std::string value = TRY(sys::GetXattr(at, xattr));
+    if (value == "y")
+      marks.opaque = true;
+    else if (value == "x")
+      marks.xwhiteouts = true;
+    else
+      return Damaged(xattr, "neither y nor x");
+  }
+  return Ok();
+}
+
+Status TakeOwnMark(sys::At at, const std::string& xattr,
+                   const MarkNames& names, Marks& marks) {
+  if (xattr == names.redirect) {
+    marks.redirect =
+        TRY(ParseRedirect(TRY(sys::GetXattr(at, xattr.c_str()))));
+  } else if (xattr == names.origin) {
+    marks.origin = TRY(ParseOrigin(TRY(sys::GetXattr(at, xattr.c_str()))));
+  } else if (xattr == names.nlink) {
+    const std::string text = TRY(sys::GetXattr(at, xattr.c_str()));
+    std::string_view rest = text;
+    int64_t nlink = 0;
+    if (!TakeNumber(rest, nlink) || !rest.empty())
+      return Damaged(xattr, "not a number");
+    marks.nlink = nlink;
+  } else if (xattr == names.metacopy) {
+    marks.metacopy = true;
+  } else if (xattr == names.impure) {
+    marks.impure = true;
+  } else if (xattr == names.literal) {
+    marks.literal = true;
+  }
+  return Ok();
+}
+
+Status TakeMark(sys::At at, const std::string& xattr, mode_t mode,
+                const MarkNames& names, Marks& marks) {
+  if (xattr == kOverrideXattr) {
+    marks.override = TRY(ParseOverride(TRY(sys::GetXattr(at, kOverrideXattr))));
+    return Ok();
+  }
+  if (const auto mark = HidingMark(xattr)) {
+    TRY(TakeHidingMark(at, xattr.c_str(), *mark, mode, marks));
+    return TakeOwnMark(at, xattr, names, marks);
+  }
+  if (xattr == kDefaultAcl) marks.has_default_acl = true;
+  marks.has_other = true;
+  return Ok();
+}
+
+}  // namespace
+
+Result<Override> ParseOverride(std::string_view text) {
+  const auto damaged = [] { return Damaged(kOverrideXattr, "UID:GID:MODE"); };
+  Override override;
+  mode_t mode = 0;
+  if (!TakeNumber(text, override.uid) || !TakeChar(text, ':') ||
+      !TakeNumber(text, override.gid) || !TakeChar(text, ':') ||
+      !TakeNumber(text, mode, 8) || (mode & ~07777) != 0)
+    return damaged();
+  override.mode = mode;
+  if (!TakeType(text, override)) return damaged();
+  return override;
+}
+
+std::string FormatOverride(const Override& o) {
+  char text[96];
+  int size = snprintf(text, sizeof(text), "%u:%u:%04o", o.uid, o.gid,
+                      o.mode & 07777);
+  const std::string_view type = NameOfType(o.mode & S_IFMT);
+  size += snprintf(text + size, sizeof(text) - size, ":%.*s",
+                   static_cast<int>(type.size()), type.data());
+  if (IsDevice(o.mode))
+    size += snprintf(text + size, sizeof(text) - size, "-%u-%u", major(o.rdev),
+                     minor(o.rdev));
+  return std::string(text, size);
+}
+
+Result<Origin> ParseOrigin(std::string_view text) {
+  Origin origin;
+  if (!TakeChar(text, '1') || !TakeChar(text, ':') ||
+      !TakeNumber(text, origin.layer_tag, 16) || !TakeChar(text, ':') ||
+      !TakeNumber(text, origin.ino, 16) || !TakeChar(text, ':') ||
+      !TakeNumber(text, origin.btime.tv_sec) || !TakeChar(text, '.') ||
+      !TakeNumber(text, origin.btime.tv_nsec) || !text.empty())
+    return Damaged("origin", "1:TAG:INO:SECONDS.NANOSECONDS");
+  return origin;
+}
+
+std::string FormatOrigin(const Origin& origin) {
+  char text[96];
+  const int size =
+      snprintf(text, sizeof(text), "1:%llx:%llx:%lld.%ld",
+               static_cast<unsigned long long>(origin.layer_tag),
+               static_cast<unsigned long long>(origin.ino),
+               static_cast<long long>(origin.btime.tv_sec),
+               origin.btime.tv_nsec);
+  return std::string(text, size);
+}
+
+Result<std::string> ParseRedirect(std::string_view text) {
+  const bool absolute = text.starts_with('/');
+  std::string_view rest = absolute ? text.substr(1) : text;
+  if (text.size() >= PATH_MAX) return Damaged("redirect", "too long");
+  if (text.find('\0') != text.npos) return Damaged("redirect", "a NUL byte");
+  if (!absolute && rest.find('/') != rest.npos)
+    return Damaged("redirect", "a relative path");
+  while (true) {
+    const size_t slash = rest.find('/');
+    const std::string_view component = rest.substr(0, slash);
+    if (component.empty() || component == "." || component == ".." ||
+        component.size() > NAME_MAX)
+      return Damaged("redirect", "an impossible component");
+    if (slash == rest.npos) return std::string(text);
+    rest.remove_prefix(slash + 1);
+  }
+}
+
+MarkNames::MarkNames(bool trusted)
+    : opaque(std::string(trusted ? kTrustedPrefix : kUserPrefix) + "opaque"),
+      redirect(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+               "redirect"),
+      metacopy(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+               "metacopy"),
+      impure(std::string(trusted ? kTrustedPrefix : kUserPrefix) + "impure"),
+      whiteout(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+               "whiteout"),
+      origin(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+             "ufs.origin"),
+      nlink(std::string(trusted ? kTrustedPrefix : kUserPrefix) + "ufs.nlink"),
+      literal(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+              "ufs.literal"),
+      trusted_(trusted),
+      prefix_(trusted ? kTrustedPrefix : kUserPrefix) {}
+
+std::string MarkNames::ToStored(std::string_view name) const {
+  for (const std::string_view prefix : {kTrustedPrefix, kUserPrefix})
+    if (name.starts_with(prefix))
+      return std::string(prefix) + std::string(kEscape) +
+             std::string(name.substr(prefix.size()));
+  if (name == kOverrideXattr || name.starts_with(kFuseOverlayPrefix))
+    return ToOverride(name);
+  return std::string(name);
+}
+
+std::optional<std::string> MarkNames::ToVisible(
+    std::string_view stored) const {
+  for (const std::string_view prefix : {kTrustedPrefix, kUserPrefix}) {
+    if (!stored.starts_with(prefix)) continue;
+    const std::string_view rest = stored.substr(prefix.size());
+    if (rest.starts_with(kEscape))
+      return std::string(prefix) + std::string(rest.substr(kEscape.size()));
+    if (prefix == prefix_ && rest.starts_with(kOverrideInfix))
+      return std::string(rest.substr(kOverrideInfix.size()));
+    return std::nullopt;
+  }
+  if (stored == kOverrideXattr || stored.starts_with(kFuseOverlayPrefix))
+    return std::nullopt;
+  return std::string(stored);
+}
+
+std::string MarkNames::ToOverride(std::string_view name) const {
+  return prefix_ + std::string(kOverrideInfix) + std::string(name);
+}
+
+Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names) {
+  Marks marks;
+  const auto listed = sys::ListXattr(at);
+  // A file system without extended attributes has no marks to read.
+  if (listed.code() == EOPNOTSUPP) return marks;
+  if (!listed.ok()) return Error(listed.code(), "reading marks");
+  std::string_view rest = *listed;
+  while (!rest.empty()) {
+    const std::string xattr(rest.substr(0, rest.find('\0')));
+    rest.remove_prefix(xattr.size() + 1);
+    const auto taken = TakeMark(at, xattr, mode, names, marks);
+    // Removed since it was listed: not there.
+    if (!taken.ok() && taken.code() != ENODATA)
+      return Error(taken.code(), std::string(taken.error().context()));
+  }
+  return marks;
+}
+
+bool IsCharWhiteout(const struct statx& stat) {
+  return S_ISCHR(stat.stx_mode) && stat.stx_rdev_major == 0 &&
+         stat.stx_rdev_minor == 0;
+}
+
+std::optional<std::string> AufsWhiteoutName(Name name) {
+  if (name.view().size() + kAufsWhiteoutPrefix.size() > NAME_MAX)
+    return std::nullopt;
+  return std::string(kAufsWhiteoutPrefix) + name.str();
+}
+
+bool IsAufsMarkName(std::string_view name) {
+  return name.starts_with(kAufsWhiteoutPrefix) &&
+         name.size() > kAufsWhiteoutPrefix.size();
+}
+
+Attr AttrOf(const struct statx& stat, const std::optional<Override>& override) {
+  const auto time = [](const statx_timestamp& t) {
+    return timespec{t.tv_sec, static_cast<long>(t.tv_nsec)};
+  };
+  Attr attr;
+  attr.ino = stat.stx_ino;
+  attr.mode = stat.stx_mode;
+  attr.nlink = stat.stx_nlink;
+  attr.uid = stat.stx_uid;
+  attr.gid = stat.stx_gid;
+  attr.rdev = makedev(stat.stx_rdev_major, stat.stx_rdev_minor);
+  attr.size_bytes = stat.stx_size;
+  attr.blocks = stat.stx_blocks;
+  attr.blksize_bytes = stat.stx_blksize;
+  attr.atime = time(stat.stx_atime);
+  attr.mtime = time(stat.stx_mtime);
+  attr.ctime = time(stat.stx_ctime);
+  attr.btime = time(stat.stx_btime);
+  if (override) {
+    attr.uid = override->uid;
+    attr.gid = override->gid;
+    const mode_t type = override->mode & S_IFMT;
+    // Only a regular file stands for another type.
+    const bool stands_in = type != 0 && S_ISREG(attr.mode);
+    attr.mode = (stands_in ? type : attr.mode & S_IFMT) |
+                (override->mode & 07777);
+    if (IsDevice(attr.mode)) attr.rdev = override->rdev;
+    if (stands_in && type != S_IFREG && type != S_IFLNK) attr.size_bytes = 0;
+  }
+  return attr;
+}
+
+}  // namespace ufs

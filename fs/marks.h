@@ -1,0 +1,116 @@
+// Marks: what a layer writes beside its files to say that something is deleted,
+// opaque, moved, or only half here. This is the one place that knows how they
+// are spelled. Formats: fs/FORMAT.md; those of overlayfs are described in the
+// kernel's Documentation/filesystems/overlayfs.rst, those of AUFS and OCI in
+// the image specification's layer.md.
+//
+// Trust: redirect, metacopy and origin lead to other files, so they count only
+// under the namespace the mount uses (trusted.* when privileged, which only root
+// can have written). Whiteouts and opacity only hide, and count in each.
+//
+// Threads: immutable values and pure functions.
+#pragma once
+
+#include <sys/types.h>
+#include <time.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fs/types.h"
+#include "layerdb/base/result.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+
+// Names of files that are marks, not files.
+inline constexpr std::string_view kAufsWhiteoutPrefix = ".wh.";
+inline constexpr char kAufsOpaqueName[] = ".wh..wh..opq";
+
+// Attributes an ordinary user cannot set on the host. The format is that of
+// containers/storage: "UID:GID:OCTALMODE[:TYPE]".
+struct Override {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  mode_t mode = 0;  // with the S_IFMT bits; those are 0 when not given
+  dev_t rdev = 0;
+};
+inline constexpr char kOverrideXattr[] = "user.containers.override_stat";
+Result<Override> ParseOverride(std::string_view text);
+std::string FormatOverride(const Override& override);
+
+// Which lower object an upper one was copied up from; its identity goes on.
+struct Origin {
+  uint64_t layer_tag = 0;
+  uint64_t ino = 0;  // the layer's own number
+  timespec btime{};
+};
+Result<Origin> ParseOrigin(std::string_view text);
+std::string FormatOrigin(const Origin& origin);
+
+// A redirect is one name, or an absolute path from the root of the layers below,
+// without empty, "." or ".." components. EIO for anything else.
+Result<std::string> ParseRedirect(std::string_view text);
+
+// The names of the marks that are xattrs.
+class MarkNames {
+ public:
+  // "trusted.overlay." or "user.overlay.".
+  explicit MarkNames(bool trusted);
+
+  const std::string& prefix() const { return prefix_; }
+  bool trusted() const { return trusted_; }
+
+  // As overlayfs writes them.
+  const std::string opaque, redirect, metacopy, impure, whiteout;
+  // Ours: the origin record, how many names of an indexed hard link are left,
+  // and "this .wh.NAME is a file, not a whiteout".
+  const std::string origin, nlink, literal;
+
+  // The name under which an attribute the user calls `name` is stored: marks
+  // are escaped, so that unions nest.
+  std::string ToStored(std::string_view name) const;
+  // The name to show for a stored one; nullopt for marks.
+  std::optional<std::string> ToVisible(std::string_view stored) const;
+  // Where an attribute is kept that the host would not take under its name.
+  std::string ToOverride(std::string_view name) const;
+
+ private:
+  const bool trusted_;
+  const std::string prefix_;
+};
+
+struct Marks {
+  bool whiteout = false;    // an xattr whiteout
+  bool opaque = false;
+  bool xwhiteouts = false;  // the directory may hold xattr whiteouts
+  bool impure = false;      // the directory may hold copied-up entries
+  bool metacopy = false;
+  bool literal = false;
+  bool has_default_acl = false;
+  bool has_other = false;   // attributes that are no marks
+  std::string redirect;
+  std::optional<Origin> origin;
+  std::optional<Override> override;
+  std::optional<int64_t> nlink;
+};
+
+// Reads the marks of an object whose mode is `mode`. An object without extended
+// attributes costs one system call. EIO, with the cause, for damaged ones.
+Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names);
+
+// Whether statx says it is a whiteout by itself: a character device 0/0.
+bool IsCharWhiteout(const struct statx& stat);
+
+// "foo" -> ".wh.foo"; nullopt when that is too long for a name.
+std::optional<std::string> AufsWhiteoutName(Name name);
+// Whether `name`, a zero-length regular file, would be an AUFS mark.
+bool IsAufsMarkName(std::string_view name);
+
+// statx's answer as an Attr, with `override` applied. attr.ino is the host's.
+Attr AttrOf(const struct statx& stat,
+            const std::optional<Override>& override = std::nullopt);
+
+}  // namespace ufs
