@@ -17,8 +17,8 @@ constexpr uint64_t kResolve =
 
 Result<UniqueFd> OpenRoot(const std::string& path) {
   const auto context = "layer " + path;
-  UniqueFd plain = TRY(
-      sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY).With(context));
+  UniqueFd plain =
+      TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY).With(context));
   // A private clone of the mount leaves out what is mounted below, and is
   // read-only whatever we do by mistake. Without the privilege, the directory
   // itself serves.
@@ -88,12 +88,12 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
   layer->dev_minor_ = stat.stx_dev_minor;
   // Survives a reboot, unlike st_dev, and tells a restored copy from the
   // original.
-  const uint64_t identity[] = {
-      stat.stx_ino, static_cast<uint64_t>(stat.stx_btime.tv_sec),
-      stat.stx_btime.tv_nsec};
+  const uint64_t identity[] = {stat.stx_ino,
+                               static_cast<uint64_t>(stat.stx_btime.tv_sec),
+                               stat.stx_btime.tv_nsec};
   layer->tag_ = XXH3_64bits(identity, sizeof(identity));
-  const Marks marks = TRY(
-      ReadMarks(at, stat.stx_mode, names).With("layer " + path));
+  const Marks marks =
+      TRY(ReadMarks(at, stat.stx_mode, names).With("layer " + path));
   layer->has_overrides_ = marks.override.has_value();
   return layer;
 }
@@ -134,8 +134,8 @@ NodeRef HostLayer::Root() const {
 }
 
 NodeRef HostLayer::MakeChild(const NodeRef& dir, Name name) const {
-  return NodeRef(this, reinterpret_cast<uint64_t>(
-                           Node::Make(NodeOf(dir), name.view())));
+  return NodeRef(
+      this, reinterpret_cast<uint64_t>(Node::Make(NodeOf(dir), name.view())));
 }
 
 Result<FdCache::Pin> HostLayer::DirFd(const Node* dir) const {
@@ -198,8 +198,7 @@ Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
   const auto stat = sys::Statx(at);
   if (stat.ok()) {
     auto found = Found(dir, name, at, *stat);
-    if (!found.ok())
-      return Damaged(dir, name, std::move(found).error());
+    if (!found.ok()) return Damaged(dir, name, std::move(found).error());
     LayerEntry& entry = *found;
     // A whiteout beside a directory of the same layer cuts what is below it.
     if (more_below && entry.kind == LayerEntry::Kind::kEntry &&
@@ -243,8 +242,7 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
 }
 
 Attr HostLayer::AttrIn(const struct statx& stat, const Marks& marks) const {
-  Attr attr =
-      AttrOf(stat, has_overrides_ ? marks.override : std::nullopt);
+  Attr attr = AttrOf(stat, has_overrides_ ? marks.override : std::nullopt);
   attr.ino = InoIn(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
   return attr;
 }
@@ -271,10 +269,9 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
     const Name name = Name::Trusted(text);
-    LayerDirEntry entry{name.str(), TypeOfDirent(type),
-                        InoIn(dir_stat.stx_dev_major, dir_stat.stx_dev_minor,
-                              ino),
-                        false};
+    LayerDirEntry entry{
+        name.str(), TypeOfDirent(type),
+        InoIn(dir_stat.stx_dev_major, dir_stat.stx_dev_minor, ino), false};
     const bool maybe_aufs = IsAufsMarkName(name.view());
     // getdents tells all there is to know but for these few.
     const bool look = type == DT_UNKNOWN || type == DT_CHR || maybe_aufs ||
@@ -285,8 +282,8 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
       const auto stat = TRY(sys::Statx(at));
       const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
       entry.type = AttrIn(stat, marks).mode & S_IFMT;
-      entry.whiteout = IsCharWhiteout(stat) ||
-                       (marks.whiteout && stat.stx_size == 0);
+      entry.whiteout =
+          IsCharWhiteout(stat) || (marks.whiteout && stat.stx_size == 0);
       if (maybe_aufs && S_ISREG(stat.stx_mode) && stat.stx_size == 0 &&
           !marks.literal) {
         if (name.view() != kAufsOpaqueName)
@@ -315,11 +312,10 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
 
 Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
   const Place place = TRY(PlaceOf(node));
-  const auto stat = TRY(sys::Statx(place.at()).With("layer " + path_ + ": " +
-                                                    PathOf(node)));
+  const auto stat =
+      TRY(sys::Statx(place.at()).With("layer " + path_ + ": " + PathOf(node)));
   Marks marks;
-  if (has_overrides_)
-    marks = TRY(ReadMarks(place.at(), stat.stx_mode, names_));
+  if (has_overrides_) marks = TRY(ReadMarks(place.at(), stat.stx_mode, names_));
   return AttrIn(stat, marks);
 }
 

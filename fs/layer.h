@@ -52,10 +52,10 @@ struct LayerEntry {
   Kind kind = Kind::kAbsent;
   // The rest is for kEntry alone.
   NodeRef node;
-  Attr attr;               // attr.ino is the layer's own number
-  bool opaque = false;     // a directory that hides what is below it
-  bool metacopy = false;   // a file whose data lies in a layer below
-  std::string redirect;    // where to go on below: a name, or "/a/path"
+  Attr attr;              // attr.ino is the layer's own number
+  bool opaque = false;    // a directory that hides what is below it
+  bool metacopy = false;  // a file whose data lies in a layer below
+  std::string redirect;   // where to go on below: a name, or "/a/path"
 };
 
 struct LayerDirEntry {

@@ -20,8 +20,8 @@ constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 // Takes a number off the front of `text`.
 template <typename T>
 bool TakeNumber(std::string_view& text, T& number, int base = 10) {
-  const auto [end, error] = std::from_chars(
-      text.data(), text.data() + text.size(), number, base);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (error != std::errc()) return false;
   text.remove_prefix(end - text.data());
   return true;
@@ -38,8 +38,8 @@ struct TypeName {
   mode_t type;
 };
 constexpr TypeName kTypeNames[] = {
-    {"file", S_IFREG},    {"dir", S_IFDIR},   {"symlink", S_IFLNK},
-    {"pipe", S_IFIFO},    {"socket", S_IFSOCK}, {"block", S_IFBLK},
+    {"file", S_IFREG}, {"dir", S_IFDIR},     {"symlink", S_IFLNK},
+    {"pipe", S_IFIFO}, {"socket", S_IFSOCK}, {"block", S_IFBLK},
     {"char", S_IFCHR},
 };
 
@@ -99,11 +99,10 @@ Status TakeHidingMark(sys::At at, const char* xattr, std::string_view mark,
   return Ok();
 }
 
-Status TakeOwnMark(sys::At at, const std::string& xattr,
-                   const MarkNames& names, Marks& marks) {
+Status TakeOwnMark(sys::At at, const std::string& xattr, const MarkNames& names,
+                   Marks& marks) {
   if (xattr == names.redirect) {
-    marks.redirect =
-        TRY(ParseRedirect(TRY(sys::GetXattr(at, xattr.c_str()))));
+    marks.redirect = TRY(ParseRedirect(TRY(sys::GetXattr(at, xattr.c_str()))));
   } else if (xattr == names.origin) {
     marks.origin = TRY(ParseOrigin(TRY(sys::GetXattr(at, xattr.c_str()))));
   } else if (xattr == names.nlink) {
@@ -155,8 +154,8 @@ Result<Override> ParseOverride(std::string_view text) {
 
 std::string FormatOverride(const Override& o) {
   char text[96];
-  int size = snprintf(text, sizeof(text), "%u:%u:%04o", o.uid, o.gid,
-                      o.mode & 07777);
+  int size =
+      snprintf(text, sizeof(text), "%u:%u:%04o", o.uid, o.gid, o.mode & 07777);
   const std::string_view type = NameOfType(o.mode & S_IFMT);
   size += snprintf(text + size, sizeof(text) - size, ":%.*s",
                    static_cast<int>(type.size()), type.data());
@@ -179,12 +178,11 @@ Result<Origin> ParseOrigin(std::string_view text) {
 
 std::string FormatOrigin(const Origin& origin) {
   char text[96];
-  const int size =
-      snprintf(text, sizeof(text), "1:%llx:%llx:%lld.%ld",
-               static_cast<unsigned long long>(origin.layer_tag),
-               static_cast<unsigned long long>(origin.ino),
-               static_cast<long long>(origin.btime.tv_sec),
-               origin.btime.tv_nsec);
+  const int size = snprintf(text, sizeof(text), "1:%llx:%llx:%lld.%ld",
+                            static_cast<unsigned long long>(origin.layer_tag),
+                            static_cast<unsigned long long>(origin.ino),
+                            static_cast<long long>(origin.btime.tv_sec),
+                            origin.btime.tv_nsec);
   return std::string(text, size);
 }
 
@@ -233,8 +231,7 @@ std::string MarkNames::ToStored(std::string_view name) const {
   return std::string(name);
 }
 
-std::optional<std::string> MarkNames::ToVisible(
-    std::string_view stored) const {
+std::optional<std::string> MarkNames::ToVisible(std::string_view stored) const {
   for (const std::string_view prefix : {kTrustedPrefix, kUserPrefix}) {
     if (!stored.starts_with(prefix)) continue;
     const std::string_view rest = stored.substr(prefix.size());
@@ -311,8 +308,8 @@ Attr AttrOf(const struct statx& stat, const std::optional<Override>& override) {
     const mode_t type = override->mode & S_IFMT;
     // Only a regular file stands for another type.
     const bool stands_in = type != 0 && S_ISREG(attr.mode);
-    attr.mode = (stands_in ? type : attr.mode & S_IFMT) |
-                (override->mode & 07777);
+    attr.mode =
+        (stands_in ? type : attr.mode & S_IFMT) | (override->mode & 07777);
     if (IsDevice(attr.mode)) attr.rdev = override->rdev;
     if (stands_in && type != S_IFREG && type != S_IFLNK) attr.size_bytes = 0;
   }

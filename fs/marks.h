@@ -5,8 +5,8 @@
 // the image specification's layer.md.
 //
 // Trust: redirect, metacopy and origin lead to other files, so they count only
-// under the namespace the mount uses (trusted.* when privileged, which only root
-// can have written). Whiteouts and opacity only hide, and count in each.
+// under the namespace the mount uses (trusted.* when privileged, which only
+// root can have written). Whiteouts and opacity only hide, and count in each.
 //
 // Threads: immutable values and pure functions.
 #pragma once
@@ -50,8 +50,8 @@ struct Origin {
 Result<Origin> ParseOrigin(std::string_view text);
 std::string FormatOrigin(const Origin& origin);
 
-// A redirect is one name, or an absolute path from the root of the layers below,
-// without empty, "." or ".." components. EIO for anything else.
+// A redirect is one name, or an absolute path from the root of the layers
+// below, without empty, "." or ".." components. EIO for anything else.
 Result<std::string> ParseRedirect(std::string_view text);
 
 // The names of the marks that are xattrs.
@@ -83,14 +83,14 @@ class MarkNames {
 };
 
 struct Marks {
-  bool whiteout = false;    // an xattr whiteout
+  bool whiteout = false;  // an xattr whiteout
   bool opaque = false;
   bool xwhiteouts = false;  // the directory may hold xattr whiteouts
   bool impure = false;      // the directory may hold copied-up entries
   bool metacopy = false;
   bool literal = false;
   bool has_default_acl = false;
-  bool has_other = false;   // attributes that are no marks
+  bool has_other = false;  // attributes that are no marks
   std::string redirect;
   std::optional<Origin> origin;
   std::optional<Override> override;

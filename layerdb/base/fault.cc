@@ -1,10 +1,9 @@
 #include "layerdb/base/fault.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cerrno>
-
-#include <algorithm>
 #include <iterator>
 
 namespace ufs {
@@ -38,7 +37,8 @@ Status FaultPoint::VisitArmed() {
 
 Status ArmFault(std::string_view spec) {
   if (spec.empty()) {
-    for (FaultPoint* p = g_points; p != nullptr; p = p->next_) p->armed_ = false;
+    for (FaultPoint* p = g_points; p != nullptr; p = p->next_)
+      p->armed_ = false;
     return Ok();
   }
   const size_t first = spec.find(':');
@@ -59,7 +59,8 @@ Status ArmFault(std::string_view spec) {
         std::find_if(std::begin(kErrnos), std::end(kErrnos),
                      [&](const ErrnoName& e) { return e.name == action; });
     if (known == std::end(kErrnos))
-      return Error(EINVAL, "unknown fault action '" + std::string(action) + "'");
+      return Error(EINVAL,
+                   "unknown fault action '" + std::string(action) + "'");
     code = known->code;
   }
   for (FaultPoint* p = g_points; p != nullptr; p = p->next_) {

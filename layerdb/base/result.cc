@@ -7,7 +7,7 @@ namespace ufs {
 Error Error::With(std::string_view context) && {
   std::string text(context);
   if (context_) text.append(": ").append(*context_);
-  context_ = std::make_unique<std::string>(std::move(text));
+  context_ = std::make_shared<const std::string>(std::move(text));
   return std::move(*this);
 }
 

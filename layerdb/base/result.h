@@ -23,7 +23,7 @@ class [[nodiscard]] Error {
   explicit Error(int code) : code_(code) {}
   Error(int code, std::string context)
       : code_(code),
-        context_(std::make_unique<std::string>(std::move(context))) {}
+        context_(std::make_shared<const std::string>(std::move(context))) {}
 
   int code() const { return code_; }
 
@@ -40,14 +40,14 @@ class [[nodiscard]] Error {
 
  private:
   int code_;
-  std::unique_ptr<std::string> context_;
+  std::shared_ptr<const std::string> context_;  // null on the hot path
 };
 
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT: implicit
-  Result(Error error) : error_(std::move(error)) {}       // NOLINT: implicit
+  Result(T value) : value_(std::move(value)) {}      // NOLINT: implicit
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT: implicit
 
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
@@ -108,10 +108,10 @@ inline Status Ok() { return {}; }
 
 // The value of a Result, or return its Error. A GNU statement expression, which
 // both compilers we build with have.
-#define TRY(expression)                                         \
-  ({                                                            \
-    auto&& ufs_try_result = (expression);                       \
-    if (!ufs_try_result.ok()) [[unlikely]]                      \
-      return ::ufs::Error(std::move(ufs_try_result).error());   \
-    std::move(ufs_try_result).value();                          \
+#define TRY(expression)                                       \
+  ({                                                          \
+    auto&& ufs_try_result = (expression);                     \
+    if (!ufs_try_result.ok()) [[unlikely]]                    \
+      return ::ufs::Error(std::move(ufs_try_result).error()); \
+    std::move(ufs_try_result).value();                        \
   })

@@ -32,8 +32,7 @@ TEST(Result, TryReturnsTheFirstError) {
 TEST(Result, ContextIsPutInFront) {
   EXPECT_EQ(Quarter(6).error().ToString(), "second half: Invalid argument");
   Result<int> outer = Quarter(6).With("quarter");
-  EXPECT_EQ(outer.error().ToString(),
-            "quarter: second half: Invalid argument");
+  EXPECT_EQ(outer.error().ToString(), "quarter: second half: Invalid argument");
 }
 
 TEST(Result, StatusIsOkUntilToldOtherwise) {

@@ -146,12 +146,11 @@ Status SymlinkAt(const char* target, At at) {
 
 Status LinkAt(At from, At to) {
   if (!IsFdAlone(from))
-    return Check(
-        linkat(from.dir.get(), from.name, to.dir.get(), to.name, 0));
+    return Check(linkat(from.dir.get(), from.name, to.dir.get(), to.name, 0));
   // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH; the way through /proc does not.
   const ProcPath path(from);
-  return Check(linkat(AT_FDCWD, path.c_str(), to.dir.get(), to.name,
-                      AT_SYMLINK_FOLLOW));
+  return Check(
+      linkat(AT_FDCWD, path.c_str(), to.dir.get(), to.name, AT_SYMLINK_FOLLOW));
 }
 
 Status UnlinkAt(At at, int flags) {
@@ -159,8 +158,8 @@ Status UnlinkAt(At at, int flags) {
 }
 
 Status RenameAt2(At from, At to, unsigned flags) {
-  return Check(renameat2(from.dir.get(), from.name, to.dir.get(), to.name,
-                         flags));
+  return Check(
+      renameat2(from.dir.get(), from.name, to.dir.get(), to.name, flags));
 }
 
 Result<std::string> ReadLinkAt(At at) {
@@ -185,14 +184,13 @@ Status ChmodAt(At at, mode_t mode) {
 
 Status UtimensAt(At at, const timespec times[2]) {
   if (!IsFdAlone(at))
-    return Check(
-        utimensat(at.dir.get(), at.name, times, AT_SYMLINK_NOFOLLOW));
+    return Check(utimensat(at.dir.get(), at.name, times, AT_SYMLINK_NOFOLLOW));
   return Check(utimensat(at.dir.get(), "", times, AT_EMPTY_PATH));
 }
 
 Status FTruncate(BorrowedFd fd, uint64_t size) {
-  return Check(Restart(
-      [&] { return ftruncate(fd.get(), static_cast<off_t>(size)); }));
+  return Check(
+      Restart([&] { return ftruncate(fd.get(), static_cast<off_t>(size)); }));
 }
 
 Result<std::string> GetXattr(At at, const char* name) {
@@ -322,9 +320,9 @@ Result<size_t> GetDents(BorrowedFd fd, char* buffer, size_t size) {
 }
 
 Result<UniqueFd> CloneMount(const char* path, bool read_only) {
-  UniqueFd tree = TRY(FdOf(
-      syscall(SYS_open_tree, AT_FDCWD, path,
-              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_NO_AUTOMOUNT)));
+  UniqueFd tree =
+      TRY(FdOf(syscall(SYS_open_tree, AT_FDCWD, path,
+                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_NO_AUTOMOUNT)));
   if (read_only) {
     struct mount_attr attr {};
     attr.attr_set = MOUNT_ATTR_RDONLY;

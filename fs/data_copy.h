@@ -1,0 +1,18 @@
+// CopyData: the contents of one file into another, as cheaply as the host can:
+// shared blocks (reflink), else copy_file_range, else reads and writes; holes
+// stay holes.
+#pragma once
+
+#include <cstdint>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+
+// Copies the first `size` bytes of `from` into `to`, which is empty or a hole,
+// and leaves `to` `size` bytes long. Returns how many bytes were moved, 0 for
+// shared blocks. After an error `to` holds a part of them.
+Result<uint64_t> CopyData(BorrowedFd from, BorrowedFd to, uint64_t size);
+
+}  // namespace ufs

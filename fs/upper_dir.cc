@@ -1,0 +1,637 @@
+#include "fs/upper_dir.h"
+
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "fs/acl.h"
+#include "layerdb/base/cleanup.h"
+#include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kPublish("upper.publish");
+FaultPoint kReplace("upper.replace");
+FaultPoint kWhiteout("upper.whiteout");
+FaultPoint kWhiteoutOver("upper.whiteout_over");
+FaultPoint kDraft("upper.draft");
+
+constexpr mode_t kPermissionBits = 07777;
+constexpr mode_t kDraftDirMode = 0700;
+
+bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
+
+// Opens a directory, making it (and its parents up to `base`) if missing.
+Result<UniqueFd> OpenOrMakeDir(BorrowedFd base, const char* name, mode_t mode) {
+  const auto made = sys::MkDirAt({base, name}, mode);
+  if (!made.ok() && made.code() != EEXIST) return Error(made.code());
+  return sys::OpenAt({base, name}, O_RDONLY | O_DIRECTORY);
+}
+
+std::string DefaultWork(const std::string& upper) {
+  std::string work = upper;
+  while (work.size() > 1 && work.back() == '/') work.pop_back();
+  return work + ".work";
+}
+
+Status LockOrBusy(BorrowedFd fd, const std::string& what) {
+  const auto locked = sys::FLock(fd, LOCK_EX | LOCK_NB);
+  if (locked.code() == EWOULDBLOCK)
+    return Error(EBUSY, what +
+                            " is in use by another mount; unmount that one, or "
+                            "name another directory");
+  return locked;
+}
+
+}  // namespace
+
+Draft::~Draft() {
+  if (name_.empty()) return;
+  const auto removed = RemoveTree(tmp_, name_.c_str());
+  if (!removed.ok() && removed.code() != ENOENT)
+    log::Warn("work directory: " + name_ +
+              " stays until the next mount: " + removed.error().ToString());
+}
+
+// --- opening ---------------------------------------------------------------
+
+UpperDir::UpperDir(const UnionConfig& config, bool trusted)
+    : names_(trusted),
+      path_(*config.upper),
+      durability_(config.durability),
+      uid_map_(config.uid_map),
+      gid_map_(config.gid_map),
+      squash_uid_(config.squash_uid),
+      squash_gid_(config.squash_gid),
+      own_uid_(geteuid()),
+      own_gid_(getegid()) {}
+
+Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
+  const std::string& path = *config.upper;
+  UniqueFd root = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY)
+                          .With("upper directory " + path));
+  TRY(LockOrBusy(root, "upper directory " + path));
+
+  const std::string work_path = config.work.value_or(DefaultWork(path));
+  const std::string work_text = "work directory " + work_path;
+  const auto made = sys::MkDirAt({AT_FDCWD, work_path.c_str()}, 0700);
+  if (!made.ok() && made.code() != EEXIST)
+    return Error(made.code(), work_text + ": cannot be made");
+  UniqueFd work =
+      TRY(sys::Open(work_path.c_str(), O_RDONLY | O_DIRECTORY).With(work_text));
+  TRY(LockOrBusy(work, work_text));
+  const auto root_stat = TRY(sys::Statx({root}));
+  const auto work_stat = TRY(sys::Statx({work}));
+  if (root_stat.stx_dev_major != work_stat.stx_dev_major ||
+      root_stat.stx_dev_minor != work_stat.stx_dev_minor)
+    return Error(EXDEV, work_text + " is not on the file system of " + path +
+                            "; choose one beside it");
+
+  // Trusted marks or user marks: by trying in the work directory.
+  UniqueFd ufs = TRY(OpenOrMakeDir(work, "ufs", 0700).With(work_text));
+  UniqueFd tmp = TRY(OpenOrMakeDir(ufs, "tmp", 0700).With(work_text));
+  const bool trusted = TRY(MayTrust(config, tmp).With(work_text));
+
+  std::unique_ptr<UpperDir> upper(new UpperDir(config, trusted));
+  upper->work_path_ = work_path;
+  upper->root_ = std::make_shared<const UniqueFd>(std::move(root));
+  upper->index_ = std::make_shared<const UniqueFd>(
+      TRY(OpenOrMakeDir(ufs, "index", 0700).With(work_text)));
+  upper->work_ = std::move(work);
+  upper->tmp_ = std::move(tmp);
+  TRY(upper->RefuseVolatile());
+  TRY(upper->OpenWork(config).With(work_text));
+  if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
+  return upper;
+}
+
+Result<bool> UpperDir::MayTrust(const UnionConfig& config, BorrowedFd tmp) {
+  if (config.user_xattr) return false;
+  const auto set = sys::SetXattr({tmp}, "trusted.overlay.ufs.probe", "1");
+  if (!set.ok()) return false;
+  TRY(sys::RemoveXattr({tmp}, "trusted.overlay.ufs.probe"));
+  return true;
+}
+
+Status UpperDir::RefuseVolatile() const {
+  const auto stat = sys::Statx({work_, "work/incompat/volatile"});
+  if (stat.code() == ENOENT || stat.code() == ENOTDIR) return Ok();
+  if (!stat.ok()) return Error(stat.code(), "work directory " + work_path_);
+  return Error(
+      EINVAL,
+      "upper directory " + path_ +
+          " was mounted volatile and may have lost data; start with a "
+          "fresh one, or, if the host has not gone down since, remove " +
+          work_path_ + "/work/incompat/volatile");
+}
+
+Status UpperDir::MarkVolatile() const {
+  const UniqueFd work = TRY(OpenOrMakeDir(work_, "work", 0700));
+  const UniqueFd incompat = TRY(OpenOrMakeDir(work, "incompat", 0700));
+  TRY(OpenOrMakeDir(incompat, "volatile", 0700));
+  return Ok();
+}
+
+Status UpperDir::OpenWork(const UnionConfig& config) {
+  // What an earlier daemon left unpublished was never visible.
+  std::vector<std::string> remains;
+  TRY(sys::ForEachEntry(tmp_, [&](const char* name, uint8_t, uint64_t) {
+    remains.emplace_back(name);
+    return true;
+  }));
+  for (const auto& name : remains) TRY(RemoveTree(tmp_, name.c_str()));
+  return Probe(config);
+}
+
+Status UpperDir::Probe(const UnionConfig& config) {
+  {
+    Draft file = TRY(NewFile(tmp_, 0600));
+    const auto set = sys::SetXattr(file.at(), names_.literal.c_str(), "y");
+    has_xattrs_ = set.ok();
+    if (!set.ok() && set.code() != EOPNOTSUPP && set.code() != EPERM)
+      return Error(set.code());
+  }
+  if (!has_xattrs_)
+    log::Warn("upper directory " + path_ +
+              ": its file system has no extended attributes; renaming lower "
+              "directories will fail with EXDEV and inode numbers change when "
+              "files are copied up");
+  const Marks marks = TRY(ReadMarks({*root_}, S_IFDIR, names_));
+  overrides_ = marks.override.has_value();
+  return ProbeWhiteout(config.whiteout);
+}
+
+Status UpperDir::ProbeWhiteout(WhiteoutForm wanted) {
+  whiteout_form_ = wanted;
+  if (wanted == WhiteoutForm::kXattr && !has_xattrs_)
+    return Error(EOPNOTSUPP,
+                 "whiteout=xattr needs extended attributes; use whiteout=aufs");
+  if (wanted != WhiteoutForm::kAuto && wanted != WhiteoutForm::kCharDevice)
+    return Ok();
+  const std::string name = NextName();
+  const auto made = sys::MkNodAt({tmp_, name.c_str()}, S_IFCHR, /*rdev=*/0);
+  if (made.ok()) {
+    TRY(sys::UnlinkAt({tmp_, name.c_str()}));
+    whiteout_form_ = WhiteoutForm::kCharDevice;
+    return Ok();
+  }
+  if (wanted == WhiteoutForm::kCharDevice)
+    return Error(made.code(),
+                 "whiteout=char: the host makes no such devices for us; use "
+                 "whiteout=xattr or whiteout=aufs");
+  whiteout_form_ = has_xattrs_ ? WhiteoutForm::kXattr : WhiteoutForm::kAufs;
+  return Ok();
+}
+
+// --- drafts ----------------------------------------------------------------
+
+std::string UpperDir::NextName() {
+  return "#" + std::to_string(next_name_.fetch_add(1));
+}
+
+Result<Draft> UpperDir::NamedFile(mode_t mode) {
+  std::string name = NextName();
+  UniqueFd fd =
+      TRY(sys::OpenAt({tmp_, name.c_str()}, O_CREAT | O_EXCL | O_RDWR, mode));
+  return Draft(tmp_, std::move(name), std::move(fd));
+}
+
+Result<Draft> UpperDir::NewFile(BorrowedFd dir, mode_t mode) {
+  TRY(kDraft.Visit());
+  if (has_tmpfile_) {
+    auto fd = sys::OpenAt({dir, "."}, O_TMPFILE | O_RDWR, mode);
+    if (fd.ok()) return Draft(tmp_, "", std::move(fd).value());
+    if (fd.code() != EOPNOTSUPP && fd.code() != EISDIR && fd.code() != EINVAL &&
+        fd.code() != ENOENT)
+      return Error(fd.code());
+    // ENOENT: the directory is being removed; the draft may still be useful to
+    // somebody who has the file open.
+    has_tmpfile_ = has_tmpfile_ && fd.code() == ENOENT;
+  }
+  return NamedFile(mode);
+}
+
+Result<Draft> UpperDir::NewDir(mode_t mode) {
+  TRY(kDraft.Visit());
+  std::string name = NextName();
+  TRY(sys::MkDirAt({tmp_, name.c_str()}, mode));
+  return Draft(tmp_, std::move(name), UniqueFd());
+}
+
+Result<Draft> UpperDir::NewSymlink(const char* target) {
+  TRY(kDraft.Visit());
+  std::string name = NextName();
+  TRY(sys::SymlinkAt(target, {tmp_, name.c_str()}));
+  return Draft(tmp_, std::move(name), UniqueFd());
+}
+
+Result<Draft> UpperDir::NewNode(mode_t mode, dev_t rdev) {
+  TRY(kDraft.Visit());
+  // A character device 0/0 of the user's would be a whiteout here.
+  const bool like_whiteout = S_ISCHR(mode) && rdev == 0;
+  std::string name = NextName();
+  const auto made = like_whiteout
+                        ? Status(Error(EPERM))
+                        : sys::MkNodAt({tmp_, name.c_str()}, mode, rdev);
+  if (made.ok()) return Draft(tmp_, std::move(name), UniqueFd());
+  if (made.code() != EPERM || !has_xattrs_) return Error(made.code());
+  return NewStandIn({own_uid_, own_gid_, mode, rdev}, "");
+}
+
+Result<Draft> UpperDir::NewStandIn(const Override& override,
+                                   std::string_view content) {
+  Draft draft = TRY(NewFile(tmp_, 0600));
+  const size_t put =
+      TRY(sys::Pwrite(draft.fd(), content.data(), content.size(), 0));
+  if (put < content.size()) return Error(ENOSPC);
+  TRY(SetOverride(draft.at(), override));
+  return draft;
+}
+
+Result<Draft> UpperDir::NewWhiteout() {
+  if (whiteout_form_ == WhiteoutForm::kCharDevice) {
+    std::string name = NextName();
+    TRY(sys::MkNodAt({tmp_, name.c_str()}, S_IFCHR, 0));
+    return Draft(tmp_, std::move(name), UniqueFd());
+  }
+  Draft draft = TRY(NamedFile(0600));
+  TRY(sys::SetXattr(draft.at(), names_.whiteout.c_str(), "y"));
+  return draft;
+}
+
+Status UpperDir::Publish(Draft& draft, sys::At to) {
+  TRY(kPublish.Visit());
+  if (draft.named()) {
+    auto renamed = sys::RenameAt2(draft.at(), to, RENAME_NOREPLACE);
+    // Some file systems have no NOREPLACE. The caller has seen that nothing is
+    // there and keeps it so.
+    if (renamed.code() == EINVAL) renamed = sys::RenameAt2(draft.at(), to);
+    TRY(renamed);
+    draft.Forget();
+    return Ok();
+  }
+  return sys::LinkAt(draft.at(), to);
+}
+
+Status UpperDir::Replace(Draft& draft, sys::At to) {
+  TRY(kReplace.Visit());
+  if (draft.named()) {
+    TRY(sys::RenameAt2(draft.at(), to));
+    draft.Forget();
+    return Ok();
+  }
+  // An unnamed file cannot replace: it gets a name first.
+  const std::string name = NextName();
+  TRY(sys::LinkAt(draft.at(), {tmp_, name.c_str()}));
+  Draft linked(tmp_, name, UniqueFd());
+  TRY(sys::RenameAt2(linked.at(), to));
+  linked.Forget();
+  return Ok();
+}
+
+Status UpperDir::Exchange(Draft& draft, sys::At to) {
+  return sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE);
+}
+
+// --- whiteouts -------------------------------------------------------------
+
+Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
+                                            const struct statx* stat) {
+  if (stat != nullptr) {
+    if (IsCharWhiteout(*stat)) return Hidden::kObject;
+    if (S_ISREG(stat->stx_mode) && stat->stx_size == 0 && has_xattrs_) {
+      const Marks marks =
+          TRY(ReadMarks({dir, name.c_str()}, stat->stx_mode, names_));
+      if (marks.whiteout) return Hidden::kObject;
+    }
+    return Hidden::kNo;
+  }
+  const auto mark = AufsWhiteoutName(name);
+  if (!mark) return Hidden::kNo;
+  const sys::At at{dir, mark->c_str()};
+  const auto found = sys::Statx(at);
+  if (found.code() == ENOENT) return Hidden::kNo;
+  if (!found.ok()) return Error(found.code());
+  if (!S_ISREG(found->stx_mode) || found->stx_size != 0) return Hidden::kNo;
+  return TRY(ReadMarks(at, found->stx_mode, names_)).literal ? Hidden::kNo
+                                                             : Hidden::kAufs;
+}
+
+Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
+  const auto have = sys::GetXattr({dir}, names_.opaque.c_str());
+  if (have.ok()) return Ok();  // "x", or "y" which needs no whiteouts
+  return sys::SetXattr({dir}, names_.opaque.c_str(), "x");
+}
+
+Status UpperDir::Whiteout(BorrowedFd dir, Name name) {
+  TRY(kWhiteout.Visit());
+  switch (whiteout_form_) {
+    case WhiteoutForm::kAuto:
+    case WhiteoutForm::kCharDevice:
+      return sys::MkNodAt({dir, name.c_str()}, S_IFCHR, 0);
+    case WhiteoutForm::kXattr: {
+      TRY(MarkXattrWhiteouts(dir));
+      Draft draft = TRY(NewWhiteout());
+      return Publish(draft, {dir, name.c_str()});
+    }
+    case WhiteoutForm::kAufs: {
+      const auto mark = AufsWhiteoutName(name);
+      if (!mark) return Error(ENAMETOOLONG);
+      const auto made =
+          sys::OpenAt({dir, mark->c_str()}, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+      return made.ok() ? Ok() : Status(Error(made.code()));
+    }
+  }
+  return Error(EINVAL);
+}
+
+Status UpperDir::ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir) {
+  TRY(kWhiteoutOver.Visit());
+  const sys::At at{dir, name.c_str()};
+  if (whiteout_form_ == WhiteoutForm::kAufs) {
+    // While the object is there its whiteout says nothing.
+    TRY(Whiteout(dir, name));
+    return is_dir ? RemoveDir(dir, name) : sys::UnlinkAt(at);
+  }
+  if (whiteout_form_ == WhiteoutForm::kXattr) TRY(MarkXattrWhiteouts(dir));
+  Draft whiteout = TRY(NewWhiteout());
+  if (!is_dir) return Replace(whiteout, at);
+  TRY(Exchange(whiteout, at));
+  return Discard(whiteout);
+}
+
+Status UpperDir::RemoveAufsWhiteout(BorrowedFd dir, Name name) {
+  const auto mark = AufsWhiteoutName(name);
+  if (!mark) return Ok();
+  const auto removed = sys::UnlinkAt({dir, mark->c_str()});
+  if (removed.code() == ENOENT) return Ok();
+  return removed;
+}
+
+Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
+  const sys::At at{dir, name.c_str()};
+  auto removed = sys::UnlinkAt(at, AT_REMOVEDIR);
+  if (removed.code() != ENOTEMPTY && removed.code() != EEXIST) return removed;
+  // Whiteouts are in it. Out of sight first, so that it goes at once.
+  const std::string remains = NextName();
+  TRY(sys::RenameAt2(at, {tmp_, remains.c_str()}));
+  Draft draft(tmp_, remains, UniqueFd());
+  return Discard(draft);
+}
+
+Status UpperDir::Discard(Draft& draft) {
+  TRY(RemoveTree(tmp_, draft.at().name));
+  draft.Forget();
+  return Ok();
+}
+
+Status UpperDir::EmptyDir(BorrowedFd dir, Name name) {
+  const sys::At at{dir, name.c_str()};
+  const Looked old = TRY(Look(at));
+  Draft fresh = TRY(NewDir(kDraftDirMode));
+  const Attr now = TRY(GetAttr(fresh.at()));
+  const Attr want = Shown(old.stat, old.marks);
+  TRY(SetOwnerAndMode(fresh.at(), now, want.uid, want.gid,
+                      want.mode & kPermissionBits));
+  TRY(SetMark(fresh.at(), names_.opaque, "y"));
+  TRY(Exchange(fresh, at));
+  return Discard(fresh);
+}
+
+// --- attributes ------------------------------------------------------------
+
+Result<UpperDir::Looked> UpperDir::Look(sys::At at) const {
+  Looked looked{TRY(sys::Statx(at)), {}};
+  if (has_xattrs_)
+    looked.marks = TRY(ReadMarks(at, looked.stat.stx_mode, names_));
+  return looked;
+}
+
+Attr UpperDir::Shown(const struct statx& stat, const Marks& marks) const {
+  Attr attr = AttrOf(stat, overrides_ || S_ISREG(stat.stx_mode) ? marks.override
+                                                                : std::nullopt);
+  if (!marks.override) {
+    attr.uid = uid_map_.ToShown(attr.uid);
+    attr.gid = gid_map_.ToShown(attr.gid);
+  }
+  if (squash_uid_) attr.uid = *squash_uid_;
+  if (squash_gid_) attr.gid = *squash_gid_;
+  return attr;
+}
+
+Result<Attr> UpperDir::GetAttr(sys::At at) const {
+  const auto stat = TRY(sys::Statx(at));
+  // Only these can carry an override.
+  const bool may_override =
+      has_xattrs_ &&
+      (overrides_ && (S_ISREG(stat.stx_mode) || S_ISDIR(stat.stx_mode)));
+  Marks marks;
+  if (may_override) marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+  return Shown(stat, marks);
+}
+
+bool UpperDir::MakesOwner(uid_t uid, gid_t gid) const {
+  return (squash_uid_ || uid_map_.ToShown(own_uid_) == uid) &&
+         (squash_gid_ || gid_map_.ToShown(own_gid_) == gid);
+}
+
+Status UpperDir::EnableOverrides() {
+  if (overrides_) return Ok();
+  // The mark on the root says that the tree has overrides; it says of the root
+  // itself what is so already.
+  const auto stat = TRY(sys::Statx({*root_}));
+  TRY(sys::SetXattr(
+      {*root_}, kOverrideXattr,
+      FormatOverride({stat.stx_uid, stat.stx_gid, stat.stx_mode, 0})));
+  overrides_ = true;
+  return Ok();
+}
+
+Status UpperDir::SetOverride(sys::At at, const Override& override) {
+  if (!has_xattrs_) return Error(EPERM);
+  TRY(EnableOverrides());
+  return sys::SetXattr(at, kOverrideXattr, FormatOverride(override));
+}
+
+Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
+  if (squash_uid_) uid = now.uid;
+  if (squash_gid_) gid = now.gid;
+  const auto host_uid = uid_map_.ToHost(uid);
+  const auto host_gid = gid_map_.ToHost(gid);
+  const bool has_override =
+      overrides_ && sys::GetXattr(at, kOverrideXattr).ok();
+  if (!has_override && host_uid && host_gid) {
+    const auto changed = sys::ChownAt(at, *host_uid, *host_gid);
+    if (changed.ok() || !OutOfReach(changed.code())) return changed;
+  }
+  if (!has_override && (!host_uid || !host_gid) && !has_xattrs_)
+    return Error(EOVERFLOW);
+  // As chown(2): set-id bits go, of what is not a directory.
+  mode_t mode = now.mode;
+  if (!S_ISDIR(mode)) {
+    mode &= ~S_ISUID;
+    if (mode & S_IXGRP) mode &= ~S_ISGID;
+  }
+  const auto kept = SetOverride(at, {uid, gid, mode, now.rdev});
+  // A link or a device cannot carry one.
+  return kept.ok() ? Ok() : Status(Error(EPERM));
+}
+
+Status UpperDir::SetMode(sys::At at, const Attr& now, mode_t mode) {
+  mode &= kPermissionBits;
+  if (overrides_ && sys::GetXattr(at, kOverrideXattr).ok())
+    return SetOverride(
+        at, {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
+  const auto changed = sys::ChmodAt(at, mode);
+  if (!OutOfReach(changed.code())) return changed;
+  return SetOverride(at,
+                     {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
+}
+
+Status UpperDir::SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid,
+                                 gid_t gid, mode_t mode) {
+  Attr next = now;
+  if (uid != now.uid || gid != now.gid) {
+    TRY(SetOwner(at, now, uid, gid));
+    next.uid = uid;
+    next.gid = gid;
+    // The change may have dropped set-id bits; the mode below sets them again.
+    next.mode &= ~(S_ISUID | S_ISGID);
+  }
+  if (S_ISLNK(now.mode) || (next.mode & kPermissionBits) == mode) return Ok();
+  return SetMode(at, next, mode);
+}
+
+Result<std::string> UpperDir::GetXattr(sys::At at, const char* name) const {
+  auto value = sys::GetXattr(at, names_.ToStored(name).c_str());
+  if (value.ok()) return value;
+  auto kept = sys::GetXattr(at, names_.ToOverride(name).c_str());
+  return kept.ok() ? std::move(kept) : std::move(value);
+}
+
+Result<std::string> UpperDir::ListXattr(sys::At at) const {
+  const auto stored = sys::ListXattr(at);
+  if (stored.code() == EOPNOTSUPP) return std::string();
+  if (!stored.ok()) return Error(stored.code());
+  std::string visible;
+  std::string_view rest = *stored;
+  while (!rest.empty()) {
+    const std::string_view name = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(name.size() + 1);
+    if (const auto shown = names_.ToVisible(name))
+      visible.append(*shown).push_back('\0');
+  }
+  return visible;
+}
+
+Status UpperDir::SetXattr(sys::At at, const char* name, std::string_view value,
+                          int flags) {
+  const auto set =
+      sys::SetXattr(at, names_.ToStored(name).c_str(), value, flags);
+  if (set.code() != EPERM || !has_xattrs_) return set;
+  // The host keeps this namespace from us; our own name does as well.
+  const auto kept =
+      sys::SetXattr(at, names_.ToOverride(name).c_str(), value, flags);
+  if (kept.code() == EPERM) return Error(EPERM);
+  return kept;
+}
+
+Status UpperDir::RemoveXattr(sys::At at, const char* name) {
+  const auto removed = sys::RemoveXattr(at, names_.ToStored(name).c_str());
+  if (removed.ok()) return Ok();
+  const auto kept = sys::RemoveXattr(at, names_.ToOverride(name).c_str());
+  return kept.ok() ? Ok() : Status(Error(removed.code()));
+}
+
+Status UpperDir::SetMark(sys::At at, const std::string& name,
+                         std::string_view value) {
+  if (has_xattrs_) return sys::SetXattr(at, name.c_str(), value);
+  if (name != names_.opaque) return Error(ENOTSUP);
+  const std::string path = std::string(at.name) + "/" + kAufsOpaqueName;
+  const auto made =
+      sys::OpenAt({at.dir, path.c_str()}, O_CREAT | O_WRONLY, 0600);
+  return made.ok() ? Ok() : Status(Error(made.code()));
+}
+
+Result<std::string> UpperDir::ReadLink(sys::At at) const {
+  auto target = sys::ReadLinkAt(at);
+  if (target.ok() || !has_xattrs_ ||
+      (target.code() != EINVAL && target.code() != ENOENT))
+    return target;
+  const UniqueFd fd = TRY(OpenData(at));
+  std::string text(PATH_MAX, '\0');
+  text.resize(TRY(sys::Pread(fd, text.data(), text.size(), 0)));
+  return text;
+}
+
+Result<UniqueFd> UpperDir::OpenData(sys::At at) const {
+  const auto open = [&] {
+    return at.name[0] == '\0' ? sys::Reopen(at.dir, O_RDWR)
+                              : sys::OpenAt(at, O_RDWR);
+  };
+  auto fd = open();
+  if (fd.code() != EACCES) return fd;
+  const auto stat = TRY(sys::Statx(at));
+  TRY(sys::ChmodAt(at, (stat.stx_mode & kPermissionBits) | 0600));
+  fd = open();
+  TRY(sys::ChmodAt(at, stat.stx_mode & kPermissionBits));
+  return fd;
+}
+
+// --- removal ---------------------------------------------------------------
+
+namespace {
+
+// The entries of one directory on the way down.
+struct Level {
+  UniqueFd fd;
+  std::string name;  // in the level above
+  std::vector<std::string> entries;
+};
+
+Result<Level> Descend(BorrowedFd dir, std::string name) {
+  Level level{TRY(sys::OpenAt({dir, name.c_str()}, O_RDONLY | O_DIRECTORY)),
+              std::move(name),
+              {}};
+  TRY(sys::ForEachEntry(level.fd, [&](const char* entry, uint8_t, uint64_t) {
+    level.entries.emplace_back(entry);
+    return true;
+  }));
+  return level;
+}
+
+}  // namespace
+
+Status RemoveTree(BorrowedFd dir, const char* name) {
+  auto removed = sys::UnlinkAt({dir, name});
+  if (removed.code() != EISDIR && removed.code() != EPERM) return removed;
+  removed = sys::UnlinkAt({dir, name}, AT_REMOVEDIR);
+  if (removed.code() != ENOTEMPTY && removed.code() != EEXIST) return removed;
+
+  std::vector<Level> levels;
+  levels.push_back(TRY(Descend(dir, name)));
+  while (!levels.empty()) {
+    Level& level = levels.back();
+    if (level.entries.empty()) {
+      const BorrowedFd above =
+          levels.size() > 1 ? BorrowedFd(levels[levels.size() - 2].fd) : dir;
+      TRY(sys::UnlinkAt({above, level.name.c_str()}, AT_REMOVEDIR));
+      levels.pop_back();
+      continue;
+    }
+    const std::string entry = std::move(level.entries.back());
+    level.entries.pop_back();
+    const auto gone = sys::UnlinkAt({level.fd, entry.c_str()});
+    if (gone.code() == EISDIR || gone.code() == EPERM)
+      levels.push_back(TRY(Descend(level.fd, entry)));
+    else
+      TRY(gone);
+  }
+  return Ok();
+}
+
+}  // namespace ufs

@@ -1,0 +1,196 @@
+// UpperDir: the one writable layer, and the work directory beside it. It knows
+// how objects are written so that they appear all at once: each is prepared as
+// a Draft that nobody can see and published by one link or rename. It knows
+// nothing of inodes; places are host descriptors and names.
+//
+// The work directory holds
+//   ufs/lock     locked while the upper is mounted
+//   ufs/tmp/     drafts and remains; emptied at every mount
+//   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
+//   work/incompat/volatile   as overlayfs: an upper that was mounted volatile
+//
+// Threads: any; what needs order between calls is ordered by the caller.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "fs/fd_cache.h"
+#include "fs/marks.h"
+#include "fs/union_config.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+
+// An object under construction, removed again unless it is published.
+class Draft {
+ public:
+  Draft(BorrowedFd tmp, std::string name, UniqueFd fd)
+      : tmp_(tmp), name_(std::move(name)), fd_(std::move(fd)) {}
+  Draft(Draft&& other) noexcept
+      : tmp_(other.tmp_),
+        name_(std::exchange(other.name_, {})),
+        fd_(std::move(other.fd_)) {}
+  Draft& operator=(Draft&&) = delete;
+  ~Draft();
+
+  // Where system calls find it.
+  sys::At at() const {
+    return name_.empty() ? sys::At{fd_} : sys::At{tmp_, name_.c_str()};
+  }
+  bool named() const { return !name_.empty(); }
+  // Of regular files: open for reading and writing.
+  const UniqueFd& fd() const { return fd_; }
+  UniqueFd TakeFd() { return std::move(fd_); }
+  // It has another name now, or none: nothing to remove.
+  void Forget() { name_.clear(); }
+
+ private:
+  BorrowedFd tmp_;
+  std::string name_;  // in tmp/; empty for an unnamed file
+  UniqueFd fd_;
+};
+
+class UpperDir {
+ public:
+  // Opens and locks; creates the work directory; empties tmp/. On error nothing
+  // has changed but for directories that are needed anyway, and the context
+  // names path and remedy:
+  //   EBUSY  in use by another mount      EXDEV   work on another file system
+  //   EINVAL was mounted volatile         others  from the host
+  static Result<std::unique_ptr<UpperDir>> Open(const UnionConfig& config);
+
+  BorrowedFd root() const { return *root_; }
+  const FdCache::Pin& root_pin() const { return root_; }
+  const FdCache::Pin& index_pin() const { return index_; }
+  const MarkNames& names() const { return names_; }
+  WhiteoutForm whiteout_form() const { return whiteout_form_; }
+  bool has_xattrs() const { return has_xattrs_; }
+  bool overrides_owner() const { return overrides_; }
+  bool is_volatile() const { return durability_ == Durability::kVolatile; }
+  Durability durability() const { return durability_; }
+  const std::string& path() const { return path_; }
+  const std::string& work_path() const { return work_path_; }
+
+  // --- drafts ------------------------------------------------------------
+  // A regular file, unnamed where the host can. `dir` is where it will go, for
+  // what the host lets it inherit from there.
+  Result<Draft> NewFile(BorrowedFd dir, mode_t mode);
+  Result<Draft> NewDir(mode_t mode);
+  Result<Draft> NewSymlink(const char* target);
+  // A device, fifo or socket; a regular file that stands for it where the host
+  // takes no devices from us or would take it for a whiteout.
+  Result<Draft> NewNode(mode_t mode, dev_t rdev);
+  // A regular file that stands for `attr`'s kind of object, by its override.
+  Result<Draft> NewStandIn(const Override& override, std::string_view content);
+  // A whiteout object to move into place; not in the AUFS form, which is a
+  // name.
+  Result<Draft> NewWhiteout();
+
+  // The publication point: makes it appear at `to`, which has nothing.
+  Status Publish(Draft& draft, sys::At to);
+  // As Publish, in the place of what is there (no directory, or both are and
+  // the other is empty).
+  Status Replace(Draft& draft, sys::At to);
+
+  // --- whiteouts ---------------------------------------------------------
+  enum class Hidden { kNo, kObject, kAufs };
+  // How `name` in an upper directory is marked as deleted, if it is. `stat` is
+  // what is there, null for nothing.
+  Result<Hidden> IsHidden(BorrowedFd dir, Name name, const struct statx* stat);
+  // Puts a whiteout where nothing is.
+  Status Whiteout(BorrowedFd dir, Name name);
+  // Puts a whiteout in the place of what is there; a directory goes, with what
+  // it holds.
+  Status ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir);
+  // Takes away the AUFS whiteout of a name, if there is one.
+  Status RemoveAufsWhiteout(BorrowedFd dir, Name name);
+  // Removes a directory that holds nothing but whiteouts.
+  Status RemoveDir(BorrowedFd dir, Name name);
+  // Gives the name's directory, whose upper part may hold whiteouts, an empty
+  // one in exchange, so that it can be renamed over. `opaque` so that nothing
+  // below it shows.
+  Status EmptyDir(BorrowedFd dir, Name name);
+  // Exchanges a draft with what is at `to`; the draft then is the old object.
+  Status Exchange(Draft& draft, sys::At to);
+  // Removes a draft that is a directory with only whiteouts in it.
+  Status Discard(Draft& draft);
+
+  // --- attributes --------------------------------------------------------
+  // What statx and the marks say, with ids as the union shows them.
+  Attr Shown(const struct statx& stat, const Marks& marks) const;
+  // Reads both.
+  struct Looked {
+    struct statx stat;
+    Marks marks;
+  };
+  Result<Looked> Look(sys::At at) const;
+  Result<Attr> GetAttr(sys::At at) const;
+  // Owner and mode together, in that order, as the host drops set-id bits at a
+  // change of owner. Ids are as the union shows them.
+  Status SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid, gid_t gid,
+                         mode_t mode);
+  Status SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid);
+  Status SetMode(sys::At at, const Attr& now, mode_t mode);
+  // Owner ids our own new files get.
+  bool MakesOwner(uid_t uid, gid_t gid) const;
+
+  // Extended attributes as the union shows them.
+  Result<std::string> GetXattr(sys::At at, const char* name) const;
+  Result<std::string> ListXattr(sys::At at) const;
+  Status SetXattr(sys::At at, const char* name, std::string_view value,
+                  int flags);
+  Status RemoveXattr(sys::At at, const char* name);
+  // A mark; ENOTSUP where the upper has no xattrs.
+  Status SetMark(sys::At at, const std::string& name, std::string_view value);
+
+  // Contents of a stand-in symlink or of a real one.
+  Result<std::string> ReadLink(sys::At at) const;
+  // Opens a regular file for reading and writing though its mode may forbid it
+  // to us, who are not root.
+  Result<UniqueFd> OpenData(sys::At at) const;
+
+ private:
+  explicit UpperDir(const UnionConfig& config, bool trusted);
+
+  static Result<bool> MayTrust(const UnionConfig& config, BorrowedFd tmp);
+  Status OpenWork(const UnionConfig& config);
+  Status RefuseVolatile() const;
+  Status MarkVolatile() const;
+  Status Probe(const UnionConfig& config);
+  Status ProbeWhiteout(WhiteoutForm wanted);
+  Status EnableOverrides();
+  Status SetOverride(sys::At at, const Override& override);
+  Status MarkXattrWhiteouts(BorrowedFd dir);
+  Result<Draft> NamedFile(mode_t mode);
+  std::string NextName();
+
+  const MarkNames names_;
+  const std::string path_;
+  const Durability durability_;
+  const IdMap uid_map_;
+  const IdMap gid_map_;
+  const std::optional<uid_t> squash_uid_;
+  const std::optional<gid_t> squash_gid_;
+  std::string work_path_;
+  FdCache::Pin root_;
+  FdCache::Pin index_;
+  UniqueFd work_;
+  UniqueFd tmp_;
+  UniqueFd upper_lock_;
+  UniqueFd work_lock_;
+  uid_t own_uid_ = 0;
+  gid_t own_gid_ = 0;
+  bool has_xattrs_ = true;
+  bool has_tmpfile_ = true;
+  WhiteoutForm whiteout_form_ = WhiteoutForm::kCharDevice;
+  std::atomic<bool> overrides_{false};
+  std::atomic<uint64_t> next_name_{0};
+};
+
+// Removes everything below `dir`, which is not entered through links.
+// Iterative: a tree may be deeper than the stack.
+Status RemoveTree(BorrowedFd dir, const char* name);
+
+}  // namespace ufs
