@@ -1,0 +1,180 @@
+#include "tests/harness/subject.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "tests/harness/expect.h"
+#include "tests/harness/process.h"
+
+namespace ufs::test {
+namespace {
+
+Subject the_subject;
+
+std::optional<std::string> Failure(const std::string& what) {
+  return what + ": " + ErrnoName(errno) + " (" + strerror(errno) + ")";
+}
+
+unsigned long FlagsOf(const std::string& options) {
+  unsigned long flags = 0;
+  std::istringstream in(options);
+  for (std::string option; std::getline(in, option, ',');) {
+    if (option == "ro") flags |= MS_RDONLY;
+    if (option == "nosuid") flags |= MS_NOSUID;
+    if (option == "nodev") flags |= MS_NODEV;
+    if (option == "noexec") flags |= MS_NOEXEC;
+    if (option == "noatime") flags |= MS_NOATIME;
+  }
+  return flags;
+}
+
+std::optional<std::string> MountPlain(const MountPlan& plan) {
+  const char* from = plan.merged.c_str();
+  const char* to = plan.mountpoint.c_str();
+  const unsigned long flags =
+      FlagsOf(plan.options) | (plan.upper.empty() ? MS_RDONLY : 0);
+  if (::mount(from, to, nullptr, MS_BIND, nullptr) != 0) {
+    return Failure("bind mount of " + plan.merged);
+  }
+  if (flags != 0 && ::mount(nullptr, to, nullptr, MS_BIND | MS_REMOUNT | flags,
+                            nullptr) != 0) {
+    return Failure("remount of " + plan.mountpoint);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> MountOverlay(const MountPlan& plan) {
+  std::string data = "lowerdir=";
+  for (auto it = plan.lowers.rbegin(); it != plan.lowers.rend(); ++it) {
+    data += (it == plan.lowers.rbegin() ? "" : ":") + *it;
+  }
+  data += ",redirect_dir=on,index=on,metacopy=on,xino=on";
+  if (!plan.upper.empty()) {
+    data += ",upperdir=" + plan.upper + ",workdir=" + plan.work;
+  }
+  if (::mount("overlay", plan.mountpoint.c_str(), "overlay",
+              FlagsOf(plan.options), data.c_str()) != 0) {
+    return Failure("overlay mount with " + data);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> MountUfs(const MountPlan& plan) {
+  std::vector<std::string> argv = {UfsBinary(), "mount"};
+  std::string options = TheSubject().options;
+  if (!plan.options.empty()) {
+    options += (options.empty() ? "" : ",") + plan.options;
+  }
+  if (!options.empty()) {
+    argv.push_back("-o");
+    argv.push_back(options);
+  }
+  if (plan.upper.empty()) {
+    argv.push_back("--ro");
+  } else {
+    argv.push_back("--upper");
+    argv.push_back(plan.upper);
+  }
+  argv.insert(argv.end(), plan.lowers.begin(), plan.lowers.end());
+  argv.push_back(plan.mountpoint);
+  ProgramResult result = RunProgram(argv);
+  if (result.exit_code == 0) return std::nullopt;
+  std::string command;
+  for (const std::string& arg : argv) command += arg + " ";
+  return command + "ended with " + std::to_string(result.exit_code) + ": " +
+         result.output;
+}
+
+}  // namespace
+
+std::vector<Subject> Subject::All() {
+  std::vector<Subject> all;
+  all.push_back({.name = "plain", .kind = Kind::kPlain});
+  all.push_back({.name = "overlay", .kind = Kind::kOverlay});
+  all.push_back({.name = "ufs-root-classic", .kind = Kind::kUfs});
+  all.push_back(
+      {.name = "ufs-root-uring", .kind = Kind::kUfs, .wants_uring = true});
+  all.push_back(
+      {.name = "ufs-user", .kind = Kind::kUfs, .in_user_namespace = true});
+  all.push_back({.name = "ufs-user-one-id",
+                 .kind = Kind::kUfs,
+                 .in_user_namespace = true,
+                 .one_id = true});
+  return all;
+}
+
+std::optional<Subject> Subject::Named(const std::string& name) {
+  for (Subject& subject : All()) {
+    if (subject.name == name) return subject;
+  }
+  return std::nullopt;
+}
+
+const Subject& TheSubject() { return the_subject; }
+void SetTheSubject(Subject subject) { the_subject = std::move(subject); }
+
+std::string UfsBinary() {
+  const char* path = ::getenv("UFS_BIN");
+  return path ? path : "ufs";
+}
+
+std::optional<std::string> MountedSubject::Mount(const MountPlan& plan) {
+  root_ = plan.mountpoint;
+  std::optional<std::string> failure;
+  switch (TheSubject().kind) {
+    case Subject::Kind::kPlain:
+      failure = MountPlain(plan);
+      break;
+    case Subject::Kind::kOverlay:
+      failure = MountOverlay(plan);
+      break;
+    case Subject::Kind::kUfs:
+      failure = MountUfs(plan);
+      break;
+  }
+  mounted_ = !failure;
+  return failure;
+}
+
+std::optional<std::string> MountedSubject::Unmount() {
+  mounted_ = false;
+  if (!TheSubject().is_ufs()) {
+    if (::umount2(root_.c_str(), UMOUNT_NOFOLLOW) == 0) return std::nullopt;
+    std::optional<std::string> failure = Failure("umount " + root_);
+    ::umount2(root_.c_str(), MNT_DETACH);
+    return failure;
+  }
+  ProgramResult result = RunProgram({UfsBinary(), "umount", root_});
+  if (result.exit_code == 0) return std::nullopt;
+  ::umount2(root_.c_str(), MNT_DETACH);
+  return "ufs umount ended with " + std::to_string(result.exit_code) + ": " +
+         result.output;
+}
+
+MountedSubject::~MountedSubject() {
+  if (mounted_) Unmount();
+}
+
+unsigned FuseConnectionOf(const std::string& mountpoint) {
+  // id parent major:minor root mountpoint options... - type source super
+  std::ifstream in("/proc/self/mountinfo");
+  unsigned found = 0;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, point;
+    fields >> id >> parent >> device >> root >> point;
+    if (point != mountpoint || line.find(" - fuse") == std::string::npos) {
+      continue;
+    }
+    found = static_cast<unsigned>(
+        std::strtoul(device.substr(device.find(':') + 1).c_str(), nullptr, 10));
+  }
+  return found;
+}
+
+}  // namespace ufs::test
