@@ -80,19 +80,20 @@ TEST_P(IdMapRefuses, WithEinvalAndTheText) {
       << "the message quotes what was given: " << map.error().ToString();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Malformed, IdMapRefuses,
-    testing::Values("0", "0:1", "0:1:", "::0:1:2", "0:1:2:3", "a:b:c", "0:1:-1",
-                    "0:1:2x", "0 :1:2", "+0:1:2", "0:1:2::3:4:5",
-                    "4294967296:0:1", "0:99999999999999999999:1"));
+INSTANTIATE_TEST_SUITE_P(Malformed, IdMapRefuses,
+                         testing::Values("0", "0:1", "0:1:", "::0:1:2",
+                                         "0:1:2:3", "a:b:c", "0:1:-1", "0:1:2x",
+                                         "0 :1:2", "+0:1:2", "0:1:2::3:4:5",
+                                         "4294967296:0:1",
+                                         "0:99999999999999999999:1"));
 
 INSTANTIATE_TEST_SUITE_P(
     BadRanges, IdMapRefuses,
-    testing::Values("0:1:0",                     // empty
-                    "4294967295:0:2",            // past the largest id
-                    "0:4294967295:2",            //
-                    "0:100:10:5:200:10",         // one host id in two ranges
-                    "0:100:10:50:105:10",        // one shown id in two ranges
+    testing::Values("0:1:0",               // empty
+                    "4294967295:0:2",      // past the largest id
+                    "0:4294967295:2",      //
+                    "0:100:10:5:200:10",   // one host id in two ranges
+                    "0:100:10:50:105:10",  // one shown id in two ranges
                     "0:0:4294967295:7:1:1"));
 
 }  // namespace

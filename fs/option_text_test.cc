@@ -40,7 +40,8 @@ TEST(SplitOptions, KeepsAnEmptyValueApartFromNone) {
 }
 
 TEST(SplitOptions, NotAtEscapedCommas) {
-  EXPECT_EQ(Split(R"(upperdir=/a\,b,ro)"), (Strings{R"(upperdir=/a\,b)", "ro"}));
+  EXPECT_EQ(Split(R"(upperdir=/a\,b,ro)"),
+            (Strings{R"(upperdir=/a\,b)", "ro"}));
   EXPECT_EQ(Split(R"(a=x\\,b)"), (Strings{R"(a=x\\)", "b"}))
       << "an escaped backslash does not escape the comma";
   EXPECT_EQ(Split("a=\\"), Strings{"a=\\"});
@@ -67,7 +68,8 @@ TEST(Unescape, MakesTheNextCharacterPlain) {
 }
 
 TEST(SplitLowerdir, AtColonsThatAreNotEscaped) {
-  EXPECT_EQ(SplitLowerdir("/top:/mid:/base"), (Strings{"/top", "/mid", "/base"}));
+  EXPECT_EQ(SplitLowerdir("/top:/mid:/base"),
+            (Strings{"/top", "/mid", "/base"}));
   EXPECT_EQ(SplitLowerdir(R"(/a\:b:/c)"), (Strings{"/a:b", "/c"}));
   EXPECT_EQ(SplitLowerdir(R"(/a\\:/c)"), (Strings{R"(/a\)", "/c"}));
   EXPECT_EQ(SplitLowerdir("/a\\"), Strings{"/a\\"});
@@ -88,8 +90,8 @@ TEST(EscapeLowerdir, IsUndoneBySplitting) {
 }
 
 TEST(NearestName, ProposesWhatWasProbablyMeant) {
-  const std::vector<std::string_view> known = {"lowerdir", "upperdir", "workdir",
-                                               "ro", "rw", "volatile"};
+  const std::vector<std::string_view> known = {
+      "lowerdir", "upperdir", "workdir", "ro", "rw", "volatile"};
   EXPECT_EQ(NearestName("lowerdri", known), "lowerdir");
   EXPECT_EQ(NearestName("uperdir", known), "upperdir");
   EXPECT_EQ(NearestName("lowedir", known), "lowerdir");
