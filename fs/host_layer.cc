@@ -9,11 +9,10 @@
 #include <new>
 #include <unordered_set>
 
+#include "fs/open_chain.h"
+
 namespace ufs {
 namespace {
-
-constexpr uint64_t kResolve =
-    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 Result<UniqueFd> OpenRoot(const std::string& path) {
   const auto context = "layer " + path;
@@ -55,26 +54,6 @@ struct HostLayer::Node {
     name[text.size()] = '\0';
   }
 };
-
-Result<UniqueFd> OpenChain(BorrowedFd base,
-                           const std::vector<std::string_view>& names) {
-  UniqueFd at;
-  std::string path;
-  const auto step = [&]() -> Status {
-    at = TRY(sys::OpenAt2(at.valid() ? BorrowedFd(at) : base,
-                          path.empty() ? "." : path.c_str(),
-                          O_PATH | O_DIRECTORY | O_NOFOLLOW, kResolve));
-    path.clear();
-    return Ok();
-  };
-  for (const std::string_view name : names) {
-    if (path.size() + name.size() + 2 > PATH_MAX) TRY(step());
-    if (!path.empty()) path += '/';
-    path += name;
-  }
-  TRY(step());
-  return at;
-}
 
 Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
                                                    FdCache& fds,

@@ -79,9 +79,4 @@ class HostLayer final : public Layer {
   bool has_overrides_ = false;
 };
 
-// Opens `names` one below the other from `base`, each a directory and none a
-// symbolic link, as O_PATH. For trees deeper than PATH_MAX too.
-Result<UniqueFd> OpenChain(BorrowedFd base,
-                           const std::vector<std::string_view>& names);
-
 }  // namespace ufs

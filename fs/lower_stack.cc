@@ -2,192 +2,108 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace ufs {
+namespace {
 
-// One search from the top layer to the bottom. It looks either for a name in
-// the shares of a directory, or, after an absolute redirect, for a path from
-// each layer's root.
-class LowerStack::Search {
- public:
-  explicit Search(const LowerStack& stack) : stack_(stack) {}
+using Kind = LowerFound::Kind;
 
-  void ByName(std::span<const LowerPart> dir, std::string name) {
-    dir_ = dir;
-    target_ = std::move(name);
-    by_path_ = false;
+// Redirects within redirects that are followed. An honest stack needs one for
+// each time a tree was renamed in a layer of its own.
+constexpr int kMaxRedirects = 40;
+
+// What a layer's entry adds to what was found above it. Returns whether the
+// search is over.
+bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
+  const bool is_dir = S_ISDIR(entry.attr.mode);
+  if (found.kind == Kind::kAbsent) {
+    found.kind = is_dir ? Kind::kDirectory : Kind::kFile;
+    found.layer = layer;
+    found.node = entry.node;
+    found.attr = entry.attr;
+  } else if (is_dir != (found.kind == Kind::kDirectory)) {
+    // A file below a directory is hidden; a directory below a metacopy means
+    // that its contents are gone.
+    return true;
   }
-  void ByPath(std::string path) {
-    target_ = std::move(path);
-    by_path_ = true;
+  if (is_dir) {
+    found.parts.push_back({layer, std::move(entry.node)});
+    return entry.opaque;
   }
+  if (!entry.metacopy) found.data = std::move(entry.node);
+  return !entry.metacopy;
+}
 
-  Result<LowerFound> Run() {
-    size_t part = 0;
-    for (uint32_t layer = 0; layer < stack_.layers_.size() && !done_;) {
-      if (by_path_) {
-        TRY(VisitPath(layer));
-        ++layer;
-        continue;
-      }
-      // Only layers that have a share of the directory are worth asking.
-      while (part < dir_.size() && dir_[part].layer < layer) ++part;
-      if (part == dir_.size()) break;
-      layer = dir_[part].layer;
-      TRY(Visit(layer, dir_[part].node, part + 1 < dir_.size()));
-      ++layer;
-    }
-    return std::move(found_);
-  }
+}  // namespace
 
- private:
-  bool InsideDirectory() const {
-    return found_.kind == LowerFound::Kind::kDirectory;
-  }
-
-  Status Visit(uint32_t layer, const NodeRef& dir, bool more_below) {
-    // By value: a redirect in the entry changes target_.
-    const std::string name = target_;
-    return Take(layer, TRY(stack_.layer(layer).Lookup(dir, Name::Trusted(name),
-                                                      more_below)));
-  }
-
-  // Walks target_, a path, down one layer.
-  Status VisitPath(uint32_t layer) {
-    const bool more_below = layer + 1 < stack_.layers_.size();
-    const std::string path = target_;
-    NodeRef dir = stack_.layer(layer).Root();
-    std::string_view rest = std::string_view(path).substr(1);
-    while (true) {
-      const std::string name(rest.substr(0, rest.find('/')));
-      LayerEntry entry =
-          TRY(stack_.layer(layer).Lookup(dir, Name::Trusted(name), more_below));
-      if (name.size() == rest.size()) return Take(layer, std::move(entry));
-      rest.remove_prefix(name.size() + 1);
-      // Somewhere on the way: what this layer cuts off is cut off for what was
-      // found above it. Before anything was found, the redirect that sent us
-      // here knows that its target shows in a layer further down.
-      const bool is_dir =
-          entry.kind == LayerEntry::Kind::kEntry && S_ISDIR(entry.attr.mode);
-      if (entry.kind == LayerEntry::Kind::kWhiteout ||
-          (entry.kind == LayerEntry::Kind::kEntry && !is_dir)) {
-        done_ = found_.kind != LowerFound::Kind::kAbsent;
-        return Ok();
-      }
-      if (!is_dir) return Ok();
-      cut_below_ = cut_below_ || entry.opaque;
-      dir = std::move(entry.node);
-    }
-  }
-
-  // Takes what one layer has under the name searched for.
-  Status Take(uint32_t layer, LayerEntry entry) {
-    const bool cut = std::exchange(cut_below_, false);
-    switch (entry.kind) {
-      case LayerEntry::Kind::kAbsent:
-        done_ = cut && found_.kind != LowerFound::Kind::kAbsent;
-        return Ok();
-      case LayerEntry::Kind::kWhiteout:
-        done_ = true;
-        return Ok();
-      case LayerEntry::Kind::kEntry:
-        break;
-    }
-    const bool opaque = entry.opaque || cut;
-    const std::string redirect = std::move(entry.redirect);
-    if (!S_ISDIR(entry.attr.mode)) {
-      TakeFile(layer, std::move(entry));
-    } else if (found_.kind == LowerFound::Kind::kFile) {
-      done_ = true;  // a metacopy above, but no data: a directory is in the way
-    } else {
-      TakeDirectory(layer, std::move(entry));
-      done_ = opaque;
-    }
-    if (!done_ && !redirect.empty()) TakeRedirect(redirect);
-    return Ok();
-  }
-
-  void TakeDirectory(uint32_t layer, LayerEntry entry) {
-    if (found_.kind == LowerFound::Kind::kAbsent) {
-      found_.kind = LowerFound::Kind::kDirectory;
-      found_.layer = layer;
-      found_.node = entry.node;
-      found_.attr = entry.attr;
-    }
-    found_.parts.push_back({layer, std::move(entry.node)});
-  }
-
-  void TakeFile(uint32_t layer, LayerEntry entry) {
-    if (InsideDirectory()) {
-      done_ = true;
-      return;
-    }
-    if (!entry.metacopy) {
-      found_.data = entry.node;
-      done_ = true;
-    }
-    if (found_.kind == LowerFound::Kind::kAbsent) {
-      found_.kind = LowerFound::Kind::kFile;
-      found_.layer = layer;
-      found_.node = std::move(entry.node);
-      found_.attr = entry.attr;
-    }
-  }
-
-  void TakeRedirect(const std::string& redirect) {
-    if (!stack_.follow_redirects_) {
-      done_ = true;
-    } else if (redirect.front() == '/') {
-      ByPath(redirect);
-    } else if (by_path_) {
-      // A sibling of where we are.
-      target_.replace(target_.rfind('/') + 1, target_.npos, redirect);
-    } else {
-      target_ = redirect;
-    }
-  }
-
-  const LowerStack& stack_;
-  std::span<const LowerPart> dir_;
-  std::string target_;
-  bool by_path_ = false;
-  bool done_ = false;
-  bool cut_below_ = false;  // a directory on the way was opaque
-  LowerFound found_;
-};
-
-Result<LowerFound> LowerStack::Root() const {
+Result<LowerFound> LowerStack::RootBelow(uint32_t first) const {
   LowerFound root;
-  for (uint32_t i = 0; i < layers_.size(); ++i) {
-    if (i == 0) {
-      root.kind = LowerFound::Kind::kDirectory;
-      root.node = layers_[0]->Root();
-      root.attr = TRY(layers_[0]->GetAttr(root.node));
+  for (uint32_t i = first; i < layers_.size(); ++i) {
+    if (i == first) {
+      root.kind = Kind::kDirectory;
+      root.layer = i;
+      root.node = layers_[i]->Root();
+      root.attr = TRY(layers_[i]->GetAttr(root.node));
     }
     root.parts.push_back({i, layers_[i]->Root()});
   }
   return root;
 }
 
-Result<LowerFound> LowerStack::Lookup(std::span<const LowerPart> dir,
-                                      Name name) const {
-  if (dir.empty()) return LowerFound();
-  Search search(*this);
-  search.ByName(dir, name.str());
-  return search.Run();
+Result<LowerFound> LowerStack::Search(std::span<const LowerPart> dir,
+                                      std::string name, int depth) const {
+  LowerFound found;
+  for (size_t i = 0; i < dir.size(); ++i) {
+    const uint32_t layer = dir[i].layer;
+    LayerEntry entry = TRY(layers_[layer]->Lookup(
+        dir[i].node, Name::Trusted(name), i + 1 < dir.size()));
+    if (entry.kind == LayerEntry::Kind::kAbsent) continue;
+    if (entry.kind == LayerEntry::Kind::kWhiteout) break;
+    const std::string redirect = std::move(entry.redirect);
+    if (Take(layer, std::move(entry), found)) break;
+    if (redirect.empty()) continue;
+    if (!follow_redirects_) break;
+    saw_redirect_ = true;
+    if (redirect.front() == '/') {
+      TRY(Continue(layer + 1, redirect, depth, found));
+      break;
+    }
+    name = redirect;
+  }
+  return found;
 }
 
-Result<LowerFound> LowerStack::LookupPath(std::string_view path) const {
-  Search search(*this);
-  search.ByPath(std::string(path));
-  return search.Run();
+// Goes on with what the layers from `below` show at an absolute path.
+Status LowerStack::Continue(uint32_t below, const std::string& path, int depth,
+                            LowerFound& found) const {
+  LowerFound rest = TRY(Walk(below, path, depth + 1));
+  if (rest.kind != found.kind) return Ok();
+  for (LowerPart& part : rest.parts) found.parts.push_back(std::move(part));
+  found.data = std::move(rest.data);
+  return Ok();
+}
+
+Result<LowerFound> LowerStack::Walk(uint32_t first, std::string_view path,
+                                    int depth) const {
+  if (depth > kMaxRedirects)
+    return Error(ELOOP, "redirect " + std::string(path) +
+                            ": too many redirects lead to one another");
+  LowerFound found = TRY(RootBelow(first));
+  while (!path.empty() && found.kind == Kind::kDirectory) {
+    path.remove_prefix(1);  // the slash
+    const std::string name(path.substr(0, path.find('/')));
+    path.remove_prefix(name.size());
+    found = TRY(Search(found.parts, name, depth));
+  }
+  return path.empty() ? std::move(found) : LowerFound();
 }
 
 Result<LowerFound> LowerStack::Follow(std::span<const LowerPart> dir,
                                       const std::string& redirect) const {
-  if (redirect.front() == '/') return LookupPath(redirect);
-  return Lookup(dir, Name::Trusted(redirect));
+  if (redirect.front() == '/') return Walk(0, redirect, 0);
+  return Search(dir, redirect, 0);
 }
 
 }  // namespace ufs

@@ -4,13 +4,16 @@
 //   - a whiteout ends the search;
 //   - a file ends it, and counts only if nothing was found above it;
 //   - directories merge, until one is opaque;
-//   - a redirect changes where the layers below are asked.
-// Threads: immutable after construction.
+//   - a redirect changes where the layers below are asked; a path in it is one
+//     in what those layers show.
+// Threads: any.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,23 +48,35 @@ class LowerStack {
       : layers_(std::move(layers)), follow_redirects_(follow_redirects) {}
 
   // The merged root. Never kAbsent, but for a stack without layers.
-  Result<LowerFound> Root() const;
+  Result<LowerFound> Root() const { return RootBelow(0); }
   // `name` in a merged directory.
-  Result<LowerFound> Lookup(std::span<const LowerPart> dir, Name name) const;
-  // A path from the root of the layers, as a redirect gives it: "/a/b".
-  Result<LowerFound> LookupPath(std::string_view path) const;
-  // Where a redirect found in an upper directory `dir` leads.
+  Result<LowerFound> Lookup(std::span<const LowerPart> dir, Name name) const {
+    return Search(dir, name.str(), 0);
+  }
+  // Where a redirect found in an upper directory `dir` leads: a name in it, or
+  // a path in what the layers show, "/a/b".
   Result<LowerFound> Follow(std::span<const LowerPart> dir,
                             const std::string& redirect) const;
 
   size_t size() const { return layers_.size(); }
   const Layer& layer(uint32_t index) const { return *layers_[index]; }
+  // Whether a redirect in a layer was ever followed: until then an object's
+  // path in its layer is its path in what the layers show.
+  bool saw_redirect() const { return saw_redirect_; }
 
  private:
-  class Search;
+  Result<LowerFound> RootBelow(uint32_t first) const;
+  Result<LowerFound> Search(std::span<const LowerPart> dir, std::string name,
+                            int depth) const;
+  // A path in what the layers from `first` down show.
+  Result<LowerFound> Walk(uint32_t first, std::string_view path,
+                          int depth) const;
+  Status Continue(uint32_t below, const std::string& path, int depth,
+                  LowerFound& found) const;
 
   const std::vector<std::unique_ptr<Layer>> layers_;
   const bool follow_redirects_;
+  mutable std::atomic<bool> saw_redirect_{false};
 };
 
 }  // namespace ufs

@@ -15,15 +15,24 @@
 
 #include <sys/statvfs.h>
 
+#include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "fs/fd_cache.h"
+#include "fs/inode_table.h"
+#include "fs/listing.h"
+#include "fs/lower_stack.h"
 #include "fs/types.h"
 #include "fs/union_config.h"
+#include "fs/upper_dir.h"
 #include "layerdb/base/result.h"
 
 namespace ufs {
@@ -42,8 +51,8 @@ class DirSink {
 
 // Counters of one union since it was opened. A snapshot; see fs/README.md.
 struct UnionStats {
-  uint64_t inodes = 0;             // in the table now
-  uint64_t open_descriptors = 0;   // held by the descriptor cache now
+  uint64_t inodes = 0;            // in the table now
+  uint64_t open_descriptors = 0;  // held by the descriptor cache now
   uint64_t copy_ups_data = 0;
   uint64_t copy_ups_metadata = 0;  // attributes only, no data copied
   uint64_t copy_up_bytes = 0;
@@ -56,68 +65,69 @@ struct UnionInfo {
   std::vector<std::string> layers;  // bottom to top
   std::string upper;                // empty: read-only
   std::string work;
-  std::string whiteout_form;   // "char", "xattr", "aufs"
-  std::string xattr_prefix;    // "trusted.overlay." or "user.overlay."
+  std::string whiteout_form;     // "char", "xattr", "aufs"
+  std::string xattr_prefix;      // "trusted.overlay." or "user.overlay."
   bool overrides_owner = false;  // owner and device kept in override xattrs
   bool metacopy = false;
   bool index = false;
   std::string durability;
 };
 
-class UnionFs {
+class UnionFs final {
  public:
   // Opens layers and upper, takes the upper's lock, sweeps what an earlier
   // daemon left half-done. On error nothing has changed and the message names
   // the path and the remedy.
   static Result<std::unique_ptr<UnionFs>> Open(const UnionConfig& config);
-  virtual ~UnionFs() = default;
+  ~UnionFs();
+  UnionFs(const UnionFs&) = delete;
+  UnionFs& operator=(const UnionFs&) = delete;
 
   // Called when cached attributes of a node changed though nobody asked for it
   // (a directory copied up on the way to its child). May be called with locks
   // held, from any thread: it must only queue. Set before the first request.
   using InvalidateFn = std::function<void(NodeId)>;
-  virtual void SetInvalidate(InvalidateFn invalidate) = 0;
+  void SetInvalidate(InvalidateFn invalidate);
 
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
-  virtual Result<std::optional<Entry>> Lookup(NodeId parent, Name name) = 0;
-  virtual void Forget(NodeId node, uint64_t lookups) = 0;
-  virtual Status ReadDir(NodeId dir, uint64_t offset, bool plus,
-                         DirSink& sink) = 0;
-  virtual Result<std::string> ReadLink(NodeId node) = 0;
+  Result<std::optional<Entry>> Lookup(NodeId parent, Name name);
+  void Forget(NodeId node, uint64_t lookups);
+  Status ReadDir(NodeId dir, uint64_t offset, bool plus, DirSink& sink);
+  Result<std::string> ReadLink(NodeId node);
 
-  virtual Result<Entry> MkNod(NodeId parent, Name name, mode_t mode, dev_t rdev,
-                              const Caller& caller) = 0;
-  virtual Result<Entry> MkDir(NodeId parent, Name name, mode_t mode,
-                              const Caller& caller) = 0;
-  virtual Result<Entry> Symlink(NodeId parent, Name name, const char* target,
-                                const Caller& caller) = 0;
-  virtual Result<Entry> Link(NodeId node, NodeId parent, Name name) = 0;
+  Result<Entry> MkNod(NodeId parent, Name name, mode_t mode, dev_t rdev,
+                      const Caller& caller);
+  Result<Entry> MkDir(NodeId parent, Name name, mode_t mode,
+                      const Caller& caller);
+  Result<Entry> Symlink(NodeId parent, Name name, const char* target,
+                        const Caller& caller);
+  Result<Entry> Link(NodeId node, NodeId parent, Name name);
   // A new regular file; EEXIST when the name is taken and O_EXCL is in `flags`;
   // without O_EXCL an existing regular file is returned as it is.
-  virtual Result<Entry> Create(NodeId parent, Name name, mode_t mode, int flags,
-                               const Caller& caller) = 0;
-  virtual Result<Entry> TmpFile(NodeId parent, mode_t mode, int flags,
-                                const Caller& caller) = 0;
-  virtual Status Unlink(NodeId parent, Name name) = 0;
-  virtual Status RmDir(NodeId parent, Name name) = 0;
+  Result<Entry> Create(NodeId parent, Name name, mode_t mode, int flags,
+                       const Caller& caller);
+  Result<Entry> TmpFile(NodeId parent, mode_t mode, int flags,
+                        const Caller& caller);
+  Status Unlink(NodeId parent, Name name);
+  Status RmDir(NodeId parent, Name name);
   // `flags` as renameat2.
-  virtual Status Rename(NodeId parent, Name name, NodeId new_parent,
-                        Name new_name, unsigned flags) = 0;
+  Status Rename(NodeId parent, Name name, NodeId new_parent, Name new_name,
+                unsigned flags);
 
   // --- attributes --------------------------------------------------------
-  virtual Result<Attr> GetAttr(NodeId node) = 0;
-  virtual Result<Attr> SetAttr(NodeId node, const AttrChange& change) = 0;
-  virtual Result<std::string> GetXattr(NodeId node, const char* name) = 0;
+  Result<Attr> GetAttr(NodeId node);
+  Result<Attr> SetAttr(NodeId node, const AttrChange& change);
+  Result<std::string> GetXattr(NodeId node, const char* name);
   // Names, each ended by NUL, as listxattr(2).
-  virtual Result<std::string> ListXattr(NodeId node) = 0;
-  virtual Status SetXattr(NodeId node, const char* name, std::string_view value,
-                          int flags) = 0;
-  virtual Status RemoveXattr(NodeId node, const char* name) = 0;
+  Result<std::string> ListXattr(NodeId node);
+  Status SetXattr(NodeId node, const char* name, std::string_view value,
+                  int flags);
+  Status RemoveXattr(NodeId node, const char* name);
   // FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR and
   // FS_IOC_GETVERSION: `arg` is the ioctl's in/out struct, already sized.
   // ENOTTY for any other command.
-  virtual Status Ioctl(NodeId node, unsigned cmd, void* arg) = 0;
+  Status Ioctl(NodeId node, unsigned cmd, void* arg);
 
   // --- data --------------------------------------------------------------
   // There are no handles: a node knows its current backing, so that every open
@@ -125,26 +135,175 @@ class UnionFs {
   enum class Wait { kMayWait, kNoWait };
   // Bytes read; less than `size` only at the end. EAGAIN under kNoWait when
   // the data is not in memory or the file is busy copying up.
-  virtual Result<size_t> Read(NodeId node, char* buffer, size_t size,
-                              uint64_t offset, Wait wait) = 0;
-  virtual Result<size_t> Write(NodeId node, const char* data, size_t size,
-                               uint64_t offset, bool kill_suidgid) = 0;
-  virtual Status FSync(NodeId node, bool data_only) = 0;
-  virtual Status Fallocate(NodeId node, int mode, uint64_t offset,
-                           uint64_t length) = 0;
-  virtual Result<uint64_t> LSeek(NodeId node, uint64_t offset, int whence) = 0;
-  virtual Result<size_t> CopyFileRange(NodeId in, uint64_t in_offset,
-                                       NodeId out, uint64_t out_offset,
-                                       size_t length) = 0;
-  virtual Result<struct statvfs> StatFs() = 0;
-  virtual Status SyncFs() = 0;
+  Result<size_t> Read(NodeId node, char* buffer, size_t size, uint64_t offset,
+                      Wait wait);
+  Result<size_t> Write(NodeId node, const char* data, size_t size,
+                       uint64_t offset, bool kill_suidgid);
+  Status FSync(NodeId node, bool data_only);
+  Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length);
+  Result<uint64_t> LSeek(NodeId node, uint64_t offset, int whence);
+  Result<size_t> CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
+                               uint64_t out_offset, size_t length);
+  Result<struct statvfs> StatFs();
+  Status SyncFs();
 
   // Whether a write or an attribute change of this node would first copy data
   // up, that is, take long.
-  virtual bool MayCopyUp(NodeId node) = 0;
+  bool MayCopyUp(NodeId node);
 
-  virtual UnionStats Stats() const = 0;
-  virtual const UnionInfo& Info() const = 0;
+  UnionStats Stats() const;
+  const UnionInfo& Info() const;
+
+ private:
+  // A host place of an upper object, with what keeps it valid.
+  struct Place {
+    FdCache::Pin dir;
+    std::string name;  // empty: `dir` itself
+    sys::At at() const { return {*dir, name.c_str()}; }
+  };
+  // What a name in a directory is, in the upper and below.
+  struct Child {
+    UpperDir::Hidden hidden = UpperDir::Hidden::kNo;
+    std::optional<UpperDir::Looked> upper;
+    LowerFound
+        lower;  // of a file in the upper: only where a metacopy's data is
+    std::string lower_alias;  // as Inode::lower_alias
+    bool exists() const {
+      return upper.has_value() || lower.kind != LowerFound::Kind::kAbsent;
+    }
+  };
+  // A name that is free to take, in a directory that is in the upper and
+  // locked.
+  struct Spot {
+    const InodeRef& dir;
+    Name name;
+    FdCache::Pin fd;
+    UpperDir::Hidden hidden;
+    sys::At at() const { return {*fd, name.c_str()}; }
+  };
+
+  UnionFs(const UnionConfig& config, bool trusted);
+  Status OpenLayers();
+  Status OpenRoot();
+  Status OpenIndex();
+
+  // --- finding (union_lookup.cc) ------------------------------------------
+  Result<InodeRef> Get(NodeId node) const;  // ESTALE for one never given out
+  Result<InodeRef> GetDir(NodeId node) const;
+  Result<Child> Probe(const InodeRef& dir, Name name);
+  Status ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
+                         Child& child);
+  Result<InodeRef> Adopt(const InodeRef& dir, Name name, Child& child);
+  Result<InodeRef> AdoptUpper(const Child& child);
+  Result<InodeRef> AdoptLower(const Child& child);
+  // Where the layers, without the upper, show an object.
+  std::string LowerPathOf(const Inode& inode) const;
+  std::string AliasOf(const Inode& dir, Name name,
+                      const std::string& redirect) const;
+  // The inode of a name, null where there is none. Takes dir's lock.
+  Result<InodeRef> Resolve(const InodeRef& dir, Name name);
+  Identity LowerIdentity(const LowerFound& lower) const;
+  std::optional<Identity> OriginIdentity(const Marks& marks) const;
+  Origin OriginOf(const Inode& inode, const Attr& lower_attr) const;
+  Entry MakeEntry(const InodeRef& inode, Attr attr);
+  // REQUIRES: inode->mu held, shared or alone, for all of these.
+  Result<Place> UpperPlace(const InodeRef& inode);
+  Result<Attr> AttrLocked(const InodeRef& inode);
+  Result<Attr> LowerAttr(const InodeRef& inode) const;
+  Result<Attr> Compose(const InodeRef& inode, const UpperDir::Looked& looked);
+  Attr ShowLower(Attr attr) const;
+  // An O_PATH descriptor of a directory's upper part.
+  Result<FdCache::Pin> UpperFd(const InodeRef& dir);
+  Result<std::shared_ptr<const Listing>> ListingOf(const InodeRef& dir,
+                                                   bool fresh);
+  Result<std::vector<Listing::Source>> Names(const InodeRef& dir);
+  Status UpperNames(const InodeRef& dir,
+                    std::unordered_map<std::string, bool>& seen,
+                    std::vector<Listing::Source>& names);
+  Status AddEntry(const InodeRef& dir, const Listing& listing,
+                  const Listing::Item& item, bool plus, DirSink& sink,
+                  bool& full);
+
+  // --- moving up (union_copy_up.cc) ---------------------------------------
+  // Brings an inode to at least `want`, and the directories above it into the
+  // upper. Of the contents only the first `keep` bytes are wanted.
+  // REQUIRES: no inode lock held.
+  Status CopyUp(const InodeRef& inode, Backing want,
+                uint64_t keep = UINT64_MAX);
+  Status EnsureUpperDir(const InodeRef& dir);
+  Status CopyUpDir(const InodeRef& dir);
+  Status MoveUp(const InodeRef& inode, Backing want, uint64_t keep);
+  Status FillData(const InodeRef& inode, uint64_t keep);
+  Result<Draft> DraftOf(const InodeRef& inode, const Attr& attr, Backing want,
+                        uint64_t keep, BorrowedFd dir);
+  Status CopyAttributes(const Draft& draft, const Attr& attr,
+                        const NodeRef& lower);
+  Status CopyXattrs(const Draft& draft, const NodeRef& lower);
+  Status CopyContents(const InodeRef& inode, BorrowedFd to, uint64_t keep);
+  Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
+                   const Attr& attr);
+  Status MarkImpure(const InodeRef& dir);
+  Status SetRedirect(const InodeRef& inode, sys::At at);
+  std::string IndexNameOf(const Identity& identity) const;
+  bool InIndex(const std::string& name) const;
+  Mutex& StripeOf(const InodeRef& inode);
+
+  // --- changing names (union_create.cc, union_remove.cc, union_rename.cc) --
+  Result<Spot> FreeSpot(const InodeRef& dir, Name name);
+  Status PlaceDraft(const Spot& spot, Draft& draft, mode_t type);
+  Status GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
+                   const Caller& caller);
+  Result<Entry> NewEntry(const Spot& spot);
+  Result<Entry> CreateNode(NodeId parent, Name name, mode_t mode, dev_t rdev,
+                           const char* target, const Caller& caller);
+  mode_t MaskedMode(const InodeRef& dir, mode_t mode,
+                    const Caller& caller) const;
+  Result<bool> LowerShows(const InodeRef& dir, Name name) const;
+  Status RemoveName(const InodeRef& dir, Name name, bool is_dir);
+  Status RemoveLocked(const InodeRef& dir, Name name, const InodeRef& inode);
+  Result<FdCache::Pin> PinUpper(const InodeRef& inode);
+  // After one name of `inode` went: what it needs to live on without.
+  Status DropName(const InodeRef& dir, Name name, const InodeRef& inode,
+                  FdCache::Pin pin);
+  Status SetNlink(const InodeRef& inode, int64_t change);
+  struct Move;
+  Status PrepareMove(const InodeRef& inode);
+  Status RenameLocked(const Move& move);
+  Status PrepareTarget(const Move& move);
+  Status MoveUpper(const Move& move);
+  Status ExchangeLocked(const Move& move);
+  Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir, Name to);
+  Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir, Name name);
+  Status LeaveWhiteoutDevice(const Move& move);
+  void Changed(const InodeRef& dir);
+
+  // --- contents (union_file.cc) -------------------------------------------
+  Result<FdCache::Pin> DataFd(const InodeRef& inode);
+  Status KillSuid(const InodeRef& inode);
+  Status SetAttrLocked(const InodeRef& inode, const AttrChange& change);
+
+  const UnionConfig config_;
+  const MarkNames names_;
+  // Destroyed in reverse: inodes before the layers that their nodes belong to.
+  FdCache fds_;
+  std::unique_ptr<UpperDir> upper_;  // null: read-only
+  std::unique_ptr<LowerStack> lowers_;
+  std::unordered_map<uint64_t, uint32_t> layer_by_tag_;  // Identity::layer
+  UniqueFd stat_fd_;                                     // what statfs asks
+  UnionInfo info_;
+  InvalidateFn invalidate_;
+  ListingCache listings_;
+  mutable Mutex index_mu_;
+  std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
+  static constexpr size_t kStripes = 64;
+  std::array<Mutex, kStripes> stripes_;  // one copy-up of an inode at a time
+  InodeTable table_;
+
+  std::atomic<uint64_t> copy_ups_data_{0};
+  std::atomic<uint64_t> copy_ups_metadata_{0};
+  std::atomic<uint64_t> copy_up_bytes_{0};
+  std::atomic<uint64_t> listing_hits_{0};
+  std::atomic<uint64_t> listing_misses_{0};
 };
 
 }  // namespace ufs

@@ -252,6 +252,12 @@ Result<Draft> UpperDir::NewStandIn(const Override& override,
   return draft;
 }
 
+Result<Draft> UpperDir::NewLink(sys::At from) {
+  std::string name = NextName();
+  TRY(sys::LinkAt(from, {tmp_, name.c_str()}));
+  return Draft(tmp_, std::move(name), UniqueFd());
+}
+
 Result<Draft> UpperDir::NewWhiteout() {
   if (whiteout_form_ == WhiteoutForm::kCharDevice) {
     std::string name = NextName();
@@ -285,9 +291,7 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
     return Ok();
   }
   // An unnamed file cannot replace: it gets a name first.
-  const std::string name = NextName();
-  TRY(sys::LinkAt(draft.at(), {tmp_, name.c_str()}));
-  Draft linked(tmp_, name, UniqueFd());
+  Draft linked = TRY(NewLink(draft.at()));
   TRY(sys::RenameAt2(linked.at(), to));
   linked.Forget();
   return Ok();

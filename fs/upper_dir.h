@@ -84,6 +84,8 @@ class UpperDir {
   Result<Draft> NewNode(mode_t mode, dev_t rdev);
   // A regular file that stands for `attr`'s kind of object, by its override.
   Result<Draft> NewStandIn(const Override& override, std::string_view content);
+  // One more name of `from`, to move into place.
+  Result<Draft> NewLink(sys::At from);
   // A whiteout object to move into place; not in the AUFS form, which is a
   // name.
   Result<Draft> NewWhiteout();

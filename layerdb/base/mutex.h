@@ -43,6 +43,9 @@ class CAPABILITY("mutex") SharedMutex {
   void Lock() ACQUIRE() { mu_.lock(); }
   void Unlock() RELEASE() { mu_.unlock(); }
   void LockShared() ACQUIRE_SHARED() { mu_.lock_shared(); }
+  bool TryLockShared() UFS_TSA(try_acquire_shared_capability(true)) {
+    return mu_.try_lock_shared();
+  }
   void UnlockShared() RELEASE_SHARED() { mu_.unlock_shared(); }
 
  private:

@@ -1,0 +1,130 @@
+// InodeTable: the inodes that the kernel, or a child, still references; by node
+// id, by identity and by the host's number of their upper object. It also keeps
+// what ties them into a tree: names, and the place of the upper object.
+//
+// Ownership: the table owns an inode while the kernel holds lookups on it; a
+// child's name owns its parent. When the last reference goes the inode leaves
+// the table, so that memory follows what the kernel remembers.
+// Threads: any. Its mutex is a leaf: nothing is called with it held.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/inode.h"
+#include "layerdb/base/mutex.h"
+
+namespace ufs {
+
+class InodeTable {
+ public:
+  InodeTable() = default;
+  // REQUIRES: no inode outlives the table.
+  ~InodeTable();
+
+  // What a new inode starts with.
+  struct Birth {
+    Identity identity;
+    mode_t type = 0;
+    Backing backing = Backing::kLower;
+    uint64_t upper_ino = 0;
+    std::string index_name;
+    NodeRef lower;
+    NodeRef data;
+    uint64_t lower_size_bytes = 0;
+    bool hard_linked = false;
+    std::string lower_alias;
+    std::vector<LowerPart> parts;
+    std::optional<timespec> origin_btime;
+    bool impure = false;
+    bool has_default_acl = false;
+  };
+  // The inode with that identity, made if it is not known. Where an identity is
+  // taken by another upper object, the upper object's own number is used.
+  InodeRef Intern(Birth birth);
+  // Makes the root: node id 1.
+  InodeRef MakeRoot(Birth birth);
+
+  InodeRef Find(NodeId id) const;
+  InodeRef FindByUpper(uint64_t upper_ino) const;
+  InodeRef FindByIdentity(const Identity& identity) const;
+
+  // The kernel's references.
+  void AddLookup(const InodeRef& inode);
+  void Forget(NodeId id, uint64_t lookups);
+
+  // --- names -------------------------------------------------------------
+  void AddName(const InodeRef& inode, const InodeRef& parent,
+               std::string_view name);
+  // Returns how many names are still known.
+  size_t RemoveName(const InodeRef& inode, const InodeRef& parent,
+                    std::string_view name);
+  bool HasName(const InodeRef& inode, const InodeRef& parent,
+               std::string_view name) const;
+  // Any name; nullopt for a deleted object and for the root.
+  std::optional<LinkName> NameOf(const InodeRef& inode) const;
+  // Names from the root, or from an ancestor that `stop` takes, down to the
+  // directory. ENOENT when it, or a directory above it, is deleted.
+  template <typename Stop>
+  Result<InodeRef> Ancestry(const InodeRef& dir, Stop stop,
+                            std::vector<std::string>& names) const;
+
+  // --- the upper object --------------------------------------------------
+  void SetUpper(const InodeRef& inode, uint64_t upper_ino);
+  uint64_t UpperIno(const InodeRef& inode) const;
+  void SetIndexName(const InodeRef& inode, std::string name);
+  void SetOrphan(const InodeRef& inode, FdCache::Pin pin);
+  // Where the upper object is to be found.
+  struct UpperPlace {
+    FdCache::Pin orphan;     // by itself, or
+    std::string index_name;  // in the index, or
+    InodeRef parent;         // under a name
+    std::string name;
+  };
+  // ENOENT for an inode without a name.
+  Result<UpperPlace> PlaceOf(const InodeRef& inode) const;
+
+  size_t size() const;
+
+ private:
+  friend class Inode;
+
+  struct Slot {
+    uint64_t generation = 0;
+    Inode* inode = nullptr;
+    std::weak_ptr<Inode> weak;
+    InodeRef held;  // while the kernel has lookups
+  };
+  struct IdentityHash {
+    size_t operator()(const Identity& i) const {
+      return std::hash<uint64_t>()(i.ino * 0x9E3779B97F4A7C15u ^ i.layer);
+    }
+  };
+
+  InodeRef MakeLocked(Birth birth) REQUIRES(mu_);
+  void Remove(const Inode& inode);
+
+  mutable Mutex mu_;
+  std::deque<Slot> slots_ GUARDED_BY(mu_) = std::deque<Slot>(1);  // by id
+  std::vector<uint64_t> free_ GUARDED_BY(mu_);
+  std::unordered_map<Identity, Inode*, IdentityHash> by_identity_
+      GUARDED_BY(mu_);
+  std::unordered_map<uint64_t, Inode*> by_upper_ GUARDED_BY(mu_);
+};
+
+template <typename Stop>
+Result<InodeRef> InodeTable::Ancestry(const InodeRef& dir, Stop stop,
+                                      std::vector<std::string>& names) const {
+  MutexLock lock(mu_);
+  InodeRef at = dir;
+  while (at->id != NodeId::kRoot && !stop(*at)) {
+    if (at->names_.empty()) return Error(ENOENT);
+    names.push_back(at->names_.front().name);
+    at = at->names_.front().parent;
+  }
+  return at;
+}
+
+}  // namespace ufs

@@ -1,0 +1,156 @@
+// Changing attributes.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <cerrno>
+#include <string_view>
+
+#include "fs/acl.h"
+#include "fs/union_fs.h"
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kSetAttr("setattr.before");
+FaultPoint kSetXattr("setxattr.before");
+
+bool IsAcl(std::string_view name) {
+  return name == kAccessAclXattr || name == kDefaultAclXattr;
+}
+
+mode_t WithoutSuid(mode_t mode) {
+  mode &= ~S_ISUID;
+  if (mode & S_IXGRP) mode &= ~S_ISGID;
+  return mode;
+}
+
+}  // namespace
+
+// REQUIRES: inode->mu held alone, and the inode in the upper.
+Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
+  const Place place = TRY(UpperPlace(inode));
+  const sys::At at = place.at();
+  Attr now = TRY(upper_->GetAttr(at));
+  if (change.uid || change.gid) {
+    TRY(upper_->SetOwner(at, now, change.uid.value_or(now.uid),
+                         change.gid.value_or(now.gid)));
+    now = TRY(upper_->GetAttr(at));
+  }
+  if (change.size_bytes) {
+    const FdCache::Pin fd = TRY(DataFd(inode));
+    TRY(sys::FTruncate(*fd, *change.size_bytes));
+    if (change.kill_suidgid && WithoutSuid(now.mode) != now.mode)
+      TRY(upper_->SetMode(at, now, WithoutSuid(now.mode)));
+  }
+  if (change.mode) {
+    if (S_ISLNK(now.mode)) return Error(EOPNOTSUPP);
+    TRY(upper_->SetMode(at, now, *change.mode));
+    inode->no_suid = false;
+  }
+  if (change.atime || change.mtime) {
+    constexpr timespec kOmit{0, UTIME_OMIT};
+    const timespec times[2] = {change.atime.value_or(kOmit),
+                               change.mtime.value_or(kOmit)};
+    TRY(sys::UtimensAt(at, times));
+  }
+  return Ok();
+}
+
+Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
+  const InodeRef inode = TRY(Get(node));
+  if (change.size_bytes && !inode->is_regular())
+    return Error(inode->is_dir() ? EISDIR : EINVAL);
+  TRY(kSetAttr.Visit());
+  if (change.size_bytes)
+    TRY(CopyUp(inode, Backing::kUpper, *change.size_bytes));
+  else
+    TRY(CopyUp(inode, Backing::kMetacopy));
+  WriterLock lock(inode->mu);
+  TRY(SetAttrLocked(inode, change));
+  return AttrLocked(inode);
+}
+
+// --- extended attributes ---------------------------------------------------
+
+Result<std::string> UnionFs::GetXattr(NodeId node, const char* name) {
+  if (!config_.acl && IsAcl(name)) return Error(EOPNOTSUPP);
+  const InodeRef inode = TRY(Get(node));
+  ReaderLock lock(inode->mu);
+  if (!inode->in_upper())
+    return inode->lower.layer().GetXattr(inode->lower, name);
+  const Place place = TRY(UpperPlace(inode));
+  return upper_->GetXattr(place.at(), name);
+}
+
+Result<std::string> UnionFs::ListXattr(NodeId node) {
+  const InodeRef inode = TRY(Get(node));
+  ReaderLock lock(inode->mu);
+  if (!inode->in_upper()) return inode->lower.layer().ListXattr(inode->lower);
+  const Place place = TRY(UpperPlace(inode));
+  return upper_->ListXattr(place.at());
+}
+
+Status UnionFs::SetXattr(NodeId node, const char* name, std::string_view value,
+                         int flags) {
+  if (!config_.acl && IsAcl(name)) return Error(EOPNOTSUPP);
+  const InodeRef inode = TRY(Get(node));
+  if (inode->in_upper() == false && (flags & XATTR_REPLACE) != 0) {
+    // What cannot succeed copies nothing up.
+    ReaderLock lock(inode->mu);
+    if (!inode->in_upper())
+      TRY(inode->lower.layer().GetXattr(inode->lower, name));
+  }
+  TRY(kSetXattr.Visit());
+  TRY(CopyUp(inode, Backing::kMetacopy));
+  WriterLock lock(inode->mu);
+  const Place place = TRY(UpperPlace(inode));
+  TRY(upper_->SetXattr(place.at(), name, value, flags));
+  if (std::string_view(name) == kDefaultAclXattr)
+    inode->has_default_acl = sys::GetXattr(place.at(), kDefaultAclXattr).ok();
+  return Ok();
+}
+
+Status UnionFs::RemoveXattr(NodeId node, const char* name) {
+  if (!config_.acl && IsAcl(name)) return Error(EOPNOTSUPP);
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->in_upper()) {
+    ReaderLock lock(inode->mu);
+    if (!inode->in_upper())
+      TRY(inode->lower.layer().GetXattr(inode->lower, name));
+  }
+  TRY(CopyUp(inode, Backing::kMetacopy));
+  WriterLock lock(inode->mu);
+  const Place place = TRY(UpperPlace(inode));
+  TRY(upper_->RemoveXattr(place.at(), name));
+  if (std::string_view(name) == kDefaultAclXattr)
+    inode->has_default_acl = false;
+  return Ok();
+}
+
+// --- inode flags -----------------------------------------------------------
+
+Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
+  const bool writes = cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR;
+  const bool reads = cmd == FS_IOC_GETFLAGS || cmd == FS_IOC_FSGETXATTR ||
+                     cmd == FS_IOC_GETVERSION;
+  if (!writes && !reads) return Error(ENOTTY);
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular() && !inode->is_dir()) return Error(ENOTTY);
+  if (writes) TRY(CopyUp(inode, Backing::kMetacopy));
+  ReaderLock lock(inode->mu);
+  UniqueFd fd;
+  if (!inode->in_upper()) {
+    fd = TRY(inode->lower.layer().Open(inode->lower));
+  } else {
+    const Place place = TRY(UpperPlace(inode));
+    fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
+                                : sys::OpenAt(place.at(), O_RDONLY));
+  }
+  return sys::Ioctl(fd, cmd, arg);
+}
+
+}  // namespace ufs

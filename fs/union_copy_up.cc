@@ -1,0 +1,331 @@
+// Moving up: how an object of a layer comes to be in the upper.
+//
+// Everything is prepared in a draft that nobody sees and published by one link
+// or rename; contents that follow a metacopy are published by removing its mark
+// (invariants I3 and I4 of fs/README.md). Until then the lower object stands.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "fs/acl.h"
+#include "fs/data_copy.h"
+#include "fs/union_fs.h"
+#include "layerdb/base/cleanup.h"
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kDirDraft("copy_up.dir_draft");
+FaultPoint kDirPublished("copy_up.dir_published");
+FaultPoint kContents("copy_up.contents");
+FaultPoint kAttributes("copy_up.attributes");
+FaultPoint kPublished("copy_up.published");
+FaultPoint kIndexed("copy_up.indexed");
+FaultPoint kFilled("copy_up.filled");
+
+constexpr mode_t kPermissionBits = 07777;
+
+void TimesOf(const Attr& attr, timespec times[2]) {
+  times[0] = attr.atime;
+  times[1] = attr.mtime;
+}
+
+// Attributes without which the copy would be another file.
+bool MustCopy(std::string_view xattr) {
+  return xattr == kAccessAclXattr || xattr == kDefaultAclXattr ||
+         xattr.starts_with("security.");
+}
+
+}  // namespace
+
+Mutex& UnionFs::StripeOf(const InodeRef& inode) {
+  return stripes_[static_cast<uint64_t>(inode->id) % kStripes];
+}
+
+std::string UnionFs::IndexNameOf(const Identity& identity) const {
+  const auto layer = static_cast<uint32_t>(lowers_->size()) - identity.layer;
+  char text[40];
+  const int size =
+      snprintf(text, sizeof(text), "%llx-%llx",
+               static_cast<unsigned long long>(lowers_->layer(layer).tag()),
+               static_cast<unsigned long long>(identity.ino));
+  return std::string(text, size);
+}
+
+bool UnionFs::InIndex(const std::string& name) const {
+  MutexLock lock(index_mu_);
+  return index_names_.count(name) != 0;
+}
+
+Origin UnionFs::OriginOf(const Inode& inode, const Attr& lower_attr) const {
+  const auto layer =
+      static_cast<uint32_t>(lowers_->size()) - inode.identity.layer;
+  return {lowers_->layer(layer).tag(), inode.identity.ino, lower_attr.btime};
+}
+
+// --- directories -----------------------------------------------------------
+
+Status UnionFs::EnsureUpperDir(const InodeRef& dir) {
+  if (upper_ == nullptr) return Error(EROFS);
+  if (dir->in_upper()) return Ok();
+  // From the highest directory that is not there yet, down.
+  std::vector<InodeRef> missing;
+  for (InodeRef at = dir; !at->in_upper();) {
+    missing.push_back(at);
+    const auto name = table_.NameOf(at);
+    if (!name) return Error(ENOENT);  // deleted
+    at = name->parent;
+  }
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at)
+    TRY(CopyUpDir(*at));
+  return Ok();
+}
+
+Status UnionFs::CopyUpDir(const InodeRef& dir) {
+  WriterLock lock(dir->mu);
+  if (dir->in_upper()) return Ok();
+  const auto name = table_.NameOf(dir);
+  if (!name) return Error(ENOENT);
+  const FdCache::Pin parent = TRY(UpperFd(name->parent));
+  const Attr attr = TRY(LowerAttr(dir));
+
+  Draft draft = TRY(upper_->NewDir(0700));
+  TRY(CopyAttributes(draft, attr, dir->lower));
+  if (upper_->has_xattrs())
+    TRY(upper_->SetMark(draft.at(), names_.origin,
+                        FormatOrigin(OriginOf(*dir, attr))));
+  timespec times[2];
+  TimesOf(attr, times);
+  TRY(sys::UtimensAt(draft.at(), times));
+  const auto looked = TRY(upper_->Look(draft.at()));
+  TRY(kDirDraft.Visit());
+
+  // Moving it in is no change of the parent that anybody asked for.
+  const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+  TRY(MarkImpure(name->parent));
+  TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
+  dir->origin_btime = attr.btime;
+  dir->has_default_acl = looked.marks.has_default_acl;
+  table_.SetUpper(dir, looked.stat.stx_ino);
+  dir->set_backing(Backing::kUpper);
+  ++copy_ups_metadata_;
+  TimesOf(parent_attr, times);
+  TRY(sys::UtimensAt({*parent}, times));
+  TRY(kDirPublished.Visit());
+  if (invalidate_) invalidate_(dir->id);
+  return Ok();
+}
+
+Status UnionFs::MarkImpure(const InodeRef& dir) {
+  if (dir->impure || !upper_->has_xattrs()) return Ok();
+  const FdCache::Pin fd = TRY(UpperFd(dir));
+  TRY(upper_->SetMark({*fd}, names_.impure, "y"));
+  dir->impure = true;
+  return Ok();
+}
+
+// --- attributes ------------------------------------------------------------
+
+Status UnionFs::CopyXattrs(const Draft& draft, const NodeRef& lower) {
+  const Layer& layer = lower.layer();
+  const std::string names = TRY(layer.ListXattr(lower));
+  std::string_view rest = names;
+  while (!rest.empty()) {
+    const std::string name(rest.substr(0, rest.find('\0')));
+    rest.remove_prefix(name.size() + 1);
+    const auto value = layer.GetXattr(lower, name.c_str());
+    if (value.code() == ENODATA) continue;
+    if (!value.ok()) return value.error();
+    const auto set = upper_->SetXattr(draft.at(), name.c_str(), *value, 0);
+    // As overlayfs: what the upper's file system does not know is lost, unless
+    // it protects something.
+    if (set.code() == EOPNOTSUPP && !MustCopy(name)) continue;
+    if (!set.ok()) return Status(set).With("copying " + name);
+  }
+  return Ok();
+}
+
+// All but times and marks.
+Status UnionFs::CopyAttributes(const Draft& draft, const Attr& attr,
+                               const NodeRef& lower) {
+  const mode_t mode = attr.mode & kPermissionBits;
+  const Attr now = TRY(upper_->GetAttr(draft.at()));
+  TRY(upper_->SetOwnerAndMode(draft.at(), now, attr.uid, attr.gid, mode));
+  return CopyXattrs(draft, lower);
+}
+
+// The lower file stays findable from wherever its metacopy goes.
+Status UnionFs::SetRedirect(const InodeRef& inode, sys::At at) {
+  return upper_->SetMark(at, names_.redirect, LowerPathOf(*inode));
+}
+
+// --- files -----------------------------------------------------------------
+
+Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
+  if (inode->backing() >= want) return Ok();
+  if (upper_ == nullptr) return Error(EROFS);
+  if (inode->is_dir()) return EnsureUpperDir(inode);
+  const bool can_split =
+      inode->is_regular() && config_.metacopy && upper_->has_xattrs();
+  if (!can_split) want = Backing::kUpper;
+  if (const auto name = table_.NameOf(inode)) TRY(EnsureUpperDir(name->parent));
+  MutexLock lock(StripeOf(inode));
+  if (inode->backing() >= want) return Ok();
+  return inode->in_upper() ? FillData(inode, keep) : MoveUp(inode, want, keep);
+}
+
+Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
+                             uint64_t keep) {
+  const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
+  const uint64_t size = std::min(inode->lower_size_bytes, keep);
+  const uint64_t moved = TRY(CopyData(from, to, size));
+  copy_up_bytes_ += moved;
+  ++copy_ups_data_;
+  // It is about to stand for a file that is safe on disk. Shared blocks are as
+  // safe as what they are shared with.
+  if (moved > 0 && !upper_->is_volatile()) TRY(sys::FDataSync(to));
+  return kContents.Visit();
+}
+
+Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
+                               Backing want, uint64_t keep, BorrowedFd dir) {
+  if (S_ISLNK(attr.mode)) {
+    const std::string target = TRY(inode->lower.layer().ReadLink(inode->lower));
+    Draft link = TRY(upper_->NewSymlink(target.c_str()));
+    const Attr now = TRY(upper_->GetAttr(link.at()));
+    const auto owned = upper_->SetOwner(link.at(), now, attr.uid, attr.gid);
+    if (owned.code() != EPERM || !upper_->has_xattrs()) {
+      TRY(owned);
+      return link;
+    }
+    return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, 0}, target);
+  }
+  if (!S_ISREG(attr.mode)) {
+    Draft node = TRY(upper_->NewNode(attr.mode, attr.rdev));
+    const Attr now = TRY(upper_->GetAttr(node.at()));
+    const auto owned = upper_->SetOwnerAndMode(
+        node.at(), now, attr.uid, attr.gid, attr.mode & kPermissionBits);
+    if (owned.code() != EPERM || !upper_->has_xattrs()) {
+      TRY(owned);
+      return node;
+    }
+    return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, attr.rdev}, "");
+  }
+  Draft file = TRY(upper_->NewFile(dir, 0600));
+  if (want == Backing::kUpper) {
+    TRY(CopyContents(inode, file.fd(), keep));
+  } else {
+    TRY(sys::FTruncate(file.fd(), attr.size_bytes));
+    TRY(upper_->SetMark(file.at(), names_.metacopy, ""));
+    ++copy_ups_metadata_;
+  }
+  return file;
+}
+
+Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
+  // The layer does not change and nobody else moves this inode: all of this
+  // goes on beside readers.
+  const auto name = table_.NameOf(inode);
+  const FdCache::Pin dir =
+      name ? TRY(UpperFd(name->parent)) : upper_->index_pin();
+  const Attr attr = TRY(LowerAttr(inode));
+  Draft draft = TRY(DraftOf(inode, attr, want, keep, *dir));
+  if (!S_ISLNK(attr.mode)) {
+    TRY(CopyAttributes(draft, attr, inode->lower));
+  } else {
+    TRY(CopyXattrs(draft, inode->lower));
+  }
+  // Marks go on regular files only: the rest has no user attributes.
+  if (upper_->has_xattrs() &&
+      (S_ISREG(TRY(sys::Statx(draft.at())).stx_mode) || names_.trusted())) {
+    TRY(upper_->SetMark(draft.at(), names_.origin,
+                        FormatOrigin(OriginOf(*inode, attr))));
+    if (name && IsAufsMarkName(name->name) && S_ISREG(attr.mode))
+      TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
+    if (want == Backing::kMetacopy && inode->hard_linked)
+      TRY(SetRedirect(inode, draft.at()));
+    if (inode->hard_linked)
+      TRY(upper_->SetMark(draft.at(), names_.nlink,
+                          std::to_string(attr.nlink)));
+  }
+  timespec times[2];
+  TimesOf(attr, times);
+  TRY(sys::UtimensAt(draft.at(), times));
+  if (upper_->durability() == Durability::kStrict && draft.fd().valid())
+    TRY(sys::FSync(draft.fd()));
+  TRY(kAttributes.Visit());
+  return PublishUp(inode, draft, want, attr);
+}
+
+Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
+                          const Attr& attr) {
+  // From here on every read and write goes to the upper: no one may be between
+  // the two.
+  WriterLock lock(inode->mu);
+  const uint64_t upper_ino = TRY(sys::Statx(draft.at())).stx_ino;
+  const auto name = table_.NameOf(inode);
+  if (!name) {
+    // Deleted while in use: it lives on without a name.
+    auto pin = std::make_shared<const UniqueFd>(
+        draft.fd().valid() ? draft.TakeFd()
+                           : TRY(sys::OpenAt(draft.at(), O_PATH)));
+    table_.SetOrphan(inode, pin);
+  } else if (inode->hard_linked) {
+    const std::string index_name = IndexNameOf(inode->identity);
+    TRY(upper_->Publish(draft, {*upper_->index_pin(), index_name.c_str()}));
+    {
+      MutexLock index_lock(index_mu_);
+      index_names_.insert(index_name);
+    }
+    table_.SetIndexName(inode, index_name);
+    TRY(kIndexed.Visit());
+  } else {
+    const FdCache::Pin parent = TRY(UpperFd(name->parent));
+    const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+    TRY(MarkImpure(name->parent));
+    TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
+    timespec times[2];
+    TimesOf(parent_attr, times);
+    TRY(sys::UtimensAt({*parent}, times));
+  }
+  inode->origin_btime = attr.btime;
+  table_.SetUpper(inode, upper_ino);
+  if (want == Backing::kUpper) {
+    if (draft.fd().valid())
+      fds_.Insert(inode->fd_key, draft.TakeFd());
+    else
+      fds_.Erase(inode->fd_key);
+  }
+  inode->set_backing(want);
+  return kPublished.Visit();
+}
+
+// A metacopy gets its contents in place, so that its other names keep it.
+Status UnionFs::FillData(const InodeRef& inode, uint64_t keep) {
+  inode->busy = true;
+  Cleanup idle([&] { inode->busy = false; });
+  WriterLock lock(inode->mu);
+  const Place place = TRY(UpperPlace(inode));
+  const auto before = TRY(upper_->Look(place.at()));
+  UniqueFd fd = TRY(upper_->OpenData(place.at()));
+  TRY(CopyContents(inode, fd, keep));
+  timespec times[2];
+  TimesOf(AttrOf(before.stat), times);
+  TRY(sys::UtimensAt({fd}, times));
+  TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
+  fds_.Insert(inode->fd_key, std::move(fd));
+  inode->set_backing(Backing::kUpper);
+  return kFilled.Visit();
+}
+
+bool UnionFs::MayCopyUp(NodeId node) {
+  const auto inode = Get(node);
+  if (!inode.ok()) return false;
+  return (*inode)->busy ||
+         ((*inode)->is_regular() && (*inode)->backing() != Backing::kUpper);
+}
+
+}  // namespace ufs

@@ -1,0 +1,255 @@
+// New names: files, directories, links, devices.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "fs/acl.h"
+#include "fs/union_fs.h"
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kCreate("create.before");
+FaultPoint kCreated("create.placed");
+FaultPoint kLink("link.before");
+
+constexpr mode_t kPermissionBits = 07777;
+
+}  // namespace
+
+void UnionFs::Changed(const InodeRef& dir) { ++dir->version; }
+
+// The mode bits that count: a default ACL takes the place of the umask.
+mode_t UnionFs::MaskedMode(const InodeRef& dir, mode_t mode,
+                           const Caller& caller) const {
+  return dir->has_default_acl ? mode : mode & ~(caller.umask & 0777);
+}
+
+// REQUIRES: dir is in the upper and dir->mu held alone.
+Result<UnionFs::Spot> UnionFs::FreeSpot(const InodeRef& dir, Name name) {
+  if (dir->id != NodeId::kRoot && !table_.NameOf(dir)) return Error(ENOENT);
+  const Child child = TRY(Probe(dir, name));
+  if (child.exists()) return Error(EEXIST);
+  // In the AUFS form names like ".wh.x" are whiteouts, and taken.
+  const bool reserved =
+      IsAufsMarkName(name.view()) &&
+      (child.hidden != UpperDir::Hidden::kNo || !upper_->has_xattrs());
+  if (reserved) return Error(EPERM, name.str() + ": a name whiteouts have");
+  return Spot{dir, name, TRY(UpperFd(dir)), child.hidden};
+}
+
+// Makes a draft appear under a free name, over its whiteout if there is one.
+Status UnionFs::PlaceDraft(const Spot& spot, Draft& draft, mode_t type) {
+  const bool hides = spot.hidden != UpperDir::Hidden::kNo;
+  if (S_ISDIR(type) && hides)
+    TRY(upper_->SetMark(draft.at(), names_.opaque, "y"));
+  if (S_ISREG(type) && IsAufsMarkName(spot.name.view()))
+    TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
+  if (spot.hidden == UpperDir::Hidden::kObject && S_ISDIR(type)) {
+    TRY(upper_->Exchange(draft, spot.at()));
+  } else if (spot.hidden == UpperDir::Hidden::kObject) {
+    TRY(upper_->Replace(draft, spot.at()));
+  } else {
+    TRY(upper_->Publish(draft, spot.at()));
+    if (hides) TRY(upper_->RemoveAufsWhiteout(*spot.fd, spot.name));
+  }
+  return kCreated.Visit();
+}
+
+// Owner and mode of a draft as if the caller had created it in spot.dir.
+// `mode` is what the caller asked for, umask applied unless an ACL inherits.
+Status UnionFs::GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
+                          const Caller& caller) {
+  const Attr dir = TRY(upper_->GetAttr({*spot.fd}));
+  const Attr now = TRY(upper_->GetAttr(draft.at()));
+  const bool inherits_group = (dir.mode & S_ISGID) != 0;
+  mode &= kPermissionBits;
+  if (spot.dir->has_default_acl && !S_ISLNK(now.mode)) {
+    const auto text = sys::GetXattr({*spot.fd}, kDefaultAclXattr);
+    if (text.ok()) {
+      const InheritedAcl acl = TRY(InheritAcl(*text, mode));
+      TRY(sys::SetXattr(draft.at(), kAccessAclXattr, acl.access));
+      if (S_ISDIR(now.mode))
+        TRY(sys::SetXattr(draft.at(), kDefaultAclXattr, *text));
+      mode = acl.mode;
+    }
+  }
+  if (inherits_group && S_ISDIR(now.mode)) mode |= S_ISGID;
+  return upper_->SetOwnerAndMode(draft.at(), now, caller.uid,
+                                 inherits_group ? dir.gid : caller.gid, mode);
+}
+
+// The inode of what was just placed.
+Result<Entry> UnionFs::NewEntry(const Spot& spot) {
+  Changed(spot.dir);
+  Child child;
+  child.upper = TRY(upper_->Look(spot.at()));
+  const InodeRef inode = TRY(Adopt(spot.dir, spot.name, child));
+  return MakeEntry(inode, TRY(Compose(inode, *child.upper)));
+}
+
+Result<Entry> UnionFs::Create(NodeId parent, Name name, mode_t mode, int flags,
+                              const Caller& caller) {
+  const InodeRef dir = TRY(GetDir(parent));
+  TRY(kCreate.Visit());
+  TRY(EnsureUpperDir(dir));
+  WriterLock lock(dir->mu);
+  auto spot = FreeSpot(dir, name);
+  if (spot.code() == EEXIST && (flags & O_EXCL) == 0) {
+    Child child = TRY(Probe(dir, name));
+    const InodeRef inode = TRY(Adopt(dir, name, child));
+    if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EEXIST);
+    ReaderLock inode_lock(inode->mu);
+    return MakeEntry(inode, TRY(AttrLocked(inode)));
+  }
+  if (!spot.ok()) return spot.error();
+  mode = MaskedMode(dir, mode, caller) & kPermissionBits;
+  const bool direct = spot->hidden == UpperDir::Hidden::kNo &&
+                      upper_->MakesOwner(caller.uid, caller.gid) &&
+                      !IsAufsMarkName(name.view());
+  UniqueFd fd;
+  if (direct) {
+    fd = TRY(sys::OpenAt(spot->at(), O_CREAT | O_EXCL | O_RDWR, mode));
+    TRY(kCreated.Visit());
+  } else {
+    Draft draft = TRY(upper_->NewFile(*spot->fd, mode));
+    TRY(GiveOwner(*spot, draft, mode, caller));
+    TRY(PlaceDraft(*spot, draft, S_IFREG));
+    fd = draft.TakeFd();
+  }
+  Entry entry = TRY(NewEntry(*spot));
+  if (const InodeRef inode = table_.Find(entry.node))
+    fds_.Insert(inode->fd_key, std::move(fd));
+  return entry;
+}
+
+Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
+                             const Caller& caller) {
+  const InodeRef dir = TRY(GetDir(parent));
+  TRY(kCreate.Visit());
+  TRY(EnsureUpperDir(dir));
+  WriterLock lock(dir->mu);
+  const Spot spot = TRY(FreeSpot(dir, name));
+  mode = MaskedMode(dir, mode, caller) & kPermissionBits;
+  if (spot.hidden == UpperDir::Hidden::kNo &&
+      upper_->MakesOwner(caller.uid, caller.gid)) {
+    TRY(sys::MkDirAt(spot.at(), mode));
+    TRY(kCreated.Visit());
+  } else {
+    Draft draft = TRY(upper_->NewDir(0700));
+    TRY(GiveOwner(spot, draft, mode, caller));
+    TRY(PlaceDraft(spot, draft, S_IFDIR));
+  }
+  return NewEntry(spot);
+}
+
+// A symlink (with `target`), device, fifo, socket or empty file.
+Result<Entry> UnionFs::CreateNode(NodeId parent, Name name, mode_t mode,
+                                  dev_t rdev, const char* target,
+                                  const Caller& caller) {
+  const InodeRef dir = TRY(GetDir(parent));
+  TRY(kCreate.Visit());
+  TRY(EnsureUpperDir(dir));
+  WriterLock lock(dir->mu);
+  const Spot spot = TRY(FreeSpot(dir, name));
+  const mode_t type = mode & S_IFMT;
+  const auto draft_of = [&]() -> Result<Draft> {
+    if (S_ISLNK(type)) return upper_->NewSymlink(target);
+    if (S_ISREG(type)) return upper_->NewFile(*spot.fd, 0600);
+    return upper_->NewNode(mode, rdev);
+  };
+  Draft draft = TRY(draft_of());
+  const mode_t wanted =
+      S_ISLNK(type) ? 0777 : MaskedMode(dir, mode & kPermissionBits, caller);
+  const auto owned = GiveOwner(spot, draft, wanted, caller);
+  if (owned.code() == EPERM && !S_ISREG(type) && upper_->has_xattrs()) {
+    // Nothing but a regular file can carry an owner the host will not give.
+    Draft stand_in = TRY(upper_->NewStandIn(
+        {caller.uid, caller.gid, type | wanted, rdev}, target ? target : ""));
+    TRY(PlaceDraft(spot, stand_in, type));
+    return NewEntry(spot);
+  }
+  TRY(owned);
+  TRY(PlaceDraft(spot, draft, type));
+  return NewEntry(spot);
+}
+
+Result<Entry> UnionFs::MkNod(NodeId parent, Name name, mode_t mode, dev_t rdev,
+                             const Caller& caller) {
+  if ((mode & S_IFMT) == 0) mode |= S_IFREG;
+  return CreateNode(parent, name, mode, rdev, nullptr, caller);
+}
+
+Result<Entry> UnionFs::Symlink(NodeId parent, Name name, const char* target,
+                               const Caller& caller) {
+  return CreateNode(parent, name, S_IFLNK | 0777, 0, target, caller);
+}
+
+Result<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, int /*flags*/,
+                               const Caller& caller) {
+  const InodeRef dir = TRY(GetDir(parent));
+  TRY(kCreate.Visit());
+  TRY(EnsureUpperDir(dir));
+  ReaderLock lock(dir->mu);
+  mode = MaskedMode(dir, mode, caller) & kPermissionBits;
+  const Spot spot{dir, Name::Trusted("#"), TRY(UpperFd(dir)),
+                  UpperDir::Hidden::kNo};
+  Draft draft = TRY(upper_->NewFile(*spot.fd, mode));
+  TRY(GiveOwner(spot, draft, mode, caller));
+  const auto looked = TRY(upper_->Look(draft.at()));
+  InodeTable::Birth birth;
+  birth.type = S_IFREG;
+  birth.backing = Backing::kUpper;
+  birth.upper_ino = looked.stat.stx_ino;
+  birth.identity = {0, looked.stat.stx_ino};
+  const InodeRef inode = table_.Intern(std::move(birth));
+  table_.SetOrphan(inode, std::make_shared<const UniqueFd>(draft.TakeFd()));
+  return MakeEntry(inode, TRY(Compose(inode, looked)));
+}
+
+Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
+  const InodeRef inode = TRY(Get(node));
+  const InodeRef dir = TRY(GetDir(parent));
+  if (inode->is_dir()) return Error(EPERM);
+  TRY(kLink.Visit());
+  TRY(EnsureUpperDir(dir));
+  TRY(CopyUp(inode, Backing::kMetacopy));
+  InodeLocks locks({dir.get(), inode.get()});
+  const Spot spot = TRY(FreeSpot(dir, name));
+  const Place from = TRY(UpperPlace(inode));
+  if (inode->backing() == Backing::kMetacopy)
+    TRY(SetRedirect(inode, from.at()));
+  if (inode->is_regular() && IsAufsMarkName(name.view()))
+    TRY(upper_->SetMark(from.at(), names_.literal, "y"));
+  if (inode->origin_btime) TRY(MarkImpure(dir));
+  if (spot.hidden == UpperDir::Hidden::kObject) {
+    Draft draft = TRY(upper_->NewLink(from.at()));
+    TRY(upper_->Replace(draft, spot.at()));
+  } else {
+    TRY(sys::LinkAt(from.at(), spot.at()));
+    if (spot.hidden == UpperDir::Hidden::kAufs)
+      TRY(upper_->RemoveAufsWhiteout(*spot.fd, name));
+  }
+  TRY(SetNlink(inode, +1));
+  table_.AddName(inode, dir, name.view());
+  // An unnamed file has a name now, and is found by it.
+  table_.SetOrphan(inode, nullptr);
+  Changed(dir);
+  return MakeEntry(inode, TRY(AttrLocked(inode)));
+}
+
+// Keeps count of the names of an indexed hard link, some of which may be in the
+// layers still. REQUIRES: inode->mu held alone.
+Status UnionFs::SetNlink(const InodeRef& inode, int64_t change) {
+  const auto place = table_.PlaceOf(inode);
+  if (!place.ok() || place->index_name.empty()) return Ok();
+  const sys::At at{*upper_->index_pin(), place->index_name.c_str()};
+  const Marks marks = TRY(upper_->Look(at)).marks;
+  if (!marks.nlink) return Ok();
+  return upper_->SetMark(at, names_.nlink,
+                         std::to_string(*marks.nlink + change));
+}
+
+}  // namespace ufs

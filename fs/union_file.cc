@@ -1,0 +1,126 @@
+// Contents.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "fs/union_fs.h"
+
+namespace ufs {
+
+// A descriptor of the contents as they are now. REQUIRES: inode->mu held; the
+// pin may be used after, for what need not see a copy-up.
+Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
+  if (auto pin = fds_.Find(inode->fd_key)) return pin;
+  const auto open = [&]() -> Result<UniqueFd> {
+    if (inode->backing() != Backing::kUpper)
+      return inode->data.layer().Open(inode->data);
+    const Place place = TRY(UpperPlace(inode));
+    return upper_->OpenData(place.at());
+  };
+  auto fd = open();
+  if (fd.code() == EMFILE || fd.code() == ENFILE) {
+    fds_.Shrink();
+    fd = open();
+  }
+  return fds_.Insert(inode->fd_key, TRY(fd));
+}
+
+Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
+                             uint64_t offset, Wait wait) {
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
+  if (wait == Wait::kNoWait && inode->busy) return Error(EAGAIN);
+  ReaderLock lock(inode->mu);
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  if (wait == Wait::kMayWait) return sys::Pread(*fd, buffer, size, offset);
+  const auto got = sys::PreadNoWait(*fd, buffer, size, offset);
+  return got.code() == EOPNOTSUPP ? Result<size_t>(Error(EAGAIN)) : got;
+}
+
+// What write(2) does to set-id bits, for a caller who may not keep them; the
+// daemon's own writes may.
+Status UnionFs::KillSuid(const InodeRef& inode) {
+  if (inode->no_suid) return Ok();
+  WriterLock lock(inode->mu);
+  const Place place = TRY(UpperPlace(inode));
+  const Attr now = TRY(upper_->GetAttr(place.at()));
+  mode_t mode = now.mode & ~S_ISUID;
+  if (mode & S_IXGRP) mode &= ~S_ISGID;
+  if (mode != now.mode) TRY(upper_->SetMode(place.at(), now, mode));
+  inode->no_suid = true;
+  return Ok();
+}
+
+Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
+                              uint64_t offset, bool kill_suidgid) {
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
+  TRY(CopyUp(inode, Backing::kUpper));
+  if (kill_suidgid) TRY(KillSuid(inode));
+  ReaderLock lock(inode->mu);
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  return sys::Pwrite(*fd, data, size, offset);
+}
+
+Status UnionFs::FSync(NodeId node, bool data_only) {
+  const InodeRef inode = TRY(Get(node));
+  if (upper_ == nullptr || upper_->is_volatile()) return Ok();
+  FdCache::Pin pin;
+  UniqueFd opened;
+  {
+    ReaderLock lock(inode->mu);
+    if (!inode->in_upper()) return Ok();  // a layer is on disk already
+    if (inode->is_regular() && inode->backing() == Backing::kUpper) {
+      pin = TRY(DataFd(inode));
+    } else if (inode->is_dir() || inode->is_regular()) {
+      const Place place = TRY(UpperPlace(inode));
+      opened = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
+                                      : sys::OpenAt(place.at(), O_RDONLY));
+    } else {
+      return Error(EINVAL);
+    }
+  }
+  const BorrowedFd fd = pin != nullptr ? BorrowedFd(*pin) : BorrowedFd(opened);
+  return data_only ? sys::FDataSync(fd) : sys::FSync(fd);
+}
+
+Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
+                          uint64_t length) {
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : ENODEV);
+  TRY(CopyUp(inode, Backing::kUpper));
+  ReaderLock lock(inode->mu);
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  return sys::Fallocate(*fd, mode, offset, length);
+}
+
+Result<uint64_t> UnionFs::LSeek(NodeId node, uint64_t offset, int whence) {
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular()) return Error(EINVAL);
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return Error(EINVAL);
+  ReaderLock lock(inode->mu);
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  return sys::LSeek(*fd, static_cast<int64_t>(offset), whence);
+}
+
+Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
+                                      uint64_t out_offset, size_t length) {
+  const InodeRef source = TRY(Get(in));
+  const InodeRef target = TRY(Get(out));
+  if (!source->is_regular() || !target->is_regular()) return Error(EINVAL);
+  TRY(CopyUp(target, Backing::kUpper));
+  // Never both locks at once: they would have an order to keep.
+  FdCache::Pin from;
+  {
+    ReaderLock lock(source->mu);
+    from = TRY(DataFd(source));
+  }
+  ReaderLock lock(target->mu);
+  const FdCache::Pin to = TRY(DataFd(target));
+  return sys::CopyFileRange(*from, in_offset, *to, out_offset, length);
+}
+
+}  // namespace ufs

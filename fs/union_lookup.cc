@@ -1,0 +1,475 @@
+// Finding: names, attributes, links and directories.
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "fs/open_chain.h"
+#include "fs/union_fs.h"
+#include "layerdb/base/log.h"
+
+namespace ufs {
+
+Result<InodeRef> UnionFs::Get(NodeId node) const {
+  InodeRef inode = table_.Find(node);
+  if (inode == nullptr) return Error(ESTALE);
+  return inode;
+}
+
+Result<InodeRef> UnionFs::GetDir(NodeId node) const {
+  InodeRef inode = TRY(Get(node));
+  if (!inode->is_dir()) return Error(ENOTDIR);
+  return inode;
+}
+
+// --- places ----------------------------------------------------------------
+
+Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
+  if (dir->id == NodeId::kRoot) return upper_->root_pin();
+  if (auto pin = fds_.Find(dir->fd_key)) return pin;
+  // The way down from the nearest directory that is open. A directory on it may
+  // be renamed meanwhile; the number at the end tells, and it is tried again.
+  constexpr int kAttempts = 16;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    FdCache::Pin base;
+    std::vector<std::string> names;
+    const auto place = table_.PlaceOf(dir);
+    if (place.ok() && place->orphan != nullptr) return place->orphan;
+    TRY(table_.Ancestry(
+        dir,
+        [&](const Inode& at) {
+          return at.id != dir->id && (base = fds_.Find(at.fd_key)) != nullptr;
+        },
+        names));
+    if (base == nullptr) base = upper_->root_pin();
+    const std::vector<std::string_view> down(names.rbegin(), names.rend());
+    auto fd = OpenChain(*base, down);
+    if (fd.code() == EMFILE || fd.code() == ENFILE) {
+      fds_.Shrink();
+      fd = OpenChain(*base, down);
+    }
+    if (fd.code() == ENOENT || fd.code() == ENOTDIR) continue;
+    if (!fd.ok()) return Error(fd.code());
+    if (TRY(sys::Statx({*fd})).stx_ino != table_.UpperIno(dir)) continue;
+    return fds_.Insert(dir->fd_key, std::move(fd).value());
+  }
+  return Error(ESTALE, "upper " + upper_->path() +
+                           ": a directory is not where it was; was the upper "
+                           "changed from outside?");
+}
+
+Result<UnionFs::Place> UnionFs::UpperPlace(const InodeRef& inode) {
+  if (inode->id == NodeId::kRoot) return Place{upper_->root_pin(), ""};
+  auto place = TRY(table_.PlaceOf(inode));
+  if (place.orphan != nullptr) return Place{std::move(place.orphan), ""};
+  if (!place.index_name.empty())
+    return Place{upper_->index_pin(), std::move(place.index_name)};
+  return Place{TRY(UpperFd(place.parent)), std::move(place.name)};
+}
+
+// --- what a name is --------------------------------------------------------
+
+// REQUIRES: dir->mu held.
+Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
+  Child child;
+  if (dir->in_upper()) {
+    const FdCache::Pin fd = TRY(UpperFd(dir));
+    const sys::At at{*fd, name.c_str()};
+    const auto stat = sys::Statx(at);
+    if (stat.ok()) {
+      child.hidden = TRY(upper_->IsHidden(*fd, name, &*stat));
+      if (child.hidden != UpperDir::Hidden::kNo) return child;
+      child.upper = UpperDir::Looked{*stat, {}};
+      if (upper_->has_xattrs())
+        child.upper->marks =
+            TRY(ReadMarks(at, stat->stx_mode, names_)
+                    .With("upper " + upper_->path() + ": " + name.str()));
+      TRY(ProbeBelowUpper(dir, name, fd, child));
+      return child;
+    }
+    if (stat.code() == ENAMETOOLONG) return Error(ENAMETOOLONG);
+    if (stat.code() != ENOENT) return Error(stat.code());
+    if (!dir->parts.empty()) {
+      child.hidden = TRY(upper_->IsHidden(*fd, name, nullptr));
+      if (child.hidden != UpperDir::Hidden::kNo) return child;
+    }
+  }
+  if (!dir->parts.empty()) child.lower = TRY(lowers_->Lookup(dir->parts, name));
+  if (child.lower.kind == LowerFound::Kind::kFile && !child.lower.data &&
+      S_ISREG(child.lower.attr.mode))
+    return Error(EIO, name.str() + ": the layer with its contents is missing");
+  return child;
+}
+
+// What the layers add to an object of the upper.
+Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
+                                Child& child) {
+  const Marks& marks = child.upper->marks;
+  const mode_t mode = child.upper->stat.stx_mode;
+  // ".wh.NAME" of the AUFS form is a mark, not a file; nor may it be replaced.
+  if (S_ISREG(mode) && child.upper->stat.stx_size == 0 && !marks.literal &&
+      !marks.override && IsAufsMarkName(name.view())) {
+    child.upper.reset();
+    child.hidden = UpperDir::Hidden::kObject;
+    return Ok();
+  }
+  const bool is_dir = S_ISDIR(mode);
+  if (!is_dir && !marks.metacopy) return Ok();
+  if (dir->parts.empty() && marks.redirect.empty()) {
+    if (marks.metacopy)
+      return Error(EIO, name.str() + ": its contents are in no layer");
+    return Ok();
+  }
+  if (is_dir && marks.opaque) return Ok();
+  if (is_dir) {
+    const std::string opaque = name.str() + "/" + kAufsOpaqueName;
+    if (sys::Statx({*fd, opaque.c_str()}).ok()) return Ok();
+    const auto beside = TRY(upper_->IsHidden(*fd, name, nullptr));
+    if (beside != UpperDir::Hidden::kNo) return Ok();
+  }
+  if (marks.redirect.empty()) {
+    child.lower = TRY(lowers_->Lookup(dir->parts, name));
+  } else if (config_.redirect_dir != RedirectDir::kNoFollow) {
+    child.lower = TRY(lowers_->Follow(dir->parts, marks.redirect));
+  }
+  if (is_dir) {
+    if (child.lower.kind == LowerFound::Kind::kFile) child.lower = LowerFound();
+  } else if (child.lower.kind != LowerFound::Kind::kFile || !child.lower.data) {
+    return Error(EIO, name.str() + ": its contents are in no layer" +
+                          (marks.redirect.empty()
+                               ? std::string()
+                               : " (redirect " + marks.redirect + ")"));
+  }
+  return Ok();
+}
+
+Identity UnionFs::LowerIdentity(const LowerFound& lower) const {
+  return {static_cast<uint32_t>(lowers_->size()) - lower.layer, lower.attr.ino};
+}
+
+std::optional<Identity> UnionFs::OriginIdentity(const Marks& marks) const {
+  if (!marks.origin) return std::nullopt;
+  const auto layer = layer_by_tag_.find(marks.origin->layer_tag);
+  if (layer == layer_by_tag_.end()) return std::nullopt;
+  return Identity{layer->second, marks.origin->ino};
+}
+
+std::string UnionFs::LowerPathOf(const Inode& inode) const {
+  if (!inode.lower_alias.empty()) return inode.lower_alias;
+  return inode.lower.layer().PathOf(inode.lower);
+}
+
+std::string UnionFs::AliasOf(const Inode& dir, Name name,
+                             const std::string& redirect) const {
+  if (redirect.starts_with('/')) return redirect;
+  const std::string above = dir.lower ? LowerPathOf(dir) : std::string("/");
+  return (above == "/" ? "" : above) + "/" +
+         (redirect.empty() ? name.str() : redirect);
+}
+
+// REQUIRES: dir->mu held, child.exists().
+Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
+  if (lowers_->saw_redirect() && child.lower.node)
+    child.lower_alias = AliasOf(
+        *dir, name, child.upper ? child.upper->marks.redirect : std::string());
+  InodeRef inode =
+      child.upper ? TRY(AdoptUpper(child)) : TRY(AdoptLower(child));
+  table_.AddName(inode, dir, name.view());
+  return inode;
+}
+
+Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
+  const struct statx& stat = child.upper->stat;
+  const Marks& marks = child.upper->marks;
+  const mode_t type = upper_->Shown(stat, marks).mode & S_IFMT;
+  if (InodeRef known = table_.FindByUpper(stat.stx_ino);
+      known != nullptr && known->type == type)
+    return known;
+  InodeTable::Birth birth;
+  birth.type = type;
+  birth.backing = marks.metacopy ? Backing::kMetacopy : Backing::kUpper;
+  birth.upper_ino = stat.stx_ino;
+  birth.identity = {0, stat.stx_ino};
+  const bool has_lower = child.lower.kind != LowerFound::Kind::kAbsent;
+  if (const auto origin = OriginIdentity(marks)) {
+    birth.identity = *origin;
+    birth.origin_btime = marks.origin->btime;
+    if (marks.nlink && InIndex(IndexNameOf(*origin)))
+      birth.index_name = IndexNameOf(*origin);
+  } else if (has_lower) {
+    birth.identity = LowerIdentity(child.lower);
+  }
+  if (has_lower) {
+    birth.lower = child.lower.node;
+    birth.data = child.lower.data;
+    birth.lower_size_bytes = child.lower.attr.size_bytes;
+    birth.parts = child.lower.parts;
+    birth.lower_alias = child.lower_alias;
+  }
+  birth.impure = marks.impure;
+  birth.has_default_acl = marks.has_default_acl;
+  return table_.Intern(std::move(birth));
+}
+
+Result<InodeRef> UnionFs::AdoptLower(const Child& child) {
+  const LowerFound& lower = child.lower;
+  InodeTable::Birth birth;
+  birth.lower_alias = child.lower_alias;
+  birth.type = lower.attr.mode & S_IFMT;
+  birth.identity = LowerIdentity(lower);
+  birth.lower = lower.node;
+  birth.data = lower.data;
+  birth.lower_size_bytes = lower.attr.size_bytes;
+  birth.parts = lower.parts;
+  birth.hard_linked = !S_ISDIR(birth.type) && lower.attr.nlink > 1;
+  // Another name of it may have brought it up already.
+  const std::string index_name =
+      birth.hard_linked ? IndexNameOf(birth.identity) : std::string();
+  if (birth.hard_linked && InIndex(index_name)) {
+    if (InodeRef known = table_.FindByIdentity(birth.identity)) return known;
+    const auto looked =
+        TRY(upper_->Look({*upper_->index_pin(), index_name.c_str()}));
+    birth.backing =
+        looked.marks.metacopy ? Backing::kMetacopy : Backing::kUpper;
+    birth.upper_ino = looked.stat.stx_ino;
+    birth.index_name = index_name;
+    if (looked.marks.origin) birth.origin_btime = looked.marks.origin->btime;
+  }
+  return table_.Intern(std::move(birth));
+}
+
+Result<InodeRef> UnionFs::Resolve(const InodeRef& dir, Name name) {
+  ReaderLock lock(dir->mu);
+  Child child = TRY(Probe(dir, name));
+  if (!child.exists()) return InodeRef();
+  return Adopt(dir, name, child);
+}
+
+Entry UnionFs::MakeEntry(const InodeRef& inode, Attr attr) {
+  table_.AddLookup(inode);
+  return {inode->id, inode->generation, std::move(attr)};
+}
+
+Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
+  const InodeRef dir = TRY(GetDir(parent));
+  InodeRef inode;
+  Child child;
+  {
+    ReaderLock lock(dir->mu);
+    child = TRY(Probe(dir, name));
+    if (!child.exists()) return std::optional<Entry>();
+    inode = TRY(Adopt(dir, name, child));
+  }
+  ReaderLock lock(inode->mu);
+  // What was just read serves, unless the inode has moved up since, or is one
+  // that was known by another name.
+  Attr attr;
+  if (child.upper && inode->in_upper())
+    attr = TRY(Compose(inode, *child.upper));
+  else if (!child.upper && !inode->in_upper())
+    attr = ShowLower(child.lower.attr);
+  else
+    attr = TRY(AttrLocked(inode));
+  attr.ino = inode->ino();
+  if (inode->is_dir() && !inode->in_upper() && inode->parts.size() > 1)
+    attr.nlink = 1;
+  return std::optional(MakeEntry(inode, attr));
+}
+
+void UnionFs::Forget(NodeId node, uint64_t lookups) {
+  table_.Forget(node, lookups);
+}
+
+// --- attributes ------------------------------------------------------------
+
+Attr UnionFs::ShowLower(Attr attr) const {
+  attr.uid = config_.squash_uid ? *config_.squash_uid
+                                : config_.uid_map.ToShown(attr.uid);
+  attr.gid = config_.squash_gid ? *config_.squash_gid
+                                : config_.gid_map.ToShown(attr.gid);
+  return attr;
+}
+
+Result<Attr> UnionFs::LowerAttr(const InodeRef& inode) const {
+  return ShowLower(TRY(inode->lower.layer().GetAttr(inode->lower)));
+}
+
+// The upper's answer, as the attributes of an object that may have come from a
+// layer.
+Result<Attr> UnionFs::Compose(const InodeRef& inode,
+                              const UpperDir::Looked& looked) {
+  Attr attr = upper_->Shown(looked.stat, looked.marks);
+  attr.ino = inode->ino();
+  if (inode->origin_btime) attr.btime = *inode->origin_btime;
+  // As overlayfs: the names of a merged directory are not counted.
+  if (inode->is_dir() && !inode->parts.empty()) attr.nlink = 1;
+  if (looked.marks.nlink)
+    attr.nlink = static_cast<uint32_t>(*looked.marks.nlink);
+  if (inode->backing() == Backing::kMetacopy)
+    attr.blocks = TRY(inode->data.layer().GetAttr(inode->data)).blocks;
+  return attr;
+}
+
+Result<Attr> UnionFs::AttrLocked(const InodeRef& inode) {
+  if (inode->in_upper()) {
+    const Place place = TRY(UpperPlace(inode));
+    return Compose(inode, TRY(upper_->Look(place.at())));
+  }
+  Attr attr = TRY(LowerAttr(inode));
+  attr.ino = inode->ino();
+  if (inode->is_dir() && inode->parts.size() > 1) attr.nlink = 1;
+  // Deleted in the union; the layer does not know.
+  if (inode->id != NodeId::kRoot && !table_.NameOf(inode)) attr.nlink = 0;
+  return attr;
+}
+
+Result<Attr> UnionFs::GetAttr(NodeId node) {
+  const InodeRef inode = TRY(Get(node));
+  ReaderLock lock(inode->mu);
+  return AttrLocked(inode);
+}
+
+Result<std::string> UnionFs::ReadLink(NodeId node) {
+  const InodeRef inode = TRY(Get(node));
+  if (!S_ISLNK(inode->type)) return Error(EINVAL);
+  ReaderLock lock(inode->mu);
+  if (!inode->in_upper()) return inode->lower.layer().ReadLink(inode->lower);
+  const Place place = TRY(UpperPlace(inode));
+  return upper_->ReadLink(place.at());
+}
+
+// --- directories -----------------------------------------------------------
+
+// Names of the upper part; `seen` learns which names the layers may not add.
+Status UnionFs::UpperNames(const InodeRef& dir,
+                           std::unordered_map<std::string, bool>& seen,
+                           std::vector<Listing::Source>& names) {
+  const FdCache::Pin path_fd = TRY(UpperFd(dir));
+  const UniqueFd fd = TRY(sys::OpenAt({*path_fd, "."}, O_RDONLY | O_DIRECTORY));
+  const Marks dir_marks = TRY(upper_->Look({fd})).marks;
+  // Entries that came from a layer keep that identity; all others are the
+  // upper's own.
+  const bool own_numbers = dir->parts.empty() && !dir->impure;
+  const auto visit = [&](const char* text, uint8_t type,
+                         uint64_t ino) -> Status {
+    const Name name = Name::Trusted(text);
+    Listing::Source source{name.str(), static_cast<mode_t>(DTTOIF(type)),
+                           own_numbers ? InoOf({0, ino}) : 0};
+    const bool look =
+        type == DT_UNKNOWN || type == DT_CHR ||
+        (type == DT_REG && (dir_marks.xwhiteouts || upper_->overrides_owner() ||
+                            IsAufsMarkName(name.view())));
+    if (look) {
+      const auto looked = upper_->Look({fd, text});
+      if (looked.code() == ENOENT) return Ok();  // deleted meanwhile
+      if (!looked.ok()) return looked.error();
+      const bool empty_file =
+          S_ISREG(looked->stat.stx_mode) && looked->stat.stx_size == 0;
+      if (IsCharWhiteout(looked->stat) ||
+          (empty_file && looked->marks.whiteout)) {
+        seen.emplace(name.str(), true);
+        return Ok();
+      }
+      if (empty_file && !looked->marks.literal && !looked->marks.override &&
+          IsAufsMarkName(name.view())) {
+        seen.emplace(name.str().substr(kAufsWhiteoutPrefix.size()), true);
+        return Ok();
+      }
+      source.type = upper_->Shown(looked->stat, looked->marks).mode & S_IFMT;
+    }
+    names.push_back(std::move(source));
+    return Ok();
+  };
+  Status failed;
+  TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t type, uint64_t ino) {
+    failed = visit(name, type, ino);
+    return failed.ok();
+  }));
+  for (const auto& source : names) seen.emplace(source.name, true);
+  return failed;
+}
+
+// Every name the union shows in a directory.
+Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
+  std::unordered_map<std::string, bool> seen;
+  std::vector<Listing::Source> names;
+  if (dir->in_upper()) TRY(UpperNames(dir, seen, names));
+  for (const LowerPart& part : dir->parts) {
+    const Layer& layer = part.node.layer();
+    const uint32_t rank = static_cast<uint32_t>(lowers_->size()) - part.layer;
+    const bool last = &part == &dir->parts.back();
+    for (LayerDirEntry& entry : TRY(layer.List(part.node))) {
+      // Alone, a layer's names are distinct already.
+      if ((seen.empty() && last) || seen.emplace(entry.name, true).second) {
+        if (!entry.whiteout)
+          names.push_back(
+              {std::move(entry.name), entry.type, InoOf({rank, entry.ino})});
+      }
+    }
+  }
+  return names;
+}
+
+Result<std::shared_ptr<const Listing>> UnionFs::ListingOf(const InodeRef& dir,
+                                                          bool fresh) {
+  auto cached = listings_.Find(dir->id, dir->generation);
+  // A reader that is under way may go on with an older listing: POSIX leaves
+  // open whether it sees what changed since it began.
+  if (cached.listing != nullptr && (!fresh || cached.version == dir->version)) {
+    ++listing_hits_;
+    return cached.listing;
+  }
+  ++listing_misses_;
+  ReaderLock lock(dir->mu);
+  ListingCache::Entry made;
+  made.version = dir->version;
+  made.listing = std::make_shared<const Listing>(TRY(Names(dir)));
+  listings_.Insert(dir->id, dir->generation, made);
+  return made.listing;
+}
+
+Status UnionFs::AddEntry(const InodeRef& dir, const Listing& listing,
+                         const Listing::Item& item, bool plus, DirSink& sink,
+                         bool& full) {
+  const Name name = Name::Trusted(listing.name(item));
+  if (plus) {
+    auto entry = Lookup(dir->id, name);
+    if (entry.ok() && !entry->has_value()) return Ok();  // deleted meanwhile
+    if (entry.ok()) {
+      const Entry& found = **entry;
+      full = !sink.Add(name.c_str(), found.attr.ino, found.attr.mode,
+                       item.offset, &found);
+      if (full) Forget(found.node, 1);
+      return Ok();
+    }
+    // A damaged entry is listed by name; a look at it tells what is wrong.
+    log::Warn(name.str() + ": " + entry.error().ToString());
+  }
+  uint64_t ino = item.ino;
+  if (ino == 0) {
+    const auto inode = Resolve(dir, name);
+    if (inode.ok() && *inode == nullptr) return Ok();
+    ino = inode.ok() ? (*inode)->ino() : uint64_t{1};
+  }
+  full = !sink.Add(name.c_str(), ino, item.type, item.offset, nullptr);
+  return Ok();
+}
+
+Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
+                        DirSink& sink) {
+  const InodeRef dir = TRY(GetDir(node));
+  if (offset < 1 && !sink.Add(".", dir->ino(), S_IFDIR, 1, nullptr))
+    return Ok();
+  if (offset < 2) {
+    const auto name = table_.NameOf(dir);
+    const uint64_t above = name ? name->parent->ino() : dir->ino();
+    if (!sink.Add("..", above, S_IFDIR, 2, nullptr)) return Ok();
+  }
+  const auto listing = TRY(ListingOf(dir, /*fresh=*/offset == 0));
+  bool full = false;
+  for (size_t i = listing->After(offset); i < listing->items().size() && !full;
+       ++i)
+    TRY(AddEntry(dir, *listing, listing->items()[i], plus, sink, full));
+  return Ok();
+}
+
+}  // namespace ufs

@@ -1,0 +1,182 @@
+// Opening a union, and what it tells of itself.
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "fs/host_layer.h"
+#include "fs/union_fs.h"
+
+namespace ufs {
+namespace {
+
+// Bytes of directory listings kept for the next READDIR.
+constexpr size_t kListingBudgetBytes = 8 << 20;
+constexpr size_t kMinDescriptors = 64;
+constexpr size_t kMaxDescriptors = 8192;
+
+// Half of what the process may open: the rest is for layers, unlinked files
+// that are still open, and calls under way.
+size_t DescriptorBudget() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMinDescriptors;
+  return std::clamp<size_t>(limit.rlim_cur / 2, kMinDescriptors,
+                            kMaxDescriptors);
+}
+
+// Whether this process may read trusted.* attributes: CAP_SYS_ADMIN in the
+// initial user namespace. A try does not tell, as they are simply not shown.
+bool SeesTrusted() {
+  UniqueFd map(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
+  char text[128] = {};
+  if (!map.valid() || read(map.get(), text, sizeof(text) - 1) < 0) return false;
+  unsigned inside = 1, outside = 1, length = 0;
+  if (sscanf(text, "%u %u %u", &inside, &outside, &length) != 3) return false;
+  const bool initial = inside == 0 && outside == 0 && length == UINT32_MAX;
+  return initial && geteuid() == 0;
+}
+
+const char* NameOf(WhiteoutForm form) {
+  switch (form) {
+    case WhiteoutForm::kAuto:
+    case WhiteoutForm::kCharDevice:
+      return "char";
+    case WhiteoutForm::kXattr:
+      return "xattr";
+    case WhiteoutForm::kAufs:
+      return "aufs";
+  }
+  return "";
+}
+
+const char* NameOf(Durability durability) {
+  switch (durability) {
+    case Durability::kAuto:
+      return "auto";
+    case Durability::kStrict:
+      return "strict";
+    case Durability::kVolatile:
+      return "volatile";
+  }
+  return "";
+}
+
+}  // namespace
+
+UnionFs::UnionFs(const UnionConfig& config, bool trusted)
+    : config_(config),
+      names_(trusted),
+      fds_(DescriptorBudget()),
+      listings_(kListingBudgetBytes) {}
+
+UnionFs::~UnionFs() = default;
+
+Result<std::unique_ptr<UnionFs>> UnionFs::Open(const UnionConfig& config) {
+  if (config.layers.empty() && !config.upper)
+    return Error(EINVAL, "a union needs a layer or an upper directory");
+  std::unique_ptr<UpperDir> upper;
+  if (config.upper && !config.read_only) upper = TRY(UpperDir::Open(config));
+  const bool trusted = upper != nullptr ? upper->names().trusted()
+                                        : !config.user_xattr && SeesTrusted();
+  std::unique_ptr<UnionFs> fs(new UnionFs(config, trusted));
+  fs->upper_ = std::move(upper);
+  TRY(fs->OpenLayers());
+  TRY(fs->OpenIndex());
+  TRY(fs->OpenRoot());
+  return fs;
+}
+
+Status UnionFs::OpenLayers() {
+  // A read-only mount may still have an upper: it is just the topmost layer.
+  std::vector<std::string> paths = config_.layers;
+  if (config_.upper && upper_ == nullptr) paths.push_back(*config_.upper);
+  std::vector<std::unique_ptr<Layer>> layers;
+  for (size_t i = paths.size(); i-- > 0;) {
+    layers.push_back(TRY(HostLayer::Open(paths[i], fds_, names_)));
+    layer_by_tag_.emplace(layers.back()->tag(), static_cast<uint32_t>(i + 1));
+  }
+  lowers_ = std::make_unique<LowerStack>(
+      std::move(layers), config_.redirect_dir != RedirectDir::kNoFollow);
+  const std::string& shown = upper_ ? *config_.upper : paths.back();
+  stat_fd_ = TRY(sys::Open(shown.c_str(), O_PATH | O_DIRECTORY));
+
+  info_.layers = std::move(paths);
+  info_.xattr_prefix = names_.prefix();
+  if (upper_ == nullptr) return Ok();
+  info_.upper = upper_->path();
+  info_.work = upper_->work_path();
+  info_.whiteout_form = NameOf(upper_->whiteout_form());
+  info_.overrides_owner = upper_->overrides_owner();
+  info_.metacopy = config_.metacopy && upper_->has_xattrs();
+  info_.index = true;
+  info_.durability = NameOf(upper_->durability());
+  return Ok();
+}
+
+Status UnionFs::OpenIndex() {
+  if (upper_ == nullptr) return Ok();
+  const UniqueFd dir =
+      TRY(sys::OpenAt({*upper_->index_pin(), "."}, O_RDONLY | O_DIRECTORY));
+  MutexLock lock(index_mu_);
+  return sys::ForEachEntry(dir, [this](const char* name, uint8_t, uint64_t)
+                                    UFS_TSA(no_thread_safety_analysis) {
+                                      index_names_.insert(name);
+                                      return true;
+                                    });
+}
+
+Status UnionFs::OpenRoot() {
+  LowerFound lower = TRY(lowers_->Root());
+  InodeTable::Birth birth;
+  birth.type = S_IFDIR;
+  bool opaque = false;
+  if (upper_ != nullptr) {
+    const auto looked =
+        TRY(upper_->Look({upper_->root()}).With("upper " + upper_->path()));
+    birth.backing = Backing::kUpper;
+    birth.upper_ino = looked.stat.stx_ino;
+    birth.identity = {0, looked.stat.stx_ino};
+    birth.impure = looked.marks.impure;
+    birth.has_default_acl = looked.marks.has_default_acl;
+    opaque = looked.marks.opaque;
+  }
+  if (lower.kind != LowerFound::Kind::kAbsent && !opaque) {
+    birth.identity = LowerIdentity(lower);
+    birth.lower = lower.node;
+    birth.parts = std::move(lower.parts);
+  }
+  table_.MakeRoot(std::move(birth));
+  return Ok();
+}
+
+UnionStats UnionFs::Stats() const {
+  UnionStats stats;
+  stats.inodes = table_.size();
+  stats.open_descriptors = fds_.size();
+  stats.copy_ups_data = copy_ups_data_;
+  stats.copy_ups_metadata = copy_ups_metadata_;
+  stats.copy_up_bytes = copy_up_bytes_;
+  stats.listing_hits = listing_hits_;
+  stats.listing_misses = listing_misses_;
+  return stats;
+}
+
+Result<struct statvfs> UnionFs::StatFs() {
+  struct statvfs stat = TRY(sys::StatVfs(stat_fd_));
+  if (upper_ == nullptr) {
+    stat.f_flag |= ST_RDONLY;
+    stat.f_bavail = stat.f_bfree = stat.f_favail = stat.f_ffree = 0;
+  } else if (upper_->whiteout_form() == WhiteoutForm::kAufs) {
+    stat.f_namemax -= kAufsWhiteoutPrefix.size();
+  }
+  return stat;
+}
+
+Status UnionFs::SyncFs() {
+  if (upper_ == nullptr || upper_->is_volatile()) return Ok();
+  return sys::SyncFs(upper_->root());
+}
+
+}  // namespace ufs

@@ -1,0 +1,117 @@
+// Removing names.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "fs/union_fs.h"
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kRemove("remove.before");
+FaultPoint kRemoved("remove.after");
+
+// A name may come to be another object between a look and the lock; the kernel
+// keeps that from happening often.
+constexpr int kAttempts = 64;
+
+}  // namespace
+
+// Whether the layers would show the name if the upper had nothing there.
+Result<bool> UnionFs::LowerShows(const InodeRef& dir, Name name) const {
+  if (dir->parts.empty()) return false;
+  const LowerFound found = TRY(lowers_->Lookup(dir->parts, name));
+  return found.kind != LowerFound::Kind::kAbsent;
+}
+
+// Something that keeps an upper object once its name is gone; null for what is
+// not in the upper.
+Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
+  if (!inode->in_upper()) return FdCache::Pin();
+  if (inode->is_dir()) return UpperFd(inode);
+  if (inode->is_regular() && inode->backing() == Backing::kUpper)
+    if (auto pin = fds_.Find(inode->fd_key)) return pin;
+  const Place place = TRY(UpperPlace(inode));
+  if (place.name.empty()) return place.dir;  // has no name already
+  auto fd = sys::OpenAt(place.at(), O_PATH);
+  if (fd.code() == EMFILE || fd.code() == ENFILE) {
+    fds_.Shrink();
+    fd = sys::OpenAt(place.at(), O_PATH);
+  }
+  return FdCache::Pin(std::make_shared<const UniqueFd>(TRY(fd)));
+}
+
+Status UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
+                         FdCache::Pin pin) {
+  const size_t left = table_.RemoveName(inode, dir, name.view());
+  Changed(dir);
+  const auto place = table_.PlaceOf(inode);
+  const bool indexed = place.ok() && !place->index_name.empty();
+  if (!indexed) {
+    if (left == 0 && pin != nullptr) table_.SetOrphan(inode, std::move(pin));
+    return Ok();
+  }
+  TRY(SetNlink(inode, -1));
+  const sys::At at{*upper_->index_pin(), place->index_name.c_str()};
+  const auto looked = TRY(upper_->Look(at));
+  if (!looked.marks.nlink || *looked.marks.nlink > 0) return Ok();
+  // No name is left, here or in the layers.
+  table_.SetOrphan(inode, std::move(pin));
+  table_.SetIndexName(inode, "");
+  {
+    MutexLock lock(index_mu_);
+    index_names_.erase(place->index_name);
+  }
+  return sys::UnlinkAt(at);
+}
+
+// REQUIRES: dir and inode locked alone, dir in the upper, `name` is inode's.
+Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
+                             const InodeRef& inode) {
+  if (inode->is_dir() && !TRY(Names(inode)).empty()) return Error(ENOTEMPTY);
+  const FdCache::Pin fd = TRY(UpperFd(dir));
+  const auto stat = sys::Statx({*fd, name.c_str()});
+  if (!stat.ok() && stat.code() != ENOENT) return stat.error();
+  const bool in_upper = stat.ok();
+  const bool in_lower = TRY(LowerShows(dir, name));
+  FdCache::Pin pin = TRY(PinUpper(inode));
+  if (in_upper && in_lower)
+    TRY(upper_->ReplaceByWhiteout(*fd, name, inode->is_dir()));
+  else if (in_lower)
+    TRY(upper_->Whiteout(*fd, name));
+  else if (inode->is_dir())
+    TRY(upper_->RemoveDir(*fd, name));
+  else
+    TRY(sys::UnlinkAt({*fd, name.c_str()}));
+  TRY(kRemoved.Visit());
+  return DropName(dir, name, inode, std::move(pin));
+}
+
+Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
+  TRY(kRemove.Visit());
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const InodeRef inode = TRY(Resolve(dir, name));
+    if (inode == nullptr) return Error(ENOENT);
+    if (is_dir && !inode->is_dir()) return Error(ENOTDIR);
+    if (!is_dir && inode->is_dir()) return Error(EISDIR);
+    TRY(EnsureUpperDir(dir));
+    // Its other names must go on being one file with one count.
+    if (inode->hard_linked) TRY(CopyUp(inode, Backing::kMetacopy));
+    InodeLocks locks({dir.get(), inode.get()});
+    if (!table_.HasName(inode, dir, name.view())) continue;
+    return RemoveLocked(dir, name, inode);
+  }
+  return Error(ESTALE);
+}
+
+Status UnionFs::Unlink(NodeId parent, Name name) {
+  return RemoveName(TRY(GetDir(parent)), name, /*is_dir=*/false);
+}
+
+Status UnionFs::RmDir(NodeId parent, Name name) {
+  return RemoveName(TRY(GetDir(parent)), name, /*is_dir=*/true);
+}
+
+}  // namespace ufs

@@ -1,0 +1,240 @@
+// Renaming. A lower object is moved by moving its metacopy, or its empty
+// directory with a redirect, and leaving a whiteout: nothing is copied.
+//
+// The move itself is one renameat2, so that each name is before or after:
+//   a whiteout stays behind     RENAME_WHITEOUT, or an exchange with one that
+//                               was put at the target first
+//   a directory over a whiteout an exchange, then the whiteout goes
+// Marks are written before: a redirect to where an object already is, or
+// opacity of a directory that hides nothing, changes nothing yet.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "fs/union_fs.h"
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kRename("rename.before");
+FaultPoint kMarked("rename.marked");
+FaultPoint kMoved("rename.moved");
+
+constexpr int kAttempts = 64;
+
+// May `inode` take the place of `target`?
+int TypeConflict(const Inode& inode, const Inode& target) {
+  if (inode.is_dir() && !target.is_dir()) return ENOTDIR;
+  if (!inode.is_dir() && target.is_dir()) return EISDIR;
+  return 0;
+}
+
+}  // namespace
+
+struct UnionFs::Move {
+  InodeRef from_dir;
+  Name from;
+  InodeRef to_dir;
+  Name to;
+  InodeRef inode;
+  InodeRef target;  // null: the name is free
+  unsigned flags;
+  FdCache::Pin from_fd, to_fd;  // known once all is locked
+
+  sys::At from_at() const { return {*from_fd, from.c_str()}; }
+  sys::At to_at() const { return {*to_fd, to.c_str()}; }
+};
+
+Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
+                       Name new_name, unsigned flags) {
+  const bool exchange = (flags & RENAME_EXCHANGE) != 0;
+  if ((flags & ~(RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT)) != 0 ||
+      (exchange && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) != 0))
+    return Error(EINVAL);
+  TRY(kRename.Visit());
+  Move move{TRY(GetDir(parent)),
+            name,
+            TRY(GetDir(new_parent)),
+            new_name,
+            {},
+            {},
+            flags,
+            {},
+            {}};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    move.inode = TRY(Resolve(move.from_dir, name));
+    move.target = TRY(Resolve(move.to_dir, new_name));
+    if (move.inode == nullptr) return Error(ENOENT);
+    if (exchange && move.target == nullptr) return Error(ENOENT);
+    if ((flags & RENAME_NOREPLACE) != 0 && move.target != nullptr)
+      return Error(EEXIST);
+    // Two names of one file: POSIX has nothing happen.
+    if (move.inode == move.target) return Ok();
+    if (!exchange && move.target != nullptr)
+      if (const int code = TypeConflict(*move.inode, *move.target))
+        return Error(code);
+    TRY(EnsureUpperDir(move.from_dir));
+    TRY(EnsureUpperDir(move.to_dir));
+    TRY(PrepareMove(move.inode));
+    if (exchange) TRY(PrepareMove(move.target));
+    if (!exchange && move.target != nullptr && move.target->hard_linked)
+      TRY(CopyUp(move.target, Backing::kMetacopy));
+
+    InodeLocks locks({move.from_dir.get(), move.to_dir.get(), move.inode.get(),
+                      move.target.get()});
+    if (!table_.HasName(move.inode, move.from_dir, name.view())) continue;
+    if (move.target != nullptr
+            ? !table_.HasName(move.target, move.to_dir, new_name.view())
+            : TRY(Probe(move.to_dir, new_name)).exists())
+      continue;
+    move.from_fd = TRY(UpperFd(move.from_dir));
+    move.to_fd = TRY(UpperFd(move.to_dir));
+    return exchange ? ExchangeLocked(move) : RenameLocked(move);
+  }
+  return Error(ESTALE);
+}
+
+// Brings what is to be moved into the upper, as little of it as will do.
+Status UnionFs::PrepareMove(const InodeRef& inode) {
+  if (!inode->is_dir()) return CopyUp(inode, Backing::kMetacopy);
+  if (!inode->parts.empty() &&
+      (config_.redirect_dir != RedirectDir::kOn || !upper_->has_xattrs()))
+    return Error(EXDEV);
+  return EnsureUpperDir(inode);
+}
+
+// An indexed file has its other names in the layers; this one must be here.
+Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
+                                Name name) {
+  const FdCache::Pin fd = TRY(UpperFd(dir));
+  const sys::At at{*fd, name.c_str()};
+  const auto stat = sys::Statx(at);
+  if (stat.ok()) return Ok();
+  if (stat.code() != ENOENT) return stat.error();
+  TRY(MarkImpure(dir));
+  return sys::LinkAt(TRY(UpperPlace(inode)).at(), at);
+}
+
+// The marks an object needs to be itself under another name.
+Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
+                          Name to) {
+  const Place place = TRY(UpperPlace(inode));
+  if (inode->is_dir() && !inode->parts.empty()) {
+    TRY(SetRedirect(inode, place.at()));
+  } else if (inode->is_dir()) {
+    // What the layers have under the new name is not its content.
+    if (!to_dir->parts.empty() &&
+        TRY(lowers_->Lookup(to_dir->parts, to)).kind !=
+            LowerFound::Kind::kAbsent)
+      TRY(upper_->SetMark(place.at(), names_.opaque, "y"));
+  } else if (inode->backing() == Backing::kMetacopy) {
+    TRY(SetRedirect(inode, place.at()));
+  }
+  if (inode->is_regular() && IsAufsMarkName(to.view())) {
+    if (!upper_->has_xattrs()) return Error(EPERM);
+    TRY(upper_->SetMark(place.at(), names_.literal, "y"));
+  }
+  if (inode->origin_btime) TRY(MarkImpure(to_dir));
+  return Ok();
+}
+
+// Makes the target one that renameat2 can replace.
+Status UnionFs::PrepareTarget(const Move& move) {
+  if (move.target == nullptr || !move.target->is_dir()) return Ok();
+  if (!TRY(Names(move.target)).empty()) return Error(ENOTEMPTY);
+  if (!move.target->in_upper()) return Ok();
+  const UniqueFd dir = TRY(sys::OpenAt(move.to_at(), O_RDONLY | O_DIRECTORY));
+  bool has_whiteouts = false;
+  TRY(sys::ForEachEntry(dir, [&](const char*, uint8_t, uint64_t) {
+    has_whiteouts = true;
+    return false;
+  }));
+  return has_whiteouts ? upper_->EmptyDir(*move.to_fd, move.to) : Ok();
+}
+
+Status UnionFs::MoveUpper(const Move& move) {
+  const bool leaves_whiteout = TRY(LowerShows(move.from_dir, move.from));
+  const auto there = sys::Statx(move.to_at());
+  if (!there.ok() && there.code() != ENOENT) return there.error();
+  const bool over_whiteout =
+      there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
+                        UpperDir::Hidden::kNo;
+  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
+  if (leaves_whiteout && aufs) {
+    // Says nothing while the object is there, and all once it is gone.
+    TRY(upper_->Whiteout(*move.from_fd, move.from));
+  }
+  if (over_whiteout && (leaves_whiteout || move.inode->is_dir())) {
+    TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+    return leaves_whiteout ? Ok() : sys::UnlinkAt(move.from_at());
+  }
+  if (!leaves_whiteout || aufs) {
+    TRY(sys::RenameAt2(move.from_at(), move.to_at()));
+    return aufs ? upper_->RemoveAufsWhiteout(*move.to_fd, move.to) : Ok();
+  }
+  if (upper_->whiteout_form() == WhiteoutForm::kCharDevice) {
+    const auto moved =
+        sys::RenameAt2(move.from_at(), move.to_at(), RENAME_WHITEOUT);
+    if (moved.code() != EINVAL && moved.code() != EPERM) return moved;
+  }
+  if (!there.ok()) {
+    TRY(upper_->Whiteout(*move.to_fd, move.to));
+    return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
+  }
+  // No single call does it here. A crash in between leaves the object under
+  // both names.
+  TRY(sys::RenameAt2(move.from_at(), move.to_at()));
+  return upper_->Whiteout(*move.from_fd, move.from);
+}
+
+// REQUIRES: all four inodes locked alone.
+Status UnionFs::RenameLocked(const Move& move) {
+  TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
+  TRY(PrepareTarget(move));
+  TRY(MarkMoved(move.inode, move.to_dir, move.to));
+  FdCache::Pin pin;
+  if (move.target != nullptr) pin = TRY(PinUpper(move.target));
+  TRY(kMarked.Visit());
+  TRY(MoveUpper(move));
+  table_.RemoveName(move.inode, move.from_dir, move.from.view());
+  table_.AddName(move.inode, move.to_dir, move.to.view());
+  Changed(move.from_dir);
+  Changed(move.to_dir);
+  if (move.target != nullptr)
+    TRY(DropName(move.to_dir, move.to, move.target, std::move(pin)));
+  TRY(kMoved.Visit());
+  if ((move.flags & RENAME_WHITEOUT) != 0) return LeaveWhiteoutDevice(move);
+  return Ok();
+}
+
+// What RENAME_WHITEOUT leaves for its caller: a character device 0/0 that shows
+// in the union, for a union that has this one as its upper.
+Status UnionFs::LeaveWhiteoutDevice(const Move& move) {
+  Draft device = TRY(upper_->NewNode(S_IFCHR, /*rdev=*/0));
+  if (sys::Statx(move.from_at()).ok())
+    return upper_->Replace(device, move.from_at());
+  TRY(upper_->Publish(device, move.from_at()));
+  return upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
+}
+
+// REQUIRES: all four inodes locked alone.
+Status UnionFs::ExchangeLocked(const Move& move) {
+  TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
+  TRY(EnsureUpperName(move.target, move.to_dir, move.to));
+  TRY(MarkMoved(move.inode, move.to_dir, move.to));
+  TRY(MarkMoved(move.target, move.from_dir, move.from));
+  TRY(kMarked.Visit());
+  TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+  table_.RemoveName(move.inode, move.from_dir, move.from.view());
+  table_.RemoveName(move.target, move.to_dir, move.to.view());
+  table_.AddName(move.inode, move.to_dir, move.to.view());
+  table_.AddName(move.target, move.from_dir, move.from.view());
+  Changed(move.from_dir);
+  Changed(move.to_dir);
+  return kMoved.Visit();
+}
+
+}  // namespace ufs
