@@ -3,7 +3,25 @@
 namespace ufs::test {
 
 const std::map<std::string, std::string>& OverlayFaults() {
-  static const auto* const faults = new std::map<std::string, std::string>{};
+  static const auto* const faults = new std::map<std::string, std::string>{
+      {"Attr.FstatOfAnUnlinkedFileSaysNoLinks",
+       "a lower file that was unlinked while open still shows its lower nlink"},
+      {"Unlinked.RenameOverAnOpenFileKeepsTheOldOneAlive",
+       "a lower file that was replaced while open still shows its lower nlink"},
+      {"Unlinked.AttributesCanStillBeSet",
+       "an unlinked lower file cannot be copied up any more"},
+      {"Time.BirthTimeIsToldAndStays",
+       "the birth time is that of whichever copy is in use"},
+      {"RenameDir.LongPathsAreNoLimit",
+       "redirects are limited by redirect_max (256), beyond that is EXDEV"},
+      {"EveryForm/Whiteout.InTheUpperHidesToo/TrustedXattr",
+       "xattr whiteouts are read in lower layers only (\"whiteouts and opaque "
+       "directories\" in the kernel's documentation)"},
+      {"EveryForm/Whiteout.LeavesADirectoryThatCanBeRemoved/TrustedXattr",
+       "the check for an empty directory does not know xattr whiteouts"},
+      {"EveryForm/Whiteout.InTheBottomLayerIsInvisible/CharDevice",
+       "a directory of a single layer is listed as it is, whiteouts included"},
+  };
   return *faults;
 }
 
