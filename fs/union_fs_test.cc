@@ -1,0 +1,421 @@
+// The union without FUSE: the rules of fs/README.md on small trees. What a
+// kernel adds is tested by tests/semantics.
+#include "fs/union_fs.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "layerdb/base/fault.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+void Put(const stdfs::path& path, const std::string& text) {
+  stdfs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+std::string Get(const stdfs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class NameSink final : public DirSink {
+ public:
+  bool Add(const char* name, uint64_t ino, mode_t, uint64_t next_offset,
+           const Entry*) override {
+    if (taken_ == limit_) return false;
+    ++taken_;
+    offset = next_offset;
+    inos[name] = ino;
+    if (!names.insert(name).second) doubled = true;
+    return true;
+  }
+  void Again(int limit) {
+    taken_ = 0;
+    limit_ = limit;
+  }
+  std::set<std::string> names;
+  std::map<std::string, uint64_t> inos;
+  uint64_t offset = 0;
+  bool doubled = false;
+
+ private:
+  int taken_ = 0;
+  int limit_ = 1 << 30;
+};
+
+class UnionFsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    umask(0);
+    char path[] = "/var/tmp/ufs-union-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    root_ = path;
+    for (const char* dir : {"base", "app", "upper"})
+      stdfs::create_directory(root_ / dir);
+  }
+  void TearDown() override {
+    fs_.reset();
+    (void)ArmFault("");
+    stdfs::remove_all(root_);
+  }
+
+  UnionConfig Config() {
+    UnionConfig config;
+    config.layers = {root_ / "base", root_ / "app"};
+    config.upper = root_ / "upper";
+    return config;
+  }
+  void Mount() {
+    fs_.reset();
+    auto fs = UnionFs::Open(Config());
+    ASSERT_TRUE(fs.ok()) << fs.error().ToString();
+    fs_ = std::move(*fs);
+  }
+
+  // The node of a path; kNone where there is nothing.
+  NodeId Walk(const std::string& path) {
+    NodeId at = NodeId::kRoot;
+    for (const auto& part : stdfs::path(path)) {
+      auto found = fs_->Lookup(at, Name::Trusted(part.c_str()));
+      EXPECT_TRUE(found.ok()) << path << ": " << found.error().ToString();
+      if (!found.ok() || !found->has_value()) return NodeId::kNone;
+      at = (**found).node;
+    }
+    return at;
+  }
+  std::string Read(NodeId node) {
+    char buffer[256];
+    auto got =
+        fs_->Read(node, buffer, sizeof(buffer), 0, UnionFs::Wait::kMayWait);
+    EXPECT_TRUE(got.ok()) << got.error().ToString();
+    return got.ok() ? std::string(buffer, *got) : "";
+  }
+  Attr Stat(NodeId node) {
+    auto attr = fs_->GetAttr(node);
+    EXPECT_TRUE(attr.ok()) << attr.error().ToString();
+    return attr.ok() ? *attr : Attr{};
+  }
+  int WriteAt(NodeId node, const std::string& text, uint64_t offset) {
+    return fs_->Write(node, text.data(), text.size(), offset, false).code();
+  }
+  std::set<std::string> List(const std::string& path) {
+    NameSink sink;
+    EXPECT_TRUE(fs_->ReadDir(Walk(path), 0, false, sink).ok());
+    sink.names.erase(".");
+    sink.names.erase("..");
+    return sink.names;
+  }
+  static Name N(const char* name) { return Name::Trusted(name); }
+
+  stdfs::path root_;
+  std::unique_ptr<UnionFs> fs_;
+  const Caller root_caller_{0, 0, 0, 022};
+};
+
+TEST_F(UnionFsTest, TheTopmostLayerShows) {
+  Put(root_ / "base/f", "base");
+  Put(root_ / "app/f", "app");
+  Put(root_ / "base/only", "below");
+  Mount();
+  EXPECT_EQ(Read(Walk("f")), "app");
+  EXPECT_EQ(Read(Walk("only")), "below");
+  EXPECT_EQ(Walk("none"), NodeId::kNone);
+}
+
+TEST_F(UnionFsTest, AWriteMovesTheFileUpAndLeavesTheLayerAlone) {
+  Put(root_ / "base/d/f", "hello");
+  Mount();
+  const NodeId f = Walk("d/f");
+  const uint64_t ino = Stat(f).ino;
+  ASSERT_EQ(WriteAt(f, "J", 0), 0);
+  EXPECT_EQ(Read(f), "Jello");
+  EXPECT_EQ(Get(root_ / "base/d/f"), "hello");
+  EXPECT_EQ(Get(root_ / "upper/d/f"), "Jello");
+  EXPECT_EQ(Stat(f).ino, ino);
+  Mount();
+  EXPECT_EQ(Stat(Walk("d/f")).ino, ino);
+}
+
+TEST_F(UnionFsTest, AModeChangeCopiesNoData) {
+  Put(root_ / "base/f", std::string(100000, 'x'));
+  Mount();
+  AttrChange change;
+  change.mode = 0600;
+  const NodeId f = Walk("f");
+  ASSERT_TRUE(fs_->SetAttr(f, change).ok());
+  EXPECT_EQ(Stat(f).mode & 07777, 0600u);
+  EXPECT_EQ(Stat(f).size_bytes, 100000u);
+  EXPECT_EQ(fs_->Stats().copy_ups_data, 0u);
+  struct stat upper;
+  ASSERT_EQ(stat((root_ / "upper/f").c_str(), &upper), 0);
+  EXPECT_LE(upper.st_blocks, 8);  // at most a block of attributes
+  Mount();
+  EXPECT_EQ(Read(Walk("f")).substr(0, 3), "xxx");
+  ASSERT_EQ(WriteAt(Walk("f"), "y", 1), 0);
+  EXPECT_EQ(Read(Walk("f")).substr(0, 3), "xyx");
+}
+
+TEST_F(UnionFsTest, DeletedNamesStayDeleted) {
+  Put(root_ / "base/f", "1");
+  Put(root_ / "base/d/g", "2");
+  Mount();
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("f")).ok());
+  EXPECT_EQ(fs_->RmDir(NodeId::kRoot, N("d")).code(), ENOTEMPTY);
+  ASSERT_TRUE(fs_->Unlink(Walk("d"), N("g")).ok());
+  ASSERT_TRUE(fs_->RmDir(NodeId::kRoot, N("d")).ok());
+  EXPECT_EQ(List(""), std::set<std::string>());
+  Mount();
+  EXPECT_EQ(Walk("f"), NodeId::kNone);
+  EXPECT_EQ(Walk("d"), NodeId::kNone);
+  ASSERT_TRUE(fs_->MkDir(NodeId::kRoot, N("d"), 0755, root_caller_).ok());
+  EXPECT_EQ(List("d"), std::set<std::string>());
+}
+
+TEST_F(UnionFsTest, ALowerDirectoryIsRenamedWithoutItsContents) {
+  Put(root_ / "base/d/deep/f", "data");
+  Put(root_ / "app/d/g", "more");
+  Mount();
+  const uint64_t ino = Stat(Walk("d/deep/f")).ino;
+  ASSERT_TRUE(
+      fs_->Rename(NodeId::kRoot, N("d"), NodeId::kRoot, N("e"), 0).ok());
+  EXPECT_EQ(Walk("d"), NodeId::kNone);
+  EXPECT_EQ(Read(Walk("e/deep/f")), "data");
+  EXPECT_EQ(fs_->Stats().copy_ups_data, 0u);
+  Mount();
+  EXPECT_EQ(List("e"), (std::set<std::string>{"deep", "g"}));
+  EXPECT_EQ(Read(Walk("e/deep/f")), "data");
+  EXPECT_EQ(Stat(Walk("e/deep/f")).ino, ino);
+  ASSERT_TRUE(fs_->Rename(Walk("e"), N("deep"), NodeId::kRoot, N("d"), 0).ok());
+  Mount();
+  EXPECT_EQ(Read(Walk("d/f")), "data");
+  EXPECT_EQ(List("d"), std::set<std::string>{"f"});
+}
+
+TEST_F(UnionFsTest, ARenamedUpperCanBeALayer) {
+  Put(root_ / "base/a/c/f", "old");
+  Mount();
+  ASSERT_TRUE(
+      fs_->Rename(NodeId::kRoot, N("a"), NodeId::kRoot, N("b"), 0).ok());
+  // The old name comes back, with a child that has the name of a moved one.
+  ASSERT_TRUE(fs_->MkDir(NodeId::kRoot, N("a"), 0755, root_caller_).ok());
+  ASSERT_TRUE(fs_->MkDir(Walk("a"), N("c"), 0755, root_caller_).ok());
+  fs_.reset();
+  stdfs::create_directory(root_ / "upper2");
+  UnionConfig config = Config();
+  config.layers.push_back(root_ / "upper");
+  config.upper = root_ / "upper2";
+  fs_ = UnionFs::Open(config).value();
+  EXPECT_EQ(Read(Walk("b/c/f")), "old");
+  ASSERT_TRUE(
+      fs_->Rename(Walk("b"), N("c"), NodeId::kRoot, N("moved"), 0).ok());
+  fs_.reset();
+  fs_ = UnionFs::Open(config).value();
+  EXPECT_EQ(Read(Walk("moved/f")), "old");
+  EXPECT_EQ(List("a/c"), std::set<std::string>());
+}
+
+TEST_F(UnionFsTest, HardLinksStayOneFile) {
+  Put(root_ / "base/a", "one");
+  stdfs::create_hard_link(root_ / "base/a", root_ / "base/b");
+  Mount();
+  EXPECT_EQ(Walk("a"), Walk("b"));
+  ASSERT_EQ(WriteAt(Walk("a"), "O", 0), 0);
+  EXPECT_EQ(Read(Walk("b")), "One");
+  EXPECT_EQ(Stat(Walk("b")).nlink, 2u);
+  ASSERT_TRUE(fs_->Link(Walk("b"), NodeId::kRoot, N("c")).ok());
+  EXPECT_EQ(Stat(Walk("a")).nlink, 3u);
+  Mount();
+  EXPECT_EQ(Walk("a"), Walk("b"));
+  EXPECT_EQ(Walk("a"), Walk("c"));
+  EXPECT_EQ(Read(Walk("b")), "One");
+  for (const char* name : {"a", "b", "c"}) {
+    const NodeId node = Walk(name);
+    ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N(name)).ok()) << name;
+    EXPECT_EQ(Read(node), "One");
+  }
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/index"));
+  EXPECT_EQ(List(""), std::set<std::string>());
+}
+
+TEST_F(UnionFsTest, AnUnlinkedFileLivesOnInEveryState) {
+  for (const char* name : {"lower", "meta", "upper"})
+    Put(root_ / "base" / name, "text");
+  Mount();
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(Walk("meta"), change).ok());
+  ASSERT_EQ(WriteAt(Walk("upper"), "t", 0), 0);
+  for (const char* name : {"lower", "meta", "upper"}) {
+    const NodeId node = Walk(name);
+    ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N(name)).ok()) << name;
+    EXPECT_EQ(Read(node), "text") << name;
+    EXPECT_EQ(Stat(node).nlink, 0u) << name;
+    ASSERT_EQ(WriteAt(node, "T", 0), 0) << name;
+    EXPECT_EQ(Read(node), "Text") << name;
+    EXPECT_EQ(Stat(node).nlink, 0u) << name;
+  }
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/tmp"));
+}
+
+TEST_F(UnionFsTest, AFailedCopyUpChangesNothing) {
+  Put(root_ / "base/f", "text");
+  Mount();
+  ASSERT_TRUE(ArmFault("copy_up.attributes:ENOSPC").ok());
+  EXPECT_EQ(WriteAt(Walk("f"), "T", 0), ENOSPC);
+  EXPECT_EQ(Read(Walk("f")), "text");
+  EXPECT_FALSE(stdfs::exists(root_ / "upper/f"));
+  EXPECT_EQ(WriteAt(Walk("f"), "T", 0), 0);
+  EXPECT_EQ(Read(Walk("f")), "Text");
+}
+
+TEST_F(UnionFsTest, ReaddirOffsetsOutliveChanges) {
+  for (int i = 0; i < 500; ++i) Put(root_ / "base/d" / std::to_string(i), "");
+  Mount();
+  const NodeId d = Walk("d");
+  NameSink sink;
+  int round = 0;
+  size_t before;
+  do {
+    before = sink.names.size();
+    sink.Again(7);
+    ASSERT_TRUE(fs_->ReadDir(d, sink.offset, false, sink).ok());
+    // Others come and go, and the listing is forgotten, meanwhile.
+    const std::string name = "new" + std::to_string(round++);
+    ASSERT_TRUE(
+        fs_->Create(d, N(name.c_str()), 0644, O_EXCL, root_caller_).ok());
+    NameSink fresh;
+    ASSERT_TRUE(fs_->ReadDir(d, 0, false, fresh).ok());
+  } while (sink.names.size() != before);
+  EXPECT_FALSE(sink.doubled);
+  for (int i = 0; i < 500; ++i)
+    EXPECT_EQ(sink.names.count(std::to_string(i)), 1u) << i;
+}
+
+TEST_F(UnionFsTest, ListedNumbersAreStatNumbers) {
+  Put(root_ / "base/d/lower", "1");
+  Put(root_ / "base/d/up", "2");
+  Put(root_ / "app/d/sub/x", "3");
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("d/up"), "x", 0), 0);
+  ASSERT_TRUE(
+      fs_->Create(Walk("d"), N("new"), 0644, O_EXCL, root_caller_).ok());
+  NameSink sink;
+  ASSERT_TRUE(fs_->ReadDir(Walk("d"), 0, false, sink).ok());
+  for (const char* name : {"lower", "up", "sub", "new"})
+    EXPECT_EQ(sink.inos[name], Stat(Walk(std::string("d/") + name)).ino)
+        << name;
+}
+
+TEST_F(UnionFsTest, ForgottenInodesLeaveTheTable) {
+  for (int i = 0; i < 100; ++i) Put(root_ / "base/d" / std::to_string(i), "");
+  Mount();
+  std::vector<NodeId> nodes;
+  for (int i = 0; i < 100; ++i) {
+    const NodeId d = Walk("d");
+    nodes.push_back(d);
+    auto entry = fs_->Lookup(d, N(std::to_string(i).c_str()));
+    nodes.push_back((**entry).node);
+  }
+  EXPECT_EQ(fs_->Stats().inodes, 102u);
+  for (const NodeId node : nodes) fs_->Forget(node, 1);
+  EXPECT_EQ(fs_->Stats().inodes, 1u);
+}
+
+TEST_F(UnionFsTest, NamesLikeWhiteoutsAreNames) {
+  Mount();
+  ASSERT_TRUE(
+      fs_->Create(NodeId::kRoot, N(".wh.x"), 0644, O_EXCL, root_caller_).ok());
+  ASSERT_TRUE(
+      fs_->Create(NodeId::kRoot, N("x"), 0644, O_EXCL, root_caller_).ok());
+  Mount();
+  EXPECT_EQ(List(""), (std::set<std::string>{".wh.x", "x"}));
+}
+
+TEST_F(UnionFsTest, AnUpperInUseIsRefused) {
+  Mount();
+  const auto second = UnionFs::Open(Config());
+  EXPECT_EQ(second.code(), EBUSY);
+  EXPECT_NE(second.error().ToString().find("in use"), std::string::npos);
+}
+
+TEST_F(UnionFsTest, AVolatileUpperIsRefusedAfterwards) {
+  UnionConfig config = Config();
+  config.durability = Durability::kVolatile;
+  ASSERT_TRUE(UnionFs::Open(config).ok());
+  EXPECT_EQ(UnionFs::Open(Config()).code(), EINVAL);
+  stdfs::remove_all(root_ / "upper.work/work/incompat/volatile");
+  EXPECT_TRUE(UnionFs::Open(Config()).ok());
+}
+
+// --- several threads --------------------------------------------------------
+
+TEST_F(UnionFsTest, TwoWritersCopyOnce) {
+  for (int i = 0; i < 50; ++i)
+    Put(root_ / "base/d" / std::to_string(i), std::string(8192, '.'));
+  Mount();
+  for (int i = 0; i < 50; ++i) {
+    const NodeId node = Walk("d/" + std::to_string(i));
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        EXPECT_EQ(WriteAt(node, "abcd" + std::to_string(t), 100 * t), 0);
+        char buffer[8192];
+        EXPECT_EQ(*fs_->Read(node, buffer, sizeof(buffer), 0,
+                             UnionFs::Wait::kMayWait),
+                  8192u);
+      });
+    for (auto& thread : threads) thread.join();
+    const std::string text = Get(root_ / "upper/d" / std::to_string(i));
+    for (int t = 0; t < 4; ++t)
+      EXPECT_EQ(text.substr(100 * t, 5), "abcd" + std::to_string(t));
+  }
+  EXPECT_EQ(fs_->Stats().copy_ups_data, 50u);
+}
+
+TEST_F(UnionFsTest, NamesMoveAboutUnderManyThreads) {
+  for (int i = 0; i < 8; ++i)
+    Put(root_ / "base/d" / std::to_string(i) / "f", std::to_string(i));
+  Mount();
+  const NodeId d = Walk("d");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      const std::string mine = std::to_string(t);
+      const std::string away = "away" + mine;
+      for (int round = 0; round < 60; ++round) {
+        EXPECT_EQ(
+            fs_->Rename(d, N(mine.c_str()), NodeId::kRoot, N(away.c_str()), 0)
+                .code(),
+            0);
+        EXPECT_EQ(Read(Walk(away + "/f")), mine);
+        (void)fs_->Rename(d, N("6"), d, N("7"), RENAME_EXCHANGE);
+        NameSink sink;
+        EXPECT_TRUE(fs_->ReadDir(d, 0, true, sink).ok());
+        EXPECT_EQ(
+            fs_->Rename(NodeId::kRoot, N(away.c_str()), d, N(mine.c_str()), 0)
+                .code(),
+            0);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(List("d").size(), 8u);
+  Mount();
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ(Read(Walk("d/" + std::to_string(i) + "/f")), std::to_string(i));
+}
+
+}  // namespace
+}  // namespace ufs
