@@ -1,0 +1,228 @@
+#include "fs/control.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr char kRootDirectory[] = "/run/ufs";
+constexpr auto kQueryPatience = std::chrono::seconds(5);
+constexpr size_t kMaxAnswerBytes = 16 << 20;
+
+// Where sockets may be, the preferred place first.
+std::vector<std::string> Directories() {
+  std::vector<std::string> directories;
+  // In a user namespace uid 0 is root over nothing, /run least of all.
+  if (geteuid() == 0 && access("/run", W_OK) == 0)
+    directories.push_back(kRootDirectory);
+  const char* runtime = getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && runtime[0] == '/')
+    directories.push_back(std::string(runtime) + "/ufs");
+  directories.push_back("/tmp/ufs-" + std::to_string(geteuid()));
+  return directories;
+}
+
+std::string SocketName(dev_t device) {
+  return std::to_string(major(device)) + ":" + std::to_string(minor(device));
+}
+
+// A directory that nobody else can put a socket into. /tmp is open to all, so
+// what is found there is checked.
+Status MakePrivateDirectory(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0) return Ok();
+  if (errno != EEXIST) return Error(errno, "making " + path);
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0) return Error(errno, path);
+  if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+    return Error(EPERM, path + " is not a directory only this user can enter");
+  return Ok();
+}
+
+Result<sockaddr_un> AddressOf(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path))
+    return Error(ENAMETOOLONG, "control socket " + path);
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+void SetTimeouts(int fd, std::chrono::seconds seconds) {
+  const timeval timeout{seconds.count(), 0};
+  // A socket that refuses is one that may make us wait; it is closed after.
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
+class ControlServerImpl final : public ControlServer {
+ public:
+  ControlServerImpl(UniqueFd listener, UniqueFd stop, std::string path,
+                    std::function<std::string()> answer)
+      : listener_(std::move(listener)),
+        stop_(std::move(stop)),
+        path_(std::move(path)),
+        answer_(std::move(answer)),
+        thread_([this] { Run(); }) {}
+
+  ~ControlServerImpl() override {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written =
+        write(stop_.get(), &one, sizeof(one));  // cannot fail: it counts to one
+    thread_.join();
+    unlink(path_.c_str());
+    // The directory goes with the last socket in it.
+    rmdir(path_.substr(0, path_.rfind('/')).c_str());
+  }
+
+ private:
+  void Run() {
+    pthread_setname_np(pthread_self(), "ufs-control");
+    while (true) {
+      pollfd fds[] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+      if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+      if (fds[1].revents != 0) return;
+      if (fds[0].revents == 0) continue;
+      UniqueFd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (client.valid()) AnswerTo(client);
+    }
+  }
+
+  void AnswerTo(const UniqueFd& client) {
+    SetTimeouts(client.get(), std::chrono::seconds(1));
+    const std::string text = answer_();
+    const auto deadline = Clock::now() + std::chrono::seconds(1);
+    for (size_t sent = 0; sent < text.size();) {
+      const ssize_t n = send(client.get(), text.data() + sent,
+                             text.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0 || Clock::now() > deadline) return;  // gone, or too slow
+      sent += static_cast<size_t>(n);
+    }
+  }
+
+  const UniqueFd listener_;
+  const UniqueFd stop_;
+  const std::string path_;
+  const std::function<std::string()> answer_;
+  std::thread thread_;
+};
+
+Result<UniqueFd> Listen(const std::string& path) {
+  const sockaddr_un address = TRY(AddressOf(path));
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return Error(errno, "control socket");
+  // A mount with this number is ours now; a socket of that name was left by a
+  // daemon that was killed.
+  unlink(path.c_str());
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+           sizeof(address)) != 0)
+    return Error(errno, "control socket " + path);
+  if (chmod(path.c_str(), 0600) != 0 || listen(fd.get(), 16) != 0) {
+    const int code = errno;
+    unlink(path.c_str());
+    return Error(code, "control socket " + path);
+  }
+  return fd;
+}
+
+Result<UniqueFd> Connect(const std::string& path) {
+  const sockaddr_un address = TRY(AddressOf(path));
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return Error(errno, "control socket");
+  SetTimeouts(fd.get(), kQueryPatience);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+              sizeof(address)) != 0)
+    return Error(errno, path);
+  return fd;
+}
+
+Result<std::string> ReadAll(const UniqueFd& fd) {
+  const auto deadline = Clock::now() + kQueryPatience;
+  std::string text;
+  char buffer[16384];
+  while (true) {
+    const ssize_t n = recv(fd.get(), buffer, sizeof(buffer), 0);
+    if (n == 0) return text;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0)
+      return Error(errno == EAGAIN ? ETIMEDOUT : errno,
+                   "waiting for the daemon's answer");
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > kMaxAnswerBytes)
+      return Error(EMSGSIZE, "the daemon's answer");
+    if (Clock::now() > deadline)
+      return Error(ETIMEDOUT, "waiting for the daemon's answer");
+  }
+}
+
+// The device number of the mount, from what the kernel knows: a daemon that is
+// dead or hangs is not asked.
+Result<dev_t> DeviceOf(const std::string& mountpoint) {
+  struct statx stx {};
+  if (statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC, 0, &stx) != 0) {
+    if (errno == ENOTCONN)
+      return Error(ENOTCONN, mountpoint +
+                                 ": its daemon is gone; unmount it with "
+                                 "`ufs umount " +
+                                 mountpoint + "`");
+    return Error(errno, mountpoint);
+  }
+  return makedev(stx.stx_dev_major, stx.stx_dev_minor);
+}
+
+}  // namespace
+
+std::string ControlSocketPath(dev_t device) {
+  return Directories().front() + "/" + SocketName(device);
+}
+
+Result<std::string> QueryControl(const std::string& mountpoint) {
+  const dev_t device = TRY(DeviceOf(mountpoint));
+  for (const std::string& directory : Directories()) {
+    Result<UniqueFd> fd = Connect(directory + "/" + SocketName(device));
+    if (fd.ok()) return ReadAll(*fd);
+    if (fd.code() != ENOENT && fd.code() != ECONNREFUSED)
+      return std::move(fd).error();
+  }
+  return Error(ENOTCONN, mountpoint +
+                             ": no ufs daemon of this user answers for it; is "
+                             "it a mount of ufs?");
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(
+    dev_t device, std::function<std::string()> answer) {
+  const std::string path = ControlSocketPath(device);
+  TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
+  Result<UniqueFd> listening = Listen(path);
+  if (listening.code() == ENOENT) {
+    // Another daemon ended in between and took the directory with it.
+    TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
+    listening = Listen(path);
+  }
+  UniqueFd listener = TRY(std::move(listening));
+  UniqueFd stop(eventfd(0, EFD_CLOEXEC));
+  if (!stop.valid()) return Error(errno, "eventfd");
+  return std::unique_ptr<ControlServer>(new ControlServerImpl(
+      std::move(listener), std::move(stop), path, std::move(answer)));
+}
+
+}  // namespace ufs

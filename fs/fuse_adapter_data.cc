@@ -1,0 +1,143 @@
+// The handlers about what is in a file: reading, writing, and making it stay.
+
+#include <cerrno>
+#include <string>
+
+#include "fs/fuse_request.h"
+
+namespace ufs {
+namespace {
+
+std::string Range(uint64_t offset, uint64_t size) {
+  return std::to_string(size) + " at " + std::to_string(offset);
+}
+
+// Once is enough: the kernel does not ask again.
+void OnOpen(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
+  Request(req, Message::kOpen, node).Fail(ENOSYS);
+}
+
+// A write has reached the union before write() returned.
+void OnFlush(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
+  Request(req, Message::kFlush, node).Fail(ENOSYS);
+}
+
+void OnRelease(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
+  Request(req, Message::kRelease, node).Ok();
+}
+
+void ReadWith(Request& request, size_t size, uint64_t offset,
+              UnionFs::Wait wait) {
+  const Request::Buffer buffer = request.ReplyBuffer(size);
+  const Result<size_t> got =
+      request.fs().Read(request.node(), buffer.data, buffer.size, offset, wait);
+  if (!got.ok()) return request.Fail(got.error());
+  request.ReplyBytes(buffer.data, *got);
+}
+
+// On a ring: at once if the data is in memory, else from the pool.
+void ReadOnRing(Request request, size_t size, uint64_t offset) {
+  const Request::Buffer buffer = request.ReplyBuffer(size);
+  const Result<size_t> got = request.fs().Read(
+      request.node(), buffer.data, buffer.size, offset, UnionFs::Wait::kNoWait);
+  if (got.ok()) return request.ReplyBytes(buffer.data, *got);
+  if (got.code() != EAGAIN) return request.Fail(got.error());
+  AnswerOnPool(std::move(request), [=](Request& request) {
+    ReadWith(request, size, offset, UnionFs::Wait::kMayWait);
+  });
+}
+
+void OnRead(fuse_req_t req, fuse_ino_t node, size_t size, off_t at,
+            fuse_file_info*) noexcept {
+  const auto offset = static_cast<uint64_t>(at);
+  Answer(Request(req, Message::kRead, node), [=](Request& request) {
+    request.Trace([&] { return Range(offset, size); });
+    if (fuse_req_is_uring(request.raw()))
+      return ReadOnRing(std::move(request), size, offset);
+    ReadWith(request, size, offset, UnionFs::Wait::kMayWait);
+  });
+}
+
+void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
+             off_t at, fuse_file_info* file) noexcept {
+  const auto offset = static_cast<uint64_t>(at);
+  const bool kill_suidgid = file->kill_suidgid;
+  Request request(req, Message::kWrite, node);
+  const bool slow =
+      fuse_req_is_uring(req) && request.fs().MayCopyUp(request.node());
+  AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
+    request.Trace([&] { return Range(offset, size); });
+    request.ReplyWritten(
+        request.fs().Write(request.node(), data, size, offset, kill_suidgid));
+  });
+}
+
+void OnFSync(fuse_req_t req, fuse_ino_t node, int data_only,
+             fuse_file_info*) noexcept {
+  AnswerSlowly(Request(req, Message::kFSync, node), [=](Request& request) {
+    request.Done(request.fs().FSync(request.node(), data_only != 0));
+  });
+}
+
+void OnFSyncDir(fuse_req_t req, fuse_ino_t dir, int data_only,
+                fuse_file_info*) noexcept {
+  AnswerSlowly(Request(req, Message::kFSyncDir, dir), [=](Request& request) {
+    request.Done(request.fs().FSync(request.node(), data_only != 0));
+  });
+}
+
+void OnFallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
+                 off_t length, fuse_file_info*) noexcept {
+  AnswerSlowly(Request(req, Message::kFallocate, node), [=](Request& request) {
+    request.Trace([&] { return Range(offset, length); });
+    request.Done(request.fs().Fallocate(request.node(), mode,
+                                        static_cast<uint64_t>(offset),
+                                        static_cast<uint64_t>(length)));
+  });
+}
+
+void OnLSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
+             fuse_file_info*) noexcept {
+  Answer(Request(req, Message::kLSeek, node), [=](Request& request) {
+    request.Trace([&] { return std::to_string(offset); });
+    request.ReplyOffset(request.fs().LSeek(
+        request.node(), static_cast<uint64_t>(offset), whence));
+  });
+}
+
+void OnCopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset,
+                     fuse_file_info*, fuse_ino_t out, off_t out_offset,
+                     fuse_file_info*, size_t length, int) noexcept {
+  AnswerSlowly(
+      Request(req, Message::kCopyFileRange, in), [=](Request& request) {
+        request.Trace([&] {
+          return Range(in_offset, length) + " to " + std::to_string(out);
+        });
+        request.ReplyWritten(request.fs().CopyFileRange(
+            request.node(), static_cast<uint64_t>(in_offset), NodeId{out},
+            static_cast<uint64_t>(out_offset), length));
+      });
+}
+
+void OnStatFs(fuse_req_t req, fuse_ino_t node) noexcept {
+  Answer(Request(req, Message::kStatFs, node),
+         [](Request& request) { request.ReplyStatFs(request.fs().StatFs()); });
+}
+
+}  // namespace
+
+void AddDataHandlers(fuse_lowlevel_ops& ops) {
+  ops.open = OnOpen;
+  ops.read = OnRead;
+  ops.write = OnWrite;
+  ops.flush = OnFlush;
+  ops.release = OnRelease;
+  ops.fsync = OnFSync;
+  ops.fsyncdir = OnFSyncDir;
+  ops.fallocate = OnFallocate;
+  ops.lseek = OnLSeek;
+  ops.copy_file_range = OnCopyFileRange;
+  ops.statfs = OnStatFs;
+}
+
+}  // namespace ufs

@@ -1,0 +1,137 @@
+#include "fs/fuse_reader.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <system_error>
+
+#include "layerdb/base/log.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+namespace {
+
+constexpr int kDefaultThreads = 2;
+
+// Takes a thread out of a read that waits. Nothing else in the process uses it.
+constexpr int kKick = SIGUSR2;
+
+void InstallKick() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  sigemptyset(&action.sa_mask);
+  sigaction(kKick, &action, nullptr);  // no SA_RESTART: that is the point
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FuseReaders>> FuseReaders::Start(fuse_session* session,
+                                                        FuseAdapter& adapter) {
+  UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event.valid()) return Error(errno, "eventfd");
+  InstallKick();
+  std::unique_ptr<FuseReaders> readers(
+      new FuseReaders(session, adapter, std::move(event)));
+  try {
+    readers->Add();
+  } catch (const std::system_error& error) {
+    return Error(EAGAIN, "starting a thread");
+  }
+  return readers;
+}
+
+FuseReaders::~FuseReaders() {
+  fuse_session_exit(session_);
+  for (Reader& reader : readers_) {
+    // A kick that comes just before the thread waits is lost, so it is
+    // repeated.
+    while (!reader.done.load(std::memory_order_acquire)) {
+      pthread_kill(reader.thread.native_handle(), kKick);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    reader.thread.join();
+  }
+}
+
+int FuseReaders::Grow(int threads) {
+  if (threads <= 0) threads = kDefaultThreads;
+  while (static_cast<int>(readers_.size()) < threads) {
+    try {
+      Add();
+    } catch (const std::system_error&) {
+      log::Warn("no more threads to be had; going on with " +
+                std::to_string(readers_.size()));
+      break;
+    }
+  }
+  return static_cast<int>(readers_.size());
+}
+
+void FuseReaders::Add() {
+  Reader& reader = readers_.emplace_back();
+  try {
+    reader.thread = std::thread([this, &reader] { Run(reader); });
+  } catch (...) {
+    readers_.pop_back();
+    throw;
+  }
+}
+
+void FuseReaders::Run(Reader& reader) {
+  pthread_setname_np(pthread_self(), "ufs-reader");
+  fuse_buf buffer{};
+  while (!fuse_session_exited(session_)) {
+    const int size = fuse_session_receive_buf(session_, &buffer);
+    if (size == -EINTR) continue;
+    if (size <= 0) break;  // unmounted, or an error that libfuse has told of
+    fuse_session_process_buf(session_, &buffer);
+    if (adapter_.initialized() && !told_live_.exchange(true)) Tell();
+  }
+  free(buffer.mem);
+  ended_.store(true, std::memory_order_release);
+  Tell();
+  reader.done.store(true, std::memory_order_release);
+}
+
+void FuseReaders::Tell() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written =
+      write(event_.get(), &one, sizeof(one));  // cannot overflow
+}
+
+bool FuseReaders::Wait(int timeout_ms) {
+  pollfd waiting{event_.get(), POLLIN, 0};
+  int ready;
+  do ready = poll(&waiting, 1, timeout_ms);
+  while (ready < 0 && errno == EINTR);
+  if (ready <= 0) return false;
+  uint64_t count;
+  return read(event_.get(), &count, sizeof(count)) == sizeof(count);
+}
+
+bool HasRingThreads() {
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return false;
+  bool found = false;
+  while (const dirent* task = readdir(tasks)) {
+    const std::string path =
+        std::string("/proc/self/task/") + task->d_name + "/comm";
+    const Result<UniqueFd> fd = sys::Open(path.c_str(), O_RDONLY);
+    if (!fd.ok()) continue;
+    char name[16];
+    const Result<size_t> got = sys::Pread(*fd, name, sizeof(name), 0);
+    if (got.ok() && std::string_view(name, *got).starts_with("fuse-ring-"))
+      found = true;
+  }
+  closedir(tasks);
+  return found;
+}
+
+}  // namespace ufs

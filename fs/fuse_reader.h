@@ -1,0 +1,65 @@
+// FuseReaders: the threads that read requests from /dev/fuse and handle them.
+// With the classic transport that is all requests; beside io_uring it is the
+// first one, INIT, and FORGETs.
+//
+// Threads: for one thread, except where noted.
+#pragma once
+
+#include <signal.h>
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <thread>
+
+#include "fs/fuse_adapter.h"
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+
+class FuseReaders {
+ public:
+  // With one thread, which handles INIT. Borrows both.
+  static Result<std::unique_ptr<FuseReaders>> Start(fuse_session* session,
+                                                    FuseAdapter& adapter);
+  // Ends the session for the threads, whether or not it is unmounted.
+  ~FuseReaders();
+  FuseReaders(const FuseReaders&) = delete;
+  FuseReaders& operator=(const FuseReaders&) = delete;
+
+  // `threads` in all, 0 for the default; how many there are. From now on the
+  // classic transport is what requests come by.
+  int Grow(int threads);
+
+  // Readable when INIT was answered, and again when the mount is gone.
+  int event_fd() const { return event_.get(); }
+  // Waits for that, at most `timeout_ms` (-1: for ever), and resets it.
+  bool Wait(int timeout_ms);
+  // Whether the mount is gone, or reading from it failed.
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
+ private:
+  struct Reader {
+    std::thread thread;
+    std::atomic<bool> done{false};
+  };
+
+  FuseReaders(fuse_session* session, FuseAdapter& adapter, UniqueFd event)
+      : session_(session), adapter_(adapter), event_(std::move(event)) {}
+  void Add();
+  void Run(Reader& reader);
+  void Tell();
+
+  fuse_session* const session_;
+  FuseAdapter& adapter_;
+  const UniqueFd event_;
+  std::atomic<bool> told_live_{false};
+  std::atomic<bool> ended_{false};
+  std::list<Reader> readers_;
+};
+
+// Whether libfuse has threads that serve rings; it does not say.
+bool HasRingThreads();
+
+}  // namespace ufs

@@ -1,0 +1,48 @@
+#include "fs/notifier.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace ufs {
+
+Notifier::Notifier(Send send)
+    : send_(std::move(send)), thread_([this] { Run(); }) {}
+
+Notifier::~Notifier() {
+  {
+    std::lock_guard lock(mu_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Notifier::Add(NodeId node) {
+  {
+    std::lock_guard lock(mu_);
+    queue_.push_back(node);
+  }
+  wake_.notify_one();
+}
+
+void Notifier::Run() {
+  pthread_setname_np(pthread_self(), "ufs-notifier");
+  std::vector<NodeId> batch;
+  std::unique_lock lock(mu_);
+  while (true) {
+    wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    if (stop_) return;
+    batch.swap(queue_);
+    lock.unlock();
+    // A burst names the same parent directory over and over.
+    std::sort(batch.begin(), batch.end());
+    batch.erase(std::unique(batch.begin(), batch.end()), batch.end());
+    for (const NodeId node : batch) send_(node);
+    batch.clear();
+    lock.lock();
+  }
+}
+
+}  // namespace ufs

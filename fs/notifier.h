@@ -1,0 +1,43 @@
+// Notifier: tells the kernel, from a thread of its own, that it shall ask again
+// for the attributes of a node. The union reports such nodes with its locks
+// held and from threads that serve requests; a notification sent from there
+// could wait for the very request being served.
+//
+// Threads: any may call.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "fs/types.h"
+
+namespace ufs {
+
+class Notifier {
+ public:
+  using Send = std::function<void(NodeId)>;
+
+  // `send` is called on the notifier's thread, without locks.
+  explicit Notifier(Send send);
+  ~Notifier();  // what is queued by then is not sent
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
+
+  // Only queues.
+  void Add(NodeId node);
+
+ private:
+  void Run();
+
+  const Send send_;
+  std::mutex mu_;
+  std::condition_variable wake_;
+  std::vector<NodeId> queue_;  // guarded by mu_
+  bool stop_ = false;          // guarded by mu_
+  std::thread thread_;
+};
+
+}  // namespace ufs

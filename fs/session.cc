@@ -1,0 +1,303 @@
+#include "fs/session.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "fs/control.h"
+#include "fs/fuse_adapter.h"
+#include "fs/fuse_mount.h"
+#include "fs/fuse_reader.h"
+#include "fs/metrics.h"
+#include "fs/notifier.h"
+#include "fs/status_report.h"
+#include "fs/transport.h"
+#include "fs/worker_pool.h"
+#include "layerdb/base/log.h"
+
+namespace ufs {
+namespace {
+
+// fsync and copying wait for the disk more than they compute.
+constexpr size_t kWorkers = 8;
+constexpr size_t kMaxQueuedTasks = 1024;
+
+// After a lazy unmount, for those who still have files open.
+constexpr int kBusyGraceMs = 2000;
+
+constexpr char kDataPath[] = "page cache, opens without a message";
+constexpr char kNoPassthrough[] =
+    "passthrough would cost a message for each open, and one inode could not "
+    "keep its pages over copy-up";
+
+// Blocks the signals that end a session, for this thread and all that it
+// starts, and makes them readable. Gives them back when it goes.
+class EndSignals {
+ public:
+  static Result<std::unique_ptr<EndSignals>> Block() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+    auto signals = std::unique_ptr<EndSignals>(new EndSignals);
+    if (const int code = pthread_sigmask(SIG_BLOCK, &set, &signals->before_))
+      return Error(code, "blocking signals");
+    signals->fd_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals->fd_.valid()) return Error(errno, "signalfd");
+    return signals;
+  }
+  ~EndSignals() {
+    Take();  // one that came late would end the process as it is unblocked
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+  int fd() const { return fd_.get(); }
+  void Take() {
+    signalfd_siginfo info;
+    while (read(fd_.get(), &info, sizeof(info)) > 0) {
+    }
+  }
+
+ private:
+  EndSignals() { sigemptyset(&before_); }
+  UniqueFd fd_;
+  sigset_t before_;
+};
+
+void PrepareProcess() {
+  umask(0);  // the kernel sends the caller's umask with each request
+  signal(SIGPIPE, SIG_IGN);
+  // A descriptor for each file in use; as many as may be had.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+      limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+      log::Info("the limit on open files stays as it is");
+  }
+}
+
+class Session {
+ public:
+  Session(const MountConfig& config, UnionFs& fs)
+      : config_(config),
+        fs_(fs),
+        pool_(kWorkers, kMaxQueuedTasks),
+        adapter_(fs, metrics_, pool_,
+                 {config.cache_timeout, config.acl, config.debug}) {}
+  ~Session() { End(); }
+
+  // Decides the transport. An error if the one that was asked for cannot be
+  // had.
+  Status ChooseTransport();
+  Status Mount();
+  // Returns when the mount answers; or with the reason why it never will.
+  Status GoLive();
+  // Returns when the mount is gone.
+  void WaitForEnd(EndSignals& signals);
+
+ private:
+  Status MakeSession();
+  Status SettleTransport();
+  void StartControl();
+  void Unmount();
+  void End();
+
+  // Waits for what the readers say or a signal. False: nothing in `timeout_ms`.
+  bool WaitForReaders(int timeout_ms) { return readers_->Wait(timeout_ms); }
+
+  const MountConfig& config_;
+  UnionFs& fs_;
+  Metrics metrics_;
+  WorkerPool pool_;
+  FuseAdapter adapter_;
+  bool use_io_uring_ = false;
+  SessionFacts facts_;
+
+  fuse_session* session_ = nullptr;
+  bool mounted_ = false;
+  dev_t device_ = 0;
+  std::unique_ptr<Notifier> notifier_;
+  std::unique_ptr<FuseReaders> readers_;
+  std::unique_ptr<ControlServer> control_;
+};
+
+Status Session::ChooseTransport() {
+  facts_.transport = "classic";
+  if (config_.transport == Transport::kClassic) {
+    facts_.transport_reason = "the classic transport was asked for";
+    return Ok();
+  }
+  const Status probe = ProbeIoUring();
+  if (probe.ok()) {
+    use_io_uring_ = true;
+    return Ok();
+  }
+  facts_.transport_reason = std::string(probe.error().context());
+  if (config_.transport == Transport::kIoUring)
+    return Error(probe.code(),
+                 "transport=io_uring: " + facts_.transport_reason);
+  return Ok();
+}
+
+Status Session::MakeSession() {
+  std::string options =
+      "io_uring,io_uring_q_depth=" +
+      std::to_string(RingDepth(static_cast<unsigned>(get_nprocs_conf())));
+  std::string words[] = {"ufs", "-o", options};
+  char* argv[] = {words[0].data(), words[1].data(), words[2].data()};
+  fuse_args args = FUSE_ARGS_INIT(use_io_uring_ ? 3 : 1, argv);
+  const fuse_lowlevel_ops operations = FuseAdapter::Operations();
+  session_ =
+      fuse_session_new(&args, &operations, sizeof(operations), &adapter_);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) return Error(ENOMEM, "making a FUSE session");
+  return Ok();
+}
+
+Status Session::Mount() {
+  const FuseMountOptions options = TRY(ToFuseMountOptions(config_));
+  TRY(CheckMountPoint(config_.mountpoint));
+  TRY(MakeSession());
+
+  Result<UniqueFd> device = MountDirectly(config_, options);
+  if (device.code() == EPERM && geteuid() != 0)
+    device = MountThroughHelper(config_, options);
+  const UniqueFd fuse = TRY(std::move(device));
+  mounted_ = true;
+  device_ = TRY(DeviceAt(config_.mountpoint));
+
+  // libfuse takes the descriptor over by name, and closes it with the session.
+  const std::string name = "/dev/fd/" + std::to_string(fuse.get());
+  if (fuse_session_mount(session_, name.c_str()) != 0)
+    return Error(EIO, "handing the device to libfuse");
+  const_cast<UniqueFd&>(fuse).release();
+  return Ok();
+}
+
+Status Session::GoLive() {
+  facts_.start = std::chrono::steady_clock::now();
+  facts_.mountpoint = config_.mountpoint;
+  facts_.source = config_.source;
+  facts_.connection = minor(device_);
+  facts_.data_path = kDataPath;
+  facts_.data_path_reason = kNoPassthrough;
+  facts_.cache_timeout_s = adapter_.timeout_s();
+  facts_.workers = kWorkers;
+
+  notifier_ = std::make_unique<Notifier>([this](NodeId node) {
+    // ENOENT: the kernel does not know the node (any more).
+    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
+                                     -1, 0);
+  });
+  fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
+
+  readers_ = TRY(FuseReaders::Start(session_, adapter_));
+  readers_->Wait(-1);
+  if (!adapter_.initialized() || readers_->ended())
+    return Error(EPROTO, "the kernel and libfuse could not agree on " +
+                             config_.mountpoint);
+  TRY(SettleTransport());
+  StartControl();
+  return Ok();
+}
+
+// Whether the rings came up shows only now.
+Status Session::SettleTransport() {
+  if (use_io_uring_ && HasRingThreads()) {
+    facts_.transport = "io_uring";
+    facts_.readers = static_cast<unsigned>(get_nprocs_conf());
+    return Ok();
+  }
+  if (use_io_uring_) {
+    facts_.transport_reason = adapter_.kernel_has_io_uring()
+                                  ? "the rings could not be set up"
+                                  : "this kernel has no FUSE over io_uring";
+    if (config_.transport == Transport::kIoUring)
+      return Error(EOPNOTSUPP,
+                   "transport=io_uring: " + facts_.transport_reason);
+  }
+  facts_.readers = static_cast<unsigned>(readers_->Grow(config_.threads));
+  return Ok();
+}
+
+void Session::StartControl() {
+  auto control = ControlServer::Start(device_, [this] {
+    return StatusReport(facts_, fs_.Info(), fs_.Stats(), metrics_.Snapshot());
+  });
+  if (control.ok())
+    control_ = std::move(control).value();
+  else  // the mount is worth having without
+    log::Warn("ufs stat will not work here: " + control.error().ToString());
+}
+
+void Session::WaitForEnd(EndSignals& signals) {
+  while (!readers_->ended()) {
+    pollfd fds[] = {{readers_->event_fd(), POLLIN, 0},
+                    {signals.fd(), POLLIN, 0}};
+    if (poll(fds, 2, -1) < 0) continue;  // EINTR
+    if (fds[1].revents != 0) {
+      signals.Take();
+      return Unmount();
+    }
+  }
+  mounted_ = false;
+}
+
+// For a signal: whoever has files open keeps them for a moment.
+void Session::Unmount() {
+  const Status now = UnmountFuse(config_.mountpoint, device_, /*lazily=*/false);
+  mounted_ = false;
+  if (!now.ok()) {
+    const Status later =
+        UnmountFuse(config_.mountpoint, device_, /*lazily=*/true);
+    if (!later.ok()) log::Warn(later.error().ToString());
+  }
+  for (int waited = 0; waited < kBusyGraceMs && !readers_->ended();
+       waited += 100)
+    readers_->Wait(100);
+}
+
+void Session::End() {
+  if (session_ == nullptr) return;
+  if (mounted_) Unmount();  // an error came between the mount and its first use
+  control_.reset();
+  fs_.SetInvalidate([](NodeId) {});
+  readers_.reset();
+  notifier_.reset();
+  pool_.Close();
+  // The session has exited: the loop ends at once. But it is the only way that
+  // libfuse has to stop its ring threads.
+  fuse_session_exit(session_);
+  fuse_session_loop(session_);
+  fuse_session_destroy(session_);
+  session_ = nullptr;
+}
+
+}  // namespace
+
+Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
+  PrepareProcess();
+  const auto signals = TRY(EndSignals::Block());
+  Session session(config, fs);
+  TRY(session.ChooseTransport());
+  TRY(session.Mount());
+  TRY(session.GoLive());
+  ready();
+  session.WaitForEnd(*signals);
+  return Ok();
+}
+
+}  // namespace ufs

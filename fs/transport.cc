@@ -1,0 +1,84 @@
+#include "fs/transport.h"
+
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <string>
+#include <string_view>
+
+#include "layerdb/base/syscall.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+namespace {
+
+constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
+constexpr char kPossible[] = "/sys/devices/system/cpu/possible";
+
+Result<std::string> ReadLine(const char* path) {
+  const UniqueFd fd = TRY(sys::Open(path, O_RDONLY).With(path));
+  char buffer[256];
+  const size_t got = TRY(sys::Pread(fd, buffer, sizeof(buffer), 0).With(path));
+  std::string_view text(buffer, got);
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+// "0-3" or "0": the last number, and one more.
+Result<unsigned> PossibleCpus() {
+  const std::string text = TRY(ReadLine(kPossible));
+  const size_t start = text.find_last_of("-,") + 1;  // npos + 1 is 0
+  unsigned last = 0;
+  const auto parsed =
+      std::from_chars(text.data() + start, text.data() + text.size(), last);
+  if (parsed.ec != std::errc())
+    return Error(EINVAL, std::string(kPossible) + " says '" + text + "'");
+  return last + 1;
+}
+
+Status TryRing() {
+  io_uring_params params{};
+  const long fd = syscall(SYS_io_uring_setup, 1, &params);
+  if (fd < 0)
+    return Error(errno,
+                 "io_uring is not permitted to this process (sysctl "
+                 "kernel.io_uring_disabled, or a seccomp filter)");
+  UniqueFd closes(static_cast<int>(fd));
+  return Ok();
+}
+
+}  // namespace
+
+Status ProbeIoUring() {
+  const Result<std::string> enabled = ReadLine(kSwitch);
+  if (!enabled.ok())
+    return Error(ENOSYS, "this kernel has no FUSE over io_uring (Linux 6.14)");
+  if (*enabled != "Y")
+    return Error(EOPNOTSUPP,
+                 std::string("FUSE over io_uring is switched off; as root: "
+                             "echo 1 > ") +
+                     kSwitch);
+  TRY(TryRing());
+  // The kernel waits for a ring on each CPU that could ever be there; libfuse
+  // makes one for each that the C library counts.
+  const unsigned possible = TRY(PossibleCpus());
+  const unsigned counted = static_cast<unsigned>(get_nprocs_conf());
+  if (possible != counted)
+    return Error(EOPNOTSUPP, "the kernel may bring up " +
+                                 std::to_string(possible) +
+                                 " CPUs, of which only " +
+                                 std::to_string(counted) + " can have a ring");
+  return Ok();
+}
+
+// Deep enough that a few fsyncs do not hold up the lookups behind them; bounded
+// over all rings, as each request keeps a buffer of one transfer.
+unsigned RingDepth(unsigned cpus) {
+  return std::clamp(64u / std::max(cpus, 1u), 4u, 16u);
+}
+
+}  // namespace ufs
