@@ -3,14 +3,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
+#include "fs/mount_info.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
@@ -24,48 +22,9 @@ bool IsBelow(std::string_view directory, std::string_view path) {
          path[directory.size()] == '/';
 }
 
-struct MountEntry {
-  uint64_t id = 0;
-  uint64_t device = 0;
-  std::string root;
-  std::string mountpoint;
-};
-
-// Undoes the \ooo that mountinfo writes for blanks and backslashes.
-std::string UnescapeOctal(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    unsigned code = 0;
-    const char* const digits = text.data() + i + 1;
-    if (text[i] == '\\' && i + 3 < text.size() &&
-        std::from_chars(digits, digits + 3, code, 8).ptr == digits + 3) {
-      plain.push_back(static_cast<char>(code));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
-}
-
-// The entry of /proc/self/mountinfo for a mount; nullopt without /proc, and for
-// a mount that lies outside a chroot.
-std::optional<MountEntry> FindMount(uint64_t id) {
-  std::ifstream file("/proc/self/mountinfo");
-  for (std::string line; std::getline(file, line);) {
-    MountEntry entry;
-    uint64_t parent = 0;
-    unsigned major = 0, minor = 0;
-    char colon = 0;
-    std::istringstream words(line);
-    words >> entry.id >> parent >> major >> colon >> minor >> entry.root >>
-        entry.mountpoint;
-    if (!words || entry.id != id) continue;
-    entry.device = makedev(major, minor);
-    entry.root = UnescapeOctal(entry.root);
-    entry.mountpoint = UnescapeOctal(entry.mountpoint);
-    return entry;
-  }
+std::optional<MountInfo> FindMount(uint64_t id) {
+  for (MountInfo& mount : ReadMountInfo())
+    if (mount.id == id) return std::move(mount);
   return std::nullopt;
 }
 

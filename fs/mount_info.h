@@ -1,0 +1,33 @@
+// What is mounted where, as this process sees it: /proc/self/mountinfo.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ufs {
+
+struct MountInfo {
+  uint64_t id = 0;
+  dev_t device = 0;
+  std::string root;  // the directory of the file system that is mounted
+  std::string mountpoint;
+  std::string type;    // "ext4", "fuse.ufs"
+  std::string source;  // the first column of /proc/mounts
+};
+
+// One line, see proc(5). Nullopt when it is not one.
+std::optional<MountInfo> ParseMountInfo(std::string_view line);
+
+// All mounts, a later one on top of an earlier one. Empty without /proc.
+// Mounts outside of a chroot are not listed.
+std::vector<MountInfo> ReadMountInfo();
+
+// The topmost mount whose mount point is exactly `mountpoint`.
+std::optional<MountInfo> FindMountAt(const std::string& mountpoint);
+
+}  // namespace ufs

@@ -1,0 +1,398 @@
+#include "fs/upper_diff.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "fs/fd_cache.h"
+#include "fs/host_layer.h"
+#include "fs/lower_stack.h"
+#include "fs/marks.h"
+#include "fs/open_chain.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+namespace {
+
+constexpr size_t kDescriptors = 256;
+constexpr uint32_t kUpper = 0;  // as a layer it is the topmost
+
+std::string Join(const std::string& directory, std::string_view name) {
+  return (directory == "/" ? "" : directory) + "/" + std::string(name);
+}
+
+// Which object of a layer: its tag and the layer's own number.
+using Identity = std::pair<uint64_t, uint64_t>;
+
+// A directory on both sides.
+struct DirPair {
+  std::string path;         // in the union
+  std::string source_path;  // where the layers have it; differs below a rename
+  std::vector<LowerPart> now;     // now[0] is the upper's
+  std::vector<LowerPart> before;  // empty: the layers have none
+};
+
+class Differ {
+ public:
+  explicit Differ(const UpperDiffOptions& options)
+      : names_(options.trusted_marks),
+        fds_(kDescriptors),
+        know_layers_(!options.layers.empty()) {}
+
+  Status Open(const UpperDiffOptions& options) {
+    std::vector<std::unique_ptr<Layer>> before, now;
+    now.push_back(TRY(HostLayer::Open(options.upper, fds_, names_)));
+    for (auto path = options.layers.rbegin(); path != options.layers.rend();
+         ++path) {
+      before.push_back(TRY(HostLayer::Open(*path, fds_, names_)));
+      now.push_back(TRY(HostLayer::Open(*path, fds_, names_)));
+    }
+    before_ = std::make_unique<LowerStack>(std::move(before), true);
+    now_ = std::make_unique<LowerStack>(std::move(now), true);
+    upper_root_ = TRY(sys::Open(options.upper.c_str(), O_PATH | O_DIRECTORY));
+    return Ok();
+  }
+
+  Result<std::vector<Change>> Run() {
+    DirPair root{"/", "/", TRY(now_->Root()).parts, {}};
+    if (know_layers_) {
+      const LowerFound before = TRY(before_->Root());
+      root.before = before.parts;
+      if (TRY(MetadataDiffers(TRY(now_->Root()), before)))
+        Add(ChangeKind::kMetadata, "/", S_IFDIR);
+    }
+    // A list, not recursion: trees may be deeper than our stack.
+    std::vector<DirPair> waiting;
+    waiting.push_back(std::move(root));
+    while (!waiting.empty()) {
+      const DirPair dir = std::move(waiting.back());
+      waiting.pop_back();
+      TRY(DiffDirectory(dir, waiting));
+    }
+    PairRenames();
+    std::sort(changes_.begin(), changes_.end(),
+              [](const Change& a, const Change& b) {
+                return std::tie(a.path, a.kind) < std::tie(b.path, b.kind);
+              });
+    return std::move(changes_);
+  }
+
+ private:
+  void Add(ChangeKind kind, const std::string& path, mode_t type,
+           std::string from = {}) {
+    changes_.push_back({kind, path, std::move(from), type & S_IFMT});
+  }
+
+  // --- names ---------------------------------------------------------------
+
+  Status DiffDirectory(const DirPair& dir, std::vector<DirPair>& waiting) {
+    std::set<std::string> in_upper;
+    for (const LayerDirEntry& entry :
+         TRY(now_->layer(kUpper).List(dir.now[0].node))) {
+      in_upper.insert(entry.name);
+      TRY(DiffName(dir, entry, waiting));
+    }
+    // Names that the upper does not have are gone if the directory was cut off
+    // from the layers.
+    const bool cut = dir.now.size() == 1 && !dir.before.empty();
+    if (!cut) return Ok();
+    std::set<std::string> gone;
+    for (const LowerPart& part : dir.before)
+      for (const LayerDirEntry& entry :
+           TRY(before_->layer(part.layer).List(part.node)))
+        if (in_upper.count(entry.name) == 0) gone.insert(entry.name);
+    for (const std::string& name : gone) {
+      const LowerFound before =
+          TRY(before_->Lookup(dir.before, Name::Trusted(name)));
+      Deleted(Join(dir.path, name), Join(dir.source_path, name), before);
+    }
+    return Ok();
+  }
+
+  Status DiffName(const DirPair& dir, const LayerDirEntry& entry,
+                  std::vector<DirPair>& waiting) {
+    const Name name = Name::Trusted(entry.name);
+    const std::string path = Join(dir.path, entry.name);
+    LowerFound before;
+    if (!dir.before.empty()) before = TRY(before_->Lookup(dir.before, name));
+    if (entry.whiteout) {
+      Deleted(path, Join(dir.source_path, entry.name), before);
+      return Ok();
+    }
+    const LayerEntry upper = TRY(
+        now_->layer(kUpper).Lookup(dir.now[0].node, name, /*more_below=*/true));
+    if (upper.kind != LayerEntry::Kind::kEntry) return Ok();
+    const LowerFound now = TRY(now_->Lookup(dir.now, name));
+    return S_ISDIR(upper.attr.mode)
+               ? DiffSubdirectory(dir, path, upper, before, now, waiting)
+               : DiffFile(dir, path, upper, before, now);
+  }
+
+  void Deleted(const std::string& path, const std::string& source_path,
+               const LowerFound& before) {
+    if (know_layers_ && before.kind == LowerFound::Kind::kAbsent) return;
+    deleted_.emplace(IdentityOf(before), changes_.size());
+    deleted_sources_.emplace(source_path, changes_.size());
+    Add(ChangeKind::kDeleted, path, before.attr.mode);
+  }
+
+  // --- directories ---------------------------------------------------------
+
+  Status DiffSubdirectory(const DirPair& dir, const std::string& path,
+                          const LayerEntry& upper, const LowerFound& before,
+                          const LowerFound& now,
+                          std::vector<DirPair>& waiting) {
+    DirPair below{path, Join(dir.source_path, NameIn(path)), now.parts, {}};
+    // Without layers below, the upper's own part is still there.
+    if (below.now.empty()) below.now.push_back({kUpper, upper.node});
+    LowerFound base = before;
+    if (!upper.redirect.empty()) {
+      below.source_path = SourceOf(dir, upper.redirect);
+      Add(ChangeKind::kRenamed, path, S_IFDIR, below.source_path);
+      if (know_layers_) base = TRY(before_->Follow(dir.before, upper.redirect));
+    } else if (!know_layers_) {
+      if (upper.opaque) Add(ChangeKind::kAdded, path, S_IFDIR);
+    } else if (before.kind == LowerFound::Kind::kAbsent) {
+      Add(ChangeKind::kAdded, path, S_IFDIR);
+    } else if (before.kind == LowerFound::Kind::kFile) {
+      Add(ChangeKind::kChanged, path, S_IFDIR);
+    }
+    if (base.kind == LowerFound::Kind::kDirectory) {
+      below.before = base.parts;
+      if (TRY(MetadataDiffers(now, base)))
+        Add(ChangeKind::kMetadata, path, S_IFDIR);
+    }
+    waiting.push_back(std::move(below));
+    return Ok();
+  }
+
+  static std::string NameIn(const std::string& path) {
+    return path.substr(path.rfind('/') + 1);
+  }
+
+  // Where the layers have what a redirect in `dir` names.
+  static std::string SourceOf(const DirPair& dir, const std::string& redirect) {
+    return redirect.starts_with('/') ? redirect
+                                     : Join(dir.source_path, redirect);
+  }
+
+  // --- everything else -----------------------------------------------------
+
+  Status DiffFile(const DirPair& dir, const std::string& path,
+                  const LayerEntry& upper, const LowerFound& before,
+                  const LowerFound& now) {
+    const mode_t type = upper.attr.mode;
+    const Marks marks = TRY(MarksOf(upper));
+    const std::string source =
+        upper.redirect.empty() ? "" : SourceOf(dir, upper.redirect);
+    if (!know_layers_) {
+      if (upper.metacopy && (source.empty() || source == path)) {
+        Add(ChangeKind::kMetadata, path, type);
+        return Ok();
+      }
+      if (!source.empty()) arrived_from_.emplace(source, changes_.size());
+      Add(TRY(HasOrigin(upper, marks)) ? ChangeKind::kChanged
+                                       : ChangeKind::kAdded,
+          path, type);
+      return Ok();
+    }
+    if (before.kind == LowerFound::Kind::kAbsent) {
+      // It may be one of the deleted names, moved; PairRenames decides.
+      if (!source.empty()) arrived_from_.emplace(source, changes_.size());
+      if (marks.origin)
+        added_.emplace(Identity{marks.origin->layer_tag, marks.origin->ino},
+                       changes_.size());
+      Add(ChangeKind::kAdded, path, type);
+      return Ok();
+    }
+    // Another object of the layers under this name: moved over the one there.
+    if (marks.origin && before.kind == LowerFound::Kind::kFile &&
+        Identity{marks.origin->layer_tag, marks.origin->ino} !=
+            IdentityOf(before)) {
+      replaced_.emplace(Identity{marks.origin->layer_tag, marks.origin->ino},
+                        changes_.size());
+      Add(ChangeKind::kChanged, path, type);
+      return Ok();
+    }
+    if (before.kind == LowerFound::Kind::kDirectory ||
+        TRY(ContentDiffers(now, before)))
+      Add(ChangeKind::kChanged, path, type);
+    else if (TRY(MetadataDiffers(now, before)))
+      Add(ChangeKind::kMetadata, path, type);
+    return Ok();
+  }
+
+  static mode_t TypeOf(const LowerFound& found) {
+    return found.attr.mode & S_IFMT;
+  }
+
+  Result<bool> ContentDiffers(const LowerFound& now, const LowerFound& before) {
+    if (TypeOf(now) != TypeOf(before)) return true;
+    switch (TypeOf(now)) {
+      case S_IFREG:
+        return FileDiffers(now, before);
+      case S_IFLNK:
+        return TRY(now.node.layer().ReadLink(now.node)) !=
+               TRY(before.node.layer().ReadLink(before.node));
+      case S_IFCHR:
+      case S_IFBLK:
+        return now.attr.rdev != before.attr.rdev;
+      default:
+        return false;
+    }
+  }
+
+  // A file that was opened for writing is in the upper whether or not it was
+  // written. Only a look tells.
+  Result<bool> FileDiffers(const LowerFound& now, const LowerFound& before) {
+    if (now.attr.size_bytes != before.attr.size_bytes) return true;
+    // A metacopy's data is still the layer's; of this file, as the callers
+    // know.
+    if (!now.data || !before.data)
+      return Error(EIO, "a file whose data is in no layer: " +
+                            now.node.layer().PathOf(now.node));
+    const UniqueFd a = TRY(now.data.layer().Open(now.data));
+    const UniqueFd b = TRY(before.data.layer().Open(before.data));
+    const auto a_stat = TRY(sys::Statx({a})), b_stat = TRY(sys::Statx({b}));
+    if (std::tie(a_stat.stx_dev_major, a_stat.stx_dev_minor, a_stat.stx_ino) ==
+        std::tie(b_stat.stx_dev_major, b_stat.stx_dev_minor, b_stat.stx_ino))
+      return false;
+    constexpr size_t kBlockBytes = 128 << 10;
+    std::vector<char> a_block(kBlockBytes), b_block(kBlockBytes);
+    for (uint64_t offset = 0;; offset += kBlockBytes) {
+      const size_t got =
+          TRY(sys::Pread(a, a_block.data(), kBlockBytes, offset));
+      if (got != TRY(sys::Pread(b, b_block.data(), kBlockBytes, offset)) ||
+          memcmp(a_block.data(), b_block.data(), got) != 0)
+        return true;
+      if (got < kBlockBytes) return false;
+    }
+  }
+
+  Result<bool> MetadataDiffers(const LowerFound& now,
+                               const LowerFound& before) {
+    const Attr& a = now.attr;
+    const Attr& b = before.attr;
+    if (a.mode != b.mode || a.uid != b.uid || a.gid != b.gid) return true;
+    // Those of a directory follow from what is done in it.
+    const bool times_matter = !S_ISDIR(a.mode);
+    if (times_matter && (a.mtime.tv_sec != b.mtime.tv_sec ||
+                         a.mtime.tv_nsec != b.mtime.tv_nsec))
+      return true;
+    return TRY(XattrsOf(now)) != TRY(XattrsOf(before));
+  }
+
+  static Result<std::map<std::string, std::string>> XattrsOf(
+      const LowerFound& found) {
+    std::map<std::string, std::string> xattrs;
+    const Layer& layer = found.node.layer();
+    const std::string listed = TRY(layer.ListXattr(found.node));
+    std::string_view rest = listed;
+    while (!rest.empty()) {
+      const std::string name(rest.substr(0, rest.find('\0')));
+      rest.remove_prefix(name.size() + 1);
+      xattrs[name] = TRY(layer.GetXattr(found.node, name.c_str()));
+    }
+    return xattrs;
+  }
+
+  // --- marks and renames ---------------------------------------------------
+
+  Result<UniqueFd> ParentOf(const std::string& path) {
+    std::vector<std::string_view> names;
+    std::string_view rest = std::string_view(path).substr(1);
+    for (size_t slash; (slash = rest.find('/')) != rest.npos;
+         rest.remove_prefix(slash + 1))
+      names.push_back(rest.substr(0, slash));
+    return OpenChain(upper_root_, names);
+  }
+
+  Result<Marks> MarksOf(const LayerEntry& upper) {
+    const std::string path = now_->layer(kUpper).PathOf(upper.node);
+    const UniqueFd parent = TRY(ParentOf(path));
+    const std::string name = NameIn(path);
+    return ReadMarks({parent, name.c_str()}, upper.attr.mode, names_)
+        .With("upper directory: " + path);
+  }
+
+  // Of ours, or the file handle that overlayfs writes.
+  Result<bool> HasOrigin(const LayerEntry& upper, const Marks& marks) {
+    if (marks.origin) return true;
+    const std::string path = now_->layer(kUpper).PathOf(upper.node);
+    const UniqueFd parent = TRY(ParentOf(path));
+    const std::string name = NameIn(path);
+    return sys::GetXattr({parent, name.c_str()},
+                         (names_.prefix() + "origin").c_str())
+        .ok();
+  }
+
+  static Identity IdentityOf(const LowerFound& found) {
+    if (found.kind == LowerFound::Kind::kAbsent) return {};
+    return {found.node.layer().tag(), found.attr.ino};
+  }
+
+  // A file that is gone under one name and has come up under another was
+  // renamed. A directory says itself where it came from.
+  void PairRenames() {
+    std::set<size_t> settled;
+    for (const auto& [source, arrival] : arrived_from_) {
+      const auto gone = deleted_sources_.find(source);
+      if (gone == deleted_sources_.end()) continue;  // one more hard link
+      settled.insert(gone->second);
+      changes_[arrival].kind = ChangeKind::kRenamed;
+      changes_[arrival].from = source;
+    }
+    for (auto* arrivals : {&added_, &replaced_}) {
+      for (const auto& [identity, arrival] : *arrivals) {
+        for (auto [at, end] = deleted_.equal_range(identity); at != end; ++at) {
+          if (changes_[arrival].kind == ChangeKind::kRenamed) break;
+          if (!settled.insert(at->second).second) continue;
+          changes_[arrival].kind = ChangeKind::kRenamed;
+          changes_[arrival].from = changes_[at->second].path;
+          break;
+        }
+      }
+    }
+    for (const Change& change : changes_) {
+      if (change.kind != ChangeKind::kRenamed) continue;
+      const auto source = deleted_sources_.find(change.from);
+      if (source != deleted_sources_.end()) settled.insert(source->second);
+    }
+    std::vector<Change> left;
+    for (size_t i = 0; i < changes_.size(); ++i)
+      if (settled.count(i) == 0) left.push_back(std::move(changes_[i]));
+    changes_ = std::move(left);
+  }
+
+  const MarkNames names_;
+  FdCache fds_;
+  const bool know_layers_;
+  std::unique_ptr<LowerStack> before_;  // the layers
+  std::unique_ptr<LowerStack> now_;     // the upper on top of them
+  UniqueFd upper_root_;
+
+  std::vector<Change> changes_;
+  // Indices into changes_.
+  std::multimap<Identity, size_t> deleted_;
+  std::map<std::string, size_t> deleted_sources_;
+  std::multimap<std::string, size_t> arrived_from_;
+  std::multimap<Identity, size_t> added_;
+  std::multimap<Identity, size_t> replaced_;
+};
+
+}  // namespace
+
+Result<std::vector<Change>> DiffUpper(const UpperDiffOptions& options) {
+  Differ differ(options);
+  TRY(differ.Open(options));
+  return differ.Run();
+}
+
+}  // namespace ufs
