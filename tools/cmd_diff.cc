@@ -1,0 +1,205 @@
+// ufs diff: what an upper changes, of a mounted union or of a bare directory.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "fs/control.h"
+#include "fs/mount_info.h"
+#include "fs/upper_diff.h"
+#include "layerdb/base/syscall.h"
+#include "tools/command.h"
+#include "tools/mountpoint.h"
+#include "tools/output.h"
+
+namespace ufs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kWho[] = "ufs diff";
+
+struct Kind {
+  char letter;
+  const char* word;
+};
+
+Kind KindOf(ChangeKind kind) {
+  switch (kind) {
+    case ChangeKind::kAdded:
+      return {'A', "added"};
+    case ChangeKind::kChanged:
+      return {'C', "changed"};
+    case ChangeKind::kDeleted:
+      return {'D', "deleted"};
+    case ChangeKind::kRenamed:
+      return {'R', "renamed"};
+    case ChangeKind::kMetadata:
+      return {'M', "metadata"};
+  }
+  return {'?', "unknown"};
+}
+
+const char* TypeOf(mode_t type) {
+  switch (type & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+      return "char-device";
+    case S_IFBLK:
+      return "block-device";
+    case S_IFIFO:
+      return "fifo";
+    case S_IFSOCK:
+      return "socket";
+    default:
+      return nullptr;  // gone, and no layer to tell what it was
+  }
+}
+
+// What the daemon of a mount says its parts are.
+Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
+  const std::string answer = TRY(QueryControl(mountpoint));
+  const Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  UpperDiffOptions options;
+  const auto parts = report.is_object() ? report.find("union") : report.end();
+  if (!report.is_object() || parts == report.end())
+    return Error(EPROTO, mountpoint + ": its daemon does not tell its layers");
+  options.upper = parts->value("upper", "");
+  if (options.upper.empty())
+    return Error(EROFS, mountpoint + ": is read-only, there is no upper");
+  options.layers = parts->value("layers", std::vector<std::string>());
+  options.trusted_marks =
+      parts->value("xattr_prefix", "").starts_with("trusted.");
+  // What the kernel still holds back has to be in the upper.
+  const UniqueFd fd =
+      TRY(sys::Open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY));
+  TRY(sys::SyncFs(fd).With(mountpoint));
+  return options;
+}
+
+bool IsUtf8(const std::string& text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+// JSON holds no other bytes than UTF-8: a path with such stands there in
+// hexadecimal, under another key.
+void AddPath(Json& object, const std::string& key, const std::string& path) {
+  if (IsUtf8(path)) {
+    object[key] = path;
+    return;
+  }
+  std::string hex;
+  for (const unsigned char c : path) {
+    char digits[3];
+    std::snprintf(digits, sizeof(digits), "%02x", c);
+    hex += digits;
+  }
+  object[key + "_hex"] = hex;
+}
+
+std::string ToJson(const std::vector<Change>& changes) {
+  Json list = Json::array();
+  for (const Change& change : changes) {
+    Json entry = {{"kind", KindOf(change.kind).word}};
+    AddPath(entry, "path", change.path);
+    if (!change.from.empty()) AddPath(entry, "from", change.from);
+    if (const char* type = TypeOf(change.type)) entry["type"] = type;
+    list.push_back(std::move(entry));
+  }
+  return list.dump(2) + "\n";
+}
+
+std::string ToText(const std::vector<Change>& changes) {
+  std::string text;
+  for (const Change& change : changes) {
+    text += KindOf(change.kind).letter;
+    text += ' ';
+    if (!change.from.empty()) text += EscapePath(change.from) + " -> ";
+    text += EscapePath(change.path) + "\n";
+  }
+  return text;
+}
+
+Result<std::vector<Change>> Diff(const std::string& path,
+                                 const std::vector<std::string>& layers,
+                                 bool user_xattr) {
+  const std::string mountpoint = ResolveMountpoint(path);
+  const auto mount = FindMountAt(mountpoint);
+  if (mount && mount->type.starts_with("fuse") && layers.empty())
+    return DiffUpper(TRY(OptionsOfMount(mountpoint)));
+  UpperDiffOptions options;
+  options.upper = path;
+  options.layers = layers;
+  // Others than root cannot have written trusted.*, nor read it.
+  options.trusted_marks = !user_xattr && geteuid() == 0;
+  return DiffUpper(options);
+}
+
+}  // namespace
+
+int RunDiff(int argc, char** argv) {
+  std::string path;
+  std::vector<std::string> layers;
+  bool as_json = false;
+  bool user_xattr = false;
+  ArgumentParser parser(
+      kWho,
+      "ufs diff [--json] MOUNTPOINT\n"
+      "       ufs diff [--json] [--layer DIR]... UPPER",
+      "Lists what an upper directory changes, one path a line:\n"
+      "  A PATH         added\n"
+      "  C PATH         changed: contents, type or link target\n"
+      "  D PATH         deleted, with all below it\n"
+      "  M PATH         only owner, mode, times or extended attributes "
+      "changed\n"
+      "  R OLD -> NEW   renamed\n"
+      "Control characters and backslashes in names are written as \\ooo and "
+      "\\\\.",
+      "Without --layer, an UPPER that is not mounted is read by its marks "
+      "alone: a file\nwithout an origin mark counts as added.\n"
+      "\n"
+      "Examples:\n"
+      "  ufs diff /mnt\n"
+      "  ufs diff --layer base --layer app changes\n"
+      "  ufs diff --json /mnt | jq -r '.[] | select(.kind == "
+      "\"added\").path'\n");
+  parser.add_option("path", path);
+  parser
+      .add_option("--layer,--layers", layers,
+                  "A layer under UPPER; once for each, bottom to top")
+      ->type_name("DIR")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  parser.add_flag("--json", as_json,
+                  "A list of objects with kind, path, from and type");
+  parser.add_flag("--userxattr", user_xattr,
+                  "The marks of UPPER are user.overlay.*, though you are root");
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (path.empty())
+    return Complain(kWho,
+                    "no mount point or upper directory given; see 'ufs diff "
+                    "--help'",
+                    kExitUsage);
+  const auto changes = Diff(path, layers, user_xattr);
+  if (!changes.ok())
+    return Complain(kWho, changes.error().ToString(), kExitFailure);
+  const std::string text = as_json ? ToJson(*changes) : ToText(*changes);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return FinishOutput(kWho);
+}
+
+}  // namespace ufs

@@ -1,0 +1,225 @@
+// ufs stat: what the daemon of a mount says about itself, for people or, with
+// --json, as it is.
+#include <poll.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "fs/control.h"
+#include "tools/command.h"
+#include "tools/mountpoint.h"
+#include "tools/output.h"
+
+namespace ufs {
+namespace {
+
+using Json = nlohmann::json;
+using Align = Table::Align;
+
+constexpr char kWho[] = "ufs stat";
+
+// Fields that an older or newer daemon may not have.
+std::string Text(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>()
+                                                     : "";
+}
+
+uint64_t Number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number()
+             ? static_cast<uint64_t>(found->get<double>())
+             : 0;
+}
+
+double Real(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+bool Flag(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+Json Part(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() ? *found : Json::object();
+}
+
+// "io_uring", or "classic: why not better".
+std::string UsedBecause(const Json& part) {
+  const std::string used = Text(part, "used"), reason = Text(part, "reason");
+  return reason.empty() ? used : used + " (" + reason + ")";
+}
+
+std::string Headline(const Json& report) {
+  return EscapePath(Text(report, "mountpoint")) + ": ufs " +
+         Text(report, "version") + ", process " +
+         std::to_string(Number(report, "pid")) + ", mounted for " +
+         FormatSeconds(Number(report, "uptime_s")) + "\n";
+}
+
+std::string LayersText(const Json& parts) {
+  Table table({Align::kLeft, Align::kLeft});
+  const std::string upper = Text(parts, "upper");
+  if (upper.empty()) {
+    table.AddRow({"upper", "none: the union is read-only"});
+  } else {
+    table.AddRow({"upper", EscapePath(upper)});
+    table.AddRow({"work", EscapePath(Text(parts, "work"))});
+  }
+  const auto layers = parts.find("layers");
+  if (layers != parts.end() && layers->is_array())
+    for (size_t i = layers->size(); i-- > 0;)
+      table.AddRow({"layer " + std::to_string(i + 1),
+                    (*layers)[i].is_string()
+                        ? EscapePath((*layers)[i].get<std::string>())
+                        : ""});
+  return table.ToString(2);
+}
+
+std::string ModeText(const Json& report) {
+  Table table({Align::kLeft, Align::kLeft});
+  const Json parts = Part(report, "union");
+  table.AddRow({"transport", UsedBecause(Part(report, "transport"))});
+  table.AddRow({"data path", UsedBecause(Part(report, "data_path"))});
+  const Json threads = Part(report, "threads");
+  table.AddRow(
+      {"threads", std::to_string(Number(threads, "readers")) + " readers, " +
+                      std::to_string(Number(threads, "workers")) + " workers"});
+  if (!Text(parts, "upper").empty()) {
+    table.AddRow({"durability", Text(parts, "durability")});
+    table.AddRow({"whiteouts", Text(parts, "whiteout_form")});
+    table.AddRow({"marks", Text(parts, "xattr_prefix") + "*"});
+    table.AddRow({"metacopy", Flag(parts, "metacopy") ? "on" : "off"});
+    table.AddRow({"index", Flag(parts, "index") ? "on" : "off"});
+    table.AddRow({"owners", Flag(parts, "overrides_owner")
+                                ? "kept in override xattrs"
+                                : "kept by the host"});
+  }
+  return table.ToString(2);
+}
+
+std::string Share(uint64_t hits, uint64_t misses) {
+  if (hits + misses == 0) return "none yet";
+  return FormatCount(hits) + " of " + FormatCount(hits + misses) + " (" +
+         std::to_string(100 * hits / (hits + misses)) + " %)";
+}
+
+std::string CountersText(const Json& report) {
+  Table table({Align::kLeft, Align::kLeft});
+  const Json stats = Part(report, "stats");
+  table.AddRow({"memory", FormatBytes(Number(report, "memory_bytes"))});
+  table.AddRow({"inodes", FormatCount(Number(stats, "inodes"))});
+  table.AddRow({"descriptors", FormatCount(Number(stats, "open_descriptors"))});
+  table.AddRow({"copy-ups",
+                FormatCount(Number(stats, "copy_ups_data")) + " with data (" +
+                    FormatBytes(Number(stats, "copy_up_bytes")) + "), " +
+                    FormatCount(Number(stats, "copy_ups_metadata")) +
+                    " of attributes alone"});
+  table.AddRow({"listing hits", Share(Number(stats, "listing_hits"),
+                                      Number(stats, "listing_misses"))});
+  return table.ToString(2);
+}
+
+std::string MessagesText(const Json& messages) {
+  Table table({Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight});
+  table.AddRow({"message", "count", "errors", "mean", "p50", "p99"});
+  uint64_t total = 0;
+  for (const Json& kind : messages) {
+    const uint64_t count = Number(kind, "count");
+    if (count == 0) continue;
+    total += count;
+    table.AddRow({Text(kind, "message"), FormatCount(count),
+                  FormatCount(Number(kind, "errors")),
+                  FormatMicros(Real(kind, "mean_us")),
+                  FormatMicros(Real(kind, "p50_us")),
+                  FormatMicros(Real(kind, "p99_us"))});
+  }
+  table.AddRow({"total", FormatCount(total)});
+  return table.ToString(2);
+}
+
+std::string ReportText(const Json& report) {
+  return Headline(report) + "\n" + LayersText(Part(report, "union")) + "\n" +
+         ModeText(report) + "\n" + CountersText(report) + "\n" +
+         MessagesText(Part(report, "messages"));
+}
+
+Result<std::string> Ask(const std::string& mountpoint, bool as_json) {
+  const std::string answer = TRY(QueryControl(mountpoint));
+  if (as_json) return answer;
+  const Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  if (!report.is_object())
+    return Error(EPROTO, mountpoint + ": its daemon does not answer in JSON");
+  return ReportText(report);
+}
+
+int PrintOnce(const std::string& mountpoint, bool as_json) {
+  const auto text = Ask(mountpoint, as_json);
+  if (!text.ok()) return Complain(kWho, text.error().ToString(), kExitFailure);
+  std::fputs(text->c_str(), stdout);
+  return FinishOutput(kWho);
+}
+
+// Until the mount is gone or the user interrupts. On a terminal each report
+// takes the place of the one before.
+int Watch(const std::string& mountpoint, bool as_json, double seconds) {
+  const bool is_terminal = isatty(STDOUT_FILENO) == 1;
+  for (bool first = true;; first = false) {
+    const auto text = Ask(mountpoint, as_json);
+    if (!text.ok() && !first) return FinishOutput(kWho);  // unmounted
+    if (!text.ok())
+      return Complain(kWho, text.error().ToString(), kExitFailure);
+    if (is_terminal && !as_json) std::fputs("\033[H\033[2J", stdout);
+    if (!is_terminal && !as_json && !first) std::fputs("\n", stdout);
+    std::fputs(text->c_str(), stdout);
+    if (const int code = FinishOutput(kWho)) return code;
+    poll(nullptr, 0, static_cast<int>(seconds * 1000));
+  }
+}
+
+}  // namespace
+
+int RunStat(int argc, char** argv) {
+  std::string mountpoint;
+  bool as_json = false;
+  bool watch = false;
+  double interval = 1;
+  ArgumentParser parser(
+      kWho, "ufs stat [--json] [--watch] MOUNTPOINT",
+      "Shows what a mounted union is made of: layers, how messages and data "
+      "travel and\nwhy not faster, messages by kind with their latencies, "
+      "cache hits, copy-ups,\ninodes, memory.",
+      "Examples:\n"
+      "  ufs stat /mnt\n"
+      "  ufs stat --json /mnt | jq .stats.inodes\n"
+      "  ufs stat --watch /mnt\n");
+  parser.add_option("mountpoint", mountpoint);
+  parser.add_flag("--json", as_json,
+                  "Print the daemon's report as JSON (format 1, described in "
+                  "fs/README.md)");
+  parser.add_flag("-w,--watch", watch,
+                  "Print again and again, until it is unmounted");
+  parser
+      .add_option("--interval", interval,
+                  "Between two reports of --watch "
+                  "(default: 1)")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.05, 86400.0));
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (mountpoint.empty())
+    return Complain(kWho, "no mount point given; see 'ufs stat --help'",
+                    kExitUsage);
+  mountpoint = ResolveMountpoint(mountpoint);
+  return watch ? Watch(mountpoint, as_json, interval)
+               : PrintOnce(mountpoint, as_json);
+}
+
+}  // namespace ufs

@@ -1,0 +1,68 @@
+#include "tools/command.h"
+
+#include <cstdio>
+
+namespace ufs {
+namespace {
+
+class HelpFormatter : public CLI::Formatter {
+ public:
+  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) {
+    column_width(26);
+    label("TEXT", "");
+    label("OPTIONS", "");
+  }
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: " + usage_ + "\n";
+  }
+  // The usage line names them already.
+  std::string make_positionals(const CLI::App*) const override { return ""; }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string value = option->get_type_name();
+    return value.empty() ? "" : " " + value;
+  }
+
+ private:
+  const std::string usage_;
+};
+
+}  // namespace
+
+ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
+                               std::string description, std::string foot)
+    : CLI::App(std::move(description), who) {
+  formatter(std::make_shared<HelpFormatter>(std::move(usage)));
+  footer(std::move(foot));
+  set_help_flag("-h,--help", "Print this and exit");
+}
+
+std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
+  // CLI11 takes its arguments last to first.
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) {
+    std::string word = argv[i];
+    // CLI11 would take "[a,b]" for a list; only a path can look like that.
+    if (word.starts_with('[')) word.insert(0, "./");
+    words.push_back(std::move(word));
+  }
+  try {
+    parse(words);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(help().c_str(), stdout);
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    return Complain(
+        get_name(),
+        std::string(error.what()) + "; see '" + get_name() + " --help'",
+        kExitUsage);
+  }
+}
+
+int Complain(std::string_view who, std::string_view message, int code) {
+  std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(who.size()), who.data(),
+               static_cast<int>(message.size()), message.data());
+  return code;
+}
+
+}  // namespace ufs

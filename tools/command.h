@@ -1,0 +1,54 @@
+// Command: one verb of `ufs`. A verb reads its arguments, calls the libraries
+// and turns what they answer into text and an exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "layerdb/base/result.h"
+
+namespace ufs {
+
+// What a system tool returns.
+enum ExitCode {
+  kExitOk = 0,
+  kExitFailure = 1,
+  kExitUsage = 2,
+};
+
+struct Command {
+  const char* name;
+  const char* summary;
+  // argv[0] is the verb.
+  int (*run)(int argc, char** argv);
+};
+
+int RunMount(int argc, char** argv);
+int RunUmount(int argc, char** argv);
+int RunStat(int argc, char** argv);
+int RunDiff(int argc, char** argv);
+
+// The same mount under the names other programs call it by.
+int RunMountHelper(int argc, char** argv);    // mount.fuse.ufs, by mount(8)
+int RunFuseOverlayfs(int argc, char** argv);  // fuse-overlayfs, by podman
+
+// An argument parser with our form of help: usage, options, `footer`.
+class ArgumentParser : public CLI::App {
+ public:
+  // `who` begins each message, `usage` is what follows "Usage: ".
+  ArgumentParser(const std::string& who, std::string usage,
+                 std::string description, std::string footer);
+
+  // Nullopt to go on; else the exit code, when help was asked for (and
+  // printed) or the arguments make no sense (and stderr says why).
+  std::optional<int> Parse(int argc, char** argv);
+};
+
+// "WHO: MESSAGE" on stderr, where WHO is "ufs mount" and the like. Returns
+// `code`, so that a verb can return what it says.
+int Complain(std::string_view who, std::string_view message, int code);
+
+}  // namespace ufs

@@ -1,0 +1,90 @@
+// The one binary. Its name decides first: mount(8) and podman call it by
+// others. Then the verb does.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "tools/command.h"
+#include "tools/output.h"
+
+namespace ufs {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"mount", "Mount a union of layers", RunMount},
+    {"umount", "Unmount it and wait for its daemon to end", RunUmount},
+    {"stat", "Show what a mounted union is made of and does", RunStat},
+    {"diff", "List what an upper changes", RunDiff},
+};
+
+void PrintHelp(FILE* out) {
+  std::fputs(
+      "Usage: ufs VERB [arguments]\n"
+      "       ufs help VERB\n"
+      "       ufs --version\n"
+      "\n"
+      "A union of directories: layers that stay as they are, and one upper\n"
+      "directory that takes every change.\n"
+      "\n"
+      "Verbs:\n",
+      out);
+  for (const Command& command : kCommands)
+    std::fprintf(out, "  %-10s%s\n", command.name, command.summary);
+  std::fputs(
+      "\n"
+      "Examples:\n"
+      "  ufs mount base app /mnt    a writable union of two layers, app on "
+      "top\n"
+      "  ufs diff /mnt              what has changed since\n"
+      "  ufs umount /mnt\n",
+      out);
+}
+
+const Command* FindCommand(std::string_view name) {
+  const auto* found = std::find_if(
+      std::begin(kCommands), std::end(kCommands),
+      [&](const Command& command) { return command.name == name; });
+  return found == std::end(kCommands) ? nullptr : found;
+}
+
+int RunVerb(int argc, char** argv) {
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "--version" || verb == "-V" || verb == "version") {
+    std::puts("ufs " UFS_VERSION);
+    return FinishOutput("ufs");
+  }
+  if (verb == "--help" || verb == "-h" || (verb == "help" && argc == 2)) {
+    PrintHelp(stdout);
+    return FinishOutput("ufs");
+  }
+  if (verb.empty()) {
+    PrintHelp(stderr);
+    return kExitUsage;
+  }
+  const bool wants_help = verb == "help";
+  const std::string_view name = wants_help ? argv[2] : verb;
+  const Command* const command = FindCommand(name);
+  if (command == nullptr)
+    return Complain(
+        "ufs", "unknown verb '" + std::string(name) + "'; see 'ufs --help'",
+        kExitUsage);
+  if (!wants_help) return command->run(argc - 1, argv + 1);
+  char help[] = "--help";
+  char* arguments[] = {argv[2], help, nullptr};
+  return command->run(2, arguments);
+}
+
+int Run(int argc, char** argv) {
+  const std::string called_as =
+      argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "ufs";
+  if (called_as.starts_with("mount.")) return RunMountHelper(argc, argv);
+  if (called_as == "fuse-overlayfs") return RunFuseOverlayfs(argc, argv);
+  return RunVerb(argc, argv);
+}
+
+}  // namespace
+}  // namespace ufs
+
+int main(int argc, char** argv) { return ufs::Run(argc, argv); }

@@ -1,0 +1,198 @@
+#include "tools/mount_union.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "fs/daemon.h"
+#include "fs/path_checks.h"
+#include "fs/session.h"
+#include "fs/union_fs.h"
+#include "layerdb/base/cleanup.h"
+#include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
+#include "layerdb/base/syscall.h"
+#include "tools/command.h"
+#include "tools/state_dir.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+// What was made for a mount that has not come about yet; removed again unless
+// kept.
+class MadeDirectories {
+ public:
+  explicit MadeDirectories(const UnionConfig& config) : config_(config) {}
+  MadeDirectories(const MadeDirectories&) = delete;
+  MadeDirectories& operator=(const MadeDirectories&) = delete;
+  ~MadeDirectories() {
+    if (upper_ || work_) RemoveUnlessInUse();
+    std::error_code ignored;
+    if (!entry_.empty()) stdfs::remove(entry_, ignored);
+  }
+
+  // Notes that the upper, the work directory or what holds both is ours.
+  void AddUpper() { upper_ = true; }
+  void AddWork() { work_ = true; }
+  void AddEntry(std::string path) { entry_ = std::move(path); }
+  void Keep() {
+    upper_ = work_ = false;
+    entry_.clear();
+  }
+
+ private:
+  // Somebody else may have mounted the upper between our making it and our
+  // failing. Whoever has it mounted holds its lock.
+  void RemoveUnlessInUse() {
+    const auto upper =
+        sys::Open(config_.upper->c_str(), O_RDONLY | O_DIRECTORY);
+    if (!upper.ok() || !sys::FLock(*upper, LOCK_EX | LOCK_NB).ok()) return;
+    std::error_code ignored;
+    if (work_) stdfs::remove_all(*config_.work, ignored);
+    if (upper_) stdfs::remove(*config_.upper, ignored);  // only if empty
+  }
+
+  const UnionConfig& config_;
+  bool upper_ = false;
+  bool work_ = false;
+  std::string entry_;
+};
+
+// The union's root shows the upper's attributes, so a new upper takes over
+// those of the layer that it covers. An ordinary user cannot give away the
+// owner.
+Status CopyRootAttributes(const std::string& layer, const std::string& upper) {
+  const UniqueFd from = TRY(sys::Open(layer.c_str(), O_PATH | O_DIRECTORY));
+  const UniqueFd to = TRY(sys::Open(upper.c_str(), O_RDONLY | O_DIRECTORY));
+  const auto stat = TRY(sys::Statx({from}));
+  const auto owned = sys::ChownAt({to}, stat.stx_uid, stat.stx_gid);
+  if (!owned.ok() && owned.code() != EPERM && owned.code() != EINVAL)
+    return owned;
+  // Without group and set-id bits that would now mean somebody else.
+  const mode_t mode =
+      owned.ok() ? stat.stx_mode & 07777 : stat.stx_mode & 01777;
+  return sys::ChmodAt({to}, mode | S_IRWXU);
+}
+
+// Makes what CheckRequest found missing and may be made.
+Status MakeDirectories(const UnionConfig& config, MadeDirectories& made) {
+  const auto make = [](const std::string& path, mode_t mode) -> Result<bool> {
+    const auto status = sys::MkDirAt({AT_FDCWD, path.c_str()}, mode);
+    if (status.code() == EEXIST) return false;
+    if (!status.ok()) return Error(status.code(), path + ": cannot be made");
+    return true;
+  };
+  if (TRY(make(*config.upper, 0755))) {
+    made.AddUpper();
+    TRY(CopyRootAttributes(config.layers.back(), *config.upper)
+            .With(*config.upper + ": cannot be given the layer's attributes"));
+  }
+  if (TRY(make(*config.work, 0700))) made.AddWork();
+  return Ok();
+}
+
+// Fills in what the checks have found; makes nothing.
+Status CheckRequest(MountRequest& request) {
+  UnionConfig& config = request.options.config;
+  UnionPaths paths;
+  paths.layers = config.layers;
+  paths.upper = config.upper;
+  paths.work = config.work;
+  paths.mountpoint = request.options.mount.mountpoint;
+  paths.make_upper = request.make_upper;
+  paths.make_work = request.make_work;
+  const UnionPaths resolved = TRY(CheckUnionPaths(paths));
+  config.layers = resolved.layers;
+  config.upper = resolved.upper;
+  config.work = resolved.work;
+  request.options.mount.mountpoint = resolved.mountpoint;
+  return CheckFuseAccess();
+}
+
+// A new upper lies where the user did not look; check it as any other.
+Status PlanFreshUpper(MountRequest& request, MadeDirectories& made) {
+  std::string name =
+      stdfs::path(request.options.mount.mountpoint).filename().string();
+  if (name.empty()) name = "root";
+  const std::string entry = TRY(MakeUppersEntry(name.substr(0, 100)));
+  made.AddEntry(entry);
+  request.options.config.upper = entry + "/upper";
+  request.options.config.work = entry + "/work";
+  request.make_upper = request.make_work = true;
+  return CheckRequest(request);
+}
+
+void RaiseFileLimit() {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  // Best effort: with fewer descriptors the union keeps fewer open.
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// In the process that stays. Returns after the unmount.
+Status Serve(const MountRequest& request, MadeDirectories& made,
+             Daemon* daemon) {
+  const UnionConfig& config = request.options.config;
+  if (config.upper) TRY(MakeDirectories(config, made));
+  umask(0);  // the modes of new files come from their creators
+  RaiseFileLimit();
+  auto union_fs = TRY(UnionFs::Open(config));
+  return Serve(request.options.mount, *union_fs, [&] {
+    made.Keep();
+    if (request.fresh_upper) std::printf("upper: %s\n", config.upper->c_str());
+    std::fflush(stdout);
+    if (daemon != nullptr) daemon->Detach("ufs");
+  });
+}
+
+Status ArmFaultFromEnvironment() {
+  const char* const spec = getenv("UFS_FAULT");
+  if (spec == nullptr) return Ok();
+  return ArmFault(spec);
+}
+
+}  // namespace
+
+int MountUnion(MountRequest request) {
+  const auto fail = [&](std::string_view message) {
+    return Complain(request.who, message, request.failure_code);
+  };
+  for (const std::string& note : request.options.notes)
+    Complain(request.who, note, 0);
+  if (auto armed = ArmFaultFromEnvironment(); !armed.ok())
+    return fail("UFS_FAULT: " + std::string(armed.error().context()) +
+                "; see 'ufs mount --list-fault-points'");
+
+  // All of these say themselves what to do.
+  if (auto checked = CheckRequest(request); !checked.ok())
+    return fail(checked.error().context());
+
+  if (request.options.mount.debug) log::SetLevel(log::Level::kDebug);
+  std::optional<Daemon> daemon;
+  if (!request.options.foreground) {
+    auto forked = Daemon::Fork();
+    if (!forked.ok()) return fail(forked.error().ToString());
+    daemon.emplace(std::move(forked).value());
+  }
+
+  MadeDirectories made(request.options.config);
+  if (request.fresh_upper) {
+    if (auto planned = PlanFreshUpper(request, made); !planned.ok())
+      return fail(planned.error().context());
+  }
+  const auto served = Serve(request, made, daemon ? &*daemon : nullptr);
+  if (!served.ok()) return fail(served.error().ToString());
+  return kExitOk;
+}
+
+}  // namespace ufs

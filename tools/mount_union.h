@@ -1,0 +1,24 @@
+// What all the ways to ask for a mount have in common: check, go to the
+// background, open the union, serve it.
+#pragma once
+
+#include <string>
+
+#include "fs/mount_options.h"
+
+namespace ufs {
+
+struct MountRequest {
+  MountOptions options;  // with layers and mount point, as the user gave them
+  bool make_upper = false;  // a named upper that is missing is made
+  bool make_work = false;
+  bool fresh_upper = false;  // a new one under the state directory
+  std::string who;           // begins each message, "ufs mount"
+  int failure_code = 1;
+};
+
+// Returns an exit code. On success the caller's process has ended before, when
+// the mount answered, or with `foreground` it returns after the unmount.
+int MountUnion(MountRequest request);
+
+}  // namespace ufs
