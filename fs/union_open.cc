@@ -151,6 +151,12 @@ Status UnionFs::OpenRoot() {
   return Ok();
 }
 
+void UnionFs::SetInvalidate(InvalidateFn invalidate) {
+  invalidate_ = std::move(invalidate);
+}
+
+const UnionInfo& UnionFs::Info() const { return info_; }
+
 UnionStats UnionFs::Stats() const {
   UnionStats stats;
   stats.inodes = table_.size();
