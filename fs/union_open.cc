@@ -157,12 +157,6 @@ void UnionFs::SetInvalidate(InvalidateFn invalidate) {
 
 const UnionInfo& UnionFs::Info() const { return info_; }
 
-void UnionFs::SetInvalidate(InvalidateFn invalidate) {
-  invalidate_ = std::move(invalidate);
-}
-
-const UnionInfo& UnionFs::Info() const { return info_; }
-
 UnionStats UnionFs::Stats() const {
   UnionStats stats;
   stats.inodes = table_.size();
