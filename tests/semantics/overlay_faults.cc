@@ -12,6 +12,11 @@ const std::map<std::string, std::string>& OverlayFaults() {
        "an unlinked lower file cannot be copied up any more"},
       {"Time.BirthTimeIsToldAndStays",
        "the birth time is that of whichever copy is in use"},
+      {"Seek.AWriteKeepsTheHoles",
+       "copy-up fills holes that are smaller than one of its chunks (1 MiB)"},
+      {"Mmap.AReadOnlySharedMappingOfALowerFileSeesLaterWrites",
+       "documented non-standard behaviour (b): a MAP_SHARED mapping of a lower "
+       "file does not see later writes"},
       {"RenameDir.LongPathsAreNoLimit",
        "redirects are limited by redirect_max (256), beyond that is EXDEV"},
       {"EveryForm/Whiteout.InTheUpperHidesToo/TrustedXattr",
