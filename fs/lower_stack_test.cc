@@ -1,0 +1,150 @@
+// The merge rule over real directories.
+#include "fs/lower_stack.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "fs/host_layer.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+class LowerStackTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/var/tmp/ufs-stack-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    root_ = path;
+  }
+  void TearDown() override {
+    stack_.reset();
+    stdfs::remove_all(root_);
+  }
+  // In layer `n`; 0 is the topmost.
+  stdfs::path In(int n, const std::string& path) {
+    const stdfs::path full = root_ / std::to_string(n) / path;
+    stdfs::create_directories(full.parent_path());
+    return full;
+  }
+  void File(int n, const std::string& path) { std::ofstream(In(n, path)) << n; }
+  void Dir(int n, const std::string& path) {
+    stdfs::create_directories(In(n, path));
+  }
+  void Mark(int n, const std::string& path, const std::string& name,
+            const std::string& value) {
+    const auto fd = sys::Open(In(n, path).c_str(), O_PATH);
+    ASSERT_TRUE(fd.ok());
+    ASSERT_TRUE(sys::SetXattr({*fd}, name.c_str(), value).ok());
+  }
+  void Open(int layers) {
+    std::vector<std::unique_ptr<Layer>> opened;
+    for (int i = 0; i < layers; ++i) {
+      Dir(i, "");
+      opened.push_back(
+          HostLayer::Open(root_ / std::to_string(i), fds_, names_).value());
+    }
+    stack_ = std::make_unique<LowerStack>(std::move(opened), true);
+  }
+  LowerFound Find(const std::string& path) {
+    LowerFound found = stack_->Root().value();
+    for (const auto& part : stdfs::path(path))
+      found = stack_->Lookup(found.parts, Name::Trusted(part.c_str())).value();
+    return found;
+  }
+  static std::vector<uint32_t> LayersOf(const LowerFound& found) {
+    std::vector<uint32_t> layers;
+    for (const auto& part : found.parts) layers.push_back(part.layer);
+    return layers;
+  }
+
+  stdfs::path root_;
+  FdCache fds_{64};
+  const MarkNames names_{false};
+  std::unique_ptr<LowerStack> stack_;
+};
+
+using Kind = LowerFound::Kind;
+
+TEST_F(LowerStackTest, TheTopmostFileShows) {
+  File(1, "f");
+  File(2, "f");
+  Open(3);
+  EXPECT_EQ(Find("f").layer, 1u);
+  EXPECT_EQ(Find("g").kind, Kind::kAbsent);
+}
+
+TEST_F(LowerStackTest, DirectoriesMergeUpToAFileOrAnOpaqueOne) {
+  Dir(0, "d");
+  Dir(1, "d");
+  File(2, "d");
+  Dir(3, "d");
+  Dir(0, "e");
+  Dir(1, "e");
+  Mark(1, "e", "user.overlay.opaque", "y");
+  Dir(2, "e");
+  Open(4);
+  EXPECT_EQ(LayersOf(Find("d")), (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(LayersOf(Find("e")), (std::vector<uint32_t>{0, 1}));
+}
+
+TEST_F(LowerStackTest, AufsMarksHide) {
+  File(0, ".wh.f");
+  stdfs::resize_file(In(0, ".wh.f"), 0);
+  File(1, "f");
+  File(0, "d/.wh..wh..opq");
+  stdfs::resize_file(In(0, "d/.wh..wh..opq"), 0);
+  File(1, "d/g");
+  Open(2);
+  EXPECT_EQ(Find("f").kind, Kind::kAbsent);
+  EXPECT_EQ(Find("d/g").kind, Kind::kAbsent);
+  EXPECT_EQ(Find(".wh.f").kind, Kind::kAbsent);
+}
+
+TEST_F(LowerStackTest, ARedirectLeadsElsewhereBelow) {
+  Dir(0, "new");
+  Mark(0, "new", "user.overlay.redirect", "/old/place");
+  File(1, "old/place/f");
+  File(2, "old/place/g");
+  File(1, "new/hidden");
+  Open(3);
+  EXPECT_EQ(LayersOf(Find("new")), (std::vector<uint32_t>{0, 1, 2}));
+  EXPECT_EQ(Find("new/f").layer, 1u);
+  EXPECT_EQ(Find("new/g").layer, 2u);
+  EXPECT_EQ(Find("new/hidden").kind, Kind::kAbsent);
+  EXPECT_TRUE(stack_->saw_redirect());
+}
+
+TEST_F(LowerStackTest, RedirectsThatMultiplyEndInAnError) {
+  // Each layer's path goes through the next one's redirects: followed without
+  // a limit the work doubles with each layer.
+  constexpr int kLayers = 60;
+  for (int i = 0; i < kLayers; ++i) {
+    Dir(i, "a");
+    Mark(i, "a", "user.overlay.redirect", "/b");
+    Dir(i, "b");
+    Mark(i, "b", "user.overlay.redirect", "/a");
+  }
+  Open(kLayers);
+  const LowerFound root = stack_->Root().value();
+  EXPECT_EQ(stack_->Lookup(root.parts, Name::Trusted("a")).code(), ELOOP);
+}
+
+TEST_F(LowerStackTest, ALayerThatChangesIsAnErrorNotAnotherFile) {
+  File(0, "d/f");
+  Open(1);
+  const LowerFound dir = Find("d");
+  // Nothing has opened it yet; now its place is taken by a link out.
+  stdfs::rename(root_ / "0/d", root_ / "0/gone");
+  stdfs::create_directory_symlink("/etc", root_ / "0/d");
+  EXPECT_EQ(stack_->Lookup(dir.parts, Name::Trusted("passwd")).code(), ESTALE);
+}
+
+}  // namespace
+}  // namespace ufs

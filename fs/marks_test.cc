@@ -1,0 +1,153 @@
+#include "fs/marks.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace ufs {
+namespace {
+
+TEST(Override, RoundTrips) {
+  for (const char* text :
+       {"0:0:0755:dir", "1000:100:4755:file", "4294967294:1:0777:symlink",
+        "0:0:0600:block-8-17", "1:2:0666:char-1-3", "5:6:0644:pipe",
+        "5:6:0644:socket"}) {
+    const auto parsed = ParseOverride(text);
+    ASSERT_TRUE(parsed.ok()) << text;
+    EXPECT_EQ(FormatOverride(*parsed), text);
+  }
+}
+
+TEST(Override, OldFormWithoutAType) {
+  const auto parsed = ParseOverride("7:8:0640");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->uid, 7u);
+  EXPECT_EQ(parsed->gid, 8u);
+  EXPECT_EQ(parsed->mode, 0640u);
+}
+
+TEST(Override, DamageIsAnError) {
+  for (const char* text :
+       {"", "1", "1:2", "1:2:", "1:2:9", "1:2:17777", "1:2:0644:", "-1:2:0644",
+        "1:2:0644:door", "1:2:0644:char", "1:2:0644:char-1", "1:2:0644:filex",
+        "99999999999:1:0644"})
+    EXPECT_EQ(ParseOverride(text).code(), EIO) << text;
+}
+
+TEST(Origin, RoundTrips) {
+  const Origin origin{0xfeedface12345678, 0x42, {1700000000, 123456789}};
+  const auto parsed = ParseOrigin(FormatOrigin(origin));
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->layer_tag, origin.layer_tag);
+  EXPECT_EQ(parsed->ino, origin.ino);
+  EXPECT_EQ(parsed->btime.tv_sec, origin.btime.tv_sec);
+  EXPECT_EQ(parsed->btime.tv_nsec, origin.btime.tv_nsec);
+  EXPECT_EQ(ParseOrigin("2:1:1:1.1").code(), EIO);
+  EXPECT_EQ(ParseOrigin("1:1:1:1.1x").code(), EIO);
+}
+
+TEST(Redirect, ANameOrACleanAbsolutePath) {
+  for (const char* text : {"name", "/a", "/a/b c/..d", ".hidden"})
+    EXPECT_TRUE(ParseRedirect(text).ok()) << text;
+  for (const char* text : {"", "/", ".", "..", "a/b", "/a/", "//a", "/a//b",
+                           "/a/../b", "/..", "/a/.", "../x"})
+    EXPECT_EQ(ParseRedirect(text).code(), EIO) << text;
+  EXPECT_EQ(ParseRedirect("/" + std::string(256, 'x')).code(), EIO);
+  EXPECT_EQ(ParseRedirect(std::string("a\0b", 3)).code(), EIO);
+  EXPECT_EQ(ParseRedirect(std::string(5000, 'x')).code(), EIO);
+}
+
+TEST(MarkNames, UsersNamesAreEscapedAndComeBack) {
+  for (const bool trusted : {true, false}) {
+    const MarkNames names(trusted);
+    for (const char* name :
+         {"user.overlay.opaque", "trusted.overlay.redirect", "user.plain",
+          "user.overlay.overlay.opaque", "user.containers.override_stat",
+          "user.fuseoverlayfs.opaque", "security.capability"}) {
+      const auto shown = names.ToVisible(names.ToStored(name));
+      ASSERT_TRUE(shown.has_value()) << name;
+      EXPECT_EQ(*shown, name);
+    }
+  }
+}
+
+TEST(MarkNames, MarksAreNotShown) {
+  const MarkNames names(false);
+  for (const std::string& name :
+       {names.opaque, names.redirect, names.metacopy, names.origin, names.nlink,
+        names.literal, names.impure, names.whiteout,
+        std::string("trusted.overlay.opaque"), std::string(kOverrideXattr),
+        std::string("user.fuseoverlayfs.opaque")})
+    EXPECT_FALSE(names.ToVisible(name).has_value()) << name;
+}
+
+TEST(Aufs, WhiteoutNames) {
+  EXPECT_EQ(AufsWhiteoutName(Name::Trusted("x")), ".wh.x");
+  const std::string longest(251, 'x');
+  EXPECT_TRUE(AufsWhiteoutName(Name::Trusted(longest)).has_value());
+  const std::string too_long(252, 'x');
+  EXPECT_FALSE(AufsWhiteoutName(Name::Trusted(too_long)).has_value());
+  EXPECT_TRUE(IsAufsMarkName(".wh.x"));
+  EXPECT_TRUE(IsAufsMarkName(".wh..wh..opq"));
+  EXPECT_FALSE(IsAufsMarkName(".wh."));
+  EXPECT_FALSE(IsAufsMarkName("wh.x"));
+}
+
+class MarksOnDisk : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/var/tmp/ufs-marks-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    path_ = path;
+    dir_ = sys::Open(path, O_RDONLY | O_DIRECTORY).value();
+    ASSERT_TRUE(sys::MkDirAt({dir_, "d"}, 0755).ok());
+    ASSERT_TRUE(sys::OpenAt({dir_, "f"}, O_CREAT | O_RDWR, 0644).ok());
+  }
+  void TearDown() override {
+    (void)sys::UnlinkAt({dir_, "d"}, AT_REMOVEDIR);
+    (void)sys::UnlinkAt({dir_, "f"});
+    rmdir(path_.c_str());
+  }
+  void Set(const char* name, const std::string& xattr, const char* value) {
+    ASSERT_TRUE(sys::SetXattr({dir_, name}, xattr.c_str(), value).ok());
+  }
+
+  const MarkNames names_{false};
+  std::string path_;
+  UniqueFd dir_;
+};
+
+TEST_F(MarksOnDisk, NoneOnAPlainFile) {
+  const auto marks = ReadMarks({dir_, "f"}, S_IFREG, names_);
+  ASSERT_TRUE(marks.ok());
+  EXPECT_FALSE(marks->whiteout || marks->opaque || marks->metacopy ||
+               marks->has_other);
+}
+
+TEST_F(MarksOnDisk, OpacityCountsUnderEachName) {
+  Set("d", "user.fuseoverlayfs.opaque", "y");
+  EXPECT_TRUE(ReadMarks({dir_, "d"}, S_IFDIR, names_)->opaque);
+  EXPECT_TRUE(ReadMarks({dir_, "d"}, S_IFDIR, MarkNames(true))->opaque);
+}
+
+TEST_F(MarksOnDisk, RedirectsCountUnderOurOwnNameAlone) {
+  Set("d", names_.redirect, "/elsewhere");
+  EXPECT_EQ(ReadMarks({dir_, "d"}, S_IFDIR, names_)->redirect, "/elsewhere");
+  EXPECT_EQ(ReadMarks({dir_, "d"}, S_IFDIR, MarkNames(true))->redirect, "");
+}
+
+TEST_F(MarksOnDisk, DamageIsAnErrorThatNamesTheMark) {
+  Set("d", names_.opaque, "perhaps");
+  const auto opaque = ReadMarks({dir_, "d"}, S_IFDIR, names_);
+  EXPECT_EQ(opaque.code(), EIO);
+  EXPECT_NE(opaque.error().ToString().find("opaque"), std::string::npos);
+  Set("f", names_.redirect, "../../etc/passwd");
+  EXPECT_EQ(ReadMarks({dir_, "f"}, S_IFREG, names_).code(), EIO);
+}
+
+}  // namespace
+}  // namespace ufs
