@@ -33,7 +33,9 @@ mode_t TypeOfDirent(uint8_t type) { return DTTOIF(type); }
 // directory.
 struct HostLayer::Node {
   mutable std::atomic<uint32_t> references{1};
-  uint32_t name_bytes;
+  const uint16_t name_bytes;
+  // A directory that was listed and has no AUFS marks.
+  mutable std::atomic<bool> no_aufs{false};
   Node* const parent;  // null: the root
   const uint64_t fd_key;
   char name[];  // NUL-terminated
@@ -49,7 +51,9 @@ struct HostLayer::Node {
 
  private:
   Node(Node* parent, std::string_view text)
-      : name_bytes(text.size()), parent(parent), fd_key(FdCache::NewKey()) {
+      : name_bytes(static_cast<uint16_t>(text.size())),
+        parent(parent),
+        fd_key(FdCache::NewKey()) {
     text.copy(name, text.size());
     name[text.size()] = '\0';
   }
@@ -174,13 +178,14 @@ Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
                                      bool more_below) const {
   const FdCache::Pin fd = TRY(DirFd(NodeOf(dir)));
   const sys::At at{*fd, name.c_str()};
+  const bool marks_below = more_below && !NodeOf(dir)->no_aufs;
   const auto stat = sys::Statx(at);
   if (stat.ok()) {
     auto found = Found(dir, name, at, *stat);
     if (!found.ok()) return Damaged(dir, name, std::move(found).error());
     LayerEntry& entry = *found;
     // A whiteout beside a directory of the same layer cuts what is below it.
-    if (more_below && entry.kind == LayerEntry::Kind::kEntry &&
+    if (marks_below && entry.kind == LayerEntry::Kind::kEntry &&
         S_ISDIR(entry.attr.mode) && !entry.opaque)
       entry.opaque = TRY(HasAufsWhiteout({*fd}, name));
     return found;
@@ -188,7 +193,7 @@ Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
   if (stat.code() != ENOENT && stat.code() != ENAMETOOLONG)
     return Damaged(dir, name, Error(stat.code()));
   LayerEntry entry;
-  if (more_below && TRY(HasAufsWhiteout({*fd}, name)))
+  if (marks_below && TRY(HasAufsWhiteout({*fd}, name)))
     entry.kind = LayerEntry::Kind::kWhiteout;
   return entry;
 }
@@ -244,6 +249,7 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
 
   std::vector<LayerDirEntry> entries;
   std::vector<std::string> aufs;  // names that AUFS marks as deleted
+  bool saw_aufs = false;
   Status failed;
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
@@ -252,6 +258,7 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
         name.str(), TypeOfDirent(type),
         InoIn(dir_stat.stx_dev_major, dir_stat.stx_dev_minor, ino), false};
     const bool maybe_aufs = IsAufsMarkName(name.view());
+    saw_aufs = saw_aufs || maybe_aufs;
     // getdents tells all there is to know but for these few.
     const bool look = type == DT_UNKNOWN || type == DT_CHR || maybe_aufs ||
                       (type == DT_REG && dir_marks.xwhiteouts) ||
@@ -280,6 +287,7 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
   if (!failed.ok())
     return std::move(failed).error().With("layer " + path_ + ": " +
                                           PathOf(dir));
+  if (!saw_aufs) NodeOf(dir)->no_aufs = true;
   if (!aufs.empty()) {
     std::unordered_set<std::string_view> present;
     for (const auto& entry : entries) present.insert(entry.name);

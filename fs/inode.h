@@ -99,6 +99,11 @@ class Inode {
   std::atomic<bool> impure{false};  // its impure mark is written
   std::atomic<bool> has_default_acl{false};
   std::atomic<uint64_t> version{0};  // counts changes of its names
+  // Its upper part was seen to have no name that could be an AUFS mark.
+  std::atomic<bool> no_aufs{false};
+  // A name that was just looked up and is not there, at a version: a creation
+  // that follows need not look again.
+  std::atomic<uint64_t> absent{0};
   // Of files: no set-id bits, so a write need not look for them.
   std::atomic<bool> no_suid{false};
   // A long operation holds `mu`: do not wait for it on a thread that must not.

@@ -109,6 +109,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
   dir->origin_btime = attr.btime;
   dir->has_default_acl = looked.marks.has_default_acl;
+  dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;
   table_.SetUpper(dir, looked.stat.stx_ino);
   dir->set_backing(Backing::kUpper);
   ++copy_ups_metadata_;

@@ -30,6 +30,10 @@ mode_t UnionFs::MaskedMode(const InodeRef& dir, mode_t mode,
 // REQUIRES: dir is in the upper and dir->mu held alone.
 Result<UnionFs::Spot> UnionFs::FreeSpot(const InodeRef& dir, Name name) {
   if (dir->id != NodeId::kRoot && !table_.NameOf(dir)) return Error(ENOENT);
+  // The lookup that comes before a creation has found nothing, and nothing has
+  // changed since.
+  if (dir->absent == AbsenceOf(dir, name) && !IsAufsMarkName(name.view()))
+    return Spot{dir, name, TRY(UpperFd(dir)), UpperDir::Hidden::kNo};
   const Child child = TRY(Probe(dir, name));
   if (child.exists()) return Error(EEXIST);
   // In the AUFS form names like ".wh.x" are whiteouts, and taken.

@@ -224,6 +224,11 @@ class UnionFs final {
                   const Listing::Item& item, bool plus, DirSink& sink,
                   bool& full);
 
+  // Hidden in the upper by an AUFS whiteout. REQUIRES: nothing is there.
+  Result<UpperDir::Hidden> HiddenByName(const InodeRef& dir, BorrowedFd fd,
+                                        Name name);
+  static uint64_t AbsenceOf(const InodeRef& dir, Name name);
+
   // --- moving up (union_copy_up.cc) ---------------------------------------
   // Brings an inode to at least `want`, and the directories above it into the
   // upper. Of the contents only the first `keep` bytes are wanted.

@@ -1,5 +1,6 @@
 // Finding: names, attributes, links and directories.
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include <utility>
 
@@ -89,7 +90,7 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
     if (stat.code() == ENAMETOOLONG) return Error(ENAMETOOLONG);
     if (stat.code() != ENOENT) return Error(stat.code());
     if (!dir->parts.empty()) {
-      child.hidden = TRY(upper_->IsHidden(*fd, name, nullptr));
+      child.hidden = TRY(HiddenByName(dir, *fd, name));
       if (child.hidden != UpperDir::Hidden::kNo) return child;
     }
   }
@@ -98,6 +99,19 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
       S_ISREG(child.lower.attr.mode))
     return Error(EIO, name.str() + ": the layer with its contents is missing");
   return child;
+}
+
+Result<UpperDir::Hidden> UnionFs::HiddenByName(const InodeRef& dir,
+                                               BorrowedFd fd, Name name) {
+  if (dir->no_aufs) return UpperDir::Hidden::kNo;
+  return upper_->IsHidden(fd, name, nullptr);
+}
+
+uint64_t UnionFs::AbsenceOf(const InodeRef& dir, Name name) {
+  // Never 0, which is no absence at all.
+  return XXH3_64bits_withSeed(name.c_str(), name.view().size(),
+                              dir->version.load()) |
+         1;
 }
 
 // What the layers add to an object of the upper.
@@ -123,7 +137,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
   if (is_dir) {
     const std::string opaque = name.str() + "/" + kAufsOpaqueName;
     if (sys::Statx({*fd, opaque.c_str()}).ok()) return Ok();
-    const auto beside = TRY(upper_->IsHidden(*fd, name, nullptr));
+    const auto beside = TRY(HiddenByName(dir, *fd, name));
     if (beside != UpperDir::Hidden::kNo) return Ok();
   }
   if (marks.redirect.empty()) {
@@ -256,7 +270,11 @@ Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   {
     ReaderLock lock(dir->mu);
     child = TRY(Probe(dir, name));
-    if (!child.exists()) return std::optional<Entry>();
+    if (!child.exists()) {
+      if (child.hidden == UpperDir::Hidden::kNo)
+        dir->absent = AbsenceOf(dir, name);
+      return std::optional<Entry>();
+    }
     inode = TRY(Adopt(dir, name, child));
   }
   ReaderLock lock(inode->mu);
@@ -349,9 +367,11 @@ Status UnionFs::UpperNames(const InodeRef& dir,
   // Entries that came from a layer keep that identity; all others are the
   // upper's own.
   const bool own_numbers = dir->parts.empty() && !dir->impure;
+  bool aufs = false;
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
     const Name name = Name::Trusted(text);
+    aufs = aufs || IsAufsMarkName(name.view());
     Listing::Source source{name.str(), static_cast<mode_t>(DTTOIF(type)),
                            own_numbers ? InoOf({0, ino}) : 0};
     const bool look =
@@ -384,6 +404,8 @@ Status UnionFs::UpperNames(const InodeRef& dir,
     failed = visit(name, type, ino);
     return failed.ok();
   }));
+  if (failed.ok() && !aufs && upper_->whiteout_form() != WhiteoutForm::kAufs)
+    dir->no_aufs = true;
   for (const auto& source : names) seen.emplace(source.name, true);
   return failed;
 }
