@@ -4,6 +4,7 @@
 #include <string>
 
 #include "fs/fuse_request.h"
+#include "layerdb/base/privilege.h"
 
 namespace ufs {
 namespace {
@@ -86,13 +87,19 @@ void OnFSyncDir(fuse_req_t req, fuse_ino_t dir, int data_only,
   });
 }
 
+// Whether the caller's change of contents costs a file its set-id bits. For
+// these two the kernel leaves it to us, and tells no capabilities.
+bool LosesSuid(const Request& request) {
+  return request.caller().uid != 0 || !InInitialUserNamespace();
+}
+
 void OnFallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
                  off_t length, fuse_file_info*) noexcept {
   AnswerSlowly(Request(req, Message::kFallocate, node), [=](Request& request) {
     request.Trace([&] { return Range(offset, length); });
-    request.Done(request.fs().Fallocate(request.node(), mode,
-                                        static_cast<uint64_t>(offset),
-                                        static_cast<uint64_t>(length)));
+    request.Done(request.fs().Fallocate(
+        request.node(), mode, static_cast<uint64_t>(offset),
+        static_cast<uint64_t>(length), LosesSuid(request)));
   });
 }
 
@@ -115,7 +122,7 @@ void OnCopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset,
         });
         request.ReplyWritten(request.fs().CopyFileRange(
             request.node(), static_cast<uint64_t>(in_offset), NodeId{out},
-            static_cast<uint64_t>(out_offset), length));
+            static_cast<uint64_t>(out_offset), length, LosesSuid(request)));
       });
 }
 

@@ -205,8 +205,7 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   if (IsCharWhiteout(stat)) return entry;
   const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
   if (marks.whiteout && stat.stx_size == 0) return entry;
-  if (S_ISREG(stat.stx_mode) && stat.stx_size == 0 && !marks.literal &&
-      IsAufsMarkName(name.view())) {
+  if (IsAufsMark(name.view(), stat, marks)) {
     // ".wh.foo" itself is not part of the tree.
     entry.kind = LayerEntry::Kind::kAbsent;
     return entry;
@@ -270,9 +269,8 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
       entry.type = AttrIn(stat, marks).mode & S_IFMT;
       entry.whiteout =
           IsCharWhiteout(stat) || (marks.whiteout && stat.stx_size == 0);
-      if (maybe_aufs && S_ISREG(stat.stx_mode) && stat.stx_size == 0 &&
-          !marks.literal) {
-        if (name.view() != kAufsOpaqueName)
+      if (IsAufsMark(name.view(), stat, marks)) {
+        if (S_ISREG(stat.stx_mode) && name.view() != kAufsOpaqueName)
           aufs.push_back(name.str().substr(kAufsWhiteoutPrefix.size()));
         return Ok();
       }

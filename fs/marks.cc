@@ -284,6 +284,14 @@ bool IsAufsMarkName(std::string_view name) {
          name.size() > kAufsWhiteoutPrefix.size();
 }
 
+bool IsAufsMark(std::string_view name, const struct statx& stat,
+                const Marks& marks) {
+  if (!IsAufsMarkName(name) || marks.literal || marks.override) return false;
+  if (S_ISREG(stat.stx_mode)) return stat.stx_size == 0;
+  return S_ISDIR(stat.stx_mode) &&
+         (name == ".wh..wh.plnk" || name == ".wh..wh.orph");
+}
+
 Attr AttrOf(const struct statx& stat, const std::optional<Override>& override) {
   const auto time = [](const statx_timestamp& t) {
     return timespec{t.tv_sec, static_cast<long>(t.tv_nsec)};

@@ -106,8 +106,12 @@ bool IsCharWhiteout(const struct statx& stat);
 
 // "foo" -> ".wh.foo"; nullopt when that is too long for a name.
 std::optional<std::string> AufsWhiteoutName(Name name);
-// Whether `name`, a zero-length regular file, would be an AUFS mark.
+// Whether an object of that name may be an AUFS mark.
 bool IsAufsMarkName(std::string_view name);
+// Whether it is one: an empty ".wh." file, or what AUFS keeps for itself in the
+// root of a branch (".wh..wh.plnk", ".wh..wh.orph").
+bool IsAufsMark(std::string_view name, const struct statx& stat,
+                const Marks& marks);
 
 // statx's answer as an Attr, with `override` applied. attr.ino is the host's.
 Attr AttrOf(const struct statx& stat,

@@ -94,9 +94,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
 
   Draft draft = TRY(upper_->NewDir(0700));
   TRY(CopyAttributes(draft, attr, dir->lower));
-  if (upper_->has_xattrs())
-    TRY(upper_->SetMark(draft.at(), names_.origin,
-                        FormatOrigin(OriginOf(*dir, attr))));
+  TRY(upper_->SetOrigin(draft.at(), OriginOf(*dir, attr)));
   timespec times[2];
   TimesOf(attr, times);
   TRY(sys::UtimensAt(draft.at(), times));
@@ -192,7 +190,7 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
 }
 
 Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
-                               Backing want, uint64_t keep, BorrowedFd dir) {
+                               Backing want, uint64_t keep) {
   if (S_ISLNK(attr.mode)) {
     const std::string target = TRY(inode->lower.layer().ReadLink(inode->lower));
     Draft link = TRY(upper_->NewSymlink(target.c_str()));
@@ -215,7 +213,8 @@ Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
     }
     return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, attr.rdev}, "");
   }
-  Draft file = TRY(upper_->NewFile(dir, 0600));
+  // Nothing is inherited: it is not new.
+  Draft file = TRY(upper_->NewFile(0600));
   if (want == Backing::kUpper) {
     TRY(CopyContents(inode, file.fd(), keep));
   } else {
@@ -230,20 +229,17 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   // The layer does not change and nobody else moves this inode: all of this
   // goes on beside readers.
   const auto name = table_.NameOf(inode);
-  const FdCache::Pin dir =
-      name ? TRY(UpperFd(name->parent)) : upper_->index_pin();
   const Attr attr = TRY(LowerAttr(inode));
-  Draft draft = TRY(DraftOf(inode, attr, want, keep, *dir));
+  Draft draft = TRY(DraftOf(inode, attr, want, keep));
   if (!S_ISLNK(attr.mode)) {
     TRY(CopyAttributes(draft, attr, inode->lower));
   } else {
     TRY(CopyXattrs(draft, inode->lower));
   }
-  // Marks go on regular files only: the rest has no user attributes.
+  TRY(upper_->SetOrigin(draft.at(), OriginOf(*inode, attr)));
+  // The other marks go on regular files only: the rest has no user attributes.
   if (upper_->has_xattrs() &&
       (S_ISREG(TRY(sys::Statx(draft.at())).stx_mode) || names_.trusted())) {
-    TRY(upper_->SetMark(draft.at(), names_.origin,
-                        FormatOrigin(OriginOf(*inode, attr))));
     if (name && IsAufsMarkName(name->name) && S_ISREG(attr.mode))
       TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
     if (want == Backing::kMetacopy && inode->hard_linked)

@@ -88,10 +88,11 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
 }
 
 Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
-                          uint64_t length) {
+                          uint64_t length, bool kill_suidgid) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : ENODEV);
   TRY(CopyUp(inode, Backing::kUpper));
+  if (kill_suidgid) TRY(KillSuid(inode));
   ReaderLock lock(inode->mu);
   const FdCache::Pin fd = TRY(DataFd(inode));
   return sys::Fallocate(*fd, mode, offset, length);
@@ -107,11 +108,13 @@ Result<uint64_t> UnionFs::LSeek(NodeId node, uint64_t offset, int whence) {
 }
 
 Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
-                                      uint64_t out_offset, size_t length) {
+                                      uint64_t out_offset, size_t length,
+                                      bool kill_suidgid) {
   const InodeRef source = TRY(Get(in));
   const InodeRef target = TRY(Get(out));
   if (!source->is_regular() || !target->is_regular()) return Error(EINVAL);
   TRY(CopyUp(target, Backing::kUpper));
+  if (kill_suidgid) TRY(KillSuid(target));
   // Never both locks at once: they would have an order to keep.
   FdCache::Pin from;
   {

@@ -140,10 +140,12 @@ class UnionFs final {
   Result<size_t> Write(NodeId node, const char* data, size_t size,
                        uint64_t offset, bool kill_suidgid);
   Status FSync(NodeId node, bool data_only);
-  Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length);
+  Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length,
+                   bool kill_suidgid);
   Result<uint64_t> LSeek(NodeId node, uint64_t offset, int whence);
   Result<size_t> CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
-                               uint64_t out_offset, size_t length);
+                               uint64_t out_offset, size_t length,
+                               bool kill_suidgid);
   Result<struct statvfs> StatFs();
   Status SyncFs();
 
@@ -240,7 +242,7 @@ class UnionFs final {
   Status MoveUp(const InodeRef& inode, Backing want, uint64_t keep);
   Status FillData(const InodeRef& inode, uint64_t keep);
   Result<Draft> DraftOf(const InodeRef& inode, const Attr& attr, Backing want,
-                        uint64_t keep, BorrowedFd dir);
+                        uint64_t keep);
   Status CopyAttributes(const Draft& draft, const Attr& attr,
                         const NodeRef& lower);
   Status CopyXattrs(const Draft& draft, const NodeRef& lower);

@@ -80,10 +80,8 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
       child.hidden = TRY(upper_->IsHidden(*fd, name, &*stat));
       if (child.hidden != UpperDir::Hidden::kNo) return child;
       child.upper = UpperDir::Looked{*stat, {}};
-      if (upper_->has_xattrs())
-        child.upper->marks =
-            TRY(ReadMarks(at, stat->stx_mode, names_)
-                    .With("upper " + upper_->path() + ": " + name.str()));
+      child.upper->marks = TRY(upper_->MarksOf(at, *stat).With(
+          "upper " + upper_->path() + ": " + name.str()));
       TRY(ProbeBelowUpper(dir, name, fd, child));
       return child;
     }
@@ -120,8 +118,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
   const Marks& marks = child.upper->marks;
   const mode_t mode = child.upper->stat.stx_mode;
   // ".wh.NAME" of the AUFS form is a mark, not a file; nor may it be replaced.
-  if (S_ISREG(mode) && child.upper->stat.stx_size == 0 && !marks.literal &&
-      !marks.override && IsAufsMarkName(name.view())) {
+  if (IsAufsMark(name.view(), child.upper->stat, marks)) {
     child.upper.reset();
     child.hidden = UpperDir::Hidden::kObject;
     return Ok();
@@ -375,9 +372,8 @@ Status UnionFs::UpperNames(const InodeRef& dir,
     Listing::Source source{name.str(), static_cast<mode_t>(DTTOIF(type)),
                            own_numbers ? InoOf({0, ino}) : 0};
     const bool look =
-        type == DT_UNKNOWN || type == DT_CHR ||
-        (type == DT_REG && (dir_marks.xwhiteouts || upper_->overrides_owner() ||
-                            IsAufsMarkName(name.view())));
+        type == DT_UNKNOWN || type == DT_CHR || IsAufsMarkName(name.view()) ||
+        (type == DT_REG && (dir_marks.xwhiteouts || upper_->overrides_owner()));
     if (look) {
       const auto looked = upper_->Look({fd, text});
       if (looked.code() == ENOENT) return Ok();  // deleted meanwhile
@@ -389,8 +385,7 @@ Status UnionFs::UpperNames(const InodeRef& dir,
         seen.emplace(name.str(), true);
         return Ok();
       }
-      if (empty_file && !looked->marks.literal && !looked->marks.override &&
-          IsAufsMarkName(name.view())) {
+      if (IsAufsMark(name.view(), looked->stat, looked->marks)) {
         seen.emplace(name.str().substr(kAufsWhiteoutPrefix.size()), true);
         return Ok();
       }

@@ -1,13 +1,12 @@
 // Opening a union, and what it tells of itself.
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "fs/host_layer.h"
 #include "fs/union_fs.h"
+#include "layerdb/base/privilege.h"
 
 namespace ufs {
 namespace {
@@ -24,18 +23,6 @@ size_t DescriptorBudget() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMinDescriptors;
   return std::clamp<size_t>(limit.rlim_cur / 2, kMinDescriptors,
                             kMaxDescriptors);
-}
-
-// Whether this process may read trusted.* attributes: CAP_SYS_ADMIN in the
-// initial user namespace. A try does not tell, as they are simply not shown.
-bool SeesTrusted() {
-  UniqueFd map(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
-  char text[128] = {};
-  if (!map.valid() || read(map.get(), text, sizeof(text) - 1) < 0) return false;
-  unsigned inside = 1, outside = 1, length = 0;
-  if (sscanf(text, "%u %u %u", &inside, &outside, &length) != 3) return false;
-  const bool initial = inside == 0 && outside == 0 && length == UINT32_MAX;
-  return initial && geteuid() == 0;
 }
 
 const char* NameOf(WhiteoutForm form) {
@@ -79,7 +66,7 @@ Result<std::unique_ptr<UnionFs>> UnionFs::Open(const UnionConfig& config) {
   std::unique_ptr<UpperDir> upper;
   if (config.upper && !config.read_only) upper = TRY(UpperDir::Open(config));
   const bool trusted = upper != nullptr ? upper->names().trusted()
-                                        : !config.user_xattr && SeesTrusted();
+                                        : !config.user_xattr && IsHostRoot();
   std::unique_ptr<UnionFs> fs(new UnionFs(config, trusted));
   fs->upper_ = std::move(upper);
   TRY(fs->OpenLayers());

@@ -47,6 +47,9 @@ Status UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
                          FdCache::Pin pin) {
   const size_t left = table_.RemoveName(inode, dir, name.view());
   Changed(dir);
+  if (left == 0 && pin != nullptr && !inode->is_dir() && !inode->is_regular())
+    if (const auto stat = sys::Statx({*pin}); stat.ok() && stat->stx_nlink == 0)
+      upper_->ForgetOrigin(*stat);
   const auto place = table_.PlaceOf(inode);
   const bool indexed = place.ok() && !place->index_name.empty();
   if (!indexed) {

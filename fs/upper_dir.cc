@@ -101,6 +101,7 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   upper->root_ = std::make_shared<const UniqueFd>(std::move(root));
   upper->index_ = std::make_shared<const UniqueFd>(
       TRY(OpenOrMakeDir(ufs, "index", 0700).With(work_text)));
+  upper->origin_dir_ = TRY(OpenOrMakeDir(ufs, "origin", 0700).With(work_text));
   upper->work_ = std::move(work);
   upper->tmp_ = std::move(tmp);
   TRY(upper->RefuseVolatile());
@@ -144,12 +145,13 @@ Status UpperDir::OpenWork(const UnionConfig& config) {
     return true;
   }));
   for (const auto& name : remains) TRY(RemoveTree(tmp_, name.c_str()));
+  TRY(LoadOrigins());
   return Probe(config);
 }
 
 Status UpperDir::Probe(const UnionConfig& config) {
   {
-    Draft file = TRY(NewFile(tmp_, 0600));
+    Draft file = TRY(NewFile(0600));
     const auto set = sys::SetXattr(file.at(), names_.literal.c_str(), "y");
     has_xattrs_ = set.ok();
     if (!set.ok() && set.code() != EOPNOTSUPP && set.code() != EPERM)
@@ -244,7 +246,7 @@ Result<Draft> UpperDir::NewNode(mode_t mode, dev_t rdev) {
 
 Result<Draft> UpperDir::NewStandIn(const Override& override,
                                    std::string_view content) {
-  Draft draft = TRY(NewFile(tmp_, 0600));
+  Draft draft = TRY(NewFile(0600));
   const size_t put =
       TRY(sys::Pwrite(draft.fd(), content.data(), content.size(), 0));
   if (put < content.size()) return Error(ENOSPC);
@@ -406,12 +408,80 @@ Status UpperDir::EmptyDir(BorrowedFd dir, Name name) {
   return Discard(fresh);
 }
 
+// --- origins ---------------------------------------------------------------
+
+namespace {
+
+// Numbers are used again, times of birth are not.
+std::string OriginKey(const struct statx& stat) {
+  char text[80];
+  const int size =
+      snprintf(text, sizeof(text), "%llx-%llx.%x",
+               static_cast<unsigned long long>(stat.stx_ino),
+               static_cast<unsigned long long>(stat.stx_btime.tv_sec),
+               stat.stx_btime.tv_nsec);
+  return std::string(text, size);
+}
+
+bool CarriesUserXattrs(mode_t mode) { return S_ISREG(mode) || S_ISDIR(mode); }
+
+}  // namespace
+
+Status UpperDir::LoadOrigins() {
+  std::vector<std::string> names;
+  TRY(sys::ForEachEntry(origin_dir_, [&](const char* name, uint8_t, uint64_t) {
+    names.emplace_back(name);
+    return true;
+  }));
+  MutexLock lock(origins_mu_);
+  for (const std::string& name : names)
+    origins_[name] =
+        TRY(ParseOrigin(TRY(sys::ReadLinkAt({origin_dir_, name.c_str()}))));
+  return Ok();
+}
+
+Status UpperDir::SetOrigin(sys::At at, const Origin& origin) {
+  const auto stat = TRY(sys::Statx(at));
+  if (names_.trusted() || CarriesUserXattrs(stat.stx_mode)) {
+    if (!has_xattrs_) return Ok();
+    return SetMark(at, names_.origin, FormatOrigin(origin));
+  }
+  // A link is the cheapest file with contents.
+  const std::string key = OriginKey(stat);
+  const auto made =
+      sys::SymlinkAt(FormatOrigin(origin).c_str(), {origin_dir_, key.c_str()});
+  if (!made.ok() && made.code() != EEXIST) return made;
+  MutexLock lock(origins_mu_);
+  origins_[key] = origin;
+  return Ok();
+}
+
+void UpperDir::ForgetOrigin(const struct statx& stat) {
+  if (names_.trusted() || CarriesUserXattrs(stat.stx_mode)) return;
+  const std::string key = OriginKey(stat);
+  MutexLock lock(origins_mu_);
+  if (origins_.erase(key) == 0) return;
+  // A record that stays behind names an object that never comes back.
+  (void)sys::UnlinkAt({origin_dir_, key.c_str()});
+}
+
+Result<Marks> UpperDir::MarksOf(sys::At at, const struct statx& stat) const {
+  if (names_.trusted() || CarriesUserXattrs(stat.stx_mode))
+    return has_xattrs_ ? ReadMarks(at, stat.stx_mode, names_) : Marks();
+  Marks marks;
+  MutexLock lock(origins_mu_);
+  if (origins_.empty()) return marks;
+  if (const auto found = origins_.find(OriginKey(stat));
+      found != origins_.end())
+    marks.origin = found->second;
+  return marks;
+}
+
 // --- attributes ------------------------------------------------------------
 
 Result<UpperDir::Looked> UpperDir::Look(sys::At at) const {
   Looked looked{TRY(sys::Statx(at)), {}};
-  if (has_xattrs_)
-    looked.marks = TRY(ReadMarks(at, looked.stat.stx_mode, names_));
+  looked.marks = TRY(MarksOf(at, looked.stat));
   return looked;
 }
 

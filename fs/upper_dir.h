@@ -7,6 +7,7 @@
 //   ufs/lock     locked while the upper is mounted
 //   ufs/tmp/     drafts and remains; emptied at every mount
 //   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
+//   ufs/origin/  origins of objects that carry no user attributes
 //   work/incompat/volatile   as overlayfs: an upper that was mounted volatile
 //
 // Threads: any; what needs order between calls is ordered by the caller.
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "fs/fd_cache.h"
 #include "fs/marks.h"
@@ -75,8 +77,10 @@ class UpperDir {
 
   // --- drafts ------------------------------------------------------------
   // A regular file, unnamed where the host can. `dir` is where it will go, for
-  // what the host lets it inherit from there.
+  // what the host lets it inherit from there: a default ACL, a group.
   Result<Draft> NewFile(BorrowedFd dir, mode_t mode);
+  // One that inherits nothing.
+  Result<Draft> NewFile(mode_t mode) { return NewFile(tmp_, mode); }
   Result<Draft> NewDir(mode_t mode);
   Result<Draft> NewSymlink(const char* target);
   // A device, fifo or socket; a regular file that stands for it where the host
@@ -144,6 +148,13 @@ class UpperDir {
   Status SetXattr(sys::At at, const char* name, std::string_view value,
                   int flags);
   Status RemoveXattr(sys::At at, const char* name);
+  // Where an object came from, kept in its mark or, for objects that carry no
+  // user attributes (links, devices), in the work directory. Before it is
+  // published.
+  Status SetOrigin(sys::At at, const Origin& origin);
+  // To be called once such an object is gone.
+  void ForgetOrigin(const struct statx& stat);
+  Result<Marks> MarksOf(sys::At at, const struct statx& stat) const;
   // A mark; ENOTSUP where the upper has no xattrs.
   Status SetMark(sys::At at, const std::string& name, std::string_view value);
 
@@ -162,6 +173,7 @@ class UpperDir {
   Status MarkVolatile() const;
   Status Probe(const UnionConfig& config);
   Status ProbeWhiteout(WhiteoutForm wanted);
+  Status LoadOrigins();
   Status EnableOverrides();
   Status SetOverride(sys::At at, const Override& override);
   Status MarkXattrWhiteouts(BorrowedFd dir);
@@ -180,6 +192,7 @@ class UpperDir {
   FdCache::Pin index_;
   UniqueFd work_;
   UniqueFd tmp_;
+  UniqueFd origin_dir_;
   UniqueFd upper_lock_;
   UniqueFd work_lock_;
   uid_t own_uid_ = 0;
@@ -189,6 +202,8 @@ class UpperDir {
   WhiteoutForm whiteout_form_ = WhiteoutForm::kCharDevice;
   std::atomic<bool> overrides_{false};
   std::atomic<uint64_t> next_name_{0};
+  mutable Mutex origins_mu_;  // a leaf
+  std::unordered_map<std::string, Origin> origins_ GUARDED_BY(origins_mu_);
 };
 
 // Removes everything below `dir`, which is not entered through links.
