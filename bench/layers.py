@@ -62,7 +62,7 @@ class LayerSet:
         return sorted(found)
 
 
-def _entries(root):
+def entries(root):
     """All paths below root, parents before children, as (relative path, lstat)."""
     found = []
     for directory, subdirectories, names in os.walk(root):
@@ -89,11 +89,11 @@ def _number(text, modulus):
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:6], "big") % modulus
 
 
-def _assign(entries, owners, count):
-    """Spreads the entries that are no directories over `count` layers: a package and folder at a time, links together."""
+def _assign(files, owners, count):
+    """Spreads all but directories over `count` layers: a package and folder at a time, links together."""
     parts = [[] for _ in range(count)]
     home_of_inode = {}
-    for path, status in entries:
+    for path, status in files:
         if stat.S_ISDIR(status.st_mode):
             continue
         folder = os.path.dirname(path)
@@ -205,7 +205,7 @@ def _apply(layer, merged):
             above, below = os.path.join(directory, name), target / name
             if _is_whiteout(above) or (os.path.lexists(below) and not (os.path.isdir(above) and below.is_dir())):
                 _remove(below)
-    paths = [path for path, status in _entries(layer) if not _is_whiteout(layer / path)]
+    paths = [path for path, status in entries(layer) if not _is_whiteout(layer / path)]
     _copy(layer, paths, merged)
     for relative in refreshed:
         with contextlib.suppress(OSError):
@@ -226,7 +226,7 @@ def _remove(path):
 def _hide_for_unionfs(layer, below, variant):
     """The layer again, its whiteouts written as unionfs-fuse has them; `below` is the union of the layers under it."""
     hidden = []
-    for path, status in _entries(layer):
+    for path, status in entries(layer):
         if _is_whiteout(layer / path):
             hidden.append(path)
         elif stat.S_ISDIR(status.st_mode) and _is_opaque(layer / path) and (below / path).is_dir():
@@ -235,7 +235,7 @@ def _hide_for_unionfs(layer, below, variant):
     if not hidden:
         return
     variant.mkdir(parents=True)
-    _copy(layer, [path for path, _ in _entries(layer) if not _is_whiteout(layer / path)], variant)
+    _copy(layer, [path for path, _ in entries(layer) if not _is_whiteout(layer / path)], variant)
     for path in hidden:
         marker = variant / ".unionfs-fuse" / (path + "_HIDDEN~")
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -253,24 +253,24 @@ def _build(source, count, big_bytes, workload, target):
     layers = [target / "layers" / f"{number:03d}" for number in range(count)]
     for layer in layers:
         layer.mkdir()
-    entries = _entries(source)
-    parts = _assign(entries, _packages(source), count - deltas)
+    source_entries = entries(source)
+    parts = _assign(source_entries, _packages(source), count - deltas)
     # The bottom layer also has the directories that hold nothing.
-    parts[0] += [path for path, status in entries if stat.S_ISDIR(status.st_mode)]
+    parts[0] += [path for path, status in source_entries if stat.S_ISDIR(status.st_mode)]
     for part, layer in zip(parts, layers):
         _copy(source, sorted(part), layer)
     (layers[0] / "bench").mkdir()
     subprocess.run([workload, "generate", layers[0], "--file", BIG_FILE, "--size", str(big_bytes)], check=True,
                    stdout=subprocess.DEVNULL)
-    changeable = [path for path, status in entries if stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    changeable = [path for path, status in source_entries if stat.S_ISREG(status.st_mode) and status.st_nlink == 1
                   and (path.startswith(_CHANGEABLE) or not (source / "usr/share").is_dir())]
     for number, layer in enumerate(layers):
         if number >= count - deltas:
             _write_delta(merged, layer, random.Random(number), changeable)
             _hide_for_unionfs(layer, merged, target / "unionfs" / layer.name)
         _apply(layer, merged)
-    total = sum(status.st_size for _, status in _entries(merged) if stat.S_ISREG(status.st_mode))
-    facts = {"layers": count, "deltas": deltas, "entries": len(_entries(merged)), "bytes": total, "big_bytes": big_bytes}
+    total = sum(status.st_size for _, status in entries(merged) if stat.S_ISREG(status.st_mode))
+    facts = {"layers": count, "deltas": deltas, "entries": len(entries(merged)), "bytes": total, "big_bytes": big_bytes}
     (target / "facts.json").write_text(json.dumps(facts))
 
 

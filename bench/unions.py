@@ -142,7 +142,7 @@ class Candidate:
             raise
         if process.returncode:
             text = (errors.strip() or output.strip()).splitlines()
-            raise RuntimeError(text[-1] if text else f"{command[0]} ended with status {process.returncode}")
+            raise RuntimeError(" | ".join(text[-3:]) or f"{command[0]} ended with status {process.returncode}")
         return output
 
     # Mounting.

@@ -478,7 +478,8 @@ constexpr Option kOptions[] = {
     {"async", kNone, PassOn, nullptr},
     {"dirsync", kNone, PassOn, nullptr},
     {"context", kRequired, ApplyLabel,
-     "LABEL, fscontext, defcontext, rootcontext  for kernels with SELinux"},
+     "LABEL  for kernels with SELinux, as are fscontext, defcontext, "
+     "rootcontext"},
     {"fscontext", kRequired, ApplyLabel, nullptr},
     {"defcontext", kRequired, ApplyLabel, nullptr},
     {"rootcontext", kRequired, ApplyLabel, nullptr},
@@ -578,6 +579,34 @@ Status Apply(const Option& known, State& state, const OptionText& option) {
   return known.apply(state, option);
 }
 
+// "  name    help", the help wrapped into its own column.
+std::string HelpLines(const std::string& name, std::string_view help) {
+  constexpr size_t kIndent = 26;
+  constexpr size_t kWidth = 79;
+  std::string text = "  " + name;
+  size_t column = text.size();
+  if (column + 2 > kIndent) {
+    text += "\n";
+    column = 0;
+  }
+  text.append(kIndent - column, ' ');
+  column = kIndent;
+  while (!help.empty()) {
+    const std::string_view word = help.substr(0, help.find(' '));
+    if (column > kIndent && column + 1 + word.size() > kWidth) {
+      text += "\n" + std::string(kIndent, ' ');
+      column = kIndent;
+    } else if (column > kIndent) {
+      text += ' ';
+      ++column;
+    }
+    text += word;
+    column += word.size();
+    help.remove_prefix(std::min(help.size(), word.size() + 1));
+  }
+  return text + "\n";
+}
+
 }  // namespace
 
 MountOptionParser::MountOptionParser(UnknownOption unknown)
@@ -627,23 +656,20 @@ std::string DescribeMountOptions() {
   std::string text;
   for (const Option& option : kOptions) {
     if (option.help == nullptr) continue;
-    const std::string_view help = option.help;
-    std::string left = "  " + std::string(option.name);
-    std::string_view right = help;
+    std::string name = std::string(option.name);
+    std::string_view help = option.help;
     if (option.argument == kRequired) {
       const size_t blanks = help.find("  ");
-      left += "=" + std::string(help.substr(0, blanks));
-      right = help.substr(blanks + 2);
+      name += "=" + std::string(help.substr(0, blanks));
+      help.remove_prefix(blanks + 2);
     }
-    constexpr size_t kColumn = 34;
-    left.append(left.size() < kColumn ? kColumn - left.size() : 2, ' ');
-    text += left + std::string(right) + "\n";
+    text += HelpLines(name, help);
   }
-  text +=
-      "  ro, rw, [no]suid, [no]dev, [no]exec, [no]atime, [no]diratime,\n"
-      "  relatime, strictatime, sync, dirsync: as mount(8); those of mount(8)\n"
-      "  itself and of fstab (user, nofail, _netdev, x-..., ...) are "
-      "accepted\n";
+  text += HelpLines(
+      "ro, rw, [no]suid, ...",
+      "as mount(8): also [no]dev, [no]exec, [no]atime, [no]diratime, relatime, "
+      "strictatime, sync, dirsync; words for mount(8) itself and for fstab "
+      "(user, nofail, _netdev, x-..., ...) are accepted");
   return text;
 }
 

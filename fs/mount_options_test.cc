@@ -286,7 +286,7 @@ TEST(DescribeMountOptions, NamesEachOptionOfTheUnions) {
     EXPECT_NE(text.find(std::string("  ") + name), std::string::npos) << name;
   for (size_t from = 0; from < text.size();) {
     const size_t end = text.find('\n', from);
-    EXPECT_LE(end - from, 120u) << text.substr(from, end - from);
+    EXPECT_LE(end - from, 79u) << text.substr(from, end - from);
     from = end + 1;
   }
 }

@@ -47,6 +47,8 @@ class Differ {
         know_layers_(!options.layers.empty()) {}
 
   Status Open(const UpperDiffOptions& options) {
+    upper_root_ = TRY(sys::Open(options.upper.c_str(), O_PATH | O_DIRECTORY)
+                          .With("upper directory " + options.upper));
     std::vector<std::unique_ptr<Layer>> before, now;
     now.push_back(TRY(HostLayer::Open(options.upper, fds_, names_)));
     for (auto path = options.layers.rbegin(); path != options.layers.rend();
@@ -56,7 +58,6 @@ class Differ {
     }
     before_ = std::make_unique<LowerStack>(std::move(before), true);
     now_ = std::make_unique<LowerStack>(std::move(now), true);
-    upper_root_ = TRY(sys::Open(options.upper.c_str(), O_PATH | O_DIRECTORY));
     return Ok();
   }
 

@@ -187,7 +187,7 @@ int RunDiff(int argc, char** argv) {
   parser.add_flag("--json", as_json,
                   "A list of objects with kind, path, from and type");
   parser.add_flag("--userxattr", user_xattr,
-                  "The marks of UPPER are user.overlay.*, though you are root");
+                  "Read marks from user.overlay.*, though you are root");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (path.empty())
     return Complain(kWho,

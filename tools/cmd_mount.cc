@@ -74,16 +74,14 @@ void Declare(ArgumentParser& parser, MountArguments& arguments) {
       ->type_name("DIR");
   parser
       .add_option("--work", arguments.work,
-                  "Work directory, on the upper's file system; made if "
-                  "missing (default: UPPER.work)")
+                  "Work directory (default: UPPER.work); made if missing")
       ->type_name("DIR");
   parser.add_flag("--ro", arguments.read_only,
                   "Read-only, with no fresh upper");
   parser.add_flag("-f,--foreground", arguments.foreground,
                   "Stay in the foreground until unmounted");
-  parser.add_flag(
-      "-d,--debug", arguments.debug,
-      "Print each message from the kernel; stays in the foreground");
+  parser.add_flag("-d,--debug", arguments.debug,
+                  "Print each message from the kernel; implies -f");
   parser.add_flag("--list-fault-points", arguments.list_fault_points,
                   "Print the names UFS_FAULT takes, and exit");
 }

@@ -3,7 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -161,9 +161,15 @@ Result<std::string> Ask(const std::string& mountpoint, bool as_json) {
   return ReportText(report);
 }
 
+// ENOTCONN says in words which of its causes it was.
+std::string Reason(const Error& error) {
+  return error.code() == ENOTCONN ? std::string(error.context())
+                                  : error.ToString();
+}
+
 int PrintOnce(const std::string& mountpoint, bool as_json) {
   const auto text = Ask(mountpoint, as_json);
-  if (!text.ok()) return Complain(kWho, text.error().ToString(), kExitFailure);
+  if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
   std::fputs(text->c_str(), stdout);
   return FinishOutput(kWho);
 }
@@ -175,8 +181,7 @@ int Watch(const std::string& mountpoint, bool as_json, double seconds) {
   for (bool first = true;; first = false) {
     const auto text = Ask(mountpoint, as_json);
     if (!text.ok() && !first) return FinishOutput(kWho);  // unmounted
-    if (!text.ok())
-      return Complain(kWho, text.error().ToString(), kExitFailure);
+    if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
     if (is_terminal && !as_json) std::fputs("\033[H\033[2J", stdout);
     if (!is_terminal && !as_json && !first) std::fputs("\n", stdout);
     std::fputs(text->c_str(), stdout);

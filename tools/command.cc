@@ -9,14 +9,12 @@ class HelpFormatter : public CLI::Formatter {
  public:
   explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) {
     column_width(26);
-    label("TEXT", "");
-    label("OPTIONS", "");
   }
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: " + usage_ + "\n";
+  std::string make_help(const CLI::App* app, std::string,
+                        CLI::AppFormatMode mode) const override {
+    return "Usage: " + usage_ + "\n\n" + app->get_description() + "\n" +
+           make_groups(app, mode) + "\n" + app->get_footer();
   }
-  // The usage line names them already.
-  std::string make_positionals(const CLI::App*) const override { return ""; }
   std::string make_option_opts(const CLI::Option* option) const override {
     const std::string value = option->get_type_name();
     return value.empty() ? "" : " " + value;

@@ -1,0 +1,69 @@
+# How everything is compiled.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS ON)  # TRY is a GNU statement expression
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+set(UFS_SANITIZE "" CACHE STRING "Instrument everything: address (with undefined), thread, or empty")
+set_property(CACHE UFS_SANITIZE PROPERTY STRINGS "" address thread)
+option(UFS_FUZZ "Build the fuzzers (clang only; implies the address sanitizer)" OFF)
+
+# Optimized with symbols unless asked otherwise: a profile or a core dump of
+# what people run should be readable. Assertions stay in Debug builds.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Debug, Release, RelWithDebInfo" FORCE)
+endif()
+
+add_compile_options(-Wall -Wextra -Werror)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  add_compile_options(-Wthread-safety)
+endif()
+
+if(UFS_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "UFS_FUZZ needs clang: configure with -DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  set(ufs_sanitizers fuzzer-no-link,address,undefined)
+elseif(UFS_SANITIZE STREQUAL "address")
+  set(ufs_sanitizers address,undefined)
+elseif(UFS_SANITIZE STREQUAL "thread")
+  set(ufs_sanitizers thread)
+elseif(UFS_SANITIZE)
+  message(FATAL_ERROR "UFS_SANITIZE is \"${UFS_SANITIZE}\"; it may be address, thread or empty")
+endif()
+
+if(ufs_sanitizers)
+  add_compile_options(-fsanitize=${ufs_sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${ufs_sanitizers})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # Instrumentation hides initializations from gcc's flow analysis, and gcc
+    # warns of each fence that the thread sanitizer does not follow.
+    add_compile_options(-Wno-maybe-uninitialized -Wno-tsan)
+  endif()
+else()
+  add_compile_options(-fstack-protector-strong)
+  add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+  add_link_options(-pie -Wl,-z,relro,-z,now)
+endif()
+
+# ufs_add_fuzzer(NAME SOURCES... LIBRARIES... [CORPUS DIR])
+# A libFuzzer program and its test, which runs it for UFS_FUZZ_SECONDS over a
+# scratch copy of the corpus. Defines nothing unless UFS_FUZZ is on.
+set(UFS_FUZZ_SECONDS 20 CACHE STRING "How long ctest runs each fuzzer")
+function(ufs_add_fuzzer name)
+  if(NOT UFS_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "CORPUS" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set(found ${CMAKE_CURRENT_BINARY_DIR}/${name}.corpus)
+  file(MAKE_DIRECTORY ${found})
+  math(EXPR limit "${UFS_FUZZ_SECONDS} + 60")
+  add_test(NAME ${name} COMMAND ${name} -max_total_time=${UFS_FUZZ_SECONDS} -timeout=10
+           -print_final_stats=1 ${found} ${arg_CORPUS})
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT ${limit})
+endfunction()
