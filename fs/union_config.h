@@ -21,8 +21,8 @@ enum class Durability {
 enum class WhiteoutForm {
   kAuto,        // the first of the below that the upper's file system takes
   kCharDevice,  // character device 0/0, as overlayfs writes
-  kXattr,       // empty file with overlay.whiteout (read by Linux 6.7 and later)
-  kAufs,        // empty file .wh.NAME, as in image layers
+  kXattr,  // empty file with overlay.whiteout (read by Linux 6.7 and later)
+  kAufs,   // empty file .wh.NAME, as in image layers
 };
 
 // redirect_dir= of overlayfs.
@@ -40,8 +40,8 @@ struct UnionConfig {
 
   RedirectDir redirect_dir = RedirectDir::kOn;
   bool metacopy = true;
-  bool index = true;       // hard links of a lower file survive copy-up
-  bool user_xattr = false; // user.overlay.* even where trusted.* is possible
+  bool index = true;        // hard links of a lower file survive copy-up
+  bool user_xattr = false;  // user.overlay.* even where trusted.* is possible
   bool acl = true;
   WhiteoutForm whiteout = WhiteoutForm::kAuto;
   Durability durability = Durability::kAuto;

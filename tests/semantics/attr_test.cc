@@ -16,10 +16,15 @@ using Time = UnionTest;
 TEST_F(Attr, OfLowerFilesShowThrough) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
-             .File("f", "12345").Mode(0640).Owner(1000, 1001)
+             .File("f", "12345")
+             .Mode(0640)
+             .Owner(1000, 1001)
              .Times(At(1111, 222), At(3333, 444))
-             .Dir("d").Mode(02775).Owner(1001, 1000)
-             .Symlink("l", "target").Owner(1000, 1000)});
+             .Dir("d")
+             .Mode(02775)
+             .Owner(1001, 1000)
+             .Symlink("l", "target")
+             .Owner(1000, 1000)});
   struct stat f = Stat("f");
   EXPECT_EQ(f.st_mode, S_IFREG | 0640u);
   EXPECT_EQ(f.st_uid, 1000u);
@@ -76,8 +81,7 @@ TEST_F(Attr, ChmodOfALowerFileCopiesNoData) {
 }
 
 TEST_F(Attr, ChmodOfALowerDirectoryKeepsItsContent) {
-  Mount({Tree().File("d/f", "x").Dir("d").Mode(0755),
-         Tree().File("d/g", "y")});
+  Mount({Tree().File("d/f", "x").Dir("d").Mode(0755), Tree().File("d/g", "y")});
   EXPECT_OK(chmod("d", 0711));
   EXPECT_EQ(Mode("d"), 0711u);
   EXPECT_EQ(List("d"), (Names{"f", "g"}));
@@ -123,7 +127,8 @@ TEST_F(Attr, ChmodThroughASymlinkChangesTheTarget) {
 TEST_F(Attr, ChmodByAStrangerIsRefused) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().File("mine", "x").Owner(1000, 1000).File("roots", "y")});
-  EXPECT_ERRNO_EQ(0, AsUser(kAlice, [] { return ErrnoOf(chmod("mine", 0600)); }));
+  EXPECT_ERRNO_EQ(0,
+                  AsUser(kAlice, [] { return ErrnoOf(chmod("mine", 0600)); }));
   EXPECT_ERRNO_EQ(EPERM,
                   AsUser(kBob, [] { return ErrnoOf(chmod("mine", 0666)); }));
   EXPECT_ERRNO_EQ(EPERM,
@@ -179,7 +184,8 @@ TEST_F(Attr, ChownByAStrangerIsRefused) {
                   AsUser(kAlice, [] { return ErrnoOf(chown("f", 1001, -1)); }));
   // The owner may give the file to a group it is in, and to no other.
   User alice = {1000, 1000, {1005}};
-  EXPECT_ERRNO_EQ(0, AsUser(alice, [] { return ErrnoOf(chown("f", -1, 1005)); }));
+  EXPECT_ERRNO_EQ(0,
+                  AsUser(alice, [] { return ErrnoOf(chown("f", -1, 1005)); }));
   EXPECT_ERRNO_EQ(EPERM,
                   AsUser(alice, [] { return ErrnoOf(chown("f", -1, 1006)); }));
   EXPECT_EQ(Stat("f").st_gid, 1005u);
@@ -188,10 +194,19 @@ TEST_F(Attr, ChownByAStrangerIsRefused) {
 TEST_F(Attr, PermissionsBindOtherUsers) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
-             .File("secret", "s").Mode(0600).Owner(1000, 1000)
-             .File("group", "g").Mode(0640).Owner(1000, 1005)
-             .File("closed/f", "c").Dir("closed").Mode(0700).Owner(1000, 1000)
-             .File("listonly/f", "l").Dir("listonly").Mode(0744)});
+             .File("secret", "s")
+             .Mode(0600)
+             .Owner(1000, 1000)
+             .File("group", "g")
+             .Mode(0640)
+             .Owner(1000, 1005)
+             .File("closed/f", "c")
+             .Dir("closed")
+             .Mode(0700)
+             .Owner(1000, 1000)
+             .File("listonly/f", "l")
+             .Dir("listonly")
+             .Mode(0744)});
   auto opens = [](const char* path) {
     return [path] { return ErrnoOf(open(path, O_RDONLY)); };
   };
@@ -206,16 +221,17 @@ TEST_F(Attr, PermissionsBindOtherUsers) {
   EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [] {
                     return ErrnoOf(open("new", O_CREAT | O_WRONLY, 0644));
                   }));
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [] { return ErrnoOf(unlink("secret")); }));
+  EXPECT_ERRNO_EQ(EACCES,
+                  AsUser(kBob, [] { return ErrnoOf(unlink("secret")); }));
 }
 
 TEST_F(Attr, AccessAnswersForTheRealUser) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().File("f").Mode(0640).Owner(1000, 1000).File("x").Mode(0711)});
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [] { return ErrnoOf(access("f", R_OK)); }));
-  EXPECT_ERRNO_EQ(0, AsUser(kAlice, [] {
-                    return ErrnoOf(access("f", R_OK | W_OK));
-                  }));
+  EXPECT_ERRNO_EQ(EACCES,
+                  AsUser(kBob, [] { return ErrnoOf(access("f", R_OK)); }));
+  EXPECT_ERRNO_EQ(
+      0, AsUser(kAlice, [] { return ErrnoOf(access("f", R_OK | W_OK)); }));
   EXPECT_ERRNO_EQ(EACCES,
                   AsUser(kAlice, [] { return ErrnoOf(access("f", X_OK)); }));
   EXPECT_ERRNO_EQ(0, AsUser(kBob, [] { return ErrnoOf(access("x", X_OK)); }));
@@ -316,7 +332,8 @@ TEST_F(Time, OmittingBothChangesNothing) {
 }
 
 TEST_F(Time, NowMeansNow) {
-  Mount({Tree().File("f").Times(At(100), At(200)).File("g").Times(At(1), At(2))});
+  Mount(
+      {Tree().File("f").Times(At(100), At(200)).File("g").Times(At(1), At(2))});
   struct timespec now;
   clock_gettime(CLOCK_REALTIME_COARSE, &now);
   SetTimes("f", {0, UTIME_NOW}, {0, UTIME_OMIT});

@@ -18,8 +18,13 @@ using CopyUp = UnionTest;
 
 TEST_F(CopyUp, KeepsOwnerModeXattrsAndAtime) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("f", "data").Mode(0641).Owner(1000, 1001).Times(
-      At(100, 1), At(200, 2)).Xattr("user.a", "1").Xattr("user.b", "")});
+  Mount({Tree()
+             .File("f", "data")
+             .Mode(0641)
+             .Owner(1000, 1001)
+             .Times(At(100, 1), At(200, 2))
+             .Xattr("user.a", "1")
+             .Xattr("user.b", "")});
   { UniqueFd fd = Open("f", O_RDWR); }
   for (int i = 0; i < 2; ++i) {
     const struct stat st = Stat("f");
@@ -37,8 +42,13 @@ TEST_F(CopyUp, KeepsOwnerModeXattrsAndAtime) {
 TEST_F(CopyUp, KeepsAclsOfFilesAndDirectories) {
   NEEDS_SEVERAL_IDS();
   const std::string acl = AclGrantingUser(1000, 6);
-  Mount({Tree().File("d/f", "x").Mode(0640).Xattr(kAccessAcl, acl).Dir("d")
-             .Xattr(kAccessAcl, acl).Xattr(kDefaultAcl, acl)});
+  Mount({Tree()
+             .File("d/f", "x")
+             .Mode(0640)
+             .Xattr(kAccessAcl, acl)
+             .Dir("d")
+             .Xattr(kAccessAcl, acl)
+             .Xattr(kDefaultAcl, acl)});
   AppendFile("d/f", "y");
   WriteFile("d/new", "");
   for (int i = 0; i < 2; ++i) {
@@ -50,8 +60,15 @@ TEST_F(CopyUp, KeepsAclsOfFilesAndDirectories) {
 }
 
 TEST_F(CopyUp, KeepsSpecialModeBits) {
-  Mount({Tree().File("suid").Mode(04755).File("sgid").Mode(02755).File(
-      "sticky").Mode(01644).Dir("d").Mode(03777)});
+  Mount({Tree()
+             .File("suid")
+             .Mode(04755)
+             .File("sgid")
+             .Mode(02755)
+             .File("sticky")
+             .Mode(01644)
+             .Dir("d")
+             .Mode(03777)});
   for (const char* name : {"suid", "sgid", "sticky", "d"}) {
     SetXattr(name, "user.k", "v");
   }
@@ -65,8 +82,11 @@ TEST_F(CopyUp, KeepsSpecialModeBits) {
 
 TEST_F(CopyUp, IsNotSubjectToTheUmaskOrDefaultAcls) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("d/f", "x").Mode(0666).Dir("d").Xattr(
-      kDefaultAcl, AclGrantingUser(1000, 6))});
+  Mount({Tree()
+             .File("d/f", "x")
+             .Mode(0666)
+             .Dir("d")
+             .Xattr(kDefaultAcl, AclGrantingUser(1000, 6))});
   umask(077);
   AppendFile("d/f", "y");
   EXPECT_EQ(Mode("d/f"), 0666u);
@@ -75,8 +95,12 @@ TEST_F(CopyUp, IsNotSubjectToTheUmaskOrDefaultAcls) {
 
 TEST_F(CopyUp, ByAnotherUserKeepsTheOwner) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("d/f", "x").Mode(0666).Owner(1000, 1000).Dir("d").Mode(
-      0777)});
+  Mount({Tree()
+             .File("d/f", "x")
+             .Mode(0666)
+             .Owner(1000, 1000)
+             .Dir("d")
+             .Mode(0777)});
   EXPECT_ERRNO_EQ(0, AsUser(kBob, [] {
                     int fd = open("d/f", O_WRONLY | O_APPEND);
                     return fd < 0 ? errno : ErrnoOf(write(fd, "y", 1));
@@ -90,9 +114,17 @@ TEST_F(CopyUp, OfADeepFileKeepsEveryParentAsItWas) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
              .File("a/b/c/f", "x")
-             .Dir("a").Mode(0751).Owner(1000, 1001).Times(At(1), At(11))
-             .Dir("a/b").Mode(02775).Xattr("user.k", "b").Times(At(2), At(22))
-             .Dir("a/b/c").Mode(0700).Times(At(3), At(33))});
+             .Dir("a")
+             .Mode(0751)
+             .Owner(1000, 1001)
+             .Times(At(1), At(11))
+             .Dir("a/b")
+             .Mode(02775)
+             .Xattr("user.k", "b")
+             .Times(At(2), At(22))
+             .Dir("a/b/c")
+             .Mode(0700)
+             .Times(At(3), At(33))});
   AppendFile("a/b/c/f", "y");
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(Stat("a").st_mode, S_IFDIR | 0751u);
@@ -109,8 +141,11 @@ TEST_F(CopyUp, OfADeepFileKeepsEveryParentAsItWas) {
 
 TEST_F(CopyUp, KeepsHoles) {
   const off_t size = off_t{1} << 30;
-  Mount({Tree().File("f").SparseSize(size).Extent(0, "begin").Extent(
-      size / 2, "middle")});
+  Mount({Tree()
+             .File("f")
+             .SparseSize(size)
+             .Extent(0, "begin")
+             .Extent(size / 2, "middle")});
   PatchFile("f", size - 3, "end");
   EXPECT_EQ(Size("f"), size);
   UniqueFd fd = Open("f", O_RDONLY);
@@ -185,8 +220,11 @@ TEST_F(CopyUp, IsNeverSeenHalfDone) {
 }
 
 TEST_F(CopyUp, ChangesNothingElseInTheDirectory) {
-  Mount({Tree().File("d/a", "a").File("d/b", "b").Symlink("d/l", "a").Dir(
-      "d/sub")});
+  Mount({Tree()
+             .File("d/a", "a")
+             .File("d/b", "b")
+             .Symlink("d/l", "a")
+             .Dir("d/sub")});
   AppendFile("d/a", "+");
   EXPECT_EQ(List("d"), (Names{"a", "b", "l", "sub"}));
   if (!has_layers()) return;
@@ -197,8 +235,14 @@ TEST_F(CopyUp, ChangesNothingElseInTheDirectory) {
 TEST_F(CopyUp, OfDevicesAndFifosKeepsTheirKind) {
   NEEDS_REAL_ROOT("mknod of devices is refused by the kernel");
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().CharDevice("null", 1, 3).Mode(0666).BlockDevice(
-      "loop", 7, 99).Mode(0660).Owner(0, 6).Fifo("p").Mode(0600)});
+  Mount({Tree()
+             .CharDevice("null", 1, 3)
+             .Mode(0666)
+             .BlockDevice("loop", 7, 99)
+             .Mode(0660)
+             .Owner(0, 6)
+             .Fifo("p")
+             .Mode(0600)});
   EXPECT_OK(chmod("null", 0600));
   EXPECT_OK(chown("loop", 1000, 6));
   EXPECT_OK(rename("p", "q"));

@@ -291,12 +291,11 @@ TEST_F(Umask, IsReplacedByADefaultAcl) {
     EXPECT_OK(mkdir((dir + "/sub").c_str(), 0777));
     EXPECT_EQ(Mode(dir + "/f"), 0660u) << dir;
     EXPECT_EQ(Mode(dir + "/sub"), 0770u) << dir;
-    EXPECT_EQ(GetXattr(dir + "/f", kAccessAcl),
-              AclValue({{ACL_USER_OBJ, 6},
-                        {ACL_USER, 6, 1000},
-                        {ACL_GROUP_OBJ, 5},
-                        {ACL_MASK, 6},
-                        {ACL_OTHER, 0}}))
+    EXPECT_EQ(GetXattr(dir + "/f", kAccessAcl), AclValue({{ACL_USER_OBJ, 6},
+                                                          {ACL_USER, 6, 1000},
+                                                          {ACL_GROUP_OBJ, 5},
+                                                          {ACL_MASK, 6},
+                                                          {ACL_OTHER, 0}}))
         << dir;
     EXPECT_EQ(GetXattr(dir + "/sub", kDefaultAcl), acl) << dir;
     EXPECT_EQ(GetXattr(dir + "/f", kDefaultAcl), std::nullopt) << dir;
@@ -328,7 +327,8 @@ TEST_F(Tmpfile, CanBeGivenAName) {
     UniqueFd fd = Open("d", O_TMPFILE | O_RDWR, 0640);
     WriteAt(fd.get(), 0, "content");
     const std::string proc = "/proc/self/fd/" + std::to_string(fd.get());
-    EXPECT_OK(linkat(AT_FDCWD, proc.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW));
+    EXPECT_OK(
+        linkat(AT_FDCWD, proc.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW));
     EXPECT_EQ(Stat(name).st_ino, Fstat(fd.get()).st_ino);
     EXPECT_EQ(Stat(name).st_nlink, 1u);
     EXPECT_EQ(ReadFile(name), "content");

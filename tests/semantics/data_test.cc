@@ -103,7 +103,8 @@ TEST_F(OpenFlags, DirectIoReadsAndWrites) {
   std::unique_ptr<char, decltype(&free)> buffer(static_cast<char*>(memory),
                                                 &free);
   EXPECT_EQ(pread(fd.get(), buffer.get(), 8192, 4096), 8192);
-  EXPECT_EQ(std::string(buffer.get(), 8192), Pattern(64 << 10).substr(4096, 8192));
+  EXPECT_EQ(std::string(buffer.get(), 8192),
+            Pattern(64 << 10).substr(4096, 8192));
   memset(buffer.get(), 'D', 4096);
   EXPECT_EQ(pwrite(fd.get(), buffer.get(), 4096, 8192), 4096);
   EXPECT_EQ(ReadFile("f").substr(8192, 4096), std::string(4096, 'D'));
@@ -314,7 +315,8 @@ TEST_F(Data, TwoWritersOpenALowerFileAtOnce) {
     for (int t = 0; t < 4; ++t) {
       writers.emplace_back([&, t] {
         UniqueFd fd(open(name.c_str(), O_RDWR));
-        WriteAt(fd.get(), t * 50000, std::string(10, static_cast<char>('A' + t)));
+        WriteAt(fd.get(), t * 50000,
+                std::string(10, static_cast<char>('A' + t)));
       });
     }
     for (std::thread& writer : writers) writer.join();

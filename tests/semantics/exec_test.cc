@@ -51,8 +51,13 @@ class Running {
 
 TEST_F(Exec, ProgramsOfEveryOriginRun) {
   const std::string echo = Binary("/bin/echo");
-  Mount({Tree().File("low", echo).Mode(0755).File("meta", echo).Mode(0700).File(
-      "copied", echo).Mode(0755)});
+  Mount({Tree()
+             .File("low", echo)
+             .Mode(0755)
+             .File("meta", echo)
+             .Mode(0700)
+             .File("copied", echo)
+             .Mode(0755)});
   WriteFile("up", echo);
   EXPECT_OK(chmod("up", 0755));
   EXPECT_OK(chmod("meta", 0755));
@@ -153,7 +158,8 @@ TEST_F(Exec, ByDescriptor) {
 
 TEST_F(Exec, SetuidProgramsChangeTheUser) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("id", Binary("/usr/bin/id")).Mode(04755).Owner(1001, 1001)});
+  Mount(
+      {Tree().File("id", Binary("/usr/bin/id")).Mode(04755).Owner(1001, 1001)});
   ProgramResult result = RunProgram({"./id", "-u"});
   EXPECT_EQ(result.output, "1001\n");
   EXPECT_OK(chmod("id", 0755));
@@ -162,8 +168,9 @@ TEST_F(Exec, SetuidProgramsChangeTheUser) {
 
 TEST_F(Exec, NosuidMountsIgnoreTheBit) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("id", Binary("/usr/bin/id")).Mode(04755).Owner(1001, 1001)},
-        "nosuid");
+  Mount(
+      {Tree().File("id", Binary("/usr/bin/id")).Mode(04755).Owner(1001, 1001)},
+      "nosuid");
   EXPECT_EQ(RunProgram({"./id", "-u"}).output, "0\n");
 }
 

@@ -198,7 +198,8 @@ TEST_F(Link, ProtectedHardlinksStillAskForOwnership) {
     GTEST_SKIP() << "fs.protected_hardlinks is off on this machine";
   }
   Mount({Tree().Dir("d").Mode(0777).File("f").Mode(0600)});
-  EXPECT_ERRNO_EQ(EPERM, AsUser(kBob, [] { return ErrnoOf(link("f", "d/f")); }));
+  EXPECT_ERRNO_EQ(EPERM,
+                  AsUser(kBob, [] { return ErrnoOf(link("f", "d/f")); }));
 }
 
 }  // namespace

@@ -113,25 +113,32 @@ TEST_F(Merge, DeepPathsMergeAtEveryLevel) {
 TEST_F(Merge, EqualsTheModelOnATreeOfEverything) {
   const std::vector<Tree> layers = {
       Tree()
-          .File("bin/sh", "#!").Mode(04755)
+          .File("bin/sh", "#!")
+          .Mode(04755)
           .File("etc/passwd", "root")
           .File("etc/conf.d/a", "a")
           .File("etc/conf.d/b", "b")
           .Symlink("lib", "usr/lib")
           .File("usr/lib/libc.so", "elf")
-          .Fifo("run/pipe").Mode(0622)
-          .Socket("run/socket").Mode(0666)
-          .Dir("tmp").Mode(01777)
+          .Fifo("run/pipe")
+          .Mode(0622)
+          .Socket("run/socket")
+          .Mode(0666)
+          .Dir("tmp")
+          .Mode(01777)
           .File("var/log/old", "old"),
       Tree()
           .Whiteout("etc/conf.d/a")
-          .File("etc/passwd", "root alice").Mode(0640)
-          .Dir("var/log").Opaque(TheSubject().in_user_namespace
-                                     ? OpaqueForm::kUserXattr
-                                     : OpaqueForm::kTrustedXattr)
+          .File("etc/passwd", "root alice")
+          .Mode(0640)
+          .Dir("var/log")
+          .Opaque(TheSubject().in_user_namespace ? OpaqueForm::kUserXattr
+                                                 : OpaqueForm::kTrustedXattr)
           .File("var/log/new", "new")
           .Whiteout("run/pipe")
-          .File("sparse").SparseSize(1 << 20).Extent(4096, "island"),
+          .File("sparse")
+          .SparseSize(1 << 20)
+          .Extent(4096, "island"),
       Tree()
           .File("lib", "no longer a link")
           .File("run/pipe/now-a-dir", "")
@@ -286,8 +293,8 @@ TEST_F(Name, OfLowerFilesMayHoldEveryByteToo) {
 }
 
 TEST_F(Name, WithOptionSeparatorsAreNotSpecial) {
-  const Names names = {"a\\b", "a:b", "a,b", "a b", "a\nb", "...", "\\:",
-                       "\xff\xfe\x80"};
+  const Names names = {"a\\b", "a:b", "a,b", "a b",
+                       "a\nb", "...", "\\:", "\xff\xfe\x80"};
   Tree lower;
   for (const std::string& name : names) lower.File(name + "/f", name);
   Mount({lower});
@@ -311,8 +318,8 @@ TEST_F(Name, ThatBeginWithWhAreOrdinaryToUsers) {
   EXPECT_OK(rename("victim", ".wh.moved"));
   EXPECT_OK(symlink("x", ".wh.link"));
   EXPECT_OK(link("d/victim", ".wh.hard"));
-  const Names top = {".wh.dir",    ".wh.hard",   ".wh.link",
-                     ".wh.moved",  ".wh.victim", "d"};
+  const Names top = {".wh.dir",   ".wh.hard",   ".wh.link",
+                     ".wh.moved", ".wh.victim", "d"};
   EXPECT_EQ(List("."), top);
   EXPECT_EQ(List("d"), (Names{".wh..wh..opq", "victim"}));
   Remount();

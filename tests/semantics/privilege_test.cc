@@ -72,8 +72,8 @@ TEST_F(KillPrivileges, TruncationByAUserDoes) {
   NEEDS_SEVERAL_IDS();
   MountPrograms();
   for (const char* name : kPrograms) {
-    EXPECT_ERRNO_EQ(0,
-                    AsUser(kBob, [name] { return ErrnoOf(truncate(name, 2)); }));
+    EXPECT_ERRNO_EQ(
+        0, AsUser(kBob, [name] { return ErrnoOf(truncate(name, 2)); }));
     EXPECT_EQ(Mode(name), 0777u) << name << " by truncate";
     SetAgain(name);
     EXPECT_ERRNO_EQ(0, AsUser(kBob, [name] {
@@ -101,13 +101,13 @@ TEST_F(KillPrivileges, CopyFileRangeByAUserDoes) {
   MountPrograms();
   WriteFile("source", "source");
   for (const char* name : kPrograms) {
-    EXPECT_ERRNO_EQ(0, AsUser(kBob, [name] {
-                      int in = open("source", O_RDONLY);
-                      int out = open(name, O_WRONLY);
-                      if (in < 0 || out < 0) return errno;
-                      return ErrnoOf(copy_file_range(in, nullptr, out, nullptr,
-                                                     6, 0));
-                    }));
+    EXPECT_ERRNO_EQ(
+        0, AsUser(kBob, [name] {
+          int in = open("source", O_RDONLY);
+          int out = open(name, O_WRONLY);
+          if (in < 0 || out < 0) return errno;
+          return ErrnoOf(copy_file_range(in, nullptr, out, nullptr, 6, 0));
+        }));
     EXPECT_EQ(Mode(name), 0777u) << name;
   }
 }

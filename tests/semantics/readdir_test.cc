@@ -36,8 +36,12 @@ std::vector<Tree> TwoLayers(int count) {
 }
 
 TEST_F(Readdir, ListsDotDotDotAndTheTypes) {
-  Mount({Tree().File("d/f").Dir("d/dir").Symlink("d/l", "f").Fifo("d/p").Socket(
-      "d/s")});
+  Mount({Tree()
+             .File("d/f")
+             .Dir("d/dir")
+             .Symlink("d/l", "f")
+             .Fifo("d/p")
+             .Socket("d/s")});
   UniqueFd fd = Open("d", O_RDONLY | O_DIRECTORY);
   std::map<std::string, unsigned char> types;
   for (const DirEntry& entry : GetdentsAll(fd.get(), 4096)) {
@@ -45,8 +49,8 @@ TEST_F(Readdir, ListsDotDotDotAndTheTypes) {
         << entry.name << " twice";
   }
   const std::map<std::string, unsigned char> expected = {
-      {".", DT_DIR},   {"..", DT_DIR}, {"dir", DT_DIR}, {"f", DT_REG},
-      {"l", DT_LNK},   {"p", DT_FIFO}, {"s", DT_SOCK}};
+      {".", DT_DIR}, {"..", DT_DIR}, {"dir", DT_DIR}, {"f", DT_REG},
+      {"l", DT_LNK}, {"p", DT_FIFO}, {"s", DT_SOCK}};
   EXPECT_EQ(types, expected);
 }
 
@@ -170,7 +174,8 @@ TEST_F(Readdir, OldEntriesShowExactlyOnceWhileOthersComeAndGo) {
   for (int round = 0; round < 10; ++round) {
     UniqueFd fd = Open("d", O_RDONLY | O_DIRECTORY);
     std::map<std::string, int> seen;
-    for (const DirEntry& entry : GetdentsAll(fd.get(), round % 2 ? 512 : 8192)) {
+    for (const DirEntry& entry :
+         GetdentsAll(fd.get(), round % 2 ? 512 : 8192)) {
       ++seen[entry.name];
     }
     for (int i = 0; i < 400; ++i) {
@@ -202,7 +207,8 @@ TEST_F(Readdir, FollowsRenamesWithinTheDirectory) {
                      ("d/renamed-" + std::to_string(i)).c_str()));
   }
   Names expected;
-  for (int i = 0; i < 20; ++i) expected.push_back("renamed-" + std::to_string(i));
+  for (int i = 0; i < 20; ++i)
+    expected.push_back("renamed-" + std::to_string(i));
   std::sort(expected.begin(), expected.end());
   EXPECT_EQ(List("d"), expected);
   Remount();

@@ -13,7 +13,8 @@ using Sticky = UnionTest;
 using Unlinked = UnionTest;
 
 TEST_F(Remove, FilesOfEveryOrigin) {
-  Mount({Tree().File("low", "l").File("both", "b0"), Tree().File("both", "b1")});
+  Mount(
+      {Tree().File("low", "l").File("both", "b0"), Tree().File("both", "b1")});
   WriteFile("up", "u");
   AppendFile("both", "copied up");
   for (const char* name : {"low", "both", "up"}) {
@@ -122,7 +123,8 @@ TEST_F(Remove, UnlinkOfALowerFileCopiesNothing) {
 TEST_F(Remove, NeedsWriteAccessToTheDirectory) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().File("d/f").Owner(1000, 1000).Dir("d/sub").Owner(1000, 1000)});
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kAlice, [] { return ErrnoOf(unlink("d/f")); }));
+  EXPECT_ERRNO_EQ(EACCES,
+                  AsUser(kAlice, [] { return ErrnoOf(unlink("d/f")); }));
   EXPECT_ERRNO_EQ(EACCES,
                   AsUser(kAlice, [] { return ErrnoOf(rmdir("d/sub")); }));
   EXPECT_EQ(List("d"), (Names{"f", "sub"}));
@@ -159,9 +161,14 @@ TEST_F(Remove, TheWorkingDirectoryCanGo) {
 TEST_F(Sticky, OnlyOwnersRemoveAndRename) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
-             .Dir("tmp").Mode(01777)
-             .File("tmp/alices", "a").Owner(1000, 1000).Mode(0666)
-             .File("tmp/bobs", "b").Owner(1001, 1001).Mode(0666)});
+             .Dir("tmp")
+             .Mode(01777)
+             .File("tmp/alices", "a")
+             .Owner(1000, 1000)
+             .Mode(0666)
+             .File("tmp/bobs", "b")
+             .Owner(1001, 1001)
+             .Mode(0666)});
   EXPECT_ERRNO_EQ(EPERM,
                   AsUser(kBob, [] { return ErrnoOf(unlink("tmp/alices")); }));
   EXPECT_ERRNO_EQ(EPERM, AsUser(kBob, [] {
@@ -170,18 +177,20 @@ TEST_F(Sticky, OnlyOwnersRemoveAndRename) {
   EXPECT_ERRNO_EQ(EPERM, AsUser(kBob, [] {
                     return ErrnoOf(rename("tmp/bobs", "tmp/alices"));
                   }));
-  EXPECT_ERRNO_EQ(0,
-                  AsUser(kBob, [] { return ErrnoOf(unlink("tmp/bobs")); }));
-  EXPECT_ERRNO_EQ(0, AsUser(kAlice, [] {
-                    return ErrnoOf(rename("tmp/alices", "tmp/y"));
-                  }));
+  EXPECT_ERRNO_EQ(0, AsUser(kBob, [] { return ErrnoOf(unlink("tmp/bobs")); }));
+  EXPECT_ERRNO_EQ(
+      0, AsUser(kAlice, [] { return ErrnoOf(rename("tmp/alices", "tmp/y")); }));
   EXPECT_EQ(List("tmp"), Names{"y"});
 }
 
 TEST_F(Sticky, TheDirectorysOwnerRemovesEverything) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().Dir("t").Mode(01777).Owner(1001, 1001).File("t/f").Owner(
-      1000, 1000)});
+  Mount({Tree()
+             .Dir("t")
+             .Mode(01777)
+             .Owner(1001, 1001)
+             .File("t/f")
+             .Owner(1000, 1000)});
   EXPECT_ERRNO_EQ(0, AsUser(kBob, [] { return ErrnoOf(unlink("t/f")); }));
 }
 

@@ -125,8 +125,8 @@ TEST_P(RenameMatrix, OntoEverything) {
     const std::string target = PathIn("to", to);
     const std::string moved = Describe(source), replaced = Describe(target);
     const int error = ExpectedErrno(from, to, flags);
-    const int result = renameat2(AT_FDCWD, source.c_str(), AT_FDCWD,
-                                 target.c_str(), flags);
+    const int result =
+        renameat2(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), flags);
     if (error == 0) {
       EXPECT_OK(result) << source << " to " << target;
       expected[target] = moved;
@@ -137,30 +137,34 @@ TEST_P(RenameMatrix, OntoEverything) {
       expected[source] = moved;
     }
   }
-  for (const auto& [path, text] : expected) EXPECT_EQ(Describe(path), text) << path;
+  for (const auto& [path, text] : expected)
+    EXPECT_EQ(Describe(path), text) << path;
   Remount();
   for (const auto& [path, text] : expected) {
     EXPECT_EQ(Describe(path), text) << path << " after a remount";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Every, RenameMatrix,
-    testing::Combine(testing::ValuesIn(kThings),
-                     testing::Values(0u, RENAME_NOREPLACE, RENAME_EXCHANGE)),
-    [](const auto& info) {
-      const unsigned flags = std::get<1>(info.param);
-      return std::string(std::get<0>(info.param).label) +
-             (flags == 0                  ? ""
-              : flags == RENAME_NOREPLACE ? "NoReplace"
-                                          : "Exchange");
-    });
+INSTANTIATE_TEST_SUITE_P(Every, RenameMatrix,
+                         testing::Combine(testing::ValuesIn(kThings),
+                                          testing::Values(0u, RENAME_NOREPLACE,
+                                                          RENAME_EXCHANGE)),
+                         [](const auto& info) {
+                           const unsigned flags = std::get<1>(info.param);
+                           return std::string(std::get<0>(info.param).label) +
+                                  (flags == 0                  ? ""
+                                   : flags == RENAME_NOREPLACE ? "NoReplace"
+                                                               : "Exchange");
+                         });
 
 TEST_F(Rename, KeepsInodeAndAttributes) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
-             .File("f", "data").Mode(0640).Owner(1000, 1001)
-             .Times(At(100, 1), At(200, 2)).Xattr("user.k", "v")
+             .File("f", "data")
+             .Mode(0640)
+             .Owner(1000, 1001)
+             .Times(At(100, 1), At(200, 2))
+             .Xattr("user.k", "v")
              .Dir("d")});
   const ino_t ino = Ino("f");
   EXPECT_OK(rename("f", "d/g"));
@@ -235,8 +239,7 @@ TEST_F(Rename, NoReplaceOntoAWhitedOutName) {
 
 TEST_F(Rename, WithWhiteoutLeavesAWhiteoutOrIsRefused) {
   Mount({Tree().File("f", "x").Dir("d")});
-  const int result =
-      renameat2(AT_FDCWD, "f", AT_FDCWD, "d/f", RENAME_WHITEOUT);
+  const int result = renameat2(AT_FDCWD, "f", AT_FDCWD, "d/f", RENAME_WHITEOUT);
   if (result != 0) {
     // overlayfs and many others do not take the flag; nothing may have moved.
     EXPECT_EQ(ErrnoName(errno), "EINVAL");
@@ -316,8 +319,13 @@ TEST_F(Rename, MovesAnOpenFileWithItsDescriptors) {
 TEST_F(Rename, NeedsBothDirectories) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
-             .Dir("mine").Owner(1000, 1000).File("mine/f").Owner(1000, 1000)
-             .Dir("roots").Dir("mine/dir").Owner(0, 0)});
+             .Dir("mine")
+             .Owner(1000, 1000)
+             .File("mine/f")
+             .Owner(1000, 1000)
+             .Dir("roots")
+             .Dir("mine/dir")
+             .Owner(0, 0)});
   EXPECT_ERRNO_EQ(EACCES, AsUser(kAlice, [] {
                     return ErrnoOf(rename("mine/f", "roots/f"));
                   }));
@@ -478,8 +486,12 @@ TEST_F(RenameDir, DotDotFollowsTheMove) {
 
 TEST_F(RenameDir, KeepsAttributesAndInode) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().Dir("d").Mode(02750).Owner(1000, 1005).Xattr("user.k", "v").File(
-      "d/f")});
+  Mount({Tree()
+             .Dir("d")
+             .Mode(02750)
+             .Owner(1000, 1005)
+             .Xattr("user.k", "v")
+             .File("d/f")});
   const ino_t ino = Ino("d"), file = Ino("d/f");
   EXPECT_OK(rename("d", "e"));
   Remount();
@@ -523,13 +535,14 @@ TEST_F(RenameDir, MoveSwapsTwoTreesThroughAThirdName) {
 TEST_F(RenameDir, RedirectsLeftByAnEarlierMountAreFollowed) {
   SKIP_ON_PLAIN("redirects are a matter of layers");
   NEEDS_REAL_ROOT("the names are trusted.");
-  MountOnUpper(
-      {Tree().File("old/f", "f").File("a/b/deep/g", "g")},
-      Tree()
-          .Dir("new").Xattr("trusted.overlay.redirect", "old")
-          .Whiteout("old")
-          .Dir("x/y").Xattr("trusted.overlay.redirect", "/a/b/deep")
-          .Whiteout("a/b/deep"));
+  MountOnUpper({Tree().File("old/f", "f").File("a/b/deep/g", "g")},
+               Tree()
+                   .Dir("new")
+                   .Xattr("trusted.overlay.redirect", "old")
+                   .Whiteout("old")
+                   .Dir("x/y")
+                   .Xattr("trusted.overlay.redirect", "/a/b/deep")
+                   .Whiteout("a/b/deep"));
   EXPECT_EQ(List("new"), Names{"f"});
   EXPECT_EQ(ReadFile("new/f"), "f");
   EXPECT_EQ(ReadFile("x/y/g"), "g");
@@ -545,7 +558,10 @@ TEST_F(RenameDir, RedirectsInTheMiddleOfTheStackAreFollowed) {
   NEEDS_REAL_ROOT("the names are trusted.");
   Mount({
       Tree().File("old/f0", "0"),
-      Tree().Dir("new").Xattr("trusted.overlay.redirect", "old").Whiteout("old"),
+      Tree()
+          .Dir("new")
+          .Xattr("trusted.overlay.redirect", "old")
+          .Whiteout("old"),
       Tree().File("new/f2", "2"),
   });
   EXPECT_EQ(List("."), Names{"new"});
@@ -557,9 +573,17 @@ TEST_F(RenameDir, CorruptRedirectsNeverLeaveTheLayer) {
   NEEDS_REAL_ROOT("the names are trusted.");
   const std::string secret = Outside("secret");
   Tree upper;
-  const std::vector<std::string> bad = {
-      "..", "../outside", "/../../outside", "a/../../..", "/./x", "",
-      "x/y", "/", "/bad0", std::string("x\0y", 3), std::string(5000, 'r')};
+  const std::vector<std::string> bad = {"..",
+                                        "../outside",
+                                        "/../../outside",
+                                        "a/../../..",
+                                        "/./x",
+                                        "",
+                                        "x/y",
+                                        "/",
+                                        "/bad0",
+                                        std::string("x\0y", 3),
+                                        std::string(5000, 'r')};
   for (size_t i = 0; i < bad.size(); ++i) {
     if (bad[i].size() > 4000) continue;  // more than ext4 keeps beside others
     upper.Dir("bad" + std::to_string(i))

@@ -19,8 +19,11 @@ using CopyRange = UnionTest;
 
 TEST_F(Truncate, OfALowerFileToEverySize) {
   const std::string content = Pattern(10000);
-  Mount({Tree().File("zero", content).File("less", content).File(
-      "same", content).File("more", content)});
+  Mount({Tree()
+             .File("zero", content)
+             .File("less", content)
+             .File("same", content)
+             .File("more", content)});
   EXPECT_OK(truncate("zero", 0));
   EXPECT_OK(truncate("less", 5001));
   EXPECT_OK(truncate("same", 10000));
@@ -40,11 +43,9 @@ TEST_F(Truncate, DownAndUpAgainShowsZerosNotOldData) {
   Mount({Tree().File("f", std::string(100000, 'x'))});
   EXPECT_OK(truncate("f", 10));
   EXPECT_OK(truncate("f", 100000));
-  EXPECT_TRUE(ReadFile("f") ==
-              std::string(10, 'x') + std::string(99990, '\0'));
+  EXPECT_TRUE(ReadFile("f") == std::string(10, 'x') + std::string(99990, '\0'));
   Remount();
-  EXPECT_TRUE(ReadFile("f") ==
-              std::string(10, 'x') + std::string(99990, '\0'));
+  EXPECT_TRUE(ReadFile("f") == std::string(10, 'x') + std::string(99990, '\0'));
 }
 
 TEST_F(Truncate, WriteAfterTruncateAfterWrite) {
@@ -70,12 +71,17 @@ TEST_F(Truncate, ToZeroCopiesNoData) {
 
 TEST_F(Truncate, WhatIsRefused) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("f", "abc").Dir("d").File("mine").Owner(1000, 1000).Mode(
-      0444)});
+  Mount({Tree()
+             .File("f", "abc")
+             .Dir("d")
+             .File("mine")
+             .Owner(1000, 1000)
+             .Mode(0444)});
   EXPECT_ERRNO(EINVAL, truncate("f", -1));
   EXPECT_ERRNO(EISDIR, truncate("d", 0));
   EXPECT_ERRNO(ENOENT, truncate("no", 0));
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [] { return ErrnoOf(truncate("f", 0)); }));
+  EXPECT_ERRNO_EQ(EACCES,
+                  AsUser(kBob, [] { return ErrnoOf(truncate("f", 0)); }));
   EXPECT_ERRNO_EQ(EACCES,
                   AsUser(kAlice, [] { return ErrnoOf(truncate("mine", 0)); }));
   EXPECT_ERRNO(EFBIG, truncate("f", INT64_MAX));
@@ -171,8 +177,8 @@ TEST_F(Fallocate, WhatIsRefused) {
 TEST_F(Fallocate, MovesMtime) {
   Mount({Tree().File("f", std::string(10000, 'x')).Times(At(1), At(2))});
   UniqueFd fd = Open("f", O_RDWR);
-  EXPECT_OK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                      4096));
+  EXPECT_OK(
+      fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
   EXPECT_LT(At(2), Stat("f").st_mtim);
 }
 
@@ -227,7 +233,10 @@ TEST_F(Seek, OrdinarySeeksKnowTheSize) {
 
 TEST_F(CopyRange, BetweenEveryMixtureOfFiles) {
   const std::string content = Pattern(200000);
-  Mount({Tree().File("low", content).File("low2", "short").File("meta", content)});
+  Mount({Tree()
+             .File("low", content)
+             .File("low2", "short")
+             .File("meta", content)});
   WriteFile("up", content);
   EXPECT_OK(chmod("meta", 0600));
   for (const char* source : {"low", "up", "meta"}) {

@@ -34,7 +34,8 @@ TEST_F(Special, MknodMakesEveryKind) {
 
 TEST_F(Special, DeviceNodesKeepTheirNumbers) {
   NEEDS_REAL_ROOT("mknod of devices is refused by the kernel");
-  Mount({Tree().CharDevice("null", 1, 3).BlockDevice("disk", 7, 200).Mode(0660)});
+  Mount(
+      {Tree().CharDevice("null", 1, 3).BlockDevice("disk", 7, 200).Mode(0660)});
   EXPECT_OK(mknod("zero", S_IFCHR | 0666, makedev(1, 5)));
   EXPECT_OK(mknod("big", S_IFBLK | 0600, makedev(4000, 1000000)));
   EXPECT_EQ(Stat("null").st_rdev, makedev(1, 3));
@@ -115,8 +116,8 @@ class Server {
  public:
   explicit Server(const char* path) : fd_(socket(AF_UNIX, SOCK_STREAM, 0)) {
     sockaddr_un address = AddressOf(path);
-    EXPECT_OK(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address),
-                   sizeof address));
+    EXPECT_OK(
+        bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address));
     EXPECT_OK(listen(fd_.get(), 1));
   }
   static sockaddr_un AddressOf(const char* path) {

@@ -11,13 +11,13 @@ namespace ufs::test {
 namespace {
 
 // Skips the forms that a subject does not claim to read.
-#define SKIP_FORMS_NOT_READ(form, Form)                                       \
-  if (is_overlay() && form != Form::kTrustedXattr && !IsCharDevice(form)) {   \
-    GTEST_SKIP() << "overlay: this mount reads trusted. names only, and no "  \
-                    "names of other unions";                                  \
-  }                                                                           \
-  if (TheSubject().in_user_namespace && form == Form::kTrustedXattr) {        \
-    GTEST_SKIP() << "in a user namespace: trusted xattrs cannot be seen";     \
+#define SKIP_FORMS_NOT_READ(form, Form)                                      \
+  if (is_overlay() && form != Form::kTrustedXattr && !IsCharDevice(form)) {  \
+    GTEST_SKIP() << "overlay: this mount reads trusted. names only, and no " \
+                    "names of other unions";                                 \
+  }                                                                          \
+  if (TheSubject().in_user_namespace && form == Form::kTrustedXattr) {       \
+    GTEST_SKIP() << "in a user namespace: trusted xattrs cannot be seen";    \
   }
 
 bool IsCharDevice(WhiteoutForm form) {
@@ -312,8 +312,11 @@ TEST_F(OnDisk, TheUpperOfOneMountIsALayerOfTheNext) {
   NEEDS_REAL_ROOT("overlayfs's trusted names cannot be written");
   // What a mount leaves in its upper is a layer for others: here for kernel
   // overlayfs, mounted by hand.
-  Mount({Tree().File("a", "a").File("d/x", "x").File("d/y", "y").File(
-      "e/sub/low", "low")});
+  Mount({Tree()
+             .File("a", "a")
+             .File("d/x", "x")
+             .File("d/y", "y")
+             .File("e/sub/low", "low")});
   EXPECT_OK(unlink("a"));
   EXPECT_OK(unlink("d/x"));
   WriteFile("d/z", "z");
@@ -326,11 +329,11 @@ TEST_F(OnDisk, TheUpperOfOneMountIsALayerOfTheNext) {
   Unmount();
   const std::string mnt = Outside("overlay");
   ASSERT_OK(mkdir(mnt.c_str(), 0755));
-  ProgramResult mounted = RunProgram(
-      {"mount", "-t", "overlay", "overlay", "-o",
-       "ro,redirect_dir=on,metacopy=on,lowerdir=" + Upper("") + ":" +
-           Lower(0, ""),
-       mnt});
+  ProgramResult mounted =
+      RunProgram({"mount", "-t", "overlay", "overlay", "-o",
+                  "ro,redirect_dir=on,metacopy=on,lowerdir=" + Upper("") + ":" +
+                      Lower(0, ""),
+                  mnt});
   ASSERT_EQ(mounted.exit_code, 0) << mounted.output;
   EXPECT_EQ(List(mnt), (Names{"d", "e"}));
   EXPECT_EQ(List(mnt + "/d"), (Names{"y", "z"}));

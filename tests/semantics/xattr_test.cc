@@ -15,8 +15,12 @@ using Nested = UnionTest;
 using XattrNames = std::set<std::string>;
 
 TEST_F(Xattr, OfLowerFilesShowThrough) {
-  Mount({Tree().File("f").Xattr("user.one", "1").Xattr("user.two", "").Dir(
-      "d").Xattr("user.bin", std::string("\0\1\xff", 3))});
+  Mount({Tree()
+             .File("f")
+             .Xattr("user.one", "1")
+             .Xattr("user.two", "")
+             .Dir("d")
+             .Xattr("user.bin", std::string("\0\1\xff", 3))});
   EXPECT_EQ(GetXattr("f", "user.one"), "1");
   EXPECT_EQ(GetXattr("f", "user.two"), "");
   EXPECT_EQ(GetXattr("d", "user.bin"), std::string("\0\1\xff", 3));
@@ -33,9 +37,13 @@ TEST_F(Xattr, OfAMergedDirectoryAreTheUppermosts) {
 }
 
 TEST_F(Xattr, SetChangeAndRemoveOnEveryOrigin) {
-  Mount({Tree().File("low", "data").Xattr("user.keep", "k").Xattr("user.k",
-                                                                   "old")
-             .Dir("d").Xattr("user.keep", "k").Xattr("user.k", "old")});
+  Mount({Tree()
+             .File("low", "data")
+             .Xattr("user.keep", "k")
+             .Xattr("user.k", "old")
+             .Dir("d")
+             .Xattr("user.keep", "k")
+             .Xattr("user.k", "old")});
   WriteFile("up", "data");
   SetXattr("up", "user.keep", "k");
   SetXattr("up", "user.k", "old");
@@ -91,8 +99,13 @@ TEST_F(Xattr, SizesAndBuffers) {
 
 TEST_F(Xattr, NamespacesAndPermissions) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("f").Mode(0644).Xattr("user.k", "v").File("closed").Mode(
-      0600).Xattr("user.k", "v")});
+  Mount({Tree()
+             .File("f")
+             .Mode(0644)
+             .Xattr("user.k", "v")
+             .File("closed")
+             .Mode(0600)
+             .Xattr("user.k", "v")});
   EXPECT_ERRNO(EOPNOTSUPP, setxattr("f", "unknown.k", "", 0, 0));
   EXPECT_ERRNO(EOPNOTSUPP, setxattr("f", "nodot", "", 0, 0));
   EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [] {
@@ -182,18 +195,19 @@ TEST_F(Xattr, ManyOnOneFile) {
 
 TEST_F(Acl, GrantsANamedUser) {
   NEEDS_SEVERAL_IDS();
-  Mount({Tree().File("low", "x").Mode(0640).Xattr(kAccessAcl,
-                                                  AclGrantingUser(1000, 6))});
+  Mount({Tree()
+             .File("low", "x")
+             .Mode(0640)
+             .Xattr(kAccessAcl, AclGrantingUser(1000, 6))});
   WriteFile("up", "x");
   SetXattr("up", kAccessAcl, AclGrantingUser(1000, 6));
   for (const std::string name : {"low", "up"}) {
-    EXPECT_ERRNO_EQ(0, AsUser(kAlice, [&] {
-                      return ErrnoOf(open(name.c_str(), O_RDWR));
-                    }))
+    EXPECT_ERRNO_EQ(
+        0, AsUser(kAlice, [&] { return ErrnoOf(open(name.c_str(), O_RDWR)); }))
         << name;
-    EXPECT_ERRNO_EQ(EACCES, AsUser(kBob, [&] {
-                      return ErrnoOf(open(name.c_str(), O_RDONLY));
-                    }))
+    EXPECT_ERRNO_EQ(
+        EACCES,
+        AsUser(kBob, [&] { return ErrnoOf(open(name.c_str(), O_RDONLY)); }))
         << name;
   }
 }
@@ -201,26 +215,30 @@ TEST_F(Acl, GrantsANamedUser) {
 TEST_F(Acl, SurvivesCopyUpAndRemount) {
   NEEDS_SEVERAL_IDS();
   const std::string acl = AclGrantingUser(1000, 6);
-  Mount({Tree().File("f", "x").Mode(0640).Xattr(kAccessAcl, acl).Dir("d").Xattr(
-      kDefaultAcl, acl)});
+  Mount({Tree()
+             .File("f", "x")
+             .Mode(0640)
+             .Xattr(kAccessAcl, acl)
+             .Dir("d")
+             .Xattr(kDefaultAcl, acl)});
   AppendFile("f", "y");
   SetXattr("d", "user.touch", "1");
   EXPECT_EQ(GetXattr("f", kAccessAcl), acl);
   Remount();
   EXPECT_EQ(GetXattr("f", kAccessAcl), acl);
   EXPECT_EQ(GetXattr("d", kDefaultAcl), acl);
-  EXPECT_ERRNO_EQ(
-      0, AsUser(kAlice, [] { return ErrnoOf(open("f", O_RDWR)); }));
+  EXPECT_ERRNO_EQ(0, AsUser(kAlice, [] { return ErrnoOf(open("f", O_RDWR)); }));
 }
 
 TEST_F(Acl, AndModeFollowEachOther) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().File("f").Mode(0644)});
-  SetXattr("f", kAccessAcl, AclValue({{ACL_USER_OBJ, 6},
-                                      {ACL_USER, 4, 1000},
-                                      {ACL_GROUP_OBJ, 4},
-                                      {ACL_MASK, 6},
-                                      {ACL_OTHER, 0}}));
+  SetXattr("f", kAccessAcl,
+           AclValue({{ACL_USER_OBJ, 6},
+                     {ACL_USER, 4, 1000},
+                     {ACL_GROUP_OBJ, 4},
+                     {ACL_MASK, 6},
+                     {ACL_OTHER, 0}}));
   EXPECT_EQ(Mode("f"), 0660u) << "the mask shows as the group's bits";
   EXPECT_OK(chmod("f", 0640));
   EXPECT_EQ(GetXattr("f", kAccessAcl), AclValue({{ACL_USER_OBJ, 6},
@@ -229,9 +247,8 @@ TEST_F(Acl, AndModeFollowEachOther) {
                                                  {ACL_MASK, 4},
                                                  {ACL_OTHER, 0}}));
   EXPECT_OK(chmod("f", 0600));
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kAlice, [] {
-                    return ErrnoOf(open("f", O_RDONLY));
-                  }));
+  EXPECT_ERRNO_EQ(EACCES,
+                  AsUser(kAlice, [] { return ErrnoOf(open("f", O_RDONLY)); }));
   EXPECT_OK(removexattr("f", kAccessAcl));
   EXPECT_EQ(GetXattr("f", kAccessAcl), std::nullopt);
   EXPECT_EQ(Mode("f"), 0600u);
@@ -252,16 +269,15 @@ TEST_F(Acl, WhatIsRefused) {
   Mount({Tree().File("f").Owner(1000, 1000).Symlink("l", "f").Dir("d")});
   const std::string acl = AclGrantingUser(1000, 6);
   EXPECT_ERRNO(EINVAL, setxattr("f", kAccessAcl, "jun", 3, 0));
-  EXPECT_ERRNO(EACCES,
-               setxattr("f", kDefaultAcl, acl.data(), acl.size(), 0));
-  EXPECT_ERRNO_EQ(EPERM, AsUser(kBob, [&] {
-                    return ErrnoOf(
-                        setxattr("f", kAccessAcl, acl.data(), acl.size(), 0));
-                  }));
-  EXPECT_ERRNO_EQ(0, AsUser(kAlice, [&] {
-                    return ErrnoOf(
-                        setxattr("f", kAccessAcl, acl.data(), acl.size(), 0));
-                  }));
+  EXPECT_ERRNO(EACCES, setxattr("f", kDefaultAcl, acl.data(), acl.size(), 0));
+  EXPECT_ERRNO_EQ(
+      EPERM, AsUser(kBob, [&] {
+        return ErrnoOf(setxattr("f", kAccessAcl, acl.data(), acl.size(), 0));
+      }));
+  EXPECT_ERRNO_EQ(
+      0, AsUser(kAlice, [&] {
+        return ErrnoOf(setxattr("f", kAccessAcl, acl.data(), acl.size(), 0));
+      }));
 }
 
 TEST_F(Acl, DefaultOfALowerDirectoryReachesDeepDirectories) {
@@ -272,9 +288,9 @@ TEST_F(Acl, DefaultOfALowerDirectoryReachesDeepDirectories) {
   EXPECT_OK(mkdir("d/a/b", 0777));
   WriteFile("d/a/b/f", "x");
   EXPECT_EQ(GetXattr("d/a/b", kDefaultAcl), acl);
-  EXPECT_ERRNO_EQ(EACCES, AsUser(kAlice, [] {
-                    return ErrnoOf(open("d/a/b/f", O_RDONLY));
-                  })) << "the directories give alice no x";
+  EXPECT_ERRNO_EQ(
+      EACCES, AsUser(kAlice, [] { return ErrnoOf(open("d/a/b/f", O_RDONLY)); }))
+      << "the directories give alice no x";
   EXPECT_OK(removexattr("d", kDefaultAcl));
   WriteFile("d/plain", "");
   EXPECT_EQ(GetXattr("d/plain", kAccessAcl), std::nullopt);

@@ -1,0 +1,134 @@
+#include "fs/control.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "fs/fuse_mount.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+namespace {
+
+// The device of a directory stands in for that of a mount.
+class ControlTest : public testing::Test {
+ protected:
+  ControlTest() {
+    char name[] = "/tmp/ufs-control-test-XXXXXX";
+    EXPECT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+    const Result<dev_t> device = DeviceAt(directory_);
+    EXPECT_TRUE(device.ok());
+    device_ = device.ok() ? *device : 0;
+  }
+  ~ControlTest() override { rmdir(directory_.c_str()); }
+
+  UniqueFd Connect() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    strcpy(address.sun_path, ControlSocketPath(device_).c_str());
+    UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address),
+                      sizeof(address)),
+              0);
+    return fd;
+  }
+
+  std::string directory_;
+  dev_t device_ = 0;
+};
+
+TEST_F(ControlTest, AnswersEachConnectionAnew) {
+  int asked = 0;
+  auto server = ControlServer::Start(
+      device_, [&asked] { return "answer " + std::to_string(++asked); });
+  ASSERT_TRUE(server.ok()) << server.error().ToString();
+  for (int i = 1; i <= 3; ++i) {
+    const Result<std::string> answer = QueryControl(directory_);
+    ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+    EXPECT_EQ(*answer, "answer " + std::to_string(i));
+  }
+}
+
+TEST_F(ControlTest, OnlyItsOwnerCanReachTheSocket) {
+  auto server = ControlServer::Start(device_, [] { return "x"; });
+  ASSERT_TRUE(server.ok());
+  const std::string path = ControlSocketPath(device_);
+  struct stat st {};
+  ASSERT_EQ(stat(path.substr(0, path.rfind('/')).c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0700u);
+  EXPECT_EQ(st.st_uid, geteuid());
+  ASSERT_EQ(stat(path.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+}
+
+TEST_F(ControlTest, TheSocketGoesWithTheServer) {
+  {
+    auto server = ControlServer::Start(device_, [] { return "x"; });
+  }
+  EXPECT_NE(access(ControlSocketPath(device_).c_str(), F_OK), 0);
+  const Result<std::string> answer = QueryControl(directory_);
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.code(), ENOTCONN);
+}
+
+// A daemon that was killed leaves its socket; the number of its mount is used
+// again.
+TEST_F(ControlTest, ASocketLeftBehindIsReplaced) {
+  {
+    auto server = ControlServer::Start(device_, [] { return "x"; });
+  }
+  const std::string path = ControlSocketPath(device_);
+  mkdir(path.substr(0, path.rfind('/')).c_str(), 0700);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  strcpy(address.sun_path, path.c_str());
+  {
+    UniqueFd dead(socket(AF_UNIX, SOCK_STREAM, 0));
+    ASSERT_EQ(bind(dead.get(), reinterpret_cast<sockaddr*>(&address),
+                   sizeof(address)),
+              0);
+  }
+  EXPECT_EQ(QueryControl(directory_).code(), ENOTCONN);
+  auto server = ControlServer::Start(device_, [] { return "new"; });
+  ASSERT_TRUE(server.ok()) << server.error().ToString();
+  const Result<std::string> answer = QueryControl(directory_);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(*answer, "new");
+}
+
+// The answer is larger than a socket buffer, so that a client that does not
+// read makes the server wait.
+TEST_F(ControlTest, AClientThatDoesNotReadDelaysTheNextForASecondOnly) {
+  const std::string large(4 << 20, 'x');
+  auto server = ControlServer::Start(device_, [&] { return large; });
+  ASSERT_TRUE(server.ok());
+  const UniqueFd silent = Connect();
+  const auto start = std::chrono::steady_clock::now();
+  const Result<std::string> answer = QueryControl(directory_);
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  EXPECT_EQ(answer->size(), large.size());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(4));
+}
+
+TEST_F(ControlTest, AClientThatGoesAwayDoesNoHarm) {
+  const std::string large(4 << 20, 'x');
+  auto server = ControlServer::Start(device_, [&] { return large; });
+  ASSERT_TRUE(server.ok());
+  for (int i = 0; i < 20; ++i) Connect().reset();
+  EXPECT_TRUE(QueryControl(directory_).ok());
+}
+
+TEST_F(ControlTest, AMissingMountPointIsSaidToBeMissing) {
+  EXPECT_EQ(QueryControl(directory_ + "/missing").code(), ENOENT);
+}
+
+}  // namespace
+}  // namespace ufs

@@ -1,0 +1,231 @@
+// How many messages the kernel sends for what programs do: the budget that the
+// speed of the union stands on. Each number here is the least that Linux 6.18
+// can do with, found with `ufs mount -d`; one more is a regression.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+
+#include "fs/served_union.h"
+
+namespace ufs::test {
+namespace {
+
+class MessageBudgetTest : public testing::TestWithParam<Transport> {
+ protected:
+  void SetUp() override {
+    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
+    if (GetParam() == Transport::kIoUring && !CanUseIoUring())
+      GTEST_SKIP() << "FUSE over io_uring is switched off";
+    fs_.AddDirectory("dir/sub");
+    for (int i = 0; i < 50; ++i)
+      fs_.AddFile("dir/file" + std::to_string(i), "content");
+    fs_.AddFile("file", "content");
+    fs_.AddFile("other", "content");
+    ASSERT_EQ(symlink("dir", (fs_.root() + "/base/link").c_str()), 0);
+    MountConfig config;
+    config.transport = GetParam();
+    ASSERT_EQ(fs_.Mount(config), "");
+    // The kernel asks once what it need not ask again: OPEN, OPENDIR.
+    Read("other");
+    List("dir/sub");
+  }
+
+  std::string Messages(const std::function<void()>& body) {
+    return MessagesOf(fs_, body);
+  }
+
+  void Read(const std::string& path) {
+    const int fd = open((fs_ / path).c_str(), O_RDONLY);
+    ASSERT_GE(fd, 0) << path;
+    char buffer[64];
+    EXPECT_GT(read(fd, buffer, sizeof(buffer)), 0);
+    close(fd);
+  }
+  void Stat(const std::string& path, int expected = 0) {
+    struct stat st {};
+    EXPECT_EQ(lstat((fs_ / path).c_str(), &st), expected) << path;
+  }
+  // The names in a directory, with "." and "..".
+  int List(const std::string& path) {
+    const int fd = open((fs_ / path).c_str(), O_RDONLY | O_DIRECTORY);
+    EXPECT_GE(fd, 0) << path;
+    char buffer[32768];
+    int entries = 0;
+    ssize_t got;
+    while ((got = getdents64(fd, buffer, sizeof(buffer))) > 0)
+      for (ssize_t at = 0; at < got; ++entries)
+        at += reinterpret_cast<const dirent64*>(buffer + at)->d_reclen;
+    EXPECT_EQ(got, 0);
+    close(fd);
+    return entries;
+  }
+  void Create(const std::string& path, const std::string& content,
+              int flags = 0) {
+    const int fd = open((fs_ / path).c_str(), O_CREAT | O_WRONLY | flags, 0644);
+    ASSERT_GE(fd, 0) << path;
+    EXPECT_EQ(write(fd, content.data(), content.size()),
+              static_cast<ssize_t>(content.size()));
+    close(fd);
+  }
+
+  ServedUnion fs_;
+};
+
+TEST_P(MessageBudgetTest, WarmStatIsFree) {
+  Stat("dir/file1");
+  EXPECT_EQ(Messages([&] {
+              Stat("dir/file1");
+              EXPECT_EQ(access((fs_ / "dir/file1").c_str(), R_OK), 0);
+              Stat("dir");
+            }),
+            "");
+}
+
+TEST_P(MessageBudgetTest, ColdStatIsOneLookupForEachName) {
+  EXPECT_EQ(Messages([&] { Stat("dir/file1"); }), "LOOKUP");  // dir is known
+  EXPECT_EQ(Messages([&] { Stat("file"); }), "LOOKUP");
+}
+
+TEST_P(MessageBudgetTest, WarmReadLinkIsFree) {
+  char target[64];
+  const auto follow = [&] {
+    EXPECT_EQ(readlink((fs_ / "link").c_str(), target, sizeof(target)), 3);
+    Stat("link/file2");
+  };
+  follow();
+  EXPECT_EQ(Messages(follow), "");
+}
+
+TEST_P(MessageBudgetTest, WarmNegativeLookupIsFree) {
+  EXPECT_EQ(Messages([&] { Stat("absent", -1); }), "LOOKUP");
+  EXPECT_EQ(Messages([&] { Stat("absent", -1); }), "");
+}
+
+TEST_P(MessageBudgetTest, ColdDirectoryIsTwoAndItsFilesAreKnownThen) {
+  // The kernel asks for attributes first and, as nobody looked at a file
+  // meanwhile, for mere names at the end.
+  EXPECT_EQ(Messages([&] { EXPECT_EQ(List("dir"), 53); }),
+            "READDIR READDIRPLUS");
+  EXPECT_EQ(Messages([&] {
+              for (int i = 0; i < 50; ++i) Stat("dir/file" + std::to_string(i));
+            }),
+            "");
+}
+
+TEST_P(MessageBudgetTest, WarmDirectoryIsFree) {
+  List("dir");
+  List("dir");
+  EXPECT_EQ(Messages([&] { EXPECT_EQ(List("dir"), 53); }), "");
+}
+
+TEST_P(MessageBudgetTest, WarmOpenReadCloseIsFree) {
+  EXPECT_EQ(Messages([&] { Read("file"); }), "LOOKUP READ");
+  EXPECT_EQ(Messages([&] { Read("file"); }), "");
+}
+
+TEST_P(MessageBudgetTest, ReadAndStatTogetherStayFree) {
+  Read("file");
+  Stat("file");
+  EXPECT_EQ(Messages([&] {
+              Read("file");
+              Stat("file");
+            }),
+            "");
+}
+
+// The one GETXATTR is the kernel's look for security.capability, which it does
+// once for each file that is written.
+TEST_P(MessageBudgetTest, CreateWithASmallWriteIsThree) {
+  Stat("fresh", -1);
+  EXPECT_EQ(Messages([&] { Create("fresh", "small"); }),
+            "CREATE GETXATTR WRITE");
+}
+
+TEST_P(MessageBudgetTest, CreateOfANameNeverAskedForIsALookupMore) {
+  EXPECT_EQ(Messages([&] { Create("fresh", "small"); }),
+            "CREATE GETXATTR LOOKUP WRITE");
+}
+
+TEST_P(MessageBudgetTest, WritesAreOneMessageEach) {
+  Create("fresh", "start");
+  const int fd = open((fs_ / "fresh").c_str(), O_WRONLY);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(pwrite(fd, "first", 5, 0), 5);
+  EXPECT_EQ(Messages([&] {
+              for (int i = 0; i < 10; ++i)
+                ASSERT_EQ(pwrite(fd, "again", 5, i), 5);
+            }),
+            "10*WRITE");
+  EXPECT_EQ(Messages([&] { EXPECT_EQ(close(fd), 0); }), "");
+}
+
+// A page written in part is not in the cache as a whole; its first read asks
+// for it, and for the size before and the time after.
+TEST_P(MessageBudgetTest, WhatWasWrittenIsReadForFreeAfterOnce) {
+  Create("fresh", "content");
+  EXPECT_EQ(Messages([&] { Read("fresh"); }), "2*GETATTR READ");
+  EXPECT_EQ(Messages([&] { Read("fresh"); }), "");
+}
+
+TEST_P(MessageBudgetTest, ChangingAttributesOfALowerFileIsOne) {
+  Stat("file");
+  EXPECT_EQ(
+      Messages([&] { EXPECT_EQ(chmod((fs_ / "file").c_str(), 0600), 0); }),
+      "SETATTR");
+  EXPECT_EQ(Messages([&] { Stat("file"); }), "");
+  EXPECT_EQ(Messages([&] {
+              EXPECT_EQ(lchown((fs_ / "file").c_str(), 1000, 1000), 0);
+            }),
+            "GETXATTR SETATTR");  // the kernel's look for capabilities
+  EXPECT_EQ(Messages([&] { Read("file"); }), "READ");
+}
+
+TEST_P(MessageBudgetTest, UnlinkOfAKnownFileIsOne) {
+  List("dir");
+  EXPECT_EQ(
+      Messages([&] { EXPECT_EQ(unlink((fs_ / "dir/file3").c_str()), 0); }),
+      "UNLINK");
+}
+
+TEST_P(MessageBudgetTest, MkDirIsALookupAndItself) {
+  EXPECT_EQ(
+      Messages([&] { EXPECT_EQ(mkdir((fs_ / "made").c_str(), 0755), 0); }),
+      "LOOKUP MKDIR");
+}
+
+TEST_P(MessageBudgetTest, RenameIsALookupOfTheTargetAndItself) {
+  Create("fresh", "content");
+  EXPECT_EQ(Messages([&] {
+              EXPECT_EQ(
+                  rename((fs_ / "fresh").c_str(), (fs_ / "renamed").c_str()),
+                  0);
+            }),
+            "GETATTR LOOKUP RENAME");  // may the source be renamed?
+}
+
+TEST_P(MessageBudgetTest, NoOperationSendsWhatWasDeclined) {
+  Create("fresh", "content");
+  Read("fresh");
+  List("dir");
+  const auto counts = fs_.Counts();
+  for (const char* name : {"OPEN", "OPENDIR", "FLUSH", "ACCESS"})
+    EXPECT_LE(counts.contains(name) ? counts.at(name) : 0, 1u) << name;
+  EXPECT_FALSE(counts.contains("RELEASEDIR"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, MessageBudgetTest,
+                         testing::Values(Transport::kClassic,
+                                         Transport::kIoUring),
+                         [](const auto& info) {
+                           return info.param == Transport::kClassic ? "Classic"
+                                                                    : "IoUring";
+                         });
+
+}  // namespace
+}  // namespace ufs::test

@@ -1,0 +1,228 @@
+// The life of a mount: how it begins, how it fails to, and how it ends.
+
+#include "fs/session.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/control.h"
+#include "fs/fuse_mount.h"
+#include "fs/served_union.h"
+
+namespace ufs::test {
+namespace {
+
+class SessionTest : public testing::TestWithParam<Transport> {
+ protected:
+  void SetUp() override {
+    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
+    if (GetParam() == Transport::kIoUring && !CanUseIoUring())
+      GTEST_SKIP() << "FUSE over io_uring is switched off";
+    fs_.AddFile("file", "content");
+    config_.transport = GetParam();
+  }
+
+  std::string ReadAll(const std::string& path) {
+    std::ifstream in(fs_ / path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }
+
+  static bool ExitedWithZero(int status) {
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  }
+
+  bool SocketIsThere(dev_t device) {
+    return access(ControlSocketPath(device).c_str(), F_OK) == 0;
+  }
+
+  MountConfig config_;
+  ServedUnion fs_;
+};
+
+TEST_P(SessionTest, EndsWithTheMountAndLeavesNothing) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  EXPECT_TRUE(fs_.IsMounted());
+  EXPECT_EQ(ReadAll("file"), "content");
+  const Result<dev_t> device = DeviceAt(fs_.mountpoint());
+  ASSERT_TRUE(device.ok());
+  EXPECT_TRUE(SocketIsThere(*device));
+  EXPECT_TRUE(ExitedWithZero(fs_.Unmount()));
+  EXPECT_FALSE(fs_.IsMounted());
+  EXPECT_FALSE(SocketIsThere(*device));
+}
+
+TEST_P(SessionTest, EndsBySignal) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    ASSERT_EQ(fs_.Mount(config_), "") << signal;
+    EXPECT_EQ(ReadAll("file"), "content");
+    EXPECT_TRUE(ExitedWithZero(fs_.Kill(signal))) << signal;
+    EXPECT_FALSE(fs_.IsMounted()) << signal;
+  }
+}
+
+TEST_P(SessionTest, EndsBySignalThoughAFileIsOpen) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  const int fd = open((fs_ / "file").c_str(), O_RDWR);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(pwrite(fd, "C", 1, 0), 1);
+  EXPECT_TRUE(ExitedWithZero(fs_.Kill(SIGTERM)));
+  EXPECT_FALSE(fs_.IsMounted());
+  EXPECT_EQ(pwrite(fd, "c", 1, 0), -1);  // nobody answers, and nobody waits
+  close(fd);
+}
+
+TEST_P(SessionTest, ServesManyAtOnce) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        const std::string path =
+            fs_ / ("t" + std::to_string(t) + "." + std::to_string(i));
+        const int fd = open(path.c_str(), O_CREAT | O_RDWR, 0644);
+        const std::string text = path + std::to_string(i);
+        char back[512] = {};
+        if (fd >= 0 && write(fd, text.data(), text.size()) > 0 &&
+            (i % 5 != 0 || fsync(fd) == 0) &&
+            pread(fd, back, sizeof(back), 0) ==
+                static_cast<ssize_t>(text.size()) &&
+            text == back)
+          good.fetch_add(1);
+        close(fd);
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good.load(), 8 * 50);
+}
+
+TEST_P(SessionTest, TellsOfItself) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  EXPECT_EQ(ReadAll("file"), "content");
+  const Result<std::string> answer = QueryControl(fs_.mountpoint());
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  const auto report = nlohmann::json::parse(*answer);
+  EXPECT_EQ(report["format"], 1);
+  EXPECT_EQ(report["pid"], fs_.pid());
+  EXPECT_EQ(report["mountpoint"], fs_.mountpoint());
+  EXPECT_EQ(report["transport"]["used"],
+            GetParam() == Transport::kIoUring ? "io_uring" : "classic");
+  EXPECT_EQ(report["transport"]["reason"] == "",
+            GetParam() == Transport::kIoUring);
+  EXPECT_NE(report["data_path"]["reason"], "");
+  EXPECT_GT(report["memory_bytes"], 1 << 20);
+  EXPECT_EQ(report["union"]["upper"], fs_.root() + "/upper");
+  EXPECT_GE(report["stats"]["inodes"], 1);
+  const auto& messages = report["messages"];
+  const auto lookup =
+      std::find_if(messages.begin(), messages.end(),
+                   [](const auto& m) { return m["message"] == "LOOKUP"; });
+  ASSERT_NE(lookup, messages.end());
+  EXPECT_EQ((*lookup)["count"], 1);
+  EXPECT_GT((*lookup)["p50_us"], 0);
+  EXPECT_GE((*lookup)["p99_us"], (*lookup)["p50_us"]);
+}
+
+TEST_P(SessionTest, MountOptionsCount) {
+  config_.mount_options = {"nosuid", "noexec", "ro"};
+  ASSERT_EQ(fs_.Mount(config_), "");
+  struct statvfs st {};
+  ASSERT_EQ(statvfs(fs_.mountpoint().c_str(), &st), 0);
+  EXPECT_TRUE(st.f_flag & ST_NOSUID);
+  EXPECT_TRUE(st.f_flag & ST_NOEXEC);
+  EXPECT_TRUE(st.f_flag & ST_RDONLY);
+  EXPECT_TRUE(st.f_flag & ST_NOATIME);
+  EXPECT_FALSE(st.f_flag & ST_NODEV);
+}
+
+TEST_P(SessionTest, TheDaemonOfAMountThatIsCoveredEndsBySignalToo) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  EXPECT_EQ(ReadAll("file"), "content");
+  // A mount on top: ours cannot be reached by its path any more.
+  ServedUnion above;
+  above.AddFile("above", "content");
+  MountConfig config = config_;
+  config.mountpoint = fs_.mountpoint();
+  ASSERT_EQ(above.Mount(config), "");
+  EXPECT_EQ(ReadAll("above"), "content");
+  EXPECT_TRUE(ExitedWithZero(above.Kill(SIGTERM)));
+  EXPECT_EQ(ReadAll("file"), "content");
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, SessionTest,
+                         testing::Values(Transport::kClassic,
+                                         Transport::kIoUring),
+                         [](const auto& info) {
+                           return info.param == Transport::kClassic ? "Classic"
+                                                                    : "IoUring";
+                         });
+
+class MountErrorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
+  }
+  void ExpectError(const std::string& text) {
+    const std::string said = fs_.Mount(config_);
+    EXPECT_NE(said.find(text), std::string::npos) << "said: " << said;
+    EXPECT_FALSE(fs_.IsMounted());
+  }
+  MountConfig config_;
+  ServedUnion fs_;
+};
+
+TEST_F(MountErrorTest, NoMountPoint) {
+  config_.mountpoint = fs_.root() + "/missing";
+  ExpectError("does not exist; make it with mkdir");
+}
+
+TEST_F(MountErrorTest, AFileForAMountPoint) {
+  config_.mountpoint = fs_.root() + "/file";
+  std::ofstream(config_.mountpoint) << "x";
+  ExpectError("Not a directory");
+}
+
+TEST_F(MountErrorTest, AnUnknownOptionIsNamed) {
+  config_.mount_options = {"nodev", "noexecc"};
+  ExpectError("unknown mount option 'noexecc'");
+}
+
+TEST_F(MountErrorTest, ADeadMountIsToldApartAndUmountNamed) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  fs_.Kill(SIGKILL);
+  const std::string said = fs_.Mount(config_);
+  EXPECT_NE(said.find("ufs umount " + fs_.mountpoint()), std::string::npos)
+      << said;
+  const Result<std::string> answer = QueryControl(fs_.mountpoint());
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.code(), ENOTCONN);
+}
+
+TEST_F(MountErrorTest, IoUringThatIsOffIsAnErrorOnlyForWhoInsists) {
+  if (CanUseIoUring()) GTEST_SKIP() << "FUSE over io_uring is switched on";
+  config_.transport = Transport::kIoUring;
+  ExpectError("transport=io_uring: ");
+  config_.transport = Transport::kAuto;
+  ASSERT_EQ(fs_.Mount(config_), "");
+  const Result<std::string> answer = QueryControl(fs_.mountpoint());
+  ASSERT_TRUE(answer.ok());
+  const auto report = nlohmann::json::parse(*answer);
+  EXPECT_EQ(report["transport"]["used"], "classic");
+  EXPECT_NE(report["transport"]["reason"], "");
+}
+
+}  // namespace
+}  // namespace ufs::test

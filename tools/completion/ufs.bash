@@ -1,0 +1,33 @@
+# bash completion for ufs(1)
+_ufs() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+  local verb=${COMP_WORDS[1]}
+  if ((COMP_CWORD == 1)); then
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff help --version --help' -- "$cur")
+    return
+  fi
+  if [[ $verb == mount && $prev == -o ]]; then
+    local done='' last=$cur
+    [[ $cur == *,* ]] && done=${cur%,*}, last=${cur##*,}
+    mapfile -t COMPREPLY < <(compgen -P "$done" -W 'lowerdir= upperdir= workdir= redirect_dir=
+      metacopy= index= volatile fsync= userxattr whiteout= noacl uidmapping= gidmapping=
+      squash_to_root squash_to_uid= squash_to_gid= transport=auto transport=io_uring
+      transport=classic timeout= allow_other ro nosuid nodev noexec' -- "$last")
+    compopt -o nospace
+    return
+  fi
+  if [[ $cur == -* ]]; then
+    local words=--help
+    case $verb in
+      mount) words='-o --upper --work --ro -f --foreground -d --debug --help' ;;
+      umount) words='--lazy --help' ;;
+      stat) words='--json --watch --help' ;;
+      diff) words='--json --userxattr --help' ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    return
+  fi
+  compopt -o filenames
+  mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+}
+complete -F _ufs ufs
