@@ -99,8 +99,13 @@ class Walker {
       (*lines_)[path] += " opendir: " + ErrnoName(errno);
       return;
     }
+    // In an order of our own: the first name of a hard link must not depend on
+    // how the file system lists.
+    std::set<std::string> names;
     while (struct dirent* entry = ::readdir(dir.get())) {
-      const std::string name = entry->d_name;
+      names.insert(entry->d_name);
+    }
+    for (const std::string& name : names) {
       if (name != "." && name != "..") {
         Visit(path.empty() ? name : path + "/" + name);
       }
