@@ -179,7 +179,7 @@ Result<std::string> ReadAll(const UniqueFd& fd) {
 Result<dev_t> DeviceOf(const std::string& mountpoint) {
   struct statx stx {};
   if (statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC, 0, &stx) != 0) {
-    if (errno == ENOTCONN)
+    if (errno == ENOTCONN || errno == ECONNABORTED)
       return Error(ENOTCONN, mountpoint +
                                  ": its daemon is gone; unmount it with "
                                  "`ufs umount " +

@@ -245,7 +245,7 @@ Status CheckMountPoint(const std::string& path) {
     if (errno == ENOENT)
       return Error(ENOENT, "mount point " + path +
                                " does not exist; make it with mkdir");
-    if (errno == ENOTCONN)
+    if (errno == ENOTCONN || errno == ECONNABORTED)
       return Error(ENOTCONN, "mount point " + path +
                                  " is the mount of a daemon that is gone; "
                                  "unmount it first: ufs umount " +

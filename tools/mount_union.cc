@@ -173,6 +173,10 @@ int MountUnion(MountRequest request) {
     return fail("UFS_FAULT: " + std::string(armed.error().context()) +
                 "; see 'ufs mount --list-fault-points'");
 
+  // As overlayfs: what cannot be written is mounted as such.
+  if (!request.options.config.upper && !request.fresh_upper)
+    request.options.mount.read_only = true;
+
   // All of these say themselves what to do.
   if (auto checked = CheckRequest(request); !checked.ok())
     return fail(checked.error().context());
