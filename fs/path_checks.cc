@@ -72,6 +72,7 @@ Error DirectoryError(int code, const std::string& path, const std::string& what,
                              "accessible to user " +
                              std::to_string(geteuid()));
     case ENOTCONN:
+    case ECONNABORTED:
       return Error(code, start + what +
                              " is a mount whose daemon is gone; free it with "
                              "'ufs umount --lazy " +

@@ -1,0 +1,314 @@
+"""ufs mount: what it mounts, and how."""
+import errno
+import os
+import signal
+import subprocess
+import unittest
+
+import harness
+from harness import UFS, CliTest, as_user, mounts, run, wait_until
+
+
+class Layers(CliTest):
+    def test_come_from_bottom_to_top(self):
+        self.mount("--ro", self.base, self.app, self.mnt)
+        self.assertEqual(self.read("mnt/both"), "app")
+        self.assertEqual(self.read("mnt/only-base"), "1")
+        self.assertEqual(self.read("mnt/only-app"), "2")
+        self.umount()
+        self.mount("--ro", self.app, self.base, self.mnt)
+        self.assertEqual(self.read("mnt/both"), "base")
+
+    def test_stay_as_they_are(self):
+        before = self.tree()
+        self.mount("--upper", self.make_dir("up"), self.base, self.app, self.mnt)
+        self.write("mnt/both", "changed")
+        os.remove(self.at("mnt/only-base"))
+        os.chmod(self.at("mnt/only-app"), 0o600)
+        self.assertEqual(self.read("base/both"), "base")
+        self.assertEqual(self.read("app/both"), "app")
+        self.umount()
+        self.assertEqual(
+            [entry for entry in self.tree()
+             if not entry[0].startswith(self.at("up"))], before)
+
+    def test_relative_paths_and_odd_names(self):
+        for name in ("[a,b]", "-dash", "with blank", "co:lon,com\\ma"):
+            self.make_layer(name, {"from": name})
+            path = "./" + name if name.startswith("-") else name
+            self.mount("--ro", path, "mnt", cwd=self.dir)
+            self.assertEqual(self.read("mnt/from"), name)
+            self.umount()
+
+    def test_through_symbolic_links(self):
+        os.symlink("base", self.at("link"))
+        os.symlink("mnt", self.at("mnt-link"))
+        self.mount("--ro", self.at("link"), self.at("mnt-link") + "/")
+        self.assert_mounted()
+        self.assertEqual(self.read("mnt/both"), "base")
+        self.umount(self.at("mnt-link"))
+        self.assert_gone()
+
+
+class Upper(CliTest):
+    def test_missing_one_is_made_with_its_work_directory(self):
+        os.chmod(self.app, 0o751)
+        os.chown(self.app, 7, 8)
+        self.mount("--upper", self.at("up"), self.base, self.app, self.mnt)
+        root = os.stat(self.mnt)
+        self.assertEqual((root.st_mode & 0o7777, root.st_uid, root.st_gid),
+                         (0o751, 7, 8), "those of the layer it covers")
+        self.write("mnt/new", "x")
+        self.umount()
+        self.assertEqual(self.read("up/new"), "x")
+        self.assertTrue(os.path.isdir(self.at("up.work")))
+
+    def test_work_directory_may_be_named(self):
+        self.mount("--upper", self.at("up"), "--work", self.at("elsewhere"),
+                   self.base, self.mnt)
+        self.write("mnt/new", "x")
+        self.umount()
+        self.assertTrue(os.path.isdir(self.at("elsewhere")))
+        self.assertFalse(os.path.exists(self.at("up.work")))
+
+    def test_changes_are_there_at_the_next_mount(self):
+        for round in range(3):
+            self.mount("--upper", self.at("up"), self.base, self.mnt)
+            if round > 0:
+                self.assertEqual(self.read(f"mnt/new{round - 1}"), "x")
+            self.write(f"mnt/new{round}", "x")
+            self.umount()
+
+    def test_fresh_one_is_printed_and_stays(self):
+        paths = []
+        for _ in range(2):
+            done = self.mount(self.base, self.app, self.mnt)
+            self.assertRegex(done.stdout,
+                             r"\Aupper: /var/lib/ufs/uppers/mnt\.\w+/upper\n\Z")
+            paths.append(done.stdout.split()[1])
+            self.write("mnt/new", "x")
+            self.umount()
+            self.assertTrue(os.path.isfile(paths[-1] + "/new"))
+        self.assertNotEqual(*paths)
+        self.mount("--upper", paths[0], self.base, self.app, self.mnt)
+        self.assertEqual(self.read("mnt/new"), "x")
+
+    def test_read_only(self):
+        done = self.mount("--ro", self.base, self.mnt)
+        self.assertEqual(done.stdout, "")
+        with self.assertRaises(OSError) as raised:
+            self.write("mnt/new", "x")
+        self.assertEqual(raised.exception.errno, errno.EROFS)
+        self.assertIn("ro", mounts()[self.mnt][1])
+
+    def test_read_only_with_an_upper_shows_it(self):
+        self.write("up/new", "x")
+        before = self.tree()
+        self.mount("--ro", "--upper", self.at("up"), self.base, self.mnt)
+        self.assertEqual(self.read("mnt/new"), "x")
+        with self.assertRaises(OSError):
+            os.remove(self.at("mnt/new"))
+        self.umount()
+        self.assertEqual(self.read("up/new"), "x")
+        self.assertEqual([e for e in self.tree() if ".work" not in e[0]], before)
+
+
+class Options(CliTest):
+    def test_lowerdir_is_top_first(self):
+        self.make_dir("up")
+        self.make_dir("wk")
+        self.mount("-o", f"lowerdir={self.app}:{self.base}", "-o",
+                   f"upperdir={self.at('up')},workdir={self.at('wk')}", self.mnt)
+        self.assertEqual(self.read("mnt/both"), "app")
+        self.write("mnt/new", "x")
+        self.umount()
+        self.assertEqual(self.read("up/new"), "x")
+        self.assertFalse(os.path.exists(self.at("up.work")))
+
+    def test_lowerdir_without_upperdir_is_read_only(self):
+        done = self.mount(f"-olowerdir={self.app}:{self.base}", self.mnt)
+        self.assertEqual(done.stdout, "")
+        with self.assertRaises(OSError) as raised:
+            self.write("mnt/new", "x")
+        self.assertEqual(raised.exception.errno, errno.EROFS)
+
+    def test_escapes_in_directory_names(self):
+        self.make_layer("a:b", {"colon": "1"})
+        self.make_layer("a,b", {"comma": "2"})
+        self.make_layer("a\\b", {"backslash": "3"})
+        self.make_dir("u,p")
+        where = self.dir
+        self.mount("-o", f"lowerdir={where}/a\\:b:{where}/a\\,b:{where}/a\\\\b,"
+                   f"upperdir={where}/u\\,p", self.mnt)
+        self.assertEqual([self.read("mnt/" + name)
+                          for name in ("colon", "comma", "backslash")],
+                         ["1", "2", "3"])
+
+    def test_empty_options_and_a_leading_colon(self):
+        os.chown(self.at("base/both"), 5, 6)
+        self.mount("-o", f",,lowerdir={self.base},,uidmapping=:0:100000:1000,"
+                   "gidmapping=:0:200000:1000,", self.mnt)
+        shown = os.stat(self.at("mnt/both"))
+        self.assertEqual((shown.st_uid, shown.st_gid), (100005, 200006))
+
+    def test_squash(self):
+        os.chown(self.at("base/both"), 5, 6)
+        for options, expected in (("squash_to_root", (0, 0)),
+                                  ("squash_to_uid=7", (7, 6)),
+                                  ("squash_to_gid=8", (5, 8)),
+                                  ("squash_to_root,squash_to_uid=9", (9, 0))):
+            with self.subTest(options):
+                self.mount("-o", f"lowerdir={self.base},{options}", self.mnt)
+                shown = os.stat(self.at("mnt/both"))
+                self.assertEqual((shown.st_uid, shown.st_gid), expected)
+                self.umount()
+
+    def test_generic_ones_reach_the_kernel(self):
+        self.mount("-o", "nosuid,nodev,noexec,noatime,fsname=my union,"
+                   f"lowerdir={self.base}", self.mnt)
+        kind, options, source = mounts()[self.mnt]
+        self.assertEqual((kind, source), ("fuse.ufs", "my union"))
+        for option in ("ro", "nosuid", "nodev", "noexec", "noatime"):
+            self.assertIn(option, options)
+
+    def test_those_of_fuse_and_fstab_are_taken(self):
+        self.mount("-o", "defaults,user,noauto,_netdev,nofail,comment=x,x-y=z,"
+                   "allow_other,default_permissions,max_idle_threads=3,clone_fd,"
+                   "redirect_dir=on,metacopy=on,index=on,xino=auto,"
+                   "nfs_export=off,timeout=5,fsync=1,threaded=1,noacl,"
+                   f"lowerdir={self.base}", self.mnt)
+        self.assertEqual(self.read("mnt/both"), "base")
+
+    def test_own_ones(self):
+        for whiteout in ("char", "xattr", "aufs"):
+            with self.subTest(whiteout):
+                up = self.at("up-" + whiteout)
+                self.mount("--upper", up, "-o",
+                           f"whiteout={whiteout},transport=classic",
+                           self.base, self.mnt)
+                os.remove(self.at("mnt/both"))
+                self.assertFalse(os.path.exists(self.at("mnt/both")))
+                self.umount()
+                name = ".wh.both" if whiteout == "aufs" else "both"
+                mode = os.lstat(os.path.join(up, name)).st_mode
+                self.assertEqual(mode & 0o170000,
+                                 0o020000 if whiteout == "char" else 0o100000)
+
+    def test_userxattr(self):
+        self.mount("--upper", self.at("up"), "-o", "userxattr", self.base,
+                   self.mnt)
+        os.chmod(self.at("mnt/both"), 0o600)
+        self.umount()
+        names = os.listxattr(self.at("up/both"))
+        self.assertTrue(any(n.startswith("user.overlay.") for n in names), names)
+        self.assertFalse(any(n.startswith("trusted.") for n in names), names)
+
+    def test_volatile_is_refused_at_the_next_mount(self):
+        self.mount("--upper", self.at("up"), "-o", "volatile", self.base,
+                   self.mnt)
+        self.umount()
+        marker = self.at("up.work/work/incompat/volatile")
+        self.assertTrue(os.path.exists(marker))
+        done = self.ufs("mount", "--upper", self.at("up"), self.base, self.mnt)
+        self.assert_refused(done, r"volatile.*" + marker)
+        os.rmdir(marker)
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+
+    def test_other_users_may_enter_what_root_mounts(self):
+        self.mount("--ro", self.base, self.mnt)
+        done = run(*as_user("cat", self.at("mnt/both")))
+        self.assertEqual((done.stdout, done.stderr), ("base", ""))
+
+
+class Foreground(CliTest):
+    def start(self, *arguments):
+        process = subprocess.Popen(
+            [UFS, "mount", *arguments], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.kill)
+        self.assertTrue(wait_until(lambda: self.mnt in mounts()))
+        return process
+
+    def test_stays_until_unmounted(self):
+        process = self.start("-f", "--ro", self.base, self.mnt)
+        self.assertEqual(self.read("mnt/both"), "base")
+        self.assertIsNone(process.poll())
+        run("umount", self.mnt)
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
+        self.assert_gone()
+
+    def test_signals_unmount(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(number):
+                process = self.start("-f", "--ro", self.base, self.mnt)
+                self.assertEqual(self.read("mnt/both"), "base")
+                process.send_signal(number)
+                self.assertEqual(process.wait(harness.PATIENCE), 0)
+                self.assert_gone()
+
+    def test_debug_traces_each_message(self):
+        for words in (["-d"], ["-o", "debug"]):
+            with self.subTest(words):
+                process = self.start(*words, "--ro", self.base, self.mnt)
+                self.assertEqual(self.read("mnt/only-base"), "1")
+                run("umount", self.mnt)
+                _, trace = process.communicate(timeout=harness.PATIENCE)
+                self.assertRegex(trace, "LOOKUP.*only-base")
+                self.assertEqual(process.returncode, 0)
+
+
+class Background(CliTest):
+    def test_daemon_lets_go_of_everything(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        lines = harness.daemons(self.dir)
+        self.assertEqual(len(lines), 1)
+        pid = lines[0].split(":")[0]
+        self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
+        for fd in "012":
+            self.assertEqual(os.readlink(f"/proc/{pid}/fd/{fd}"), "/dev/null")
+        self.assertEqual(os.getsid(int(pid)), int(pid))
+
+    def test_killed_daemon_leaves_an_upper_that_mounts_again(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.write("mnt/new", "x")
+        os.kill(int(harness.daemons(self.dir)[0].split(":")[0]), signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not harness.daemons(self.dir)))
+        again = self.ufs("mount", "--upper", self.at("up"), self.base, self.mnt)
+        self.assertEqual(again.returncode, 1)
+        self.assertRegex(again.stderr,
+                         "mnt: mount point is a mount whose daemon is gone; "
+                         "free it with 'ufs umount --lazy")
+        self.umount()
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.assertEqual(self.read("mnt/new"), "x")
+
+
+class FaultPoints(CliTest):
+    def test_are_listed(self):
+        done = self.ufs("mount", "--list-fault-points")
+        self.assertEqual(done.returncode, 0)
+        names = done.stdout.split()
+        self.assertEqual(names, sorted(names))
+        self.assertIn("copy_up.published", names)
+
+    def test_fail_the_operation_that_visits_them(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt,
+                   env={**os.environ, "UFS_FAULT": "create.before:ENOSPC"})
+        with self.assertRaises(OSError) as raised:
+            self.write("mnt/new", "x")
+        self.assertEqual(raised.exception.errno, errno.ENOSPC)
+        self.write("mnt/new", "x")
+        self.assertEqual(self.read("mnt/new"), "x")
+
+    def test_bad_ones_are_refused(self):
+        for spec in ("nosuch.point:kill", "create.before", "create.before:EWHAT",
+                     "create.before:kill:0"):
+            done = self.ufs("mount", "--ro", self.base, self.mnt,
+                            env={**os.environ, "UFS_FAULT": spec})
+            self.assert_refused(done, "^ufs mount: UFS_FAULT: ")
+
+
+if __name__ == "__main__":
+    harness.main()
