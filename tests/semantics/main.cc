@@ -42,7 +42,7 @@ int CheckFaults(const Subject& subject) {
   SetOverlayFaults(OverlayFaults(), /*run_them=*/true);
   for (const auto& [name, reason] : OverlayFaults()) {
     testing::GTEST_FLAG(filter) = name;
-    int result = Supervise(subject, [&name = name] {
+    int result = Supervise(subject, [] {
       // A name that no test has would fail every time, and never be noticed.
       int status = RunTests();
       return testing::UnitTest::GetInstance()->test_to_run_count() == 1 ? status
