@@ -121,7 +121,7 @@ std::string_view NearestName(std::string_view name,
   constexpr size_t kLongest = 64;  // nobody mistypes more, and it is quadratic
   if (name.size() > kLongest) return {};
   std::string_view nearest;
-  size_t least = name.size() / 3 + 2;  // this far away is a different word
+  size_t least = name.size() / 3 + 1;  // this far away is a different word
   for (const std::string_view candidate : candidates) {
     const size_t distance = EditDistance(name, candidate);
     if (distance >= least) continue;
