@@ -193,7 +193,7 @@ class UnionFs final {
   Result<InodeRef> Get(NodeId node) const;  // ESTALE for one never given out
   Result<InodeRef> GetDir(NodeId node) const;
   Result<Child> Probe(const InodeRef& dir, Name name);
-  Status ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
+  Status ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
                          Child& child);
   Result<InodeRef> Adopt(const InodeRef& dir, Name name, Child& child);
   Result<InodeRef> AdoptUpper(const Child& child);
@@ -207,7 +207,7 @@ class UnionFs final {
   Identity LowerIdentity(const LowerFound& lower) const;
   std::optional<Identity> OriginIdentity(const Marks& marks) const;
   Origin OriginOf(const Inode& inode, const Attr& lower_attr) const;
-  Entry MakeEntry(const InodeRef& inode, Attr attr);
+  Entry MakeEntry(const InodeRef& inode, const Attr& attr);
   // REQUIRES: inode->mu held, shared or alone, for all of these.
   Result<Place> UpperPlace(const InodeRef& inode);
   Result<Attr> AttrLocked(const InodeRef& inode);

@@ -82,7 +82,7 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
       child.upper = UpperDir::Looked{*stat, {}};
       child.upper->marks = TRY(upper_->MarksOf(at, *stat).With(
           "upper " + upper_->path() + ": " + name.str()));
-      TRY(ProbeBelowUpper(dir, name, fd, child));
+      TRY(ProbeBelowUpper(dir, name, *fd, child));
       return child;
     }
     if (stat.code() == ENAMETOOLONG) return Error(ENAMETOOLONG);
@@ -113,7 +113,7 @@ uint64_t UnionFs::AbsenceOf(const InodeRef& dir, Name name) {
 }
 
 // What the layers add to an object of the upper.
-Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
+Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
                                 Child& child) {
   const Marks& marks = child.upper->marks;
   const mode_t mode = child.upper->stat.stx_mode;
@@ -133,8 +133,8 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, FdCache::Pin fd,
   if (is_dir && marks.opaque) return Ok();
   if (is_dir) {
     const std::string opaque = name.str() + "/" + kAufsOpaqueName;
-    if (sys::Statx({*fd, opaque.c_str()}).ok()) return Ok();
-    const auto beside = TRY(HiddenByName(dir, *fd, name));
+    if (sys::Statx({fd, opaque.c_str()}).ok()) return Ok();
+    const auto beside = TRY(HiddenByName(dir, fd, name));
     if (beside != UpperDir::Hidden::kNo) return Ok();
   }
   if (marks.redirect.empty()) {
@@ -255,9 +255,9 @@ Result<InodeRef> UnionFs::Resolve(const InodeRef& dir, Name name) {
   return Adopt(dir, name, child);
 }
 
-Entry UnionFs::MakeEntry(const InodeRef& inode, Attr attr) {
+Entry UnionFs::MakeEntry(const InodeRef& inode, const Attr& attr) {
   table_.AddLookup(inode);
-  return {inode->id, inode->generation, std::move(attr)};
+  return {inode->id, inode->generation, attr};
 }
 
 Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
