@@ -1,14 +1,7 @@
-# What `cmake --install` puts in place, and the .deb that `cpack` makes of it.
+# What `cmake --install` puts in place beside the binary, and the .deb that
+# `cpack` makes of it all.
 
 include(GNUInstallDirs)
-
-if(TARGET ufs)
-  install(TARGETS ufs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  # mount(8) looks for mount.TYPE in sbin. A link in the build tree, installed
-  # as it is, keeps DESTDIR and relocation working.
-  file(CREATE_LINK ../${CMAKE_INSTALL_BINDIR}/ufs ${CMAKE_BINARY_DIR}/mount.fuse.ufs SYMBOLIC)
-  install(FILES ${CMAKE_BINARY_DIR}/mount.fuse.ufs DESTINATION ${CMAKE_INSTALL_SBINDIR})
-endif()
 
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 FILES_MATCHING PATTERN "*.5")
