@@ -303,9 +303,10 @@ Status PassOn(State& state, const OptionText& option) {
   return Ok();
 }
 
-Status PassOnNumber(State& state, const OptionText& option) {
-  TRY(Number(option));
-  return PassOn(state, option);
+Status ApplySubtype(State&, const OptionText& option) {
+  if (option.value != "ufs")
+    return Refused(option, "the type is always fuse.ufs; leave the option out");
+  return Ok();
 }
 
 Status ApplyReadOnly(State& state, const OptionText&) {
@@ -449,14 +450,13 @@ constexpr Option kOptions[] = {
      "one line on stderr for each request; stays in the foreground"},
     {"allow_other", kNone, ApplyAllowOther,
      "other users may enter (default for root)"},
-    {"allow_root", kNone, PassOn, "root may enter"},
+    {"allow_root", kNone, RefuseUnsupported, nullptr},
     {"default_permissions", kNone, Accept,
      "accepted; the kernel always checks permissions"},
-    {"auto_unmount", kNone, PassOn,
-     "unmount when the daemon dies (through fusermount3)"},
+    {"auto_unmount", kNone, RefuseUnsupported, nullptr},
     {"fsname", kRequired, ApplyFsname, "NAME  the source shown by mount"},
-    {"subtype", kRequired, PassOn, "NAME  the type shown is fuse.NAME"},
-    {"max_read", kRequired, PassOnNumber, nullptr},
+    {"subtype", kRequired, ApplySubtype, nullptr},
+    {"max_read", kRequired, AcceptNumber, nullptr},
 
     {"ro", kNone, ApplyReadOnly, "read-only, the upper included"},
     {"rw", kNone, ApplyReadWrite, nullptr},
