@@ -188,8 +188,7 @@ TEST(MountOptions, ReadOnlyIsForBothAndRevocable) {
 }
 
 TEST(MountOptions, FlagsGoToTheKernelInTheirOrder) {
-  const auto options =
-      MustParse("nosuid,nodev,noexec,noatime,suid");
+  const auto options = MustParse("nosuid,nodev,noexec,noatime,suid");
   EXPECT_EQ(options.mount.mount_options,
             (Strings{"nosuid", "nodev", "noexec", "noatime", "suid"}));
 }
@@ -247,7 +246,8 @@ TEST(MountOptions, WhatCannotBeHonouredIsRefusedByName) {
   for (const char* text :
        {"nfs_export=on", "verity=require", "uuid=on", "noxattrs=1",
         "xattr_permissions=2", "plugins=/x.so", "ino32_t", "remount",
-        "entry_timeout=3", "datadir+=/d", "blkdev", "allow_root", "auto_unmount", "subtype=x"}) {
+        "entry_timeout=3", "datadir+=/d", "blkdev", "allow_root",
+        "auto_unmount", "subtype=x"}) {
     auto options = Parse({text}, UnknownOption::kIgnore);
     ASSERT_FALSE(options.ok()) << text;
     EXPECT_EQ(options.code(), EOPNOTSUPP) << text;
