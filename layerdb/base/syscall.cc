@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -312,6 +313,16 @@ Status Ioctl(BorrowedFd fd, unsigned long request, void* arg) {
 
 Status FLock(BorrowedFd fd, int operation) {
   return Check(Restart([&] { return flock(fd.get(), operation); }));
+}
+
+Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size) {
+  void* const map = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (map == MAP_FAILED) return Error(errno);
+  return std::span(static_cast<const char*>(map), size);
+}
+
+void Unmap(std::span<const char> map) {
+  munmap(const_cast<char*>(map.data()), map.size());
 }
 
 Result<size_t> GetDents(BorrowedFd fd, char* buffer, size_t size) {

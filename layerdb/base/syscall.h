@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -81,6 +82,11 @@ Status SyncFs(BorrowedFd fd);
 Status Ioctl(BorrowedFd fd, unsigned long request, void* arg);
 // flock(2).
 Status FLock(BorrowedFd fd, int operation);
+
+// The first `size` bytes of a file, shared and read-only. REQUIRES: size > 0.
+Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size);
+// REQUIRES: `map` came from MapReadOnly, whole.
+void Unmap(std::span<const char> map);
 
 // Reads one buffer of struct linux_dirent64; 0 at the end.
 Result<size_t> GetDents(BorrowedFd fd, char* buffer, size_t size);
