@@ -1,0 +1,52 @@
+// Small helpers for files of a store.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/syscall.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+
+// Nothing in a store is written twice; the store's folder decides who may read.
+inline constexpr mode_t kStoreFileMode = 0444;
+
+// All of it, or the error that stopped it.
+Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset);
+
+// All of a small file. EFBIG when it has more than `limit` bytes.
+Result<std::string> ReadSmallFile(sys::At at, size_t limit);
+
+// Makes `name` in `dir` hold `data`, durably and all at once: a temporary file
+// beside it, fsync, rename, fsync of `dir`.
+Status ReplaceFile(BorrowedFd dir, const std::string& name,
+                   std::string_view data);
+
+// What ReplaceFile calls its temporary files; left behind by a crash.
+bool IsTemporaryName(std::string_view name);
+std::string TemporaryNameFor(std::string_view name);
+
+// The names in a directory, sorted, read before any is acted upon.
+Result<std::vector<std::string>> ListNames(sys::At dir);
+
+// A file from its beginning to its end, in order: its data piece by piece, and
+// how long each hole is. `on_data` gets up to 256 KiB at a time.
+Status ForEachExtent(BorrowedFd file,
+                     const std::function<Status(std::string_view)>& on_data,
+                     const std::function<Status(uint64_t)>& on_hole);
+
+// Removes `name` and everything below it; no error when it is not there.
+Status RemoveTree(sys::At at);
+
+// Opens the directory `name`, making it first where it is missing.
+Result<UniqueFd> MakeDir(sys::At at, mode_t mode);
+
+// Says for a full disk what a person can do about it.
+Error Explain(Error error, std::string_view store_path);
+
+}  // namespace ufs
