@@ -123,11 +123,18 @@ std::string_view TreeFile::SectionBytes(Section section) const {
 }
 
 Status TreeFile::CheckHashes() const {
-  for (uint32_t i = 0; i < tree_format::kSectionCount; ++i)
+  uint64_t end = sizeof(Header);
+  for (uint32_t i = 0; i < tree_format::kSectionCount; ++i) {
+    // What lies between sections has no hash: it is zeros.
+    const SectionRecord& section = header_->sections[i];
+    for (; end < section.offset; ++end)
+      if (map_[end] != 0) return Damaged("byte", end);
+    end = std::max(end, section.offset + section.bytes);
     if (TreeBytesHash(SectionBytes(static_cast<Section>(i))) !=
         header_->sections[i].hash)
       return Error(EUCLEAN, std::string("tree file: section ") +
                                 kSectionNames[i] + " is damaged");
+  }
   return Ok();
 }
 

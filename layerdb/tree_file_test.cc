@@ -2,8 +2,10 @@
 
 #include <sys/sysmacros.h>
 
+#include <cstring>
 #include <map>
 
+#include "layerdb/tree_hash.h"
 #include "layerdb/tree_test_util.h"
 
 namespace ufs {
@@ -112,6 +114,87 @@ TEST(TreeFile, EmptyTreeHasARoot) {
   EXPECT_TRUE(read->Node(0)->implied);
   EXPECT_EQ(read->entry_count(), 0u);
   EXPECT_EQ(read->Lookup(0, "x")->kind, TreeFile::Found::Kind::kAbsent);
+}
+
+// --- damage ----------------------------------------------------------------
+
+using tree_format::Header;
+using tree_format::Section;
+
+// A tree with something in every section.
+std::string Sample() {
+  TreeBuilder tree;
+  TreeNode file = File("hello");
+  file.xattrs = {{"user.a", "1"}, {"user.b", "2"}};
+  EXPECT_TRUE(tree.Put("d/one", file).ok());
+  EXPECT_TRUE(tree.Link("d/two", "d/one").ok());
+  EXPECT_TRUE(tree.Put("link", Symlink("d")).ok());
+  EXPECT_TRUE(tree.Whiteout("w").ok());
+  file.content = ObjectId{1, 2, 0};
+  EXPECT_TRUE(tree.Put("e/object", file).ok());
+  return BytesOf(tree);
+}
+
+TEST(TreeFile, FindsEveryFlippedBit) {
+  const std::string bytes = Sample();
+  ASSERT_TRUE(TreeFile::Parse(bytes, TreeFile::Verify::kAll).ok());
+  for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string damaged = bytes;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ 1 << bit % 8);
+    const auto file = TreeFile::Parse(damaged, TreeFile::Verify::kAll);
+    ASSERT_FALSE(file.ok()) << "bit " << bit;
+    ASSERT_FALSE(file.error().context().empty());
+  }
+  for (size_t size = 0; size < bytes.size(); ++size)
+    ASSERT_FALSE(
+        TreeFile::Parse(bytes.substr(0, size), TreeFile::Verify::kHeader).ok());
+}
+
+// Writes `value` into a section and puts the hashes right again.
+template <typename T>
+std::string Patched(std::string bytes, Section section, size_t at, T value) {
+  Header header;
+  memcpy(&header, bytes.data(), sizeof(header));
+  auto& record = header.sections[section];
+  memcpy(bytes.data() + record.offset + at, &value, sizeof(value));
+  record.hash = TreeBytesHash(
+      std::string_view(bytes).substr(record.offset, record.bytes));
+  header.hash = TreeBytesHash(
+      {reinterpret_cast<const char*>(&header), offsetof(Header, hash)});
+  memcpy(bytes.data(), &header, sizeof(header));
+  return bytes;
+}
+
+TEST(TreeFile, CheckNamesTheInvariant) {
+  const std::string bytes = Sample();
+  const auto verdict = [](const std::string& file) {
+    const auto parsed = TreeFile::Parse(file, TreeFile::Verify::kAll);
+    EXPECT_TRUE(parsed.ok());
+    const Status checked = (*parsed)->CheckAll();
+    return checked.ok() ? "" : std::string(checked.error().context());
+  };
+  EXPECT_EQ(verdict(bytes), "");
+  const auto breaks = [&](const char* invariant, Section section, size_t at,
+                          auto value) {
+    const std::string text = verdict(Patched(bytes, section, at, value));
+    EXPECT_NE(text.find(invariant), std::string::npos)
+        << invariant << " but: " << text;
+  };
+  using tree_format::Entry;
+  using tree_format::Node;
+  // Entries: d, e, link, w, then those of d: one, two; nodes in that order.
+  breaks("T2", Section::kEntries, offsetof(Entry, parent), 7u);
+  breaks("T2", Section::kNames, 0, 'z');
+  breaks("T3", Section::kEntries, offsetof(Entry, node), 0u);
+  breaks("T3", Section::kNodes, sizeof(Node) + offsetof(Node, first_name), 1u);
+  breaks("T4", Section::kNodes, offsetof(Node, nlink), 9u);
+  breaks("T5", Section::kNodes, offsetof(Node, flags), 64u);
+  breaks("T5", Section::kNodes, offsetof(Node, mtime_nsec), 1'000'000'000u);
+  breaks("T6", Section::kXattrs, 8 + 8, 'x');
+  breaks("T7", Section::kNodes, offsetof(Node, source), 1u);
+  breaks("T8", Section::kSlots, offsetof(tree_format::Slot, entry), 999u);
+  breaks("T9", Section::kNodes, 5 * sizeof(Node) + offsetof(Node, flags),
+         tree_format::kInline);
 }
 
 }  // namespace
