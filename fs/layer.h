@@ -2,11 +2,12 @@
 // changes while it is part of a mount, so every method may be called from any
 // thread, and nothing here is locked.
 //
-// Implemented by HostLayer (a directory of the host); sealed layers of the
-// layer store stand behind the same interface.
+// Implemented by HostLayer (a directory of the host) and SealedLayer (layers of
+// the store).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,8 +79,16 @@ class Layer {
                                     bool more_below) const = 0;
   virtual Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const = 0;
   virtual Result<Attr> GetAttr(const NodeRef& node) const = 0;
-  // The contents of a regular file, for reading.
+  // Whether nobody ever said what the attributes of this directory are, so that
+  // those of one that it merges with below show.
+  virtual bool Implied(const NodeRef&) const { return false; }
+  // The contents of a regular file, for reading, unless they are InMemory.
   virtual Result<UniqueFd> Open(const NodeRef& file) const = 0;
+  // All contents of a regular file, where the layer has them at hand. They live
+  // as long as the layer.
+  virtual std::optional<std::string_view> InMemory(const NodeRef&) const {
+    return std::nullopt;
+  }
   virtual Result<std::string> ReadLink(const NodeRef& link) const = 0;
   // Extended attributes as the union shows them: without the layer's marks.
   virtual Result<std::string> GetXattr(const NodeRef& node,

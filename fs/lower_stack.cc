@@ -29,6 +29,11 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
     return true;
   }
   if (is_dir) {
+    if (found.node.layer().Implied(found.node)) {
+      found.layer = layer;
+      found.node = entry.node;
+      found.attr = entry.attr;
+    }
     found.parts.push_back({layer, std::move(entry.node)});
     return entry.opaque;
   }
@@ -41,7 +46,7 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
 Result<LowerFound> LowerStack::RootBelow(uint32_t first) const {
   LowerFound root;
   for (uint32_t i = first; i < layers_.size(); ++i) {
-    if (i == first) {
+    if (i == first || root.node.layer().Implied(root.node)) {
       root.kind = Kind::kDirectory;
       root.layer = i;
       root.node = layers_[i]->Root();

@@ -2,11 +2,14 @@
 // line, plain data. Paths are as the user gave them, made absolute.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fs/id_map.h"
+#include "fs/sealed_layer.h"
 
 namespace ufs {
 
@@ -33,7 +36,11 @@ enum class RedirectDir {
 };
 
 struct UnionConfig {
-  std::vector<std::string> layers;   // bottom to top
+  // Bottom to top: the path of a directory, or a digest, "sha256:...", of a
+  // sealed layer.
+  std::vector<std::string> layers;
+  // What is behind a run of sealed layers, bottom to top. Needed with digests.
+  std::function<Result<SealedRun>(std::span<const Digest>)> open_sealed;
   std::optional<std::string> upper;  // absent: the union is read-only
   std::optional<std::string> work;   // absent: beside the upper, NAME.work
   bool read_only = false;

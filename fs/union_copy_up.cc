@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "fs/acl.h"
@@ -178,9 +179,16 @@ Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
 
 Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
                              uint64_t keep) {
-  const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
   const uint64_t size = std::min(inode->lower_size_bytes, keep);
-  const uint64_t moved = TRY(CopyData(from, to, size));
+  uint64_t moved = 0;
+  if (const auto bytes = inode->data.layer().InMemory(inode->data)) {
+    const auto wanted = bytes->substr(0, size);
+    moved = TRY(sys::Pwrite(to, wanted.data(), wanted.size(), 0));
+    if (moved < wanted.size()) return Error(ENOSPC);
+  } else {
+    const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
+    moved = TRY(CopyData(from, to, size));
+  }
   copy_up_bytes_ += moved;
   ++copy_ups_data_;
   // It is about to stand for a file that is safe on disk. Shared blocks are as

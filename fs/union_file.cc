@@ -3,12 +3,19 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "fs/union_fs.h"
 
 namespace ufs {
+
+std::optional<std::string_view> UnionFs::DataInMemory(
+    const InodeRef& inode) const {
+  if (inode->backing() == Backing::kUpper) return std::nullopt;
+  return inode->data.layer().InMemory(inode->data);
+}
 
 // A descriptor of the contents as they are now. REQUIRES: inode->mu held; the
 // pin may be used after, for what need not see a copy-up.
@@ -34,6 +41,9 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
   if (wait == Wait::kNoWait && inode->busy) return Error(EAGAIN);
   ReaderLock lock(inode->mu);
+  if (const auto bytes = DataInMemory(inode))
+    return bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
+        .copy(buffer, size);
   const FdCache::Pin fd = TRY(DataFd(inode));
   if (wait == Wait::kMayWait) return sys::Pread(*fd, buffer, size, offset);
   const auto got = sys::PreadNoWait(*fd, buffer, size, offset);
@@ -103,6 +113,10 @@ Result<uint64_t> UnionFs::LSeek(NodeId node, uint64_t offset, int whence) {
   if (!inode->is_regular()) return Error(EINVAL);
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return Error(EINVAL);
   ReaderLock lock(inode->mu);
+  if (const auto bytes = DataInMemory(inode)) {
+    if (offset >= bytes->size()) return Error(ENXIO);
+    return whence == SEEK_DATA ? offset : uint64_t{bytes->size()};
+  }
   const FdCache::Pin fd = TRY(DataFd(inode));
   return sys::LSeek(*fd, static_cast<int64_t>(offset), whence);
 }
@@ -117,12 +131,19 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
   if (kill_suidgid) TRY(KillSuid(target));
   // Never both locks at once: they would have an order to keep.
   FdCache::Pin from;
+  std::optional<std::string_view> bytes;
   {
     ReaderLock lock(source->mu);
-    from = TRY(DataFd(source));
+    bytes = DataInMemory(source);
+    if (!bytes) from = TRY(DataFd(source));
   }
   ReaderLock lock(target->mu);
   const FdCache::Pin to = TRY(DataFd(target));
+  if (bytes) {
+    bytes->remove_prefix(std::min<uint64_t>(in_offset, bytes->size()));
+    *bytes = bytes->substr(0, length);
+    return sys::Pwrite(*to, bytes->data(), bytes->size(), out_offset);
+  }
   return sys::CopyFileRange(*from, in_offset, *to, out_offset, length);
 }
 

@@ -186,6 +186,8 @@ class UnionFs final {
 
   UnionFs(const UnionConfig& config, bool trusted);
   Status OpenLayers();
+  Result<SealedRun> NextSealedRun(const std::vector<std::string>& layers,
+                                  size_t& next) const;
   Status OpenRoot();
   Status OpenIndex();
 
@@ -285,6 +287,9 @@ class UnionFs final {
   void Changed(const InodeRef& dir);
 
   // --- contents (union_file.cc) -------------------------------------------
+  // The contents of a file whose layer has them in memory, while they are in
+  // the layer. REQUIRES: inode->mu held.
+  std::optional<std::string_view> DataInMemory(const InodeRef& inode) const;
   Result<FdCache::Pin> DataFd(const InodeRef& inode);
   Status KillSuid(const InodeRef& inode);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change);

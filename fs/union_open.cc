@@ -80,13 +80,23 @@ Status UnionFs::OpenLayers() {
   std::vector<std::string> paths = config_.layers;
   if (config_.upper && upper_ == nullptr) paths.push_back(*config_.upper);
   std::vector<std::unique_ptr<Layer>> layers;
-  for (size_t i = paths.size(); i-- > 0;) {
-    layers.push_back(TRY(HostLayer::Open(paths[i], fds_, names_)));
-    layer_by_tag_.emplace(layers.back()->tag(), static_cast<uint32_t>(i + 1));
+  std::string shown;  // the file system statfs speaks of
+  for (size_t i = 0; i < paths.size();) {
+    if (paths[i].starts_with('/')) {
+      shown = paths[i];
+      layers.push_back(TRY(HostLayer::Open(paths[i++], fds_, names_)));
+    } else {
+      SealedRun run = TRY(NextSealedRun(paths, i));
+      shown = run.store;
+      layers.push_back(TRY(SealedLayer::Open(std::move(run))));
+    }
+    layer_by_tag_.emplace(layers.back()->tag(),
+                          static_cast<uint32_t>(layers.size()));
   }
+  std::reverse(layers.begin(), layers.end());
   lowers_ = std::make_unique<LowerStack>(
       std::move(layers), config_.redirect_dir != RedirectDir::kNoFollow);
-  const std::string& shown = upper_ ? *config_.upper : paths.back();
+  if (upper_) shown = *config_.upper;
   stat_fd_ = TRY(sys::Open(shown.c_str(), O_PATH | O_DIRECTORY));
 
   info_.layers = std::move(paths);
@@ -100,6 +110,20 @@ Status UnionFs::OpenLayers() {
   info_.index = true;
   info_.durability = NameOf(upper_->durability());
   return Ok();
+}
+
+// The sealed layers from `next` on, which goes on after them.
+Result<SealedRun> UnionFs::NextSealedRun(const std::vector<std::string>& layers,
+                                         size_t& next) const {
+  std::vector<Digest> digests;
+  for (; next < layers.size() && !layers[next].starts_with('/'); ++next)
+    digests.push_back(
+        TRY(Digest::Parse(layers[next])
+                .With(layers[next] + ": is neither the path of a directory nor "
+                                     "the digest of a layer")));
+  if (!config_.open_sealed)
+    return Error(EINVAL, "layer " + digests[0].ToString() + ": no store");
+  return config_.open_sealed(digests);
 }
 
 Status UnionFs::OpenIndex() {
