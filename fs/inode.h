@@ -106,6 +106,9 @@ class Inode {
   std::atomic<uint64_t> absent{0};
   // Of files: no set-id bits, so a write need not look for them.
   std::atomic<bool> no_suid{false};
+  // The contents' descriptor in the cache is for reading alone, as the host
+  // would not open an immutable file, or a running program, for writing.
+  std::atomic<bool> fd_only_reads{false};
   // A long operation holds `mu`: do not wait for it on a thread that must not.
   std::atomic<bool> busy{false};
 

@@ -41,7 +41,7 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
     now = TRY(upper_->GetAttr(at));
   }
   if (change.size_bytes) {
-    const FdCache::Pin fd = TRY(DataFd(inode));
+    const FdCache::Pin fd = TRY(WritableDataFd(inode));
     TRY(sys::FTruncate(*fd, *change.size_bytes));
     if (change.kill_suidgid && WithoutSuid(now.mode) != now.mode)
       TRY(upper_->SetMode(at, now, WithoutSuid(now.mode)));
@@ -140,7 +140,9 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   if (!writes && !reads) return Error(ENOTTY);
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular() && !inode->is_dir()) return Error(ENOTTY);
-  if (writes) TRY(CopyUp(inode, Backing::kMetacopy));
+  // With its contents: they could not follow into an append-only file.
+  if (writes)
+    TRY(CopyUp(inode, inode->is_dir() ? Backing::kMetacopy : Backing::kUpper));
   ReaderLock lock(inode->mu);
   UniqueFd fd;
   if (!inode->in_upper()) {
@@ -150,7 +152,10 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
     fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
                                 : sys::OpenAt(place.at(), O_RDONLY));
   }
-  return sys::Ioctl(fd, cmd, arg);
+  const Status done = sys::Ioctl(fd, cmd, arg);
+  // One that may write now might not be opened for writing any more.
+  if (writes && done.ok()) fds_.Erase(inode->fd_key);
+  return done;
 }
 
 }  // namespace ufs

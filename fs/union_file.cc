@@ -10,6 +10,21 @@
 #include "fs/union_fs.h"
 
 namespace ufs {
+namespace {
+
+// Whether it is writing that is forbidden: immutable or append-only, a running
+// program, a file system that has become read-only.
+bool RefusesWriters(int code) {
+  return code == EPERM || code == ETXTBSY || code == EROFS;
+}
+
+// Of a place on the host.
+Result<UniqueFd> Reopen(const auto& place, int flags) {
+  return place.name.empty() ? sys::Reopen(*place.dir, flags)
+                            : sys::OpenAt(place.at(), flags);
+}
+
+}  // namespace
 
 std::optional<std::string_view> UnionFs::DataInMemory(
     const InodeRef& inode) const {
@@ -25,7 +40,9 @@ Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
     if (inode->backing() != Backing::kUpper)
       return inode->data.layer().Open(inode->data);
     const Place place = TRY(UpperPlace(inode));
-    return upper_->OpenData(place.at());
+    auto fd = upper_->OpenData(place.at());
+    inode->fd_only_reads = RefusesWriters(fd.code());
+    return inode->fd_only_reads ? Reopen(place, O_RDONLY) : std::move(fd);
   };
   auto fd = open();
   if (fd.code() == EMFILE || fd.code() == ENFILE) {
@@ -33,6 +50,28 @@ Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
     fd = open();
   }
   return fds_.Insert(inode->fd_key, TRY(fd));
+}
+
+// The same, to be written to. REQUIRES: inode->backing() is kUpper.
+Result<FdCache::Pin> UnionFs::WritableDataFd(const InodeRef& inode) {
+  FdCache::Pin pin = TRY(DataFd(inode));
+  if (!inode->fd_only_reads) return pin;
+  // Whatever forbade it may have gone.
+  const Place place = TRY(UpperPlace(inode));
+  UniqueFd fd = TRY(upper_->OpenData(place.at()));
+  fds_.Erase(inode->fd_key);
+  inode->fd_only_reads = false;
+  return fds_.Insert(inode->fd_key, std::move(fd));
+}
+
+// To a file that may only grow (chattr +a). The kernel holds off other writers
+// of the union while it sends an append.
+Result<size_t> UnionFs::Append(const InodeRef& inode, const char* data,
+                               size_t size, uint64_t offset) {
+  const Place place = TRY(UpperPlace(inode));
+  const UniqueFd fd = TRY(Reopen(place, O_WRONLY | O_APPEND));
+  if (TRY(sys::Statx({fd})).stx_size != offset) return Error(EPERM);
+  return sys::Pwrite(fd, data, size, offset);
 }
 
 Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
@@ -71,8 +110,9 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
   TRY(CopyUp(inode, Backing::kUpper));
   if (kill_suidgid) TRY(KillSuid(inode));
   ReaderLock lock(inode->mu);
-  const FdCache::Pin fd = TRY(DataFd(inode));
-  return sys::Pwrite(*fd, data, size, offset);
+  const auto fd = WritableDataFd(inode);
+  if (fd.code() == EPERM) return Append(inode, data, size, offset);
+  return sys::Pwrite(*TRY(fd), data, size, offset);
 }
 
 Status UnionFs::FSync(NodeId node, bool data_only) {
@@ -87,8 +127,7 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
       pin = TRY(DataFd(inode));
     } else if (inode->is_dir() || inode->is_regular()) {
       const Place place = TRY(UpperPlace(inode));
-      opened = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
-                                      : sys::OpenAt(place.at(), O_RDONLY));
+      opened = TRY(Reopen(place, O_RDONLY));
     } else {
       return Error(EINVAL);
     }
@@ -104,7 +143,7 @@ Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
   TRY(CopyUp(inode, Backing::kUpper));
   if (kill_suidgid) TRY(KillSuid(inode));
   ReaderLock lock(inode->mu);
-  const FdCache::Pin fd = TRY(DataFd(inode));
+  const FdCache::Pin fd = TRY(WritableDataFd(inode));
   return sys::Fallocate(*fd, mode, offset, length);
 }
 
@@ -138,7 +177,7 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
     if (!bytes) from = TRY(DataFd(source));
   }
   ReaderLock lock(target->mu);
-  const FdCache::Pin to = TRY(DataFd(target));
+  const FdCache::Pin to = TRY(WritableDataFd(target));
   if (bytes) {
     bytes->remove_prefix(std::min<uint64_t>(in_offset, bytes->size()));
     *bytes = bytes->substr(0, length);

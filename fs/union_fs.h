@@ -291,6 +291,9 @@ class UnionFs final {
   // the layer. REQUIRES: inode->mu held.
   std::optional<std::string_view> DataInMemory(const InodeRef& inode) const;
   Result<FdCache::Pin> DataFd(const InodeRef& inode);
+  Result<FdCache::Pin> WritableDataFd(const InodeRef& inode);
+  Result<size_t> Append(const InodeRef& inode, const char* data, size_t size,
+                        uint64_t offset);
   Status KillSuid(const InodeRef& inode);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change);
 
