@@ -96,9 +96,13 @@ std::vector<Subject> Subject::All() {
   std::vector<Subject> all;
   all.push_back({.name = "plain", .kind = Kind::kPlain});
   all.push_back({.name = "overlay", .kind = Kind::kOverlay});
-  all.push_back({.name = "ufs-root-classic", .kind = Kind::kUfs});
-  all.push_back(
-      {.name = "ufs-root-uring", .kind = Kind::kUfs, .wants_uring = true});
+  all.push_back({.name = "ufs-root-classic",
+                 .kind = Kind::kUfs,
+                 .options = "transport=classic"});
+  all.push_back({.name = "ufs-root-uring",
+                 .kind = Kind::kUfs,
+                 .wants_uring = true,
+                 .options = "transport=io_uring"});
   all.push_back(
       {.name = "ufs-user", .kind = Kind::kUfs, .in_user_namespace = true});
   all.push_back({.name = "ufs-user-one-id",

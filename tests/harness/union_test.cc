@@ -62,7 +62,6 @@ void UnionTest::SetUp() {
 void UnionTest::TearDown() {
   if (dir_.empty()) return;
   if (mounted_.mounted()) Unmount();
-  if (is_ufs()) ExpectNoProcessLeft();
   EXPECT_FALSE(TheWatchBoard().fired)
       << "the test hung; its FUSE connection was aborted to free it";
   for (size_t i = 0; i < lowers_before_.size(); ++i) {
@@ -83,7 +82,7 @@ void UnionTest::MountOnUpper(std::vector<Tree> lowers, const Tree& upper,
                              const std::string& options) {
   plan_.options = options;
   BuildLayers(lowers, &upper);
-  Start();
+  MountAgain();
 }
 
 void UnionTest::MountReadOnly(std::vector<Tree> lowers,
@@ -92,7 +91,7 @@ void UnionTest::MountReadOnly(std::vector<Tree> lowers,
   if (lowers.size() == 1) lowers.insert(lowers.begin(), Tree());
   plan_.options = options;
   BuildLayers(lowers, nullptr);
-  Start();
+  MountAgain();
 }
 
 void UnionTest::BuildLayers(const std::vector<Tree>& lowers,
@@ -128,7 +127,7 @@ void UnionTest::BuildLayers(const std::vector<Tree>& lowers,
   }
 }
 
-void UnionTest::Start() {
+void UnionTest::MountAgain() {
   std::optional<std::string> failure = mounted_.Mount(plan_);
   ASSERT_FALSE(failure) << *failure;
   if (is_ufs()) {
@@ -143,12 +142,12 @@ void UnionTest::Unmount() {
   ASSERT_OK(::chdir((dir_ + "/outside").c_str()));
   std::optional<std::string> failure = mounted_.Unmount();
   ASSERT_FALSE(failure) << *failure;
+  if (is_ufs()) ExpectNoProcessLeft();
 }
 
 void UnionTest::Remount() {
   Unmount();
-  if (is_ufs()) ExpectNoProcessLeft();
-  Start();
+  MountAgain();
 }
 
 std::string UnionTest::Upper(const std::string& path) const {

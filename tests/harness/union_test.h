@@ -54,6 +54,7 @@ class UnionTest : public testing::Test {
   // Unmounts and mounts again, with the working directory back in the root.
   void Remount();
   void Unmount();
+  void MountAgain();  // after Unmount
 
   // Where the upper keeps `path` on disk. "" on the plain subject, which has
   // none.
@@ -78,7 +79,6 @@ class UnionTest : public testing::Test {
 
  private:
   void BuildLayers(const std::vector<Tree>& lowers, const Tree* upper);
-  void Start();
   void ExpectNoProcessLeft();
 
   std::string dir_;
