@@ -195,6 +195,18 @@ std::string ControlSocketPath(dev_t device) {
   return Directories().front() + "/" + SocketName(device);
 }
 
+bool RemoveDeadControlSocket(dev_t device) {
+  for (const std::string& directory : Directories()) {
+    const std::string path = directory + "/" + SocketName(device);
+    const Result<UniqueFd> fd = Connect(path);
+    if (fd.ok()) return false;
+    if (fd.code() != ECONNREFUSED) continue;
+    unlink(path.c_str());
+    rmdir(directory.c_str());  // goes with the last socket in it
+  }
+  return true;
+}
+
 Result<std::string> QueryControl(const std::string& mountpoint) {
   const dev_t device = TRY(DeviceOf(mountpoint));
   for (const std::string& directory : Directories()) {

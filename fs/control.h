@@ -26,6 +26,10 @@ std::string ControlSocketPath(dev_t device);
 // message that says which. Never waits longer than a few seconds.
 Result<std::string> QueryControl(const std::string& mountpoint);
 
+// Takes away the socket that a killed daemon left. False while a daemon still
+// holds one.
+bool RemoveDeadControlSocket(dev_t device);
+
 // The daemon's side. Its own thread answers, so that a slow or silent client
 // delays nobody but the next client, and that for at most a second.
 class ControlServer {

@@ -210,7 +210,7 @@ Result<FuseMountOptions> ToFuseMountOptions(const MountConfig& config) {
     Append(options.helper, "allow_other");
   }
   Append(options.helper, "fsname=" + Escaped(config.source));
-  Append(options.helper, "subtype=ufs");
+  Append(options.helper, "subtype=" + Escaped(config.subtype));
   return options;
 }
 
@@ -263,8 +263,9 @@ Result<UniqueFd> MountDirectly(const MountConfig& config,
                      ",rootmode=40000,user_id=" + std::to_string(geteuid()) +
                      ",group_id=" + std::to_string(getegid());
   Append(data, options.data);
-  if (mount(config.source.c_str(), config.mountpoint.c_str(), "fuse.ufs",
-            options.flags, data.c_str()) == 0)
+  if (mount(config.source.c_str(), config.mountpoint.c_str(),
+            ("fuse." + config.subtype).c_str(), options.flags,
+            data.c_str()) == 0)
     return device;
   const int code = errno;
   if (code == EINVAL && options.data.find("context=") != std::string::npos)

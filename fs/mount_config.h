@@ -17,8 +17,9 @@ enum class Transport {
 };
 
 struct MountConfig {
-  std::string mountpoint;      // absolute
-  std::string source = "ufs";  // the first column of /proc/mounts
+  std::string mountpoint;       // absolute
+  std::string source = "ufs";   // the first column of /proc/mounts
+  std::string subtype = "ufs";  // the type there is "fuse.SUBTYPE"
 
   // Generic mount options as given and in their order, each as mount(8) spells
   // it: "ro", "noexec", "nosuid", "nodev", "noatime", "sync", "dirsync",
@@ -37,7 +38,10 @@ struct MountConfig {
   // the mount, so the default is long.
   std::chrono::milliseconds cache_timeout = std::chrono::hours(24);
   bool acl = true;     // POSIX ACLs, enforced by the kernel
+  bool xattrs = true;  // without them no ACLs either
   bool debug = false;  // one line on stderr for each message
+  // Whoever mounts keeps an UnmountGuard.
+  bool auto_unmount = false;
 };
 
 }  // namespace ufs

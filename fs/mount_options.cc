@@ -1,5 +1,7 @@
 #include "fs/mount_options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -303,9 +305,25 @@ Status PassOn(State& state, const OptionText& option) {
   return Ok();
 }
 
-Status ApplySubtype(State&, const OptionText& option) {
-  if (option.value != "ufs")
-    return Refused(option, "the type is always fuse.ufs; leave the option out");
+Status ApplySubtype(State& state, const OptionText& option) {
+  state.mount.subtype = Unescape(option.value);
+  if (state.mount.subtype.empty()) return BadValue(option, "a name");
+  return Ok();
+}
+
+// Root is the only one let in when root mounts. Else the kernel could only let
+// in everybody: it answers from its caches and would not ask us about each.
+Status ApplyAllowRoot(State& state, const OptionText& option) {
+  if (geteuid() != 0)
+    return Refused(option,
+                   "answers come from the kernel's caches, where root cannot "
+                   "be told from other users; use allow_other");
+  state.mount.allow_other = false;
+  return Ok();
+}
+
+Status ApplyAutoUnmount(State& state, const OptionText&) {
+  state.mount.auto_unmount = true;
   return Ok();
 }
 
@@ -352,19 +370,18 @@ Status ApplyStaticNlink(State& state, const OptionText& option) {
   return Ok();
 }
 
-Status ApplyNoXattrs(State&, const OptionText& option) {
-  if (TRY(OneOrZero(option)))
-    return Refused(option,
-                   "extended attributes cannot be switched off; leave the "
-                   "option out");
+Status ApplyNoXattrs(State& state, const OptionText& option) {
+  state.mount.xattrs = !TRY(OneOrZero(option));
   return Ok();
 }
 
-Status ApplyXattrPermissions(State&, const OptionText& option) {
-  if (TRY(Number(option)) != 0)
+Status ApplyXattrPermissions(State& state, const OptionText& option) {
+  const int kind = TRY(Choose<int>(option, {{"0", 0}, {"1", 1}, {"2", 2}}));
+  if (kind == 1)
     return Refused(option,
-                   "owners and modes that the host cannot take are kept in "
-                   "xattrs without asking; leave the option out");
+                   "the form of security.fuseoverlayfs.override_stat is not "
+                   "written; use 2 for user.containers.override_stat");
+  state.config.keep_owners_in_xattrs = kind == 2;
   return Ok();
 }
 
@@ -450,12 +467,15 @@ constexpr Option kOptions[] = {
      "one line on stderr for each request; stays in the foreground"},
     {"allow_other", kNone, ApplyAllowOther,
      "other users may enter (default for root)"},
-    {"allow_root", kNone, RefuseUnsupported, nullptr},
+    {"allow_root", kNone, ApplyAllowRoot,
+     "root alone may enter, for mounts by root"},
     {"default_permissions", kNone, Accept,
      "accepted; the kernel always checks permissions"},
-    {"auto_unmount", kNone, RefuseUnsupported, nullptr},
+    {"auto_unmount", kNone, ApplyAutoUnmount,
+     "the mount goes even when the daemon is killed"},
     {"fsname", kRequired, ApplyFsname, "NAME  the source shown by mount"},
-    {"subtype", kRequired, ApplySubtype, nullptr},
+    {"subtype", kRequired, ApplySubtype,
+     "NAME  the type shown by mount is fuse.NAME (default: ufs)"},
     {"max_read", kRequired, AcceptNumber, nullptr},
 
     {"ro", kNone, ApplyReadOnly, "read-only, the upper included"},
@@ -509,8 +529,11 @@ constexpr Option kOptions[] = {
     {"noiversion", kNone, Accept, nullptr},
 
     {"static_nlink", kNone, ApplyStaticNlink, nullptr},
-    {"noxattrs", kRequired, ApplyNoXattrs, nullptr},
-    {"xattr_permissions", kRequired, ApplyXattrPermissions, nullptr},
+    {"noxattrs", kRequired, ApplyNoXattrs,
+     "0|1  1: the union has no extended attributes"},
+    {"xattr_permissions", kRequired, ApplyXattrPermissions,
+     "0|2  2: owners and modes are kept in user.containers.override_stat even "
+     "where the host could take them"},
     {"plugins", kRequired, ApplyPlugins, nullptr},
     {"ino32_t", kNone, RefuseUnsupported, nullptr},
     {"fast_ino", kRequired, AcceptOneOrZero, nullptr},
@@ -543,7 +566,7 @@ constexpr Option kOptions[] = {
     {"move", kNone, RefuseUnsupported, nullptr},
     {"blkdev", kNone, RefuseUnsupported, nullptr},
     {"direct_io", kNone, RefuseUnsupported, nullptr},
-    {"nosymfollow", kNone, RefuseUnsupported, nullptr},
+    {"nosymfollow", kNone, PassOn, nullptr},
 };
 
 const Option* FindOption(std::string_view name) {
@@ -645,6 +668,7 @@ Result<MountOptions> MountOptionParser::Finish() && {
                    "contradict each other; leave one out");
     config.metacopy = false;
   }
+  if (!state_.mount.xattrs) config.acl = state_.mount.acl = false;
   if (config.work && !config.upper) {
     state_.notes.push_back("option 'workdir' has no effect without an upper");
     config.work.reset();

@@ -1,6 +1,7 @@
 #include "fs/mount_options.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace ufs {
 namespace {
@@ -194,8 +195,11 @@ TEST(MountOptions, FlagsGoToTheKernelInTheirOrder) {
 }
 
 TEST(MountOptions, NamesOfTheMount) {
-  const auto options = MustParse("fsname=my\\,union,subtype=ufs,allow_other");
+  const auto options = MustParse("fsname=my\\,union,subtype=x,allow_other");
   EXPECT_EQ(options.mount.source, "my,union");
+  EXPECT_EQ(options.mount.subtype, "x");
+  EXPECT_EQ(MustParse("").mount.subtype, "ufs");
+  Refusal("subtype=");
   EXPECT_TRUE(options.mount.mount_options.empty());
   EXPECT_EQ(options.mount.allow_other, true);
 }
@@ -207,6 +211,27 @@ TEST(MountOptions, WordsOfFstabAreAccepted) {
       "permissions");
   EXPECT_TRUE(options.notes.empty());
   EXPECT_TRUE(options.mount.mount_options.empty());
+}
+
+TEST(MountOptions, AllowRootIsForRoot) {
+  if (geteuid() != 0) {
+    EXPECT_NE(Refusal("allow_root").find("use allow_other"), std::string::npos);
+  } else {
+    EXPECT_EQ(MustParse("allow_root").mount.allow_other, false);
+  }
+}
+
+TEST(MountOptions, WithoutXattrsThereAreNoAcls) {
+  EXPECT_TRUE(MustParse("noxattrs=0").mount.xattrs);
+  const auto options = MustParse("noxattrs=1");
+  EXPECT_FALSE(options.mount.xattrs);
+  EXPECT_FALSE(options.mount.acl);
+  EXPECT_FALSE(options.config.acl);
+}
+
+TEST(MountOptions, OwnersMayBeKeptInXattrs) {
+  EXPECT_TRUE(MustParse("xattr_permissions=2").config.keep_owners_in_xattrs);
+  EXPECT_FALSE(MustParse("xattr_permissions=0").config.keep_owners_in_xattrs);
 }
 
 TEST(MountOptions, HintsAreCheckedAndOtherwiseFree) {
@@ -244,10 +269,9 @@ TEST(MountOptions, AnUnknownOptionMayBeIgnoredWithANote) {
 
 TEST(MountOptions, WhatCannotBeHonouredIsRefusedByName) {
   for (const char* text :
-       {"nfs_export=on", "verity=require", "uuid=on", "noxattrs=1",
-        "xattr_permissions=2", "plugins=/x.so", "ino32_t", "remount",
-        "entry_timeout=3", "datadir+=/d", "blkdev", "allow_root",
-        "auto_unmount", "subtype=x"}) {
+       {"nfs_export=on", "verity=require", "uuid=on", "xattr_permissions=1",
+        "plugins=/x.so", "ino32_t", "remount", "entry_timeout=3", "datadir+=/d",
+        "blkdev"}) {
     auto options = Parse({text}, UnknownOption::kIgnore);
     ASSERT_FALSE(options.ok()) << text;
     EXPECT_EQ(options.code(), EOPNOTSUPP) << text;

@@ -159,7 +159,13 @@ Status Session::MakeSession() {
   std::string words[] = {"ufs", "-o", options};
   char* argv[] = {words[0].data(), words[1].data(), words[2].data()};
   fuse_args args = FUSE_ARGS_INIT(use_io_uring_ ? 3 : 1, argv);
-  const fuse_lowlevel_ops operations = FuseAdapter::Operations();
+  fuse_lowlevel_ops operations = FuseAdapter::Operations();
+  if (!config_.xattrs) {  // libfuse answers ENOSYS, and the kernel asks no more
+    operations.getxattr = nullptr;
+    operations.setxattr = nullptr;
+    operations.listxattr = nullptr;
+    operations.removexattr = nullptr;
+  }
   session_ =
       fuse_session_new(&args, &operations, sizeof(operations), &adapter_);
   fuse_opt_free_args(&args);
@@ -175,7 +181,7 @@ Status Session::Mount() {
   Result<UniqueFd> device = MountDirectly(config_, options);
   if (device.code() == EPERM && geteuid() != 0)
     device = MountThroughHelper(config_, options);
-  const UniqueFd fuse = TRY(std::move(device));
+  UniqueFd fuse = TRY(std::move(device));
   mounted_ = true;
   device_ = TRY(DeviceAt(config_.mountpoint));
 
@@ -183,7 +189,7 @@ Status Session::Mount() {
   const std::string name = "/dev/fd/" + std::to_string(fuse.get());
   if (fuse_session_mount(session_, name.c_str()) != 0)
     return Error(EIO, "handing the device to libfuse");
-  const_cast<UniqueFd&>(fuse).release();
+  fuse.release();
   return Ok();
 }
 

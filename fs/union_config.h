@@ -57,6 +57,9 @@ struct UnionConfig {
   IdMap gid_map;
   std::optional<uid_t> squash_uid;  // every owner shown as this
   std::optional<gid_t> squash_gid;
+  // Owners and modes go to the override xattr even where the host would take
+  // them, so that the upper's files on the host stay the mounter's.
+  bool keep_owners_in_xattrs = false;
 };
 
 }  // namespace ufs

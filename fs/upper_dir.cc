@@ -67,6 +67,7 @@ UpperDir::UpperDir(const UnionConfig& config, bool trusted)
       gid_map_(config.gid_map),
       squash_uid_(config.squash_uid),
       squash_gid_(config.squash_gid),
+      keep_owners_in_xattrs_(config.keep_owners_in_xattrs),
       own_uid_(geteuid()),
       own_gid_(getegid()) {}
 
@@ -164,6 +165,9 @@ Status UpperDir::Probe(const UnionConfig& config) {
               "files are copied up");
   const Marks marks = TRY(ReadMarks({*root_}, S_IFDIR, names_));
   overrides_ = marks.override.has_value();
+  if (keep_owners_in_xattrs_ && !has_xattrs_)
+    return Error(EOPNOTSUPP,
+                 "xattr_permissions=2 needs an upper with extended attributes");
   return ProbeWhiteout(config.whiteout);
 }
 
@@ -531,13 +535,17 @@ Status UpperDir::SetOverride(sys::At at, const Override& override) {
   return sys::SetXattr(at, kOverrideXattr, FormatOverride(override));
 }
 
+bool UpperDir::KeepsOverride(sys::At at, mode_t mode) const {
+  if (keep_owners_in_xattrs_ && (S_ISREG(mode) || S_ISDIR(mode))) return true;
+  return overrides_ && sys::GetXattr(at, kOverrideXattr).ok();
+}
+
 Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
   if (squash_uid_) uid = now.uid;
   if (squash_gid_) gid = now.gid;
   const auto host_uid = uid_map_.ToHost(uid);
   const auto host_gid = gid_map_.ToHost(gid);
-  const bool has_override =
-      overrides_ && sys::GetXattr(at, kOverrideXattr).ok();
+  const bool has_override = KeepsOverride(at, now.mode);
   if (!has_override && host_uid && host_gid) {
     const auto changed = sys::ChownAt(at, *host_uid, *host_gid);
     if (changed.ok() || !OutOfReach(changed.code())) return changed;
@@ -557,7 +565,7 @@ Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
 
 Status UpperDir::SetMode(sys::At at, const Attr& now, mode_t mode) {
   mode &= kPermissionBits;
-  if (overrides_ && sys::GetXattr(at, kOverrideXattr).ok())
+  if (KeepsOverride(at, now.mode))
     return SetOverride(
         at, {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
   const auto changed = sys::ChmodAt(at, mode);

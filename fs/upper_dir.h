@@ -176,6 +176,8 @@ class UpperDir {
   Status LoadOrigins();
   Status EnableOverrides();
   Status SetOverride(sys::At at, const Override& override);
+  // Whether the owner and mode of `at` are kept in its override.
+  bool KeepsOverride(sys::At at, mode_t mode) const;
   Status MarkXattrWhiteouts(BorrowedFd dir);
   Result<Draft> NamedFile(mode_t mode);
   std::string NextName();
@@ -187,6 +189,7 @@ class UpperDir {
   const IdMap gid_map_;
   const std::optional<uid_t> squash_uid_;
   const std::optional<gid_t> squash_gid_;
+  const bool keep_owners_in_xattrs_;
   std::string work_path_;
   FdCache::Pin root_;
   FdCache::Pin index_;

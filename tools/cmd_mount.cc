@@ -292,7 +292,7 @@ Result<FuseOverlayfsArguments> ReadFuseOverlayfsArguments(int argc,
 Strings FuseOverlayfsDefaults() {
   const char* const flags =
       geteuid() == 0 ? "allow_other,suid,noatime" : "noatime";
-  return {"fsname=fuse-overlayfs", flags};
+  return {"fsname=fuse-overlayfs,subtype=fuse-overlayfs", flags};
 }
 
 }  // namespace

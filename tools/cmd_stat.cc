@@ -152,13 +152,16 @@ std::string ReportText(const Json& report) {
          MessagesText(Part(report, "messages"));
 }
 
-Result<std::string> Ask(const std::string& mountpoint, bool as_json) {
+enum class Form { kText, kJson, kJsonLine };
+
+Result<std::string> Ask(const std::string& mountpoint, Form form) {
   const std::string answer = TRY(QueryControl(mountpoint));
-  if (as_json) return answer;
+  if (form == Form::kJson) return answer;
   const Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (!report.is_object())
     return Error(EPROTO, mountpoint + ": its daemon does not answer in JSON");
-  return ReportText(report);
+  if (form == Form::kText) return ReportText(report);
+  return report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 // ENOTCONN says in words which of its causes it was.
@@ -168,7 +171,7 @@ std::string Reason(const Error& error) {
 }
 
 int PrintOnce(const std::string& mountpoint, bool as_json) {
-  const auto text = Ask(mountpoint, as_json);
+  const auto text = Ask(mountpoint, as_json ? Form::kJson : Form::kText);
   if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
   std::fputs(text->c_str(), stdout);
   return FinishOutput(kWho);
@@ -179,7 +182,7 @@ int PrintOnce(const std::string& mountpoint, bool as_json) {
 int Watch(const std::string& mountpoint, bool as_json, double seconds) {
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   for (bool first = true;; first = false) {
-    const auto text = Ask(mountpoint, as_json);
+    const auto text = Ask(mountpoint, as_json ? Form::kJsonLine : Form::kText);
     if (!text.ok() && !first) return FinishOutput(kWho);  // unmounted
     if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
     if (is_terminal && !as_json) std::fputs("\033[H\033[2J", stdout);
@@ -211,7 +214,8 @@ int RunStat(int argc, char** argv) {
                   "Print the daemon's report as JSON (format 1, described in "
                   "fs/README.md)");
   parser.add_flag("-w,--watch", watch,
-                  "Print again and again, until it is unmounted");
+                  "Print again and again, until it is unmounted; with --json "
+                  "a line each time");
   parser
       .add_option("--interval", interval,
                   "Between two reports of --watch "

@@ -110,6 +110,7 @@ int UnmountAndWait(const std::string& path, bool lazy) {
   }
   if (error != 0) return fail(WhyNot(error));
 
+  if (!daemon.valid()) RemoveDeadControlSocket(mount->device);
   // After a lazy unmount it lives on as long as somebody uses the mount.
   constexpr int kLongestMs = 120'000;
   if (lazy || !daemon.valid() || WaitForEnd(daemon, kLongestMs)) return kExitOk;

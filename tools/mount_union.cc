@@ -15,6 +15,7 @@
 #include "fs/path_checks.h"
 #include "fs/session.h"
 #include "fs/union_fs.h"
+#include "fs/unmount_guard.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
@@ -143,12 +144,19 @@ void RaiseFileLimit() {
 Status Serve(const MountRequest& request, MadeDirectories& made,
              Daemon* daemon) {
   const UnionConfig& config = request.options.config;
+  std::optional<UnmountGuard> guard;
+  if (request.options.mount.auto_unmount)
+    guard.emplace(TRY(UnmountGuard::Start()));
   if (config.upper) TRY(MakeDirectories(config, made));
   umask(0);  // the modes of new files come from their creators
   RaiseFileLimit();
   auto union_fs = TRY(UnionFs::Open(config));
   return Serve(request.options.mount, *union_fs, [&] {
     made.Keep();
+    if (guard) {
+      const auto watched = guard->Watch(request.options.mount.mountpoint);
+      if (!watched.ok()) log::Warn(watched.error().ToString());
+    }
     if (request.fresh_upper) std::printf("upper: %s\n", config.upper->c_str());
     std::fflush(stdout);
     if (daemon != nullptr) daemon->Detach("ufs");
