@@ -175,6 +175,40 @@ def open_fuse_to_all(directory):
     subprocess.run(["mount", "--bind", node, "/dev/fuse"], check=True)
 
 
+class User:
+    """An account of this machine with subordinate ids and a home directory."""
+
+    def __init__(self, name, home):
+        self.name = name
+        self.home = home
+
+    def command(self, *command):
+        """A command line that runs another one as this user."""
+        return ["setpriv", f"--reuid={self.name}", f"--regid={self.name}",
+                "--init-groups", "env", "-i", "-C", self.home,
+                f"HOME={self.home}", f"PATH={os.environ['PATH']}",
+                f"XDG_RUNTIME_DIR={self.home}/run", *command]
+
+
+def make_user(test, name="ufs-test"):
+    """A new user, in a copy of /etc that only this test sees."""
+    layer = test.make_dir("etc")
+    run("mount", "-t", "tmpfs", "tmpfs", layer)
+    for part in ("upper", "work"):
+        os.mkdir(f"{layer}/{part}")
+    test.addCleanup(run, "umount", "-l", layer)
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o",
+                    f"lowerdir=/etc,upperdir={layer}/upper,workdir={layer}/work",
+                    "/etc"], check=True)
+    test.addCleanup(run, "umount", "-l", "/etc")
+    home = test.at("home-" + name)
+    subprocess.run(["useradd", "--create-home", "--home-dir", home, name],
+                   check=True, stderr=subprocess.DEVNULL)
+    os.mkdir(home + "/run", 0o700)
+    shutil.chown(home + "/run", name, name)
+    return User(name, home)
+
+
 def main():
     """Runs the tests of the calling program in namespaces of its own."""
     if os.geteuid() != 0:
