@@ -77,15 +77,24 @@ def _apt_options():
     return options
 
 
-def _build(target):
+def _debootstrap(root, options, hooks):
+    """Makes a minimal root and runs `hooks`, lines of shell, on it; $1 is the root."""
     if os.geteuid() != 0:
         raise Unavailable("making the Debian root needs root; run once with sudo")
     if not shutil.which("mmdebstrap"):
         raise Unavailable("mmdebstrap is not installed; run: apt-get install mmdebstrap")
     codename = _codename()
-    root = target / "root"
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(ROOT_PACKAGES)]
+    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"] + options
     command += [f"--aptopt={option}" for option in _apt_options()]
+    command += [f"--customize-hook={hook}" for hook in hooks]
+    result = subprocess.run(command + [codename, str(root)] + _sources(codename), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise Unavailable("mmdebstrap failed; its last lines:\n" + "\n".join(result.stdout.splitlines()[-12:]))
+
+
+def _build(target):
+    root = target / "root"
     source = (f'mkdir -p "$1/usr/src" && chroot "$1" sh -ec "cd /usr/src; apt-get -q source --download-only {SOURCE_PACKAGE}; '
               'for t in *.orig.tar.*; do case \\$t in *.asc) ;; *) tar -xf \\$t --no-same-owner;; esac; done; '
               f'rm -f *.dsc *.tar.*; mv -- * {SOURCE_PACKAGE}"')
@@ -93,11 +102,7 @@ def _build(target):
             "-o Dir::Cache::Archives=/pool " + " ".join(POOL_PACKAGES) + f' && mkdir "{target}/pool" && '
             f'mv "$1"/pool/*.deb "{target}/pool/" && rm -r "$1/pool"')
     forget = 'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"'
-    command += [f"--customize-hook={hook}" for hook in (source, pool, forget)]
-    result = subprocess.run(command + [codename, str(root)] + _sources(codename), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if result.returncode:
-        raise Unavailable("mmdebstrap failed; its last lines:\n" + "\n".join(result.stdout.splitlines()[-12:]))
+    _debootstrap(root, ["--include=" + ",".join(ROOT_PACKAGES)], [source, pool, forget])
     _index(target / "pool")
 
 
@@ -111,11 +116,31 @@ def _index(pool):
     (pool / "Packages").write_text("\n".join(records))
 
 
-def ensure(log=lambda text: print(text, file=sys.stderr)):
+def _build_bare(target, packages):
+    # The lists stay, and the packages wait in the cache: apt installs them with no network.
+    download = ('chroot "$1" apt-get clean && chroot "$1" apt-get -q -y install --no-install-recommends --download-only '
+                + " ".join(packages))
+    _debootstrap(target / "root", ["--skip=cleanup/apt"], [download])
+
+
+def _log(text):
+    print(text, file=sys.stderr)
+
+
+def ensure(log=_log):
     """Returns the cache entry, a folder with root/ and pool/, building it first where it is missing."""
-    wanted = " ".join(ROOT_PACKAGES + POOL_PACKAGES + [SOURCE_PACKAGE])
-    entry = cache_dir() / ("debian-" + hashlib.sha256(wanted.encode()).hexdigest()[:12])
-    with locked("debian"):
+    return _ensure("debian", ROOT_PACKAGES + POOL_PACKAGES + [SOURCE_PACKAGE], _build, log)
+
+
+def ensure_bare(packages, log=_log):
+    """A root with nothing that Debian does not insist on; `packages` and what they need are in apt's cache there."""
+    packages = sorted(packages)
+    return _ensure("bare", packages, lambda target: _build_bare(target, packages), log) / "root"
+
+
+def _ensure(kind, contents, build, log):
+    entry = cache_dir() / (f"{kind}-" + hashlib.sha256(" ".join(contents).encode()).hexdigest()[:12])
+    with locked(kind):
         if entry.is_dir():
             return entry
         building = entry.with_suffix(".building")
@@ -123,7 +148,7 @@ def ensure(log=lambda text: print(text, file=sys.stderr)):
         building.mkdir(parents=True)
         log(f"making a Debian root in {entry} (once; a few minutes, needs the network)")
         try:
-            _build(building)
+            build(building)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise

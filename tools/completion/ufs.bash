@@ -12,7 +12,7 @@ _ufs() {
     mapfile -t COMPREPLY < <(compgen -P "$done" -W 'lowerdir= upperdir= workdir= redirect_dir=
       metacopy= index= volatile fsync= userxattr whiteout= noacl uidmapping= gidmapping=
       squash_to_root squash_to_uid= squash_to_gid= transport=auto transport=io_uring
-      transport=classic timeout= allow_other ro nosuid nodev noexec' -- "$last")
+      transport=classic timeout= allow_other auto_unmount subtype= fsname= ro nosuid nodev noexec' -- "$last")
     compopt -o nospace
     return
   fi

@@ -3,6 +3,14 @@
 
 include(GNUInstallDirs)
 
+install(TARGETS ufs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# mount(8) looks for its helpers in /sbin alone, so `mount -t fuse.ufs` wants the
+# prefix /usr.
+file(RELATIVE_PATH ufs_from_sbin ${CMAKE_INSTALL_FULL_SBINDIR} ${CMAKE_INSTALL_FULL_BINDIR}/ufs)
+file(CREATE_LINK ${ufs_from_sbin} ${CMAKE_BINARY_DIR}/mount.fuse.ufs SYMBOLIC)
+install(FILES ${CMAKE_BINARY_DIR}/mount.fuse.ufs DESTINATION ${CMAKE_INSTALL_SBINDIR})
+file(CREATE_LINK ufs-mount.8 ${CMAKE_BINARY_DIR}/mount.fuse.ufs.8 SYMBOLIC)
+install(FILES ${CMAKE_BINARY_DIR}/mount.fuse.ufs.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 FILES_MATCHING PATTERN "*.5")
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 FILES_MATCHING PATTERN "*.8")
@@ -18,10 +26,10 @@ set(CPACK_PACKAGE_VENDOR "The ufs authors")
 set(CPACK_PACKAGE_CONTACT "The ufs authors <ufs@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Union filesystem for containers")
 set(CPACK_PACKAGE_DESCRIPTION
-" ufs mounts a stack of read-only layers under one writable upper layer as a
- single tree, through FUSE, with copy-up and whiteouts. It takes the mount
- options of overlayfs and fuse-overlayfs and works for root and for ordinary
- users in a user namespace.")
+"ufs mounts a stack of read-only layers under one writable upper layer as a
+single tree, through FUSE, with copy-up and whiteouts. It takes the mount
+options of overlayfs and fuse-overlayfs and works for root and for ordinary
+users in a user namespace.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
