@@ -139,8 +139,9 @@ Status ApplyMetacopy(State& state, const OptionText& option) {
   return Ok();
 }
 
-Status ApplyIndex(State& state, const OptionText& option) {
-  state.config.index = TRY(OnOrOff(option));
+// Hard links stay hard links, which "on" promises and "off" does not forbid.
+Status ApplyIndex(State&, const OptionText& option) {
+  TRY(OnOrOff(option));
   return Ok();
 }
 
@@ -427,7 +428,7 @@ constexpr Option kOptions[] = {
      "on|off  change attributes of lower files without copying data "
      "(default: on)"},
     {"index", kRequired, ApplyIndex,
-     "on|off  hard links of lower files survive a copy-up (default: on)"},
+     "on|off  accepted; hard links of lower files always survive a copy-up"},
     {"xino", kRequired, ApplyXino,
      "on|auto|off  accepted; inode numbers are always stable"},
     {"nfs_export", kRequired, ApplyNfsExport, "off  'on' is refused"},
@@ -437,7 +438,9 @@ constexpr Option kOptions[] = {
     {"volatile", kNone, ApplyVolatile,
      "fsync does nothing; the upper is refused at the next mount"},
     {"fsync", kRequired, ApplyFsync,
-     "auto|strict|volatile  what is on disk when; 1 is auto, 0 is volatile"},
+     "auto|strict|volatile  what is on disk when; strict also syncs the upper "
+     "at "
+     "the unmount; 1 is auto, 0 is volatile"},
     {"userxattr", kNone, ApplyUserXattr,
      "keep marks in user.overlay.* even where trusted.overlay.* is possible"},
     {"whiteout", kRequired, ApplyWhiteout,

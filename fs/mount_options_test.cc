@@ -83,7 +83,6 @@ TEST(MountOptions, DefaultsAreThoseOfTheConfig) {
   const auto options = MustParse("");
   EXPECT_EQ(options.config.redirect_dir, RedirectDir::kOn);
   EXPECT_TRUE(options.config.metacopy);
-  EXPECT_TRUE(options.config.index);
   EXPECT_TRUE(options.config.acl);
   EXPECT_FALSE(options.config.user_xattr);
   EXPECT_EQ(options.config.durability, Durability::kAuto);

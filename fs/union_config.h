@@ -16,7 +16,7 @@ namespace ufs {
 // What survives a power cut. In every mode the upper survives a killed daemon.
 enum class Durability {
   kAuto,      // data copied up is on disk before it replaces the lower file
-  kStrict,    // metadata-only copy-ups and renames too
+  kStrict,    // metadata-only copy-ups and renames too; all at the unmount
   kVolatile,  // fsync is a no-op; the upper is refused at the next mount
 };
 
@@ -47,7 +47,6 @@ struct UnionConfig {
 
   RedirectDir redirect_dir = RedirectDir::kOn;
   bool metacopy = true;
-  bool index = true;        // hard links of a lower file survive copy-up
   bool user_xattr = false;  // user.overlay.* even where trusted.* is possible
   bool acl = true;
   WhiteoutForm whiteout = WhiteoutForm::kAuto;

@@ -151,7 +151,7 @@ Status Serve(const MountRequest& request, MadeDirectories& made,
   umask(0);  // the modes of new files come from their creators
   RaiseFileLimit();
   auto union_fs = TRY(UnionFs::Open(config));
-  return Serve(request.options.mount, *union_fs, [&] {
+  TRY(Serve(request.options.mount, *union_fs, [&] {
     made.Keep();
     if (guard) {
       const auto watched = guard->Watch(request.options.mount.mountpoint);
@@ -160,7 +160,10 @@ Status Serve(const MountRequest& request, MadeDirectories& made,
     if (request.fresh_upper) std::printf("upper: %s\n", config.upper->c_str());
     std::fflush(stdout);
     if (daemon != nullptr) daemon->Detach("ufs");
-  });
+  }));
+  // As overlayfs at each unmount.
+  if (config.durability == Durability::kStrict) TRY(union_fs->SyncFs());
+  return Ok();
 }
 
 Status ArmFaultFromEnvironment() {

@@ -2,9 +2,11 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
+import unittest
 
 import harness
 from harness import UFS, CliTest, as_user, mounts, run, wait_until
@@ -102,6 +104,75 @@ class Owners(OptionTest):
         self.umount()
         self.mount_with("noxattrs=0")
         self.assertEqual(os.getxattr(self.at("mnt/moved"), "user.k"), b"v")
+
+
+class Copying(OptionTest):
+    def setUp(self):
+        super().setUp()
+        self.write("base/dir/file", "x")
+        os.link(self.at("base/both"), self.at("base/twin"))
+
+    def marks(self, name):
+        return [mark for mark in os.listxattr(self.at(name))
+                if mark.startswith("trusted.overlay.")]
+
+    def test_metacopy(self):
+        for value in ("on", "off"):
+            with self.subTest(value):
+                up = "up-" + value
+                self.mount_with("metacopy=" + value, upper=up)
+                os.chmod(self.at("mnt/only-base"), 0o600)
+                self.assertEqual(self.read("mnt/only-base"), "1")
+                self.umount()
+                self.assertEqual("trusted.overlay.metacopy" in
+                                 self.marks(up + "/only-base"), value == "on")
+                if value == "off":
+                    self.assertEqual(self.read(up + "/only-base"), "1")
+
+    def test_redirect_dir(self):
+        for value in ("off", "follow", "nofollow"):
+            self.mount_with("redirect_dir=" + value, upper="up-" + value)
+            self.assert_errno(errno.EXDEV, os.rename, self.at("mnt/dir"),
+                              self.at("mnt/moved"))
+            self.umount()
+        self.mount_with("redirect_dir=on")
+        os.rename(self.at("mnt/dir"), self.at("mnt/moved"))
+        self.umount()
+        for value, names in (("on", ["file"]), ("follow", ["file"]),
+                             ("off", ["file"]), ("nofollow", [])):
+            with self.subTest(value):
+                self.mount_with("redirect_dir=" + value)
+                self.assertEqual(os.listdir(self.at("mnt/moved")), names)
+                self.umount()
+
+    def test_hard_links_survive_whatever_the_index_option_says(self):
+        for value in ("on", "off"):
+            with self.subTest(value):
+                self.mount_with("index=" + value, upper="up-" + value)
+                with open(self.at("mnt/both"), "a") as file:
+                    file.write("new")
+                self.assertEqual(self.read("mnt/both"), "basenew")
+                self.umount()
+                self.mount_with("index=" + value, upper="up-" + value)
+                self.assertEqual(self.read("mnt/both"), "basenew")
+                self.assertEqual(self.read("mnt/twin"), "basenew")
+                self.umount()
+
+    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    def test_strict_syncs_the_upper_at_the_unmount(self):
+        for value, times in (("strict", 1), ("auto", 0)):
+            with self.subTest(value):
+                log = self.at("syncs-" + value)
+                process = subprocess.Popen(
+                    ["strace", "-f", "-qq", "-e", "trace=syncfs", "-o", log, UFS,
+                     "mount", "-f", "--upper", self.at("up"), "-o",
+                     "fsync=" + value, self.base, self.mnt])
+                self.addCleanup(process.kill)
+                self.assertTrue(wait_until(lambda: self.mnt in mounts()))
+                self.write("mnt/new", "x")
+                self.umount()
+                self.assertEqual(process.wait(harness.PATIENCE), 0)
+                self.assertEqual(self.read(log).count("syncfs("), times)
 
 
 class Access(OptionTest):
