@@ -2,9 +2,7 @@
 // a directory only its owner can enter, named after the mount's device number;
 // each connection is answered with one JSON document and closed.
 //
-// The document, format 1 (fs/README.md lists the fields): version, pid,
-// mountpoint, uptime_s, connection, union{}, stats{}, transport{}, data_path{},
-// threads, messages[], memory_bytes.
+// The document, format 1, is described in ufs(1).
 #pragma once
 
 #include <sys/types.h>

@@ -211,8 +211,8 @@ int RunStat(int argc, char** argv) {
       "  ufs stat --watch /mnt\n");
   parser.add_option("mountpoint", mountpoint);
   parser.add_flag("--json", as_json,
-                  "Print the daemon's report as JSON (format 1, described in "
-                  "fs/README.md)");
+                  "Print the daemon's report as JSON, format 1, described in "
+                  "ufs(1)");
   parser.add_flag("-w,--watch", watch,
                   "Print again and again, until it is unmounted; with --json "
                   "a line each time");

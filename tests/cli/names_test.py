@@ -54,12 +54,20 @@ class Mount8(CliTest):
                          (0, "app1\n", ""))
 
     def test_fstab_line(self):
-        self.write("fstab", f"ufs {self.mnt} fuse.ufs lowerdir={self.base},"
-                   "nofail,noauto,x-test 0 0\n")
-        done = self.in_namespace(f"mount -T {self.at('fstab')} {self.mnt}; "
-                                 f"cat {self.mnt}/both; umount {self.mnt}")
+        second = self.make_dir("second")
+        self.write("fstab",
+                   f"ufs {self.mnt} fuse.ufs lowerdir={self.base},"
+                   "nofail,noauto,x-test 0 0\n"
+                   f"other {second} fuse.ufs lowerdir={self.app}:{self.base},"
+                   f"upperdir={self.make_dir('up')},defaults 0 0\n")
+        done = self.in_namespace(
+            f"mount --bind {self.at('fstab')} /etc/fstab; mount {self.mnt};"
+            f"cat {self.mnt}/both; umount {self.mnt}; mount -a;"
+            f"! mountpoint -q {self.mnt}; cat {second}/both; echo new >{second}/f;"
+            f"mount -a; umount {second}; cat {self.at('up')}/f")
         self.assertEqual((done.returncode, done.stdout, done.stderr),
-                         (0, "base", ""))
+                         (0, "baseappnew\n", ""))
+        self.assert_gone()
 
     def test_exit_codes_of_a_helper(self):
         helper = self.called_as("mount.fuse.ufs")
