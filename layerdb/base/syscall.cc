@@ -311,6 +311,10 @@ Status Ioctl(BorrowedFd fd, unsigned long request, void* arg) {
   return Check(ioctl(fd.get(), request, arg));
 }
 
+Result<UniqueFd> MemFd(const char* name) {
+  return FdOf(memfd_create(name, MFD_CLOEXEC));
+}
+
 Status FLock(BorrowedFd fd, int operation) {
   return Check(Restart([&] { return flock(fd.get(), operation); }));
 }

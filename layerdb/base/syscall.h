@@ -80,6 +80,8 @@ Status FSync(BorrowedFd fd);
 Status FDataSync(BorrowedFd fd);
 Status SyncFs(BorrowedFd fd);
 Status Ioctl(BorrowedFd fd, unsigned long request, void* arg);
+// An unnamed file in memory, for reading and writing.
+Result<UniqueFd> MemFd(const char* name);
 // flock(2).
 Status FLock(BorrowedFd fd, int operation);
 

@@ -1,0 +1,320 @@
+#include "layerdb/catalog.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <optional>
+
+namespace ufs {
+namespace {
+
+constexpr char kSchemaKey[] = "schema";
+constexpr char kSchema[] = "1";
+
+// The column families we know. Others, of a later ufs, are opened and left
+// alone, so that going back to an older one works.
+enum Family { kMeta, kLayers, kUsers, kFamilies };
+constexpr const char* kFamilyNames[kFamilies] = {"default", "layers", "users"};
+
+constexpr size_t kIdBytes = 20;
+constexpr size_t kDigestBytes = 32;
+
+// Room for the rows of one layer of some ten thousand objects.
+constexpr size_t kWriteBufferBytes = 4 << 20;
+constexpr uint64_t kMostWalBytes = 16 << 20;
+constexpr size_t kCacheBytes = 1 << 20;
+constexpr int kMostOpenFiles = 64;
+// A batch grows with the layer; a larger one goes in pieces, the layer's own
+// record last.
+constexpr size_t kBatchBytes = 2 << 20;
+
+// RocksDB's log is nobody's: it would be a file that grows.
+class NoLog : public rocksdb::Logger {
+ public:
+  void Logv(const char*, va_list) override {}
+  using rocksdb::Logger::Logv;
+};
+
+Error ToError(const rocksdb::Status& status) {
+  int code = EIO;
+  if (status.IsCorruption()) code = EUCLEAN;
+  if (status.IsNotFound()) code = ENOENT;
+  if (status.IsNoSpace()) code = ENOSPC;
+  if (status.IsPathNotFound()) code = ENOENT;
+  return Error(code, "catalog: " + status.ToString());
+}
+
+// Why a database that is there does not open: a missing or foreign file of it
+// shows in many ways.
+Error Damaged(const rocksdb::Status& status) {
+  Error error = ToError(status);
+  return error.code() == ENOSPC ? error
+                                : Error(EUCLEAN, std::string(error.context()));
+}
+
+Status Check(const rocksdb::Status& status) {
+  if (status.ok()) return Ok();
+  return ToError(status);
+}
+
+void Append64(std::string& out, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8)
+    out += static_cast<char>(value >> shift);
+}
+
+uint64_t ReadBigEndian(std::string_view in) {
+  uint64_t value = 0;
+  for (const char c : in) value = value << 8 | static_cast<uint8_t>(c);
+  return value;
+}
+
+// hi, lo, variant, big-endian: in the order of ids.
+std::string KeyOf(const ObjectId& id) {
+  std::string key;
+  Append64(key, id.hi);
+  Append64(key, id.lo);
+  for (int shift = 24; shift >= 0; shift -= 8)
+    key += static_cast<char>(id.variant >> shift);
+  return key;
+}
+
+std::string_view KeyOf(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.bytes.data()),
+          digest.bytes.size()};
+}
+
+rocksdb::Slice SliceOf(std::string_view text) {
+  return {text.data(), text.size()};
+}
+
+struct User {
+  ObjectId id;
+  Digest layer;
+};
+
+Result<User> ParseUser(const rocksdb::Slice& key) {
+  if (key.size() != kIdBytes + kDigestBytes)
+    return Error(EUCLEAN, "catalog: a key of the wrong length in 'users'");
+  const std::string_view text(key.data(), key.size());
+  User user;
+  user.id = {ReadBigEndian(text.substr(0, 8)), ReadBigEndian(text.substr(8, 8)),
+             static_cast<uint32_t>(ReadBigEndian(text.substr(16, 4)))};
+  std::copy_n(text.data() + kIdBytes, kDigestBytes, user.layer.bytes.begin());
+  return user;
+}
+
+rocksdb::Options OptionsFor(Catalog::Mode mode) {
+  rocksdb::Options options;
+  options.create_if_missing = mode == Catalog::Mode::kCreate;
+  options.create_missing_column_families = mode != Catalog::Mode::kRead;
+  options.info_log = std::make_shared<NoLog>();
+  options.max_open_files = kMostOpenFiles;
+  options.max_file_opening_threads = 1;
+  options.max_background_jobs = 2;
+  options.write_buffer_size = kWriteBufferBytes;
+  options.max_write_buffer_number = 2;
+  options.max_total_wal_size = kMostWalBytes;
+  options.keep_log_file_num = 1;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.skip_stats_update_on_db_open = true;
+  options.compression = rocksdb::kNoCompression;  // keys are hashes
+  // A torn tail is what a crash leaves; the store then takes what is missing
+  // from the layers' files.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(kCacheBytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+}  // namespace
+
+struct Catalog::Database {
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;  // all that there are
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilies> families{};
+
+  ~Database() {
+    for (rocksdb::ColumnFamilyHandle* handle : handles)
+      (void)db->DestroyColumnFamilyHandle(handle);
+    if (db) (void)db->Close();
+  }
+
+  std::unique_ptr<rocksdb::Iterator> Iterate(
+      Family family, const rocksdb::ReadOptions& options = {}) const {
+    return std::unique_ptr<rocksdb::Iterator>(
+        db->NewIterator(options, families[family]));
+  }
+
+  Status Write(rocksdb::WriteBatch& batch) {
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    TRY(Check(db->Write(options, &batch)));
+    batch.Clear();
+    return Ok();
+  }
+};
+
+Catalog::Catalog(std::unique_ptr<Database> database)
+    : database_(std::move(database)) {}
+Catalog::~Catalog() = default;
+
+Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
+                                               Mode mode) {
+  const rocksdb::Options options = OptionsFor(mode);
+  std::vector<std::string> names;
+  const rocksdb::Status listed =
+      rocksdb::DB::ListColumnFamilies(options, path, &names);
+  if (!listed.ok()) {
+    const bool missing =
+        options.env->FileExists(path + "/CURRENT").IsNotFound();
+    if (!missing) return Damaged(listed);
+    if (mode != Mode::kCreate) return Error(ENOENT, "catalog: there is none");
+    names.assign(std::begin(kFamilyNames), std::end(kFamilyNames));
+  }
+  for (const char* name : kFamilyNames)
+    if (mode != Mode::kRead &&
+        std::find(names.begin(), names.end(), name) == names.end())
+      names.emplace_back(name);
+
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const std::string& name : names) descriptors.emplace_back(name, options);
+  auto database = std::make_unique<Database>();
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened =
+      mode == Mode::kRead
+          ? rocksdb::DB::OpenForReadOnly(options, path, descriptors,
+                                         &database->handles, &db)
+          : rocksdb::DB::Open(options, path, descriptors, &database->handles,
+                              &db);
+  database->db.reset(db);
+  if (!opened.ok()) return Damaged(opened);
+  for (size_t i = 0; i < names.size(); ++i)
+    for (int family = 0; family < kFamilies; ++family)
+      if (names[i] == kFamilyNames[family])
+        database->families[family] = database->handles[i];
+  std::string schema;
+  rocksdb::Status got = rocksdb::Status::NotFound();
+  const bool complete =
+      std::find(database->families.begin(), database->families.end(),
+                nullptr) == database->families.end();
+  if (complete)
+    got = db->Get({}, database->families[kMeta], kSchemaKey, &schema);
+  if (got.IsNotFound() && mode == Mode::kRead)
+    return Error(ENOENT, "catalog: it was never finished");
+  if (got.IsNotFound()) {
+    rocksdb::WriteBatch batch;
+    TRY(Check(batch.Put(database->families[kMeta], kSchemaKey, kSchema)));
+    TRY(database->Write(batch));
+  } else if (!got.ok()) {
+    return Error(EUCLEAN, "catalog: it does not say its version");
+  } else if (schema != kSchema) {
+    return Error(EPROTO, "catalog: version " + schema +
+                             " was written by a later ufs; this one knows " +
+                             kSchema);
+  }
+  return std::unique_ptr<Catalog>(new Catalog(std::move(database)));
+}
+
+Status Catalog::PutLayer(const LayerInfo& info,
+                         std::span<const ObjectId> objects) {
+  rocksdb::WriteBatch batch;
+  for (const ObjectId& id : objects) {
+    std::string key = KeyOf(id);
+    key += KeyOf(info.diff_id);
+    TRY(Check(batch.Put(database_->families[kUsers], key, "")));
+    if (batch.GetDataSize() >= kBatchBytes) TRY(database_->Write(batch));
+  }
+  TRY(Check(batch.Put(database_->families[kLayers],
+                      SliceOf(KeyOf(info.diff_id)), info.Encode())));
+  return database_->Write(batch);
+}
+
+Status Catalog::RemoveLayer(const Digest& diff_id) {
+  rocksdb::WriteBatch batch;
+  for (const ObjectId& id : TRY(ObjectsOf(diff_id))) {
+    std::string key = KeyOf(id);
+    key += KeyOf(diff_id);
+    TRY(Check(batch.Delete(database_->families[kUsers], key)));
+    if (batch.GetDataSize() >= kBatchBytes) TRY(database_->Write(batch));
+  }
+  // The record last: while it is there, the store knows what to remove.
+  TRY(Check(
+      batch.Delete(database_->families[kLayers], SliceOf(KeyOf(diff_id)))));
+  return database_->Write(batch);
+}
+
+Result<std::vector<LayerInfo>> Catalog::Layers() const {
+  std::vector<LayerInfo> layers;
+  const auto it = database_->Iterate(kLayers);
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    auto info = LayerInfo::Parse(it->value().ToStringView());
+    if (!info.ok() || KeyOf(info->diff_id) != it->key().ToStringView())
+      return Error(EUCLEAN, "catalog: a damaged record in 'layers'");
+    layers.push_back(std::move(*info));
+  }
+  TRY(Check(it->status()));
+  return layers;
+}
+
+Status Catalog::ForEachObject(
+    const std::function<Status(const ObjectId&, std::span<const Digest>)>&
+        visit) const {
+  const auto it = database_->Iterate(kUsers);
+  std::optional<ObjectId> current;
+  std::vector<Digest> layers;
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    const User user = TRY(ParseUser(it->key()));
+    if (current && *current != user.id) {
+      TRY(visit(*current, layers));
+      layers.clear();
+    }
+    current = user.id;
+    layers.push_back(user.layer);
+  }
+  TRY(Check(it->status()));
+  if (current) TRY(visit(*current, layers));
+  return Ok();
+}
+
+Result<std::vector<Digest>> Catalog::LayersOf(const ObjectId& id) const {
+  const std::string prefix = KeyOf(id);
+  std::vector<Digest> layers;
+  const auto it = database_->Iterate(kUsers);
+  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix);
+       it->Next())
+    layers.push_back(TRY(ParseUser(it->key())).layer);
+  TRY(Check(it->status()));
+  return layers;
+}
+
+Result<std::vector<ObjectId>> Catalog::ObjectsOf(const Digest& diff_id) const {
+  std::vector<ObjectId> objects;
+  const auto it = database_->Iterate(kUsers);
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    const User user = TRY(ParseUser(it->key()));
+    if (user.layer == diff_id) objects.push_back(user.id);
+  }
+  TRY(Check(it->status()));
+  return objects;
+}
+
+Status Catalog::Verify() const {
+  TRY(Check(database_->db->VerifyChecksum()));
+  TRY(Layers());
+  return ForEachObject(
+      [](const ObjectId&, std::span<const Digest>) { return Ok(); });
+}
+
+}  // namespace ufs

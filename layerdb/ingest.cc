@@ -1,0 +1,148 @@
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
+#include "layerdb/layer_store.h"
+#include "layerdb/store_io.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kBegin("ingest.begin");
+FaultPoint kBlob("seal.blob");
+FaultPoint kTexts("seal.texts");
+FaultPoint kIndex("seal.index");
+FaultPoint kIndexVisible("seal.index_visible");
+FaultPoint kCatalog("seal.catalog");
+
+constexpr char kIndexDraft[] = "index";
+
+}  // namespace
+
+Result<std::unique_ptr<Ingest>> LayerStore::BeginIngest(std::string source) {
+  std::unique_ptr<Ingest> ingest(new Ingest);
+  ingest->store_ = shared_from_this();
+  ingest->source_ = std::move(source);
+  // Waits for a gc that sweeps objects.
+  ingest->sweep_lock_ = TRY(LockShared({dir_, "ingest"}).With(path_));
+  TRY(kBegin.Visit());
+  ingest->name_ = TemporaryNameFor("").substr(1);
+  TRY(sys::MkDirAt({ingest_dir_, ingest->name_.c_str()}, 0700)
+          .With(path_ + "/ingest"));
+  ingest->folder_ = TRY(TryLockExclusive({ingest_dir_, ingest->name_.c_str()}));
+  ingest->objects_ = std::make_unique<ObjectStage>(
+      objects_, TRY(MakeDir({ingest->folder_, "objects"}, 0700)));
+  return ingest;
+}
+
+Ingest::~Ingest() {
+  if (!folder_.valid()) return;
+  objects_.reset();
+  const auto removed = RemoveTree({store_->ingest_dir_, name_.c_str()});
+  if (!removed.ok())
+    log::Warn(store_->path() + "/ingest/" + name_ +
+              ": cannot be removed, 'ufs store gc' will: " +
+              removed.error().ToString());
+}
+
+void Ingest::SetBlob(std::string file_name, BlobInfo blob) {
+  blob_file_ = std::move(file_name);
+  blob_ = std::move(blob);
+}
+
+void Ingest::SetRecipe(std::string file_name) {
+  recipe_file_ = std::move(file_name);
+}
+
+Status Ingest::PublishFile(const std::string& file, BorrowedFd to_dir,
+                           const std::string& name) {
+  const UniqueFd opened =
+      TRY(sys::OpenAt({folder_, file.c_str()}, O_RDONLY).With(file));
+  TRY(sys::FSync(opened).With(file));
+  TRY(sys::RenameAt2({folder_, file.c_str()}, {to_dir, name.c_str()}));
+  return sys::FSync(to_dir);
+}
+
+Status Ingest::PublishBlob() {
+  if (!blob_) return Ok();
+  TRY(kBlob.Visit());
+  return PublishFile(blob_file_, store_->blobs_dir_, blob_->digest.Hex());
+}
+
+Status Ingest::PublishTexts(const LayerInfo& info) {
+  TRY(kTexts.Visit());
+  if (!recipe_file_.empty())
+    TRY(PublishFile(recipe_file_, store_->layers_dir_,
+                    RecipeFileName(info.diff_id)));
+  return ReplaceFile(store_->layers_dir_, InfoFileName(info.diff_id),
+                     info.Encode());
+}
+
+Status Ingest::WriteIndex(const Digest& diff_id) {
+  const UniqueFd file = TRY(sys::OpenAt(
+      {folder_, kIndexDraft}, O_RDWR | O_CREAT | O_EXCL, kStoreFileMode));
+  TRY(tree_.Write(file, diff_id.bytes));
+  return sys::FSync(file);
+}
+
+// The publication: before the rename nobody sees the layer, after it everybody.
+Status Ingest::PublishIndex(const Digest& diff_id, bool replace) {
+  TRY(kIndex.Visit());
+  TRY(sys::RenameAt2({folder_, kIndexDraft},
+                     {store_->layers_dir_, IndexFileName(diff_id).c_str()},
+                     replace ? 0 : RENAME_NOREPLACE));
+  TRY(kIndexVisible.Visit());
+  return sys::FSync(store_->layers_dir_);
+}
+
+Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
+  const std::string what = "layer " + diff_id.ToString();
+  TRY(objects_->Publish().With(what));
+  TRY(PublishBlob().With(what));
+  TRY(WriteIndex(diff_id).With(what));
+  const std::vector<ObjectId> objects = TRY(ObjectsOf(
+      *TRY(TreeFile::Open(TRY(sys::OpenAt({folder_, kIndexDraft}, O_RDONLY)),
+                          TreeFile::Verify::kHeader))));
+
+  const HeldLock lock =
+      TRY(LockExclusive({store_->dir_, "lock"}).With(store_->path()));
+  const auto catalog = TRY(store_->OpenCatalogForWriting());
+
+  const TreeStats stats = tree_.Stats();
+  LayerInfo info;
+  info.diff_id = diff_id;
+  info.created = created_.value_or(time(nullptr));
+  info.source = source_;
+  info.entries = stats.entries;
+  info.whiteouts = stats.whiteouts;
+  info.content_bytes = stats.content_bytes;
+  info.objects = objects.size();
+  info.blob = blob_;
+  info.has_recipe = !recipe_file_.empty();
+
+  // There already, and sound: only what it lacks is added.
+  const auto there = store_->OpenLayer(diff_id, TreeFile::Verify::kAll);
+  if (there.ok()) {
+    LayerInfo known = TRY(store_->InfoFromFiles(diff_id));
+    if (blob_ && !known.blob) {
+      known.blob = blob_;
+      recipe_file_.clear();
+      TRY(PublishTexts(known).With(what));
+      TRY(catalog->PutLayer(known, {}).With(what));
+    }
+    return known;
+  }
+  if (there.code() != ENOENT && there.code() != EUCLEAN)
+    return Error(there.error());
+
+  TRY(PublishTexts(info).With(what));
+  TRY(PublishIndex(diff_id, there.code() == EUCLEAN).With(what));
+  TRY(kCatalog.Visit());
+  TRY(catalog->PutLayer(info, objects).With(what));
+  return info;
+}
+
+}  // namespace ufs

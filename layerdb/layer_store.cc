@@ -1,0 +1,394 @@
+#include "layerdb/layer_store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+
+#include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
+#include "layerdb/store_io.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kRemoveIndex("remove.index");
+FaultPoint kRemoveCatalog("remove.catalog");
+FaultPoint kRemoveTexts("remove.texts");
+
+constexpr std::string_view kVersion = "ufs-store 1\n";
+constexpr size_t kVersionBytes = 100;
+constexpr size_t kInfoBytes = 64 << 10;
+constexpr size_t kRunBytes = 1 << 20;
+constexpr size_t kLeastPrefix = 4;
+constexpr size_t kMostListed = 8;
+
+// Who may look into the store may read /etc/shadow of every image in it.
+constexpr mode_t kStoreMode = 0700;
+
+Status MakePath(const std::string& path) {
+  for (size_t at = path.find('/', 1); at != path.npos;
+       at = path.find('/', at + 1)) {
+    const auto made =
+        sys::MkDirAt({AT_FDCWD, path.substr(0, at).c_str()}, 0755);
+    if (!made.ok() && made.code() != EEXIST && made.code() != EROFS)
+      return made.error();
+  }
+  const auto made = sys::MkDirAt({AT_FDCWD, path.c_str()}, kStoreMode);
+  if (!made.ok() && made.code() != EEXIST) return made.error();
+  return Ok();
+}
+
+bool IsHexPrefix(std::string_view text) {
+  return text.size() >= kLeastPrefix && text.size() <= 64 &&
+         text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
+}  // namespace
+
+std::string IndexFileName(const Digest& digest) {
+  return digest.Hex() + ".tree";
+}
+std::string InfoFileName(const Digest& digest) {
+  return digest.Hex() + ".info";
+}
+std::string RecipeFileName(const Digest& digest) {
+  return digest.Hex() + ".recipe";
+}
+std::string RunFileName(const Digest& digest) { return digest.Hex() + ".run"; }
+
+std::optional<Digest> DigestOfFile(std::string_view name,
+                                   std::string_view suffix) {
+  if (!name.ends_with(suffix) || name.starts_with("sha256:"))
+    return std::nullopt;
+  name.remove_suffix(suffix.size());
+  const auto digest = Digest::Parse(name);
+  return digest.ok() ? std::optional(*digest) : std::nullopt;
+}
+
+Result<std::shared_ptr<LayerStore>> LayerStore::Open(
+    const std::string& path, Access access, ObjectStore::HashFilter filter) {
+  std::shared_ptr<LayerStore> store(new LayerStore(path));
+  if (access == Access::kWrite) TRY(MakePath(path).With(path));
+  auto dir = sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (dir.code() == ENOENT)
+    return Error(ENOENT, path +
+                             ": no store of layers; 'ufs layer import' makes "
+                             "one");
+  store->dir_ = TRY(std::move(dir).With(path));
+  auto version = ReadSmallFile({store->dir_, "version"}, kVersionBytes);
+  if (version.code() == ENOENT && access == Access::kWrite) {
+    // A directory of somebody else's is not filled with ours.
+    const auto there = TRY(ListNames({store->dir_}).With(path));
+    static const std::set<std::string> kOurs = {"objects", "layers", "views",
+                                                "blobs",   "names",  "ingest",
+                                                "lock",    "uppers", "catalog"};
+    for (const std::string& name : there)
+      if (!kOurs.contains(name) && !IsTemporaryName(name))
+        return Error(ENOTEMPTY, path + ": neither empty nor a store of layers");
+    TRY(store->CreateFolders().With(path));
+  } else if (version.code() == ENOENT) {
+    return Error(ENOENT, path + ": no store of layers (it has no 'version')");
+  } else if (TRY(std::move(version).With(path + "/version")) != kVersion) {
+    return Error(EPROTO, path +
+                             ": not a store of the version this ufs knows "
+                             "(see its file 'version')");
+  } else if (access == Access::kWrite) {
+    TRY(store->CreateFolders().With(path));
+  }
+  TRY(store->OpenFolders().With(path));
+  store->objects_ = TRY(ObjectStore::Open(store->dir_, filter).With(path));
+  return store;
+}
+
+Status LayerStore::CreateFolders() {
+  for (const char* name : {"objects", "layers", "views", "blobs",
+                           "blobs/sha256", "names", "ingest"}) {
+    const auto made = sys::MkDirAt({dir_, name}, 0755);
+    if (!made.ok() && made.code() != EEXIST)
+      return Error(made.error()).With(name);
+  }
+  TRY(sys::OpenAt({dir_, "lock"}, O_RDONLY | O_CREAT, 0644).With("lock"));
+  // Last: with it, it is a store.
+  if (sys::Statx({dir_, "version"}).code() == ENOENT)
+    TRY(ReplaceFile(dir_, "version", kVersion).With("version"));
+  return Ok();
+}
+
+Status LayerStore::OpenFolders() {
+  const auto open = [&](const char* name) {
+    return sys::OpenAt({dir_, name}, O_RDONLY | O_DIRECTORY)
+        .With(std::string(name) +
+              " ('ufs store repair' makes what is missing)");
+  };
+  layers_dir_ = TRY(open("layers"));
+  views_dir_ = TRY(open("views"));
+  blobs_dir_ = TRY(sys::OpenAt2(dir_, "blobs/sha256", O_RDONLY | O_DIRECTORY,
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+                       .With("blobs/sha256"));
+  names_dir_ = TRY(open("names"));
+  ingest_dir_ = TRY(open("ingest"));
+  return Ok();
+}
+
+Result<std::vector<Digest>> LayerStore::LayerFiles() const {
+  std::vector<Digest> digests;
+  for (const std::string& name : TRY(ListNames({layers_dir_})))
+    if (const auto digest = DigestOfFile(name, ".tree"))
+      digests.push_back(*digest);
+  return digests;
+}
+
+bool LayerStore::Has(const Digest& diff_id) const {
+  return sys::Statx({layers_dir_, IndexFileName(diff_id).c_str()}).ok();
+}
+
+Result<Digest> LayerStore::Resolve(std::string_view reference) const {
+  const std::string shown(reference.substr(0, 300));
+  if (const auto name = NormalizeLayerName(reference); name.ok()) {
+    const auto digest = names().Get(*name);
+    if (digest.ok() && !Has(*digest))
+      return Error(ENOENT, "name " + *name + ": its layer " +
+                               digest->ToString() +
+                               " is not in the store (see 'ufs store check')");
+    if (digest.ok() || digest.code() != ENOENT) return digest;
+  }
+  std::string_view hex = reference;
+  if (hex.starts_with("sha256:")) hex.remove_prefix(7);
+  std::vector<Digest> matches;
+  if (IsHexPrefix(hex))
+    for (const Digest& digest : TRY(LayerFiles()))
+      if (digest.Hex().starts_with(hex)) matches.push_back(digest);
+  if (matches.size() == 1) return matches[0];
+  if (matches.empty())
+    return Error(
+        ENOENT,
+        "'" + shown + "': no layer with this name or digest in " + path_);
+  std::string list;
+  for (size_t i = 0; i < matches.size() && i < kMostListed; ++i)
+    list += (i > 0 ? ", " : "") + matches[i].Hex().substr(0, hex.size() + 4);
+  if (matches.size() > kMostListed) list += ", ...";
+  return Error(ENOTUNIQ, "'" + shown + "' begins the digests of " +
+                             std::to_string(matches.size()) +
+                             " layers: " + list);
+}
+
+Result<LayerInfo> LayerStore::InfoFromFiles(const Digest& diff_id) const {
+  const auto text =
+      ReadSmallFile({layers_dir_, InfoFileName(diff_id).c_str()}, kInfoBytes);
+  if (text.ok())
+    if (auto info = LayerInfo::Parse(*text);
+        info.ok() && info->diff_id == diff_id)
+      return info;
+  // Its text is lost: the tree still tells what matters.
+  const auto tree = TRY(OpenLayer(diff_id));
+  LayerInfo info;
+  info.diff_id = diff_id;
+  TRY(CountTree(*tree, info).With("layer " + diff_id.ToString()));
+  info.created = TRY(sys::Statx({tree->fd()})).stx_mtime.tv_sec;
+  info.has_recipe =
+      sys::Statx({layers_dir_, RecipeFileName(diff_id).c_str()}).ok();
+  return info;
+}
+
+Result<std::vector<LayerInfo>> LayerStore::List() const {
+  std::map<Digest, LayerInfo> known;
+  {
+    const HeldLock lock = TRY(LockShared({dir_, "lock"}).With(path_));
+    auto catalog = Catalog::Open(catalog_path(), Catalog::Mode::kRead);
+    auto layers = catalog.ok()
+                      ? (*catalog)->Layers()
+                      : Result<std::vector<LayerInfo>>(Error(catalog.error()));
+    if (layers.ok()) {
+      for (LayerInfo& info : *layers) known.emplace(info.diff_id, info);
+    } else if (layers.code() != ENOENT) {
+      log::Warn(path_ + ": " + layers.error().ToString() +
+                "; 'ufs store repair' makes a new one");
+    }
+  }
+  std::map<Digest, std::vector<std::string>> names_of;
+  for (const auto& [name, digest] : TRY(names().All()))
+    names_of[digest].push_back(name);
+
+  // The files are what there is; the catalog only saves reading them.
+  std::vector<LayerInfo> list;
+  for (const Digest& digest : TRY(LayerFiles())) {
+    const auto found = known.find(digest);
+    auto info = found != known.end() ? Result<LayerInfo>(found->second)
+                                     : InfoFromFiles(digest);
+    if (info.code() == ENOENT) continue;  // removed meanwhile
+    if (!info.ok()) {
+      info = LayerInfo{};
+      info->diff_id = digest;
+      info->source = "(damaged; see 'ufs store check')";
+    }
+    info->names = names_of[digest];
+    list.push_back(std::move(*info));
+  }
+  std::sort(
+      list.begin(), list.end(), [](const LayerInfo& a, const LayerInfo& b) {
+        return std::tie(a.created, a.diff_id) < std::tie(b.created, b.diff_id);
+      });
+  return list;
+}
+
+Result<LayerInfo> LayerStore::Info(const Digest& diff_id) const {
+  if (!Has(diff_id))
+    return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
+  LayerInfo info = TRY(InfoFromFiles(diff_id));
+  for (const auto& [name, digest] : TRY(names().All()))
+    if (digest == diff_id) info.names.push_back(name);
+  return info;
+}
+
+Result<std::shared_ptr<const TreeFile>> LayerStore::OpenLayer(
+    const Digest& diff_id, TreeFile::Verify verify) const {
+  const std::string what = "layer " + diff_id.ToString();
+  auto fd = OpenPinned({layers_dir_, IndexFileName(diff_id).c_str()});
+  if (fd.code() == ENOENT) return Error(ENOENT, what + " is not in " + path_);
+  auto tree =
+      TRY(TreeFile::Open(TRY(std::move(fd).With(what)), verify).With(what));
+  if (tree->identity() != diff_id.bytes)
+    return Error(EUCLEAN, what + ": its index is that of another layer");
+  return tree;
+}
+
+Result<UniqueFd> LayerStore::OpenBlob(const Digest& digest) const {
+  return sys::OpenAt({blobs_dir_, digest.Hex().c_str()}, O_RDONLY)
+      .With("blob " + digest.ToString());
+}
+
+Result<UniqueFd> LayerStore::OpenRecipe(const Digest& diff_id) const {
+  return sys::OpenAt({layers_dir_, RecipeFileName(diff_id).c_str()}, O_RDONLY)
+      .With("recipe of layer " + diff_id.ToString());
+}
+
+Result<std::vector<ObjectId>> ObjectsOf(const TreeFile& tree) {
+  std::vector<ObjectId> objects;
+  objects.reserve(tree.object_count());
+  TRY(tree.ForEachObject([&](const ObjectId& id) -> Status {
+    objects.push_back(id);
+    return Ok();
+  }));
+  return objects;
+}
+
+Result<std::vector<ObjectId>> LayerStore::ObjectsOf(
+    const Digest& diff_id) const {
+  const auto tree = TRY(OpenLayer(diff_id, TreeFile::Verify::kAll));
+  return ufs::ObjectsOf(*tree).With("layer " + diff_id.ToString());
+}
+
+Status LayerStore::Reconcile(Catalog& catalog) {
+  std::set<Digest> listed;
+  for (const LayerInfo& info : TRY(catalog.Layers()))
+    listed.insert(info.diff_id);
+  for (const Digest& digest : TRY(LayerFiles())) {
+    if (listed.erase(digest) > 0) continue;
+    // Sealed, but the crash came before the catalog heard of it.
+    const auto info = InfoFromFiles(digest);
+    const auto objects = ObjectsOf(digest);
+    if (!info.ok() || !objects.ok()) continue;  // damaged: 'check' says so
+    TRY(catalog.PutLayer(*info, *objects));
+  }
+  for (const Digest& gone : listed) TRY(catalog.RemoveLayer(gone));
+  return Ok();
+}
+
+Result<std::unique_ptr<Catalog>> LayerStore::OpenCatalogForWriting() {
+  auto catalog =
+      TRY(Catalog::Open(catalog_path(), Catalog::Mode::kCreate)
+              .With(path_ + ": 'ufs store repair' makes a new catalog"));
+  TRY(Reconcile(*catalog));
+  return catalog;
+}
+
+// --- changing ----------------------------------------------------------------
+
+Status LayerStore::SetName(std::string_view name, const Digest& diff_id) {
+  const std::string normal = TRY(NormalizeLayerName(name));
+  const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
+  if (!Has(diff_id))
+    return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
+  return names().Set(normal, diff_id);
+}
+
+Status LayerStore::RemoveName(std::string_view name) {
+  const std::string normal = TRY(NormalizeLayerName(name));
+  const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
+  auto removed = names().Remove(normal);
+  if (removed.code() == ENOENT)
+    return Error(ENOENT, "no layer is named " + normal);
+  return removed;
+}
+
+Result<std::vector<HeldLock>> LayerStore::LockForRemoval(
+    const Digest& diff_id) const {
+  const Error busy(EBUSY, "layer " + diff_id.ToString() +
+                              " is in use by a mount or another command");
+  std::vector<HeldLock> locks;
+  auto own = TryLockExclusive({layers_dir_, IndexFileName(diff_id).c_str()});
+  if (own.code() == EBUSY) return Error(busy);
+  locks.push_back(TRY(std::move(own).With("layer " + diff_id.ToString())));
+  for (const std::string& name : TRY(ListNames({views_dir_}))) {
+    const auto chain = DigestOfFile(name, ".run");
+    if (!chain) continue;
+    const auto run = ReadSmallFile({views_dir_, name.c_str()}, kRunBytes);
+    if (!run.ok() || run->find(diff_id.ToString()) == run->npos) continue;
+    auto view = TryLockExclusive({views_dir_, IndexFileName(*chain).c_str()});
+    if (view.code() == EBUSY) return Error(busy);
+    if (view.code() != ENOENT) locks.push_back(TRY(std::move(view)));
+  }
+  return locks;
+}
+
+Status LayerStore::RemoveLocked(const Digest& diff_id) {
+  const std::string what = "layer " + diff_id.ToString();
+  const std::vector<HeldLock> locks = TRY(LockForRemoval(diff_id));
+  const auto catalog = TRY(OpenCatalogForWriting());
+  TRY(kRemoveIndex.Visit());
+  // With its index it is gone; the rest is cleaning, which gc would do too.
+  TRY(sys::UnlinkAt({layers_dir_, IndexFileName(diff_id).c_str()}).With(what));
+  TRY(sys::FSync(layers_dir_));
+  TRY(kRemoveCatalog.Visit());
+  TRY(catalog->RemoveLayer(diff_id).With(what));
+  TRY(kRemoveTexts.Visit());
+  for (const std::string& name :
+       {InfoFileName(diff_id), RecipeFileName(diff_id)}) {
+    const auto removed = sys::UnlinkAt({layers_dir_, name.c_str()});
+    if (!removed.ok() && removed.code() != ENOENT) return removed;
+  }
+  return Ok();
+}
+
+Status LayerStore::Remove(const Digest& diff_id, bool names_too) {
+  const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
+  if (!Has(diff_id))
+    return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
+  std::vector<std::string> own_names;
+  for (const auto& [name, digest] : TRY(names().All()))
+    if (digest == diff_id) own_names.push_back(name);
+  if (!own_names.empty() && !names_too)
+    return Error(EBUSY, "layer " + diff_id.ToString() + " is named " +
+                            own_names.front() +
+                            (own_names.size() > 1 ? " and more" : ""));
+  // Asked before its names go: a refusal changes nothing.
+  TRY(LockForRemoval(diff_id));
+  for (const std::string& name : own_names) TRY(names().Remove(name));
+  return RemoveLocked(diff_id);
+}
+
+Result<uint64_t> LayerStore::ExclusiveBytes(const Digest& diff_id) const {
+  const std::vector<ObjectId> ids = TRY(ObjectsOf(diff_id));
+  const HeldLock lock = TRY(LockShared({dir_, "lock"}).With(path_));
+  const auto catalog =
+      TRY(Catalog::Open(catalog_path(), Catalog::Mode::kRead).With(path_));
+  uint64_t bytes = 0;
+  for (const ObjectId& id : ids)
+    if (TRY(catalog->LayersOf(id)).size() <= 1)
+      if (const auto stat = objects_->StatObject(id); stat.ok())
+        bytes += stat->disk_bytes;
+  return bytes;
+}
+
+}  // namespace ufs

@@ -1,0 +1,205 @@
+// LayerStore: a directory of hashed layers. Start here.
+//
+// A layer is known by its diffID, the SHA-256 of its uncompressed tar; names
+// are given to it as to a git commit. It is read through its TreeFile and the
+// ObjectStore, with no lock and no database; whoever holds a TreeFile that came
+// from here keeps the layer from being removed ("pinned"), also past kill -9.
+// A run of layers is read through its view, one merged TreeFile, made when it
+// is first asked for.
+//
+// What may be relied upon is numbered in README.md; how it lies on the disk is
+// in FORMAT.md; who holds which lock is in store_lock.h.
+//
+// Threads: any, at once; processes too.
+// Errors: ENOENT for what is not there, EBUSY for what is in use, EUCLEAN for
+// what is damaged, EPROTO for what a later version wrote; all name the thing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "layerdb/catalog.h"
+#include "layerdb/digest.h"
+#include "layerdb/layer_info.h"
+#include "layerdb/layer_names.h"
+#include "layerdb/object_stage.h"
+#include "layerdb/object_store.h"
+#include "layerdb/store_lock.h"
+#include "layerdb/store_reports.h"
+#include "layerdb/tree_builder.h"
+#include "layerdb/tree_file.h"
+
+namespace ufs {
+
+class Ingest;
+
+class LayerStore : public std::enable_shared_from_this<LayerStore> {
+ public:
+  enum class Access {
+    kRead,   // ENOENT when there is no store
+    kWrite,  // made where it is missing; takes up what a crash left half done
+  };
+  static Result<std::shared_ptr<LayerStore>> Open(
+      const std::string& path, Access access,
+      ObjectStore::HashFilter filter = nullptr);
+
+  const std::string& path() const { return path_; }
+
+  // --- finding -------------------------------------------------------------
+  // A name, a digest, or the first digits of one. ENOENT; ENOTUNIQ, listing
+  // them, when several layers begin with those digits. A name wins.
+  Result<Digest> Resolve(std::string_view reference) const;
+  Result<std::vector<LayerInfo>> List() const;  // by age, then digest
+  Result<LayerInfo> Info(const Digest& diff_id) const;
+  bool Has(const Digest& diff_id) const;
+
+  // --- reading -------------------------------------------------------------
+  Result<std::shared_ptr<const TreeFile>> OpenLayer(
+      const Digest& diff_id,
+      TreeFile::Verify verify = TreeFile::Verify::kHeader) const;
+  // What a run of layers, the lowest first, shows. A view that is damaged is
+  // made again. REQUIRES: not empty.
+  Result<std::shared_ptr<const TreeFile>> OpenView(
+      std::span<const Digest> bottom_to_top) const;
+  const std::shared_ptr<const ObjectStore>& objects() const { return objects_; }
+  Result<UniqueFd> OpenBlob(const Digest& digest) const;
+  // ENOENT for a layer that is exported without one.
+  Result<UniqueFd> OpenRecipe(const Digest& diff_id) const;
+
+  // --- changing ------------------------------------------------------------
+  // `source` says for people what it will be made from.
+  Result<std::unique_ptr<Ingest>> BeginIngest(std::string source);
+  Status SetName(std::string_view name, const Digest& diff_id);
+  Status RemoveName(std::string_view name);
+  // The layer, and `names_too` or else EBUSY when it has names. EBUSY when it
+  // is pinned or in a pinned view. What it alone used is left to Gc.
+  Status Remove(const Digest& diff_id, bool names_too = false);
+
+  // --- keeping -------------------------------------------------------------
+  // Removes what no layer needs: objects, blobs, views, what was left half
+  // done. EUCLEAN, and nothing is removed, while a layer's index is damaged.
+  struct GcOptions {
+    bool dry_run = false;
+    bool unnamed_layers = false;  // and layers without a name that nobody uses
+    bool all_views = false;       // and every view that nobody uses
+  };
+  Result<GcReport> Gc(const GcOptions& options);
+  // Every numbered invariant but those that take reading all contents.
+  Result<CheckReport> Check() const;
+  // Mends what can be made from something else: the catalog, texts, views,
+  // names of nothing. Layers and objects are not touched.
+  Result<RepairReport> Repair();
+  // Reads all that a layer consists of and compares every hash.
+  Result<CheckReport> Verify(const Digest& diff_id) const;
+  Result<DiskUsage> Usage() const;
+  // What removing the layer would let Gc free.
+  Result<uint64_t> ExclusiveBytes(const Digest& diff_id) const;
+
+ private:
+  friend class Ingest;
+  friend class StoreGc;
+  friend class StoreChecker;
+  friend class StoreRepair;
+  friend class ViewBuilder;
+
+  explicit LayerStore(std::string path) : path_(std::move(path)) {}
+  Status CreateFolders();
+  Status OpenFolders();
+  LayerNames names() const { return LayerNames(names_dir_); }
+  std::string catalog_path() const { return path_ + "/catalog"; }
+
+  // REQUIRES: the store's lock.
+  Result<std::unique_ptr<Catalog>> OpenCatalogForWriting();
+  // Every layer that has an index, by its file's name.
+  Result<std::vector<Digest>> LayerFiles() const;
+  Result<LayerInfo> InfoFromFiles(const Digest& diff_id) const;
+  Result<std::vector<ObjectId>> ObjectsOf(const Digest& diff_id) const;
+  // Brings the catalog in line with the layers there are.
+  Status Reconcile(Catalog& catalog);
+  // Locks of everything that must not be in use when the layer goes.
+  Result<std::vector<HeldLock>> LockForRemoval(const Digest& diff_id) const;
+  Status RemoveLocked(const Digest& diff_id);
+
+  const std::string path_;
+  UniqueFd dir_;
+  UniqueFd layers_dir_;
+  UniqueFd views_dir_;
+  UniqueFd blobs_dir_;
+  UniqueFd names_dir_;
+  UniqueFd ingest_dir_;
+  std::shared_ptr<const ObjectStore> objects_;
+};
+
+// Ingest: a layer on its way into a store. Nothing of it shows before Seal, and
+// nothing stays of one that is not sealed.
+// Threads: objects() from any; the rest from one.
+class Ingest {
+ public:
+  ~Ingest();
+  Ingest(const Ingest&) = delete;
+  Ingest& operator=(const Ingest&) = delete;
+
+  ObjectStage& objects() { return *objects_; }
+  TreeBuilder& tree() { return tree_; }
+  // A folder for files that are to become the blob or recipe, and for scratch.
+  BorrowedFd folder() const { return folder_; }
+
+  // The layer's compressed tar: a file of folder(), which is moved.
+  void SetBlob(std::string file_name, BlobInfo blob);
+  // What makes the layer's tar of its tree, when the canonical writer does not:
+  // a file of folder(), which is moved.
+  void SetRecipe(std::string file_name);
+
+  // Makes everything durable and the layer visible. A layer that is there
+  // already stays as it is, except that what it lacks is added: its blob,
+  // objects that were damaged. Once.
+  // Fault points: seal.blob, seal.texts, seal.index, seal.index_visible,
+  // seal.catalog, and those of ObjectStage::Publish.
+  Result<LayerInfo> Seal(const Digest& diff_id);
+
+  // `created` of the layer; now, unless told.
+  void SetCreated(int64_t seconds) { created_ = seconds; }
+
+ private:
+  friend class LayerStore;
+  Ingest() = default;
+  Status PublishBlob();
+  Status PublishFile(const std::string& file, BorrowedFd to_dir,
+                     const std::string& name);
+  Status PublishTexts(const LayerInfo& info);
+  Status WriteIndex(const Digest& diff_id);
+  Status PublishIndex(const Digest& diff_id, bool replace);
+
+  std::shared_ptr<LayerStore> store_;
+  std::string name_;  // of the folder
+  HeldLock sweep_lock_;
+  HeldLock folder_;
+  std::string source_;
+  std::optional<int64_t> created_;
+  std::unique_ptr<ObjectStage> objects_;
+  TreeBuilder tree_;
+  std::optional<BlobInfo> blob_;
+  std::string blob_file_;
+  std::string recipe_file_;
+};
+
+// All objects of a tree, in the order of their ids.
+Result<std::vector<ObjectId>> ObjectsOf(const TreeFile& tree);
+
+// What the files of a store are called (FORMAT.md).
+std::string IndexFileName(const Digest& digest);   // HEX.tree
+std::string InfoFileName(const Digest& digest);    // HEX.info
+std::string RecipeFileName(const Digest& digest);  // HEX.recipe
+std::string RunFileName(const Digest& digest);     // HEX.run
+// The digest when `name` is its HEX and `suffix`.
+std::optional<Digest> DigestOfFile(std::string_view name,
+                                   std::string_view suffix);
+
+}  // namespace ufs

@@ -1,0 +1,236 @@
+// Mark and sweep.
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <unordered_set>
+
+#include "layerdb/base/fault.h"
+#include "layerdb/layer_store.h"
+#include "layerdb/store_io.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kSweep("gc.sweep");
+FaultPoint kSweepObject("gc.object");
+FaultPoint kSweepBlob("gc.blob");
+FaultPoint kSweepView("gc.view");
+
+constexpr size_t kRunBytes = 1 << 20;
+
+}  // namespace
+
+class StoreGc {
+ public:
+  StoreGc(LayerStore& store, const LayerStore::GcOptions& options)
+      : store_(store), options_(options) {}
+
+  Result<GcReport> Run() {
+    const HeldLock lock =
+        TRY(LockExclusive({store_.dir_, "lock"}).With(store_.path()));
+    // Without it imports may count on objects that no layer has yet.
+    const auto sweep_lock = TryLockExclusive({store_.dir_, "ingest"});
+    if (sweep_lock.code() == EBUSY) {
+      report_.imports_under_way = true;
+    } else if (!sweep_lock.ok()) {
+      return sweep_lock.error();
+    }
+    // Reconciles: nothing is marked by what the catalog forgot.
+    TRY(store_.OpenCatalogForWriting());
+    if (options_.unnamed_layers) TRY(RemoveUnnamedLayers());
+    TRY(Mark());
+    TRY(kSweep.Visit());
+    TRY(SweepViews());
+    TRY(SweepTemporaries(store_.names_dir_));
+    if (!report_.imports_under_way) {
+      TRY(SweepIngest());
+      TRY(SweepLayerTexts());
+      TRY(SweepBlobs());
+      TRY(SweepObjects());
+    }
+    return report_;
+  }
+
+ private:
+  Status RemoveUnnamedLayers() {
+    std::set<Digest> named;
+    for (const auto& [name, digest] : TRY(store_.names().All()))
+      named.insert(digest);
+    for (const Digest& digest : TRY(store_.LayerFiles())) {
+      if (named.contains(digest)) continue;
+      const auto locks = store_.LockForRemoval(digest);
+      if (locks.code() == EBUSY) {
+        ++report_.in_use;
+        continue;
+      }
+      if (!locks.ok()) return locks.error();
+      ++report_.layers;
+      removed_.insert(digest);
+      Count({store_.layers_dir_, IndexFileName(digest).c_str()});
+    }
+    if (options_.dry_run) return Ok();
+    for (const Digest& digest : removed_) TRY(store_.RemoveLocked(digest));
+    return Ok();
+  }
+
+  Status Mark() {
+    for (const Digest& digest : TRY(store_.LayerFiles())) {
+      if (removed_.contains(digest)) continue;
+      layers_.insert(digest);
+      const auto objects = store_.ObjectsOf(digest);
+      if (!objects.ok())
+        return Error(objects.error())
+            .With(
+                "nothing was removed, as it is not known what a damaged "
+                "layer needs; import it again or 'ufs layer rm' it");
+      marked_.insert(objects->begin(), objects->end());
+      const auto info = TRY(store_.InfoFromFiles(digest));
+      if (info.blob) blobs_.insert(info.blob->digest);
+    }
+    return Ok();
+  }
+
+  // Counts, and removes unless it is a dry run.
+  Status RemoveFile(sys::At at) {
+    Count(at);
+    if (options_.dry_run) return Ok();
+    const auto removed = sys::UnlinkAt(at);
+    return removed.code() == ENOENT ? Ok() : removed;
+  }
+
+  void Count(sys::At at) {
+    const auto found = sys::Statx(at);
+    if (found.ok()) report_.freed_bytes += found->stx_blocks * 512;
+  }
+
+  bool RunIsWhole(const std::string& run_name) const {
+    const auto run =
+        ReadSmallFile({store_.views_dir_, run_name.c_str()}, kRunBytes);
+    if (!run.ok()) return false;
+    std::string_view text = *run;
+    for (size_t end; (end = text.find('\n')) != text.npos;
+         text.remove_prefix(end + 1)) {
+      const auto digest = Digest::Parse(text.substr(0, end));
+      if (!digest.ok() || !layers_.contains(*digest)) return false;
+    }
+    return text.empty();
+  }
+
+  Status SweepViews() {
+    const BorrowedFd views = store_.views_dir_;
+    for (const std::string& name : TRY(ListNames({views}))) {
+      const auto chain = DigestOfFile(name, ".tree");
+      const auto of_run = DigestOfFile(name, ".run");
+      if (of_run) {
+        // Goes with its view; without one a crash left it.
+        if (sys::Statx({views, IndexFileName(*of_run).c_str()}).code() !=
+            ENOENT)
+          continue;
+      } else if (chain) {
+        const std::string run_name = RunFileName(*chain);
+        if (!options_.all_views && RunIsWhole(run_name)) continue;
+        const auto lock = TryLockExclusive({views, name.c_str()});
+        if (lock.code() == EBUSY) {
+          ++report_.in_use;
+          continue;
+        }
+        if (!lock.ok()) return lock.error();
+        TRY(kSweepView.Visit());
+        ++report_.views;
+        TRY(RemoveFile({views, name.c_str()}));
+        TRY(RemoveFile({views, run_name.c_str()}));
+        continue;
+      }
+      ++report_.leftovers;
+      TRY(RemoveFile({views, name.c_str()}));
+    }
+    return Ok();
+  }
+
+  Status SweepIngest() {
+    for (const std::string& name : TRY(ListNames({store_.ingest_dir_}))) {
+      const sys::At at{store_.ingest_dir_, name.c_str()};
+      const auto lock = TryLockExclusive(at);
+      if (lock.code() == EBUSY || lock.code() == ENOENT) continue;
+      if (!lock.ok()) return lock.error();
+      ++report_.leftovers;
+      report_.freed_bytes += BlocksBelow(at);
+      if (!options_.dry_run) TRY(RemoveTree(at));
+    }
+    return Ok();
+  }
+
+  static uint64_t BlocksBelow(sys::At at) {
+    const auto found = sys::Statx(at);
+    uint64_t bytes = found.ok() ? found->stx_blocks * 512 : 0;
+    if (!found.ok() || !S_ISDIR(found->stx_mode)) return bytes;
+    const auto dir = sys::OpenAt(at, O_RDONLY | O_DIRECTORY);
+    if (!dir.ok()) return bytes;
+    if (const auto names = ListNames({*dir}); names.ok())
+      for (const std::string& name : *names)
+        bytes += BlocksBelow({*dir, name.c_str()});
+    return bytes;
+  }
+
+  Status SweepTemporaries(BorrowedFd dir) {
+    for (const std::string& name : TRY(ListNames({dir}))) {
+      if (!IsTemporaryName(name)) continue;
+      ++report_.leftovers;
+      TRY(RemoveFile({dir, name.c_str()}));
+    }
+    return Ok();
+  }
+
+  Status SweepLayerTexts() {
+    const BorrowedFd layers = store_.layers_dir_;
+    TRY(SweepTemporaries(layers));
+    for (const std::string& name : TRY(ListNames({layers}))) {
+      auto digest = DigestOfFile(name, ".info");
+      if (!digest) digest = DigestOfFile(name, ".recipe");
+      if (!digest || layers_.contains(*digest)) continue;
+      ++report_.leftovers;
+      TRY(RemoveFile({layers, name.c_str()}));
+    }
+    return Ok();
+  }
+
+  Status SweepBlobs() {
+    for (const std::string& name : TRY(ListNames({store_.blobs_dir_}))) {
+      const auto digest = DigestOfFile(name, "");
+      if (!digest || blobs_.contains(*digest)) continue;
+      TRY(kSweepBlob.Visit());
+      ++report_.blobs;
+      TRY(RemoveFile({store_.blobs_dir_, name.c_str()}));
+    }
+    return Ok();
+  }
+
+  Status SweepObjects() {
+    const BorrowedFd objects = store_.objects_->dir();
+    return store_.objects_->ForEach(
+        [&](const ObjectStore::Found& found) -> Status {
+          if (!found.id) return Ok();  // not ours to remove; 'check' names it
+          if (marked_.contains(*found.id)) {
+            ++report_.kept_objects;
+            return Ok();
+          }
+          TRY(kSweepObject.Visit());
+          ++report_.objects;
+          return RemoveFile({objects, found.path.c_str()});
+        });
+  }
+
+  LayerStore& store_;
+  const LayerStore::GcOptions options_;
+  GcReport report_;
+  std::set<Digest> removed_;
+  std::set<Digest> layers_;
+  std::set<Digest> blobs_;
+  std::unordered_set<ObjectId> marked_;
+};
+
+Result<GcReport> LayerStore::Gc(const GcOptions& options) {
+  return StoreGc(*this, options).Run();
+}
+
+}  // namespace ufs
