@@ -25,7 +25,8 @@ class LayerMerge {
         {TreeFile::kRoot, TreeBuilder::kRoot}};
     uint64_t entries = 0;
     while (!dirs.empty()) {
-      const auto [from, to] = dirs.back();
+      const TreeFile::NodeNo from = dirs.back().first;
+      const TreeBuilder::NodeNo to = dirs.back().second;
       dirs.pop_back();
       TRY(layer_.ForEachChild(
           from, [&](const TreeFile::Child& child) -> Status {

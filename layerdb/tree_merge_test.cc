@@ -58,7 +58,8 @@ Model Read(const TreeFile& file) {
   Model model;
   std::vector<std::pair<TreeFile::NodeNo, std::string>> dirs = {{0, ""}};
   while (!dirs.empty()) {
-    const auto [dir, path] = dirs.back();
+    const TreeFile::NodeNo dir = dirs.back().first;
+    const std::string path = dirs.back().second;
     dirs.pop_back();
     EXPECT_TRUE(file.ForEachChild(
                         dir,
