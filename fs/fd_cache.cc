@@ -6,7 +6,7 @@
 namespace ufs {
 
 uint64_t FdCache::NewKey() {
-  static std::atomic<uint64_t> next{1};
+  static std::atomic<uint64_t> next{2};  // after NodeId::kRoot
   return next.fetch_add(1, std::memory_order_relaxed);
 }
 

@@ -22,7 +22,8 @@ class FdCache {
 
   explicit FdCache(size_t capacity) : capacity_(capacity) {}
 
-  // A key nobody else has.
+  // A key nobody else has. Node ids are from the same sequence, and so serve as
+  // keys.
   static uint64_t NewKey();
 
   // Null when it is not there.

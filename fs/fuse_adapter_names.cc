@@ -33,9 +33,14 @@ void OnLookup(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
              });
 }
 
+void TrimSoon(Request& request) {
+  WorkerPool::Task trim = [&fs = request.fs()] { fs.TrimMemory(); };
+  request.adapter().pool().Submit(trim);  // refused: the next one will do
+}
+
 void OnForget(fuse_req_t req, fuse_ino_t node, uint64_t lookups) noexcept {
   Answer(Request(req, Message::kForget, node), [lookups](Request& request) {
-    request.fs().Forget(request.node(), lookups);
+    if (request.fs().Forget(request.node(), lookups)) TrimSoon(request);
     request.ReplyNone();
   });
 }
@@ -45,7 +50,8 @@ void OnForgetMulti(fuse_req_t req, size_t count,
   Answer(Request(req, Message::kForget, 0), [=](Request& request) {
     request.Trace([&] { return std::to_string(count) + " nodes"; });
     for (size_t i = 0; i < count; ++i)
-      request.fs().Forget(NodeId{forgets[i].ino}, forgets[i].nlookup);
+      if (request.fs().Forget(NodeId{forgets[i].ino}, forgets[i].nlookup))
+        TrimSoon(request);
     request.ReplyNone();
   });
 }

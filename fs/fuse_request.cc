@@ -54,7 +54,7 @@ struct stat ToStat(const Attr& attr) {
 fuse_entry_param ToEntryParam(const Entry& entry, double timeout_s) {
   fuse_entry_param param{};
   param.ino = static_cast<fuse_ino_t>(entry.node);
-  param.generation = entry.generation;
+  param.generation = 1;  // a node id is never given twice
   param.attr = ToStat(entry.attr);
   param.attr_timeout = timeout_s;
   param.entry_timeout = timeout_s;

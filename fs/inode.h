@@ -9,10 +9,13 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fs/fd_cache.h"
@@ -25,7 +28,38 @@ namespace ufs {
 
 class Inode;
 class InodeTable;
-using InodeRef = std::shared_ptr<Inode>;
+
+// Keeps an inode alive: a shared_ptr of one word, as there is one for each
+// name and each object that the kernel knows. Threads: as std::shared_ptr.
+class InodeRef {
+ public:
+  InodeRef() = default;
+  InodeRef(std::nullptr_t) {}
+  InodeRef(const InodeRef& other);
+  InodeRef(InodeRef&& other) noexcept
+      : inode_(std::exchange(other.inode_, nullptr)) {}
+  InodeRef& operator=(InodeRef other) noexcept {
+    std::swap(inode_, other.inode_);
+    return *this;
+  }
+  ~InodeRef() {
+    if (inode_ != nullptr) Drop(inode_);
+  }
+
+  Inode* get() const { return inode_; }
+  Inode& operator*() const { return *inode_; }
+  Inode* operator->() const { return inode_; }
+  explicit operator bool() const { return inode_ != nullptr; }
+  friend bool operator==(const InodeRef&, const InodeRef&) = default;
+
+ private:
+  friend class InodeTable;
+  // Takes over one reference.
+  explicit InodeRef(Inode* inode) : inode_(inode) {}
+  static void Drop(Inode* inode);
+
+  Inode* inode_ = nullptr;
+};
 
 // What an inode is, whatever its name and wherever its bytes: the object of the
 // lowest rank it came from. Layers count from the bottom, 1 and up; 0 is the
@@ -52,16 +86,11 @@ struct LinkName {
   std::string name;
 };
 
+// There may be millions: what few inodes have is held by pointer.
 class Inode {
  public:
-  Inode(InodeTable& table, NodeId id, uint64_t generation, Identity identity,
-        mode_t type)
-      : id(id),
-        generation(generation),
-        identity(identity),
-        type(type),
-        fd_key(FdCache::NewKey()),
-        table_(table) {}
+  Inode(InodeTable& table, NodeId id, Identity identity, mode_t type)
+      : id(id), identity(identity), type(type), table_(table) {}
   ~Inode();
   Inode(const Inode&) = delete;
   Inode& operator=(const Inode&) = delete;
@@ -69,42 +98,33 @@ class Inode {
   bool is_dir() const { return S_ISDIR(type); }
   bool is_regular() const { return S_ISREG(type); }
   uint64_t ino() const { return InoOf(identity); }
+  // Of its directory or data descriptor in the FdCache.
+  uint64_t fd_key() const { return static_cast<uint64_t>(id); }
 
   // Constant after construction.
   const NodeId id;
-  const uint64_t generation;
   const Identity identity;
-  const mode_t type;      // S_IFMT bits
-  const uint64_t fd_key;  // of its directory or data descriptor in the FdCache
-
-  SharedMutex mu;
+  const mode_t type;  // S_IFMT bits
 
   // Written with mu held alone; readable at any time, as it only grows.
   Backing backing() const { return backing_.load(std::memory_order_acquire); }
   void set_backing(Backing b) { backing_.store(b, std::memory_order_release); }
   bool in_upper() const { return backing() != Backing::kLower; }
 
-  // Set before the inode is shared, then constant: what the layers have.
-  NodeRef lower;  // its attributes; empty for what never was in a layer
-  NodeRef data;   // a file's contents, while backing() is below kUpper
-  uint64_t lower_size_bytes = 0;
-  bool hard_linked = false;  // the lower file has several names
-  // Where the layers show it, if that is not its path in its own layer: a layer
-  // has a redirect above it.
-  std::string lower_alias;
-  std::vector<LowerPart> parts;  // a directory's shares in the layers
-  std::optional<timespec> origin_btime;
+ private:
+  std::atomic<Backing> backing_{Backing::kLower};
 
-  // Of directories. Hints that only ever become true, but for `version`.
-  std::atomic<bool> impure{false};  // its impure mark is written
+ public:
+  // Set before the inode is shared, then constant, down to `lower_alias`: what
+  // the layers have.
+  bool hard_linked = false;  // the lower file has several names
+
+  // Hints that only ever become true.
+  std::atomic<bool> impure{false};  // a directory whose impure mark is written
   std::atomic<bool> has_default_acl{false};
-  std::atomic<uint64_t> version{0};  // counts changes of its names
   // Its upper part was seen to have no name that could be an AUFS mark.
   std::atomic<bool> no_aufs{false};
-  // A name that was just looked up and is not there, at a version: a creation
-  // that follows need not look again.
-  std::atomic<uint64_t> absent{0};
-  // Of files: no set-id bits, so a write need not look for them.
+  // A file without set-id bits: a write need not look for them.
   std::atomic<bool> no_suid{false};
   // The contents' descriptor in the cache is for reading alone, as the host
   // would not open an immutable file, or a running program, for writing.
@@ -112,19 +132,55 @@ class Inode {
   // A long operation holds `mu`: do not wait for it on a thread that must not.
   std::atomic<bool> busy{false};
 
+  SharedMutex mu;
+
+  NodeRef lower;  // its attributes; empty for what never was in a layer
+  NodeRef data;   // a file's contents, while backing() is below kUpper
+  uint64_t lower_size_bytes = 0;
+  // A directory's shares in the layers.
+  std::span<const LowerPart> parts() const {
+    return {parts_.get(), part_count_};
+  }
+  // Where the layers show it, if that is not its path in its own layer: a layer
+  // has a redirect above it. Null if it is.
+  std::unique_ptr<const std::string> lower_alias;
+
+  // Guarded by mu. Null for what was born in the upper.
+  std::unique_ptr<const timespec> origin_btime;
+
+  // Of directories: counts changes of its names.
+  std::atomic<uint64_t> version{0};
+  // A name that was just looked up and is not there, at a version: a creation
+  // that follows need not look again.
+  std::atomic<uint64_t> absent{0};
+
  private:
+  friend class InodeRef;
   friend class InodeTable;
 
+  // What few inodes have.
+  struct Extra {
+    std::vector<LinkName> more_names;
+    FdCache::Pin orphan;     // keeps an upper object that has no name left
+    std::string index_name;  // in the work directory's index
+  };
+
+  std::atomic<uint32_t> references_{1};
+  uint32_t part_count_ = 0;
+  std::unique_ptr<const LowerPart[]> parts_;
   InodeTable& table_;
-  std::atomic<Backing> backing_{Backing::kLower};
 
   // Guarded by the table's mutex.
-  std::vector<LinkName> names_;
-  FdCache::Pin orphan_;     // keeps an upper object that has no name left
-  std::string index_name_;  // its name in the work directory's index, if any
+  LinkName name_;  // without a parent: it has none
+  std::unique_ptr<Extra> extra_;
   uint64_t upper_ino_ = 0;  // the host's number of the upper object
   uint64_t lookups_ = 0;    // the kernel's references
 };
+
+inline InodeRef::InodeRef(const InodeRef& other) : inode_(other.inode_) {
+  if (inode_ != nullptr)
+    inode_->references_.fetch_add(1, std::memory_order_relaxed);
+}
 
 // Locks several inodes, each once, in ascending order of id. Null ones count
 // for nothing.

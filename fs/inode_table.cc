@@ -37,43 +37,66 @@ InodeLocks::~InodeLocks() {
   while (count_ > 0) locked_[--count_]->mu.Unlock();
 }
 
-InodeTable::~InodeTable() {
-  std::deque<Slot> slots;
-  {
-    MutexLock lock(mu_);
-    slots.swap(slots_);
-    slots_.resize(slots.size());
-    for (size_t i = 0; i < slots.size(); ++i) slots_[i].inode = slots[i].inode;
+void InodeRef::Drop(Inode* inode) {
+  // A loop, not a recursion: the tree may be deep.
+  while (inode != nullptr &&
+         inode->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    Inode* const parent = std::exchange(inode->name_.parent.inode_, nullptr);
+    delete inode;
+    inode = parent;
   }
-  for (Slot& slot : slots) slot.held.reset();
 }
 
-InodeRef InodeTable::MakeLocked(Birth birth) {
-  uint64_t id = slots_.size();
-  if (!free_.empty()) {
-    id = free_.back();
-    free_.pop_back();
-  } else {
-    slots_.emplace_back();
-  }
-  Slot& slot = slots_[id];
-  auto inode =
-      std::make_shared<Inode>(*this, static_cast<NodeId>(id), ++slot.generation,
-                              birth.identity, birth.type);
-  slot.inode = inode.get();
-  slot.weak = inode;
+InodeTable::~InodeTable() {
+  std::vector<InodeRef> held;  // let go after the lock
+  MutexLock lock(mu_);
+  for (const auto& [id, inode] : by_id_)
+    if (inode->lookups_ > 0) held.push_back(InodeRef(inode));
+}
+
+InodeRef InodeTable::Retain(Inode* inode) {
+  uint32_t count = inode->references_.load(std::memory_order_relaxed);
+  while (count != 0)
+    if (inode->references_.compare_exchange_weak(count, count + 1))
+      return InodeRef(inode);
+  return nullptr;
+}
+
+template <typename Map>
+InodeRef InodeTable::FindIn(const Map& map, const typename Map::key_type& key) {
+  const auto at = map.find(key);
+  return at == map.end() ? nullptr : Retain(at->second);
+}
+
+Inode::Extra& InodeTable::ExtraOf(Inode& inode) {
+  if (inode.extra_ == nullptr) inode.extra_ = std::make_unique<Inode::Extra>();
+  return *inode.extra_;
+}
+
+InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
+  InodeRef inode(new Inode(*this, id, birth.identity, birth.type));
   inode->set_backing(birth.backing);
   inode->lower = std::move(birth.lower);
   inode->data = std::move(birth.data);
   inode->lower_size_bytes = birth.lower_size_bytes;
   inode->hard_linked = birth.hard_linked;
-  inode->lower_alias = std::move(birth.lower_alias);
-  inode->parts = std::move(birth.parts);
-  inode->origin_btime = birth.origin_btime;
+  if (!birth.lower_alias.empty())
+    inode->lower_alias =
+        std::make_unique<const std::string>(std::move(birth.lower_alias));
+  if (!birth.parts.empty()) {
+    auto parts = std::make_unique<LowerPart[]>(birth.parts.size());
+    std::move(birth.parts.begin(), birth.parts.end(), parts.get());
+    inode->part_count_ = static_cast<uint32_t>(birth.parts.size());
+    inode->parts_ = std::move(parts);
+  }
+  if (birth.origin_btime)
+    inode->origin_btime = std::make_unique<const timespec>(*birth.origin_btime);
   inode->impure = birth.impure;
   inode->has_default_acl = birth.has_default_acl;
-  inode->index_name_ = std::move(birth.index_name);
+  if (!birth.index_name.empty())
+    ExtraOf(*inode).index_name = std::move(birth.index_name);
   inode->upper_ino_ = birth.upper_ino;
+  by_id_[id] = inode.get();
   by_identity_[birth.identity] = inode.get();
   if (birth.upper_ino != 0) by_upper_[birth.upper_ino] = inode.get();
   return inode;
@@ -83,125 +106,143 @@ InodeRef InodeTable::Intern(Birth birth) {
   // Declared first: a reference given up here must go after the lock.
   InodeRef found;
   MutexLock lock(mu_);
-  if (const auto at = by_identity_.find(birth.identity);
-      at != by_identity_.end()) {
-    found = slots_[static_cast<uint64_t>(at->second->id)].weak.lock();
-    // Dying ones are as good as gone.
-    const bool other_object = found != nullptr && birth.upper_ino != 0 &&
-                              found->upper_ino_ != 0 &&
+  found = FindIn(by_identity_, birth.identity);
+  if (found != nullptr) {
+    const bool other_object = birth.upper_ino != 0 && found->upper_ino_ != 0 &&
                               found->upper_ino_ != birth.upper_ino;
-    if (found != nullptr && !other_object && found->type == birth.type)
-      return found;
-    if (found != nullptr && birth.upper_ino != 0) {
+    if (!other_object && found->type == birth.type) return found;
+    if (birth.upper_ino != 0) {
       birth.identity = {0, birth.upper_ino};
-      if (const auto own = by_identity_.find(birth.identity);
-          own != by_identity_.end())
-        if (auto known =
-                slots_[static_cast<uint64_t>(own->second->id)].weak.lock())
-          return known;
+      if (InodeRef own = FindIn(by_identity_, birth.identity); own != nullptr)
+        return own;
     }
   }
-  return MakeLocked(std::move(birth));
+  return MakeLocked(NodeId{FdCache::NewKey()}, std::move(birth));
 }
 
 InodeRef InodeTable::MakeRoot(Birth birth) {
   MutexLock lock(mu_);
-  InodeRef root = MakeLocked(std::move(birth));
+  InodeRef root = MakeLocked(NodeId::kRoot, std::move(birth));
   root->lookups_ = 1;
-  slots_[1].held = root;
+  root->references_.fetch_add(1);
   return root;
 }
 
 InodeRef InodeTable::Find(NodeId id) const {
-  const auto index = static_cast<uint64_t>(id);
   MutexLock lock(mu_);
-  return index < slots_.size() ? slots_[index].weak.lock() : nullptr;
+  return FindIn(by_id_, id);
 }
 
 InodeRef InodeTable::FindByUpper(uint64_t upper_ino) const {
   MutexLock lock(mu_);
-  const auto at = by_upper_.find(upper_ino);
-  if (at == by_upper_.end()) return nullptr;
-  return slots_[static_cast<uint64_t>(at->second->id)].weak.lock();
+  return FindIn(by_upper_, upper_ino);
 }
 
 InodeRef InodeTable::FindByIdentity(const Identity& identity) const {
   MutexLock lock(mu_);
-  const auto at = by_identity_.find(identity);
-  if (at == by_identity_.end()) return nullptr;
-  return slots_[static_cast<uint64_t>(at->second->id)].weak.lock();
+  return FindIn(by_identity_, identity);
 }
 
 void InodeTable::AddLookup(const InodeRef& inode) {
   MutexLock lock(mu_);
-  if (inode->lookups_++ == 0)
-    slots_[static_cast<uint64_t>(inode->id)].held = inode;
+  if (inode->lookups_++ == 0) inode->references_.fetch_add(1);
 }
 
-void InodeTable::Forget(NodeId id, uint64_t lookups) {
-  const auto index = static_cast<uint64_t>(id);
+bool InodeTable::Forget(NodeId id, uint64_t lookups) {
   InodeRef last;  // may free the inode, with the lock given back
   MutexLock lock(mu_);
-  if (index >= slots_.size() || slots_[index].held == nullptr) return;
-  Inode& inode = *slots_[index].held;
+  const auto at = by_id_.find(id);
+  if (at == by_id_.end() || at->second->lookups_ == 0) return false;
+  Inode& inode = *at->second;
   inode.lookups_ -= std::min(lookups, inode.lookups_);
-  if (inode.lookups_ == 0 && id != NodeId::kRoot)
-    last = std::move(slots_[index].held);
+  if (inode.lookups_ > 0 || id == NodeId::kRoot) return false;
+  last = InodeRef(&inode);
+  return true;
 }
 
 void InodeTable::Remove(const Inode& inode) {
-  const auto index = static_cast<uint64_t>(inode.id);
+  const auto take = [&inode](auto& map, const auto& key) {
+    if (const auto at = map.find(key); at != map.end() && at->second == &inode)
+      map.erase(at);
+  };
   MutexLock lock(mu_);
-  if (slots_[index].inode != &inode) return;
-  slots_[index].inode = nullptr;
-  slots_[index].weak.reset();
-  free_.push_back(index);
-  if (const auto at = by_identity_.find(inode.identity);
-      at != by_identity_.end() && at->second == &inode)
-    by_identity_.erase(at);
-  if (const auto at = by_upper_.find(inode.upper_ino_);
-      at != by_upper_.end() && at->second == &inode)
-    by_upper_.erase(at);
+  take(by_id_, inode.id);
+  take(by_identity_, inode.identity);
+  take(by_upper_, inode.upper_ino_);
+}
+
+void InodeTable::Shrink() {
+  MutexLock lock(mu_);
+  by_id_.rehash(0);
+  by_identity_.rehash(0);
+  by_upper_.rehash(0);
 }
 
 void InodeTable::AddName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) {
   MutexLock lock(mu_);
-  for (const LinkName& known : inode->names_)
-    if (known.parent == parent && known.name == name) return;
-  inode->names_.push_back({parent, std::string(name)});
+  if (HasNameLocked(*inode, parent, name)) return;
+  LinkName added{parent, std::string(name)};
+  if (inode->name_.parent == nullptr)
+    inode->name_ = std::move(added);
+  else
+    ExtraOf(*inode).more_names.push_back(std::move(added));
 }
 
 size_t InodeTable::RemoveName(const InodeRef& inode, const InodeRef& parent,
                               std::string_view name) {
-  std::vector<LinkName> removed;  // a parent may go with it, after the lock
+  LinkName removed;  // a parent may go with it, after the lock
   MutexLock lock(mu_);
-  for (auto at = inode->names_.begin(); at != inode->names_.end(); ++at) {
-    if (at->parent != parent || at->name != name) continue;
-    removed.push_back(std::move(*at));
-    inode->names_.erase(at);
-    break;
+  if (inode->name_.parent == nullptr) return 0;
+  auto* const more = inode->extra_ ? &inode->extra_->more_names : nullptr;
+  const size_t known = 1 + (more != nullptr ? more->size() : 0);
+  const auto is_it = [&](const LinkName& link) {
+    return link.parent == parent && link.name == name;
+  };
+  if (is_it(inode->name_)) {
+    removed = std::exchange(inode->name_, {});
+    if (known > 1) {
+      inode->name_ = std::move(more->back());
+      more->pop_back();
+    }
+    return known - 1;
   }
-  return inode->names_.size();
+  if (more == nullptr) return known;
+  const auto at = std::find_if(more->begin(), more->end(), is_it);
+  if (at == more->end()) return known;
+  removed = std::move(*at);
+  more->erase(at);
+  return known - 1;
+}
+
+bool InodeTable::HasNameLocked(const Inode& inode, const InodeRef& parent,
+                               std::string_view name) const {
+  const auto is_it = [&](const LinkName& link) {
+    return link.parent == parent && link.name == name;
+  };
+  return is_it(inode.name_) ||
+         (inode.extra_ != nullptr &&
+          std::any_of(inode.extra_->more_names.begin(),
+                      inode.extra_->more_names.end(), is_it));
 }
 
 bool InodeTable::HasName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) const {
   MutexLock lock(mu_);
-  return std::any_of(inode->names_.begin(), inode->names_.end(),
-                     [&](const LinkName& known) {
-                       return known.parent == parent && known.name == name;
-                     });
+  return HasNameLocked(*inode, parent, name);
 }
 
 std::optional<LinkName> InodeTable::NameOf(const InodeRef& inode) const {
   MutexLock lock(mu_);
-  if (inode->names_.empty()) return std::nullopt;
-  return inode->names_.front();
+  if (inode->name_.parent == nullptr) return std::nullopt;
+  return inode->name_;
 }
 
 void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
   MutexLock lock(mu_);
+  if (const auto before = by_upper_.find(inode->upper_ino_);
+      before != by_upper_.end() && before->second == inode.get())
+    by_upper_.erase(before);
   inode->upper_ino_ = upper_ino;
   by_upper_[upper_ino] = inode.get();
 }
@@ -213,25 +254,27 @@ uint64_t InodeTable::UpperIno(const InodeRef& inode) const {
 
 void InodeTable::SetIndexName(const InodeRef& inode, std::string name) {
   MutexLock lock(mu_);
-  inode->index_name_ = std::move(name);
+  ExtraOf(*inode).index_name = std::move(name);
 }
 
 void InodeTable::SetOrphan(const InodeRef& inode, FdCache::Pin pin) {
   MutexLock lock(mu_);
-  inode->orphan_.swap(pin);
+  if (pin == nullptr && inode->extra_ == nullptr) return;
+  ExtraOf(*inode).orphan.swap(pin);
 }
 
 Result<InodeTable::UpperPlace> InodeTable::PlaceOf(
     const InodeRef& inode) const {
   MutexLock lock(mu_);
   UpperPlace place;
-  if (inode->orphan_ != nullptr) {
-    place.orphan = inode->orphan_;
-  } else if (!inode->index_name_.empty()) {
-    place.index_name = inode->index_name_;
-  } else if (!inode->names_.empty()) {
-    place.parent = inode->names_.front().parent;
-    place.name = inode->names_.front().name;
+  const Inode::Extra* const extra = inode->extra_.get();
+  if (extra != nullptr && extra->orphan != nullptr) {
+    place.orphan = extra->orphan;
+  } else if (extra != nullptr && !extra->index_name.empty()) {
+    place.index_name = extra->index_name;
+  } else if (inode->name_.parent != nullptr) {
+    place.parent = inode->name_.parent;
+    place.name = inode->name_.name;
   } else {
     return Error(ENOENT);
   }
@@ -240,7 +283,7 @@ Result<InodeTable::UpperPlace> InodeTable::PlaceOf(
 
 size_t InodeTable::size() const {
   MutexLock lock(mu_);
-  return slots_.size() - 1 - free_.size();
+  return by_id_.size();
 }
 
 }  // namespace ufs

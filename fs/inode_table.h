@@ -4,12 +4,14 @@
 //
 // Ownership: the table owns an inode while the kernel holds lookups on it; a
 // child's name owns its parent. When the last reference goes the inode leaves
-// the table, so that memory follows what the kernel remembers.
+// the table, so that memory follows what the kernel remembers. A node id is
+// never given twice.
 // Threads: any. Its mutex is a leaf: nothing is called with it held.
 #pragma once
 
-#include <deque>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -53,7 +55,8 @@ class InodeTable {
 
   // The kernel's references.
   void AddLookup(const InodeRef& inode);
-  void Forget(NodeId id, uint64_t lookups);
+  // True when that were the last.
+  bool Forget(NodeId id, uint64_t lookups);
 
   // --- names -------------------------------------------------------------
   void AddName(const InodeRef& inode, const InodeRef& parent,
@@ -87,28 +90,31 @@ class InodeTable {
   Result<UpperPlace> PlaceOf(const InodeRef& inode) const;
 
   size_t size() const;
+  // Gives memory back that a larger number of inodes needed.
+  void Shrink();
 
  private:
   friend class Inode;
 
-  struct Slot {
-    uint64_t generation = 0;
-    Inode* inode = nullptr;
-    std::weak_ptr<Inode> weak;
-    InodeRef held;  // while the kernel has lookups
-  };
   struct IdentityHash {
-    size_t operator()(const Identity& i) const {
+    size_t operator()(const Identity& i) const noexcept {
       return std::hash<uint64_t>()(i.ino * 0x9E3779B97F4A7C15u ^ i.layer);
     }
   };
 
-  InodeRef MakeLocked(Birth birth) REQUIRES(mu_);
+  // Null for one that is dying: it is as good as gone.
+  static InodeRef Retain(Inode* inode);
+  template <typename Map>
+  static InodeRef FindIn(const Map& map, const typename Map::key_type& key);
+  static Inode::Extra& ExtraOf(Inode& inode);
+  bool HasNameLocked(const Inode& inode, const InodeRef& parent,
+                     std::string_view name) const REQUIRES(mu_);
+
+  InodeRef MakeLocked(NodeId id, Birth birth) REQUIRES(mu_);
   void Remove(const Inode& inode);
 
   mutable Mutex mu_;
-  std::deque<Slot> slots_ GUARDED_BY(mu_) = std::deque<Slot>(1);  // by id
-  std::vector<uint64_t> free_ GUARDED_BY(mu_);
+  std::unordered_map<NodeId, Inode*> by_id_ GUARDED_BY(mu_);
   std::unordered_map<Identity, Inode*, IdentityHash> by_identity_
       GUARDED_BY(mu_);
   std::unordered_map<uint64_t, Inode*> by_upper_ GUARDED_BY(mu_);
@@ -120,9 +126,9 @@ Result<InodeRef> InodeTable::Ancestry(const InodeRef& dir, Stop stop,
   MutexLock lock(mu_);
   InodeRef at = dir;
   while (at->id != NodeId::kRoot && !stop(*at)) {
-    if (at->names_.empty()) return Error(ENOENT);
-    names.push_back(at->names_.front().name);
-    at = at->names_.front().parent;
+    if (at->name_.parent == nullptr) return Error(ENOENT);
+    names.push_back(at->name_.name);
+    at = at->name_.parent;
   }
   return at;
 }

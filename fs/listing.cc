@@ -43,33 +43,40 @@ size_t Listing::After(uint64_t offset) const {
          items_.begin();
 }
 
-ListingCache::Entry ListingCache::Find(NodeId dir, uint64_t generation) {
+ListingCache::Entry ListingCache::Find(NodeId dir) {
   MutexLock lock(mu_);
   const auto found = by_dir_.find(static_cast<uint64_t>(dir));
-  if (found == by_dir_.end() || found->second->generation != generation)
-    return {};
+  if (found == by_dir_.end()) return {};
   slots_.splice(slots_.begin(), slots_, found->second);
   return found->second->entry;
 }
 
-void ListingCache::Insert(NodeId dir, uint64_t generation, Entry entry) {
-  Slots dropped;  // freed after the lock
+void ListingCache::Insert(NodeId dir, Entry entry) {
+  Slots dropped;
   MutexLock lock(mu_);
-  const auto drop = [&](Slots::iterator slot)
-                        UFS_TSA(no_thread_safety_analysis) {
-                          bytes_ -= slot->entry.listing->bytes();
-                          by_dir_.erase(static_cast<uint64_t>(slot->dir));
-                          dropped.splice(dropped.begin(), slots_, slot);
-                        };
   if (const auto found = by_dir_.find(static_cast<uint64_t>(dir));
       found != by_dir_.end())
-    drop(found->second);
+    DropLocked(found->second, dropped);
   bytes_ += entry.listing->bytes();
-  slots_.push_front({dir, generation, std::move(entry)});
+  slots_.push_front({dir, std::move(entry)});
   by_dir_[static_cast<uint64_t>(dir)] = slots_.begin();
   // The newest stays however large it is: somebody is reading it.
   while (bytes_ > budget_bytes_ && slots_.size() > 1)
-    drop(std::prev(slots_.end()));
+    DropLocked(std::prev(slots_.end()), dropped);
+}
+
+void ListingCache::Erase(NodeId dir) {
+  Slots dropped;
+  MutexLock lock(mu_);
+  if (const auto found = by_dir_.find(static_cast<uint64_t>(dir));
+      found != by_dir_.end())
+    DropLocked(found->second, dropped);
+}
+
+void ListingCache::DropLocked(Slots::iterator slot, Slots& dropped) {
+  bytes_ -= slot->entry.listing->bytes();
+  by_dir_.erase(static_cast<uint64_t>(slot->dir));
+  dropped.splice(dropped.begin(), slots_, slot);
 }
 
 }  // namespace ufs

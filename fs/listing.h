@@ -65,16 +65,19 @@ class ListingCache {
     uint64_t version = 0;  // of the directory it was made from
   };
   // An empty entry when it is not there.
-  Entry Find(NodeId dir, uint64_t generation);
-  void Insert(NodeId dir, uint64_t generation, Entry entry);
+  Entry Find(NodeId dir);
+  void Insert(NodeId dir, Entry entry);
+  void Erase(NodeId dir);
 
  private:
   struct Slot {
     NodeId dir;
-    uint64_t generation;
     Entry entry;
   };
   using Slots = std::list<Slot>;
+
+  // What is dropped goes to `dropped`, to be freed with the lock given back.
+  void DropLocked(Slots::iterator slot, Slots& dropped) REQUIRES(mu_);
 
   const size_t budget_bytes_;
   Mutex mu_;

@@ -48,15 +48,15 @@ TEST(ListingCache, KeepsWhatFitsAndAlwaysTheNewest) {
                                1};
   };
   ListingCache cache(entry(100).listing->bytes() * 2 + 10);
-  for (uint64_t dir = 1; dir <= 3; ++dir)
-    cache.Insert(static_cast<NodeId>(dir), 1, entry(100));
-  EXPECT_EQ(cache.Find(static_cast<NodeId>(1), 1).listing, nullptr);
-  EXPECT_NE(cache.Find(static_cast<NodeId>(2), 1).listing, nullptr);
-  EXPECT_EQ(cache.Find(static_cast<NodeId>(3), 2).listing, nullptr)
-      << "another generation is another directory";
-  cache.Insert(static_cast<NodeId>(4), 1, entry(10000));
-  EXPECT_NE(cache.Find(static_cast<NodeId>(4), 1).listing, nullptr);
-  EXPECT_EQ(cache.Find(static_cast<NodeId>(3), 1).listing, nullptr);
+  for (uint64_t dir = 1; dir <= 3; ++dir) cache.Insert(NodeId{dir}, entry(100));
+  EXPECT_EQ(cache.Find(NodeId{1}).listing, nullptr);
+  EXPECT_NE(cache.Find(NodeId{2}).listing, nullptr);
+  cache.Insert(NodeId{4}, entry(10000));
+  EXPECT_NE(cache.Find(NodeId{4}).listing, nullptr);
+  EXPECT_EQ(cache.Find(NodeId{3}).listing, nullptr);
+  cache.Erase(NodeId{4});
+  cache.Erase(NodeId{4});
+  EXPECT_EQ(cache.Find(NodeId{4}).listing, nullptr);
 }
 
 }  // namespace

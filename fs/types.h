@@ -95,7 +95,6 @@ struct AttrChange {
 // the kernel gives back through Forget.
 struct Entry {
   NodeId node = NodeId::kNone;
-  uint64_t generation = 0;
   Attr attr;
 };
 

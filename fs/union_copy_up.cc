@@ -106,7 +106,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
   TRY(MarkImpure(name->parent));
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
-  dir->origin_btime = attr.btime;
+  dir->origin_btime = std::make_unique<const timespec>(attr.btime);
   dir->has_default_acl = looked.marks.has_default_acl;
   dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;
   table_.SetUpper(dir, looked.stat.stx_ino);
@@ -296,13 +296,13 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
     TimesOf(parent_attr, times);
     TRY(sys::UtimensAt({*parent}, times));
   }
-  inode->origin_btime = attr.btime;
+  inode->origin_btime = std::make_unique<const timespec>(attr.btime);
   table_.SetUpper(inode, upper_ino);
   if (want == Backing::kUpper) {
     if (draft.fd().valid())
-      fds_.Insert(inode->fd_key, draft.TakeFd());
+      fds_.Insert(inode->fd_key(), draft.TakeFd());
     else
-      fds_.Erase(inode->fd_key);
+      fds_.Erase(inode->fd_key());
   }
   inode->set_backing(want);
   return kPublished.Visit();
@@ -321,7 +321,7 @@ Status UnionFs::FillData(const InodeRef& inode, uint64_t keep) {
   TimesOf(AttrOf(before.stat), times);
   TRY(sys::UtimensAt({fd}, times));
   TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
-  fds_.Insert(inode->fd_key, std::move(fd));
+  fds_.Insert(inode->fd_key(), std::move(fd));
   inode->set_backing(Backing::kUpper);
   return kFilled.Visit();
 }

@@ -125,7 +125,7 @@ Result<Entry> UnionFs::Create(NodeId parent, Name name, mode_t mode, int flags,
   }
   Entry entry = TRY(NewEntry(*spot));
   if (const InodeRef inode = table_.Find(entry.node))
-    fds_.Insert(inode->fd_key, std::move(fd));
+    fds_.Insert(inode->fd_key(), std::move(fd));
   return entry;
 }
 

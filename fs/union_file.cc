@@ -35,7 +35,7 @@ std::optional<std::string_view> UnionFs::DataInMemory(
 // A descriptor of the contents as they are now. REQUIRES: inode->mu held; the
 // pin may be used after, for what need not see a copy-up.
 Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
-  if (auto pin = fds_.Find(inode->fd_key)) return pin;
+  if (auto pin = fds_.Find(inode->fd_key())) return pin;
   const auto open = [&]() -> Result<UniqueFd> {
     if (inode->backing() != Backing::kUpper)
       return inode->data.layer().Open(inode->data);
@@ -49,7 +49,7 @@ Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
     fds_.Shrink();
     fd = open();
   }
-  return fds_.Insert(inode->fd_key, TRY(fd));
+  return fds_.Insert(inode->fd_key(), TRY(fd));
 }
 
 // The same, to be written to. REQUIRES: inode->backing() is kUpper.

@@ -92,7 +92,11 @@ class UnionFs final {
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
   Result<std::optional<Entry>> Lookup(NodeId parent, Name name);
-  void Forget(NodeId node, uint64_t lookups);
+  // True when so many nodes have gone that TrimMemory is due.
+  bool Forget(NodeId node, uint64_t lookups);
+  // Gives the memory of forgotten nodes back to the system. Takes as long as
+  // there was memory: not for a thread that must not wait.
+  void TrimMemory();
   Status ReadDir(NodeId dir, uint64_t offset, bool plus, DirSink& sink);
   Result<std::string> ReadLink(NodeId node);
 
@@ -314,6 +318,7 @@ class UnionFs final {
   std::array<Mutex, kStripes> stripes_;  // one copy-up of an inode at a time
   InodeTable table_;
 
+  std::atomic<size_t> forgotten_{0};  // since TrimMemory was last due
   std::atomic<uint64_t> copy_ups_data_{0};
   std::atomic<uint64_t> copy_ups_metadata_{0};
   std::atomic<uint64_t> copy_up_bytes_{0};

@@ -1,7 +1,9 @@
 // Finding: names, attributes, links and directories.
+#include <malloc.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "fs/open_chain.h"
@@ -26,7 +28,7 @@ Result<InodeRef> UnionFs::GetDir(NodeId node) const {
 
 Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
   if (dir->id == NodeId::kRoot) return upper_->root_pin();
-  if (auto pin = fds_.Find(dir->fd_key)) return pin;
+  if (auto pin = fds_.Find(dir->fd_key())) return pin;
   // The way down from the nearest directory that is open. A directory on it may
   // be renamed meanwhile; the number at the end tells, and it is tried again.
   constexpr int kAttempts = 16;
@@ -38,7 +40,7 @@ Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
     TRY(table_.Ancestry(
         dir,
         [&](const Inode& at) {
-          return at.id != dir->id && (base = fds_.Find(at.fd_key)) != nullptr;
+          return at.id != dir->id && (base = fds_.Find(at.fd_key())) != nullptr;
         },
         names));
     if (base == nullptr) base = upper_->root_pin();
@@ -51,7 +53,7 @@ Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
     if (fd.code() == ENOENT || fd.code() == ENOTDIR) continue;
     if (!fd.ok()) return Error(fd.code());
     if (TRY(sys::Statx({*fd})).stx_ino != table_.UpperIno(dir)) continue;
-    return fds_.Insert(dir->fd_key, std::move(fd).value());
+    return fds_.Insert(dir->fd_key(), std::move(fd).value());
   }
   return Error(ESTALE, "upper " + upper_->path() +
                            ": a directory is not where it was; was the upper "
@@ -87,12 +89,13 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
     }
     if (stat.code() == ENAMETOOLONG) return Error(ENAMETOOLONG);
     if (stat.code() != ENOENT) return Error(stat.code());
-    if (!dir->parts.empty()) {
+    if (!dir->parts().empty()) {
       child.hidden = TRY(HiddenByName(dir, *fd, name));
       if (child.hidden != UpperDir::Hidden::kNo) return child;
     }
   }
-  if (!dir->parts.empty()) child.lower = TRY(lowers_->Lookup(dir->parts, name));
+  if (!dir->parts().empty())
+    child.lower = TRY(lowers_->Lookup(dir->parts(), name));
   if (child.lower.kind == LowerFound::Kind::kFile && !child.lower.data &&
       S_ISREG(child.lower.attr.mode))
     return Error(EIO, name.str() + ": the layer with its contents is missing");
@@ -125,7 +128,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   }
   const bool is_dir = S_ISDIR(mode);
   if (!is_dir && !marks.metacopy) return Ok();
-  if (dir->parts.empty() && marks.redirect.empty()) {
+  if (dir->parts().empty() && marks.redirect.empty()) {
     if (marks.metacopy)
       return Error(EIO, name.str() + ": its contents are in no layer");
     return Ok();
@@ -138,9 +141,9 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
     if (beside != UpperDir::Hidden::kNo) return Ok();
   }
   if (marks.redirect.empty()) {
-    child.lower = TRY(lowers_->Lookup(dir->parts, name));
+    child.lower = TRY(lowers_->Lookup(dir->parts(), name));
   } else if (config_.redirect_dir != RedirectDir::kNoFollow) {
-    child.lower = TRY(lowers_->Follow(dir->parts, marks.redirect));
+    child.lower = TRY(lowers_->Follow(dir->parts(), marks.redirect));
   }
   if (is_dir) {
     if (child.lower.kind == LowerFound::Kind::kFile) child.lower = LowerFound();
@@ -165,7 +168,7 @@ std::optional<Identity> UnionFs::OriginIdentity(const Marks& marks) const {
 }
 
 std::string UnionFs::LowerPathOf(const Inode& inode) const {
-  if (!inode.lower_alias.empty()) return inode.lower_alias;
+  if (inode.lower_alias != nullptr) return *inode.lower_alias;
   return inode.lower.layer().PathOf(inode.lower);
 }
 
@@ -257,7 +260,7 @@ Result<InodeRef> UnionFs::Resolve(const InodeRef& dir, Name name) {
 
 Entry UnionFs::MakeEntry(const InodeRef& inode, const Attr& attr) {
   table_.AddLookup(inode);
-  return {inode->id, inode->generation, attr};
+  return {inode->id, attr};
 }
 
 Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
@@ -285,13 +288,26 @@ Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   else
     attr = TRY(AttrLocked(inode));
   attr.ino = inode->ino();
-  if (inode->is_dir() && !inode->in_upper() && inode->parts.size() > 1)
+  if (inode->is_dir() && !inode->in_upper() && inode->parts().size() > 1)
     attr.nlink = 1;
   return std::optional(MakeEntry(inode, attr));
 }
 
-void UnionFs::Forget(NodeId node, uint64_t lookups) {
-  table_.Forget(node, lookups);
+bool UnionFs::Forget(NodeId node, uint64_t lookups) {
+  constexpr size_t kWorthTrimming = 4096;
+  if (!table_.Forget(node, lookups)) return false;
+  listings_.Erase(node);
+  // As many as are left: so trimming costs no node more than making it did.
+  const size_t due = std::max(kWorthTrimming, table_.size());
+  if (forgotten_.fetch_add(1) + 1 < due) return false;
+  forgotten_ = 0;
+  return true;
+}
+
+void UnionFs::TrimMemory() {
+  table_.Shrink();
+  // malloc keeps what is freed between live objects, and that is most of it.
+  malloc_trim(0);
 }
 
 // --- attributes ------------------------------------------------------------
@@ -316,7 +332,7 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
   attr.ino = inode->ino();
   if (inode->origin_btime) attr.btime = *inode->origin_btime;
   // As overlayfs: the names of a merged directory are not counted.
-  if (inode->is_dir() && !inode->parts.empty()) attr.nlink = 1;
+  if (inode->is_dir() && !inode->parts().empty()) attr.nlink = 1;
   if (looked.marks.nlink)
     attr.nlink = static_cast<uint32_t>(*looked.marks.nlink);
   if (inode->backing() == Backing::kMetacopy)
@@ -331,7 +347,7 @@ Result<Attr> UnionFs::AttrLocked(const InodeRef& inode) {
   }
   Attr attr = TRY(LowerAttr(inode));
   attr.ino = inode->ino();
-  if (inode->is_dir() && inode->parts.size() > 1) attr.nlink = 1;
+  if (inode->is_dir() && inode->parts().size() > 1) attr.nlink = 1;
   // Deleted in the union; the layer does not know.
   if (inode->id != NodeId::kRoot && !table_.NameOf(inode)) attr.nlink = 0;
   return attr;
@@ -363,7 +379,7 @@ Status UnionFs::UpperNames(const InodeRef& dir,
   const Marks dir_marks = TRY(upper_->Look({fd})).marks;
   // Entries that came from a layer keep that identity; all others are the
   // upper's own.
-  const bool own_numbers = dir->parts.empty() && !dir->impure;
+  const bool own_numbers = dir->parts().empty() && !dir->impure;
   bool aufs = false;
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
@@ -410,10 +426,10 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
   std::unordered_map<std::string, bool> seen;
   std::vector<Listing::Source> names;
   if (dir->in_upper()) TRY(UpperNames(dir, seen, names));
-  for (const LowerPart& part : dir->parts) {
+  for (const LowerPart& part : dir->parts()) {
     const Layer& layer = part.node.layer();
     const uint32_t rank = static_cast<uint32_t>(lowers_->size()) - part.layer;
-    const bool last = &part == &dir->parts.back();
+    const bool last = &part == &dir->parts().back();
     for (LayerDirEntry& entry : TRY(layer.List(part.node))) {
       // Alone, a layer's names are distinct already.
       if ((seen.empty() && last) || seen.emplace(entry.name, true).second) {
@@ -428,7 +444,7 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
 
 Result<std::shared_ptr<const Listing>> UnionFs::ListingOf(const InodeRef& dir,
                                                           bool fresh) {
-  auto cached = listings_.Find(dir->id, dir->generation);
+  auto cached = listings_.Find(dir->id);
   // A reader that is under way may go on with an older listing: POSIX leaves
   // open whether it sees what changed since it began.
   if (cached.listing != nullptr && (!fresh || cached.version == dir->version)) {
@@ -440,7 +456,7 @@ Result<std::shared_ptr<const Listing>> UnionFs::ListingOf(const InodeRef& dir,
   ListingCache::Entry made;
   made.version = dir->version;
   made.listing = std::make_shared<const Listing>(TRY(Names(dir)));
-  listings_.Insert(dir->id, dir->generation, made);
+  listings_.Insert(dir->id, made);
   return made.listing;
 }
 
@@ -482,10 +498,12 @@ Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
     if (!sink.Add("..", above, S_IFDIR, 2, nullptr)) return Ok();
   }
   const auto listing = TRY(ListingOf(dir, /*fresh=*/offset == 0));
+  const size_t begin = listing->After(offset);
   bool full = false;
-  for (size_t i = listing->After(offset); i < listing->items().size() && !full;
-       ++i)
+  for (size_t i = begin; i < listing->items().size() && !full; ++i)
     TRY(AddEntry(dir, *listing, listing->items()[i], plus, sink, full));
+  // Read to the end: the kernel keeps the names now.
+  if (begin == listing->items().size()) listings_.Erase(node);
   return Ok();
 }
 

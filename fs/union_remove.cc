@@ -21,8 +21,8 @@ constexpr int kAttempts = 64;
 
 // Whether the layers would show the name if the upper had nothing there.
 Result<bool> UnionFs::LowerShows(const InodeRef& dir, Name name) const {
-  if (dir->parts.empty()) return false;
-  const LowerFound found = TRY(lowers_->Lookup(dir->parts, name));
+  if (dir->parts().empty()) return false;
+  const LowerFound found = TRY(lowers_->Lookup(dir->parts(), name));
   return found.kind != LowerFound::Kind::kAbsent;
 }
 
@@ -32,7 +32,7 @@ Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
   if (!inode->in_upper()) return FdCache::Pin();
   if (inode->is_dir()) return UpperFd(inode);
   if (inode->is_regular() && inode->backing() == Backing::kUpper)
-    if (auto pin = fds_.Find(inode->fd_key)) return pin;
+    if (auto pin = fds_.Find(inode->fd_key())) return pin;
   const Place place = TRY(UpperPlace(inode));
   if (place.name.empty()) return place.dir;  // has no name already
   auto fd = sys::OpenAt(place.at(), O_PATH);

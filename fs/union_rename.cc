@@ -100,7 +100,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
 // Brings what is to be moved into the upper, as little of it as will do.
 Status UnionFs::PrepareMove(const InodeRef& inode) {
   if (!inode->is_dir()) return CopyUp(inode, Backing::kMetacopy);
-  if (!inode->parts.empty() &&
+  if (!inode->parts().empty() &&
       (config_.redirect_dir != RedirectDir::kOn || !upper_->has_xattrs()))
     return Error(EXDEV);
   return EnsureUpperDir(inode);
@@ -122,12 +122,12 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
 Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
                           Name to) {
   const Place place = TRY(UpperPlace(inode));
-  if (inode->is_dir() && !inode->parts.empty()) {
+  if (inode->is_dir() && !inode->parts().empty()) {
     TRY(SetRedirect(inode, place.at()));
   } else if (inode->is_dir()) {
     // What the layers have under the new name is not its content.
-    if (!to_dir->parts.empty() &&
-        TRY(lowers_->Lookup(to_dir->parts, to)).kind !=
+    if (!to_dir->parts().empty() &&
+        TRY(lowers_->Lookup(to_dir->parts(), to)).kind !=
             LowerFound::Kind::kAbsent)
       TRY(upper_->SetMark(place.at(), names_.opaque, "y"));
   } else if (inode->backing() == Backing::kMetacopy) {
