@@ -154,7 +154,7 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   }
   const Status done = sys::Ioctl(fd, cmd, arg);
   // One that may write now might not be opened for writing any more.
-  if (writes && done.ok()) fds_.Erase(inode->fd_key);
+  if (writes && done.ok()) fds_.Erase(inode->fd_key());
   return done;
 }
 

@@ -59,9 +59,9 @@ Result<FdCache::Pin> UnionFs::WritableDataFd(const InodeRef& inode) {
   // Whatever forbade it may have gone.
   const Place place = TRY(UpperPlace(inode));
   UniqueFd fd = TRY(upper_->OpenData(place.at()));
-  fds_.Erase(inode->fd_key);
+  fds_.Erase(inode->fd_key());
   inode->fd_only_reads = false;
-  return fds_.Insert(inode->fd_key, std::move(fd));
+  return fds_.Insert(inode->fd_key(), std::move(fd));
 }
 
 // To a file that may only grow (chattr +a). The kernel holds off other writers
