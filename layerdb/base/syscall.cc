@@ -227,6 +227,14 @@ Status RemoveXattr(At at, const char* name) {
       [&](const char* p) { return lremovexattr(p, name); }));
 }
 
+Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size) {
+  return CountOf([&] { return read(fd.get(), buffer, size); });
+}
+
+Result<size_t> Write(BorrowedFd fd, const char* data, size_t size) {
+  return CountOf([&] { return write(fd.get(), data, size); });
+}
+
 Result<size_t> Pread(BorrowedFd fd, char* buffer, size_t size,
                      uint64_t offset) {
   size_t done = 0;

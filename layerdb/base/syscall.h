@@ -62,6 +62,9 @@ Result<std::string> ListXattr(At at);  // names, each ended by NUL
 Status SetXattr(At at, const char* name, std::string_view value, int flags = 0);
 Status RemoveXattr(At at, const char* name);
 
+// From and to where the descriptor stands: what pipes have. May move less.
+Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size);
+Result<size_t> Write(BorrowedFd fd, const char* data, size_t size);
 Result<size_t> Pread(BorrowedFd fd, char* buffer, size_t size, uint64_t offset);
 // As Pread, but EAGAIN instead of waiting for the disk.
 Result<size_t> PreadNoWait(BorrowedFd fd, char* buffer, size_t size,
