@@ -36,8 +36,9 @@ std::string MountFooter() {
          DescribeMountOptions() +
          "\n"
          "Environment:\n"
-         "  UFS_FAULT=POINT:kill|ERRNO[:NTH]  fail at a fault point, for "
-         "tests\n"
+         "  UFS_FAULT=POINT:ACTION[:NTH]  for tests: what to do at a fault "
+         "point\n"
+         "                                (see --list-fault-points)\n"
          "\n"
          "Examples:\n"
          "  ufs mount base app /mnt\n"
@@ -83,12 +84,13 @@ void Declare(ArgumentParser& parser, MountArguments& arguments) {
   parser.add_flag("-d,--debug", arguments.debug,
                   "Print each message from the kernel; implies -f");
   parser.add_flag("--list-fault-points", arguments.list_fault_points,
-                  "Print the names UFS_FAULT takes, and exit");
+                  "Print the points and actions UFS_FAULT takes, and exit");
 }
 
 int ListFaultPoints() {
-  for (const std::string& name : FaultPointNames())
-    std::printf("%s\n", name.c_str());
+  for (const FaultPoint* point : FaultPoint::All())
+    std::printf("%s %s\n", point->name(),
+                point->may_fail() ? "kill|ERRNO|sleep=MS" : "kill|sleep=MS");
   return FinishOutput("ufs mount");
 }
 

@@ -1,10 +1,19 @@
 #include "layerdb/base/fault.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <csignal>
-#include <cstdlib>
+#include <cstring>
 #include <iterator>
+#include <optional>
+#include <thread>
+
+#include "layerdb/base/syscall.h"
 
 namespace ufs {
 namespace {
@@ -12,6 +21,9 @@ namespace {
 // Set up before any FaultPoint, whatever the order of static initialisation:
 // a plain pointer is constant-initialised.
 FaultPoint* g_points = nullptr;
+// Where visits are written; -1: nowhere. Set before any point is armed, and
+// open as long as the process is.
+int g_trace = -1;
 
 struct ErrnoName {
   std::string_view name;
@@ -22,63 +34,108 @@ constexpr ErrnoName kErrnos[] = {
     {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM}, {"EROFS", EROFS},
 };
 
+constexpr std::string_view kTrace = "trace:";
+constexpr std::string_view kSleep = "sleep=";
+
+std::optional<int> ErrnoNamed(std::string_view name) {
+  for (const ErrnoName& known : kErrnos)
+    if (known.name == name) return known.code;
+  return std::nullopt;
+}
+
+// A decimal number of 1 or more, and nothing else.
+std::optional<int> Count(std::string_view text) {
+  int value = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end || value < 1)
+    return std::nullopt;
+  return value;
+}
+
+Error Wrong(const std::string& what) { return Error(EINVAL, what); }
+
 }  // namespace
 
-FaultPoint::FaultPoint(const char* name) : name_(name), next_(g_points) {
+FaultPoint::FaultPoint(const char* name, bool may_fail)
+    : name_(name), may_fail_(may_fail), next_(g_points) {
   g_points = this;
 }
 
 Status FaultPoint::VisitArmed() {
+  if (g_trace >= 0) {
+    const std::string line = std::string(name_) + "\n";
+    // One write for a line, so that those of several threads stay whole.
+    if (write(g_trace, line.data(), line.size()) < 0) std::raise(SIGABRT);
+    return Ok();
+  }
   if (countdown_.fetch_sub(1) != 1) return Ok();
   armed_ = false;
+  if (sleep_ms_ > 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(sleep_ms_));
+    return Ok();
+  }
   if (errno_ == 0) std::raise(SIGKILL);
   return Error(errno_, std::string("injected at ") + name_);
 }
 
+std::vector<const FaultPoint*> FaultPoint::All() {
+  std::vector<const FaultPoint*> points;
+  for (const FaultPoint* p = g_points; p != nullptr; p = p->next_)
+    points.push_back(p);
+  std::sort(points.begin(), points.end(),
+            [](const FaultPoint* a, const FaultPoint* b) {
+              return strcmp(a->name_, b->name_) < 0;
+            });
+  return points;
+}
+
 Status ArmFault(std::string_view spec) {
-  if (spec.empty()) {
+  if (spec.empty() || spec.starts_with(kTrace)) {
+    if (!spec.empty()) {
+      const std::string path(spec.substr(kTrace.size()));
+      UniqueFd file =
+          TRY(sys::Open(path.c_str(), O_CREAT | O_APPEND | O_WRONLY, 0600)
+                  .With("trace file " + path));
+      g_trace = file.release();
+    }
     for (FaultPoint* p = g_points; p != nullptr; p = p->next_)
-      p->armed_ = false;
+      p->armed_ = !spec.empty();
     return Ok();
   }
   const size_t first = spec.find(':');
   if (first == spec.npos)
-    return Error(EINVAL, "fault '" + std::string(spec) + "' has no action");
+    return Wrong("fault '" + std::string(spec) + "' has no action");
   const std::string_view name = spec.substr(0, first);
   std::string_view action = spec.substr(first + 1);
-  int nth = 1;
+  std::optional<int> nth = 1;
   if (const size_t second = action.find(':'); second != action.npos) {
-    nth = std::atoi(std::string(action.substr(second + 1)).c_str());
+    nth = Count(action.substr(second + 1));
     action = action.substr(0, second);
   }
-  if (nth < 1) return Error(EINVAL, "fault count must be 1 or more");
+  if (!nth) return Wrong("fault count must be 1 or more");
 
-  int code = 0;
-  if (action != "kill") {
-    const auto* known =
-        std::find_if(std::begin(kErrnos), std::end(kErrnos),
-                     [&](const ErrnoName& e) { return e.name == action; });
-    if (known == std::end(kErrnos))
-      return Error(EINVAL,
-                   "unknown fault action '" + std::string(action) + "'");
-    code = known->code;
+  std::optional<int> code = 0, sleep_ms = 0;
+  if (action.starts_with(kSleep)) {
+    sleep_ms = Count(action.substr(kSleep.size()));
+    if (!sleep_ms) return Wrong("'sleep' takes 1 or more milliseconds");
+  } else if (action != "kill") {
+    code = ErrnoNamed(action);
+    if (!code)
+      return Wrong("unknown fault action '" + std::string(action) + "'");
   }
   for (FaultPoint* p = g_points; p != nullptr; p = p->next_) {
     if (p->name_ != name) continue;
-    p->errno_ = code;
-    p->countdown_ = nth;
+    if (*code != 0 && !p->may_fail_)
+      return Wrong("'" + std::string(name) +
+                   "' stands after its step, which cannot fail any more");
+    p->errno_ = *code;
+    p->sleep_ms_ = *sleep_ms;
+    p->countdown_ = *nth;
     p->armed_ = true;
     return Ok();
   }
-  return Error(EINVAL, "no fault point '" + std::string(name) + "'");
-}
-
-std::vector<std::string> FaultPointNames() {
-  std::vector<std::string> names;
-  for (FaultPoint* p = g_points; p != nullptr; p = p->next_)
-    names.emplace_back(p->name());
-  std::sort(names.begin(), names.end());
-  return names;
+  return Wrong("no fault point '" + std::string(name) + "'");
 }
 
 }  // namespace ufs
