@@ -50,11 +50,9 @@ Status CopyExtent(BorrowedFd from, BorrowedFd to, uint64_t offset,
 
 Result<uint64_t> CopyData(BorrowedFd from, BorrowedFd to, uint64_t size) {
   if (size == 0) return uint64_t{0};
-  if (sys::CloneFile(to, from).ok()) {
-    TRY(sys::FTruncate(to, size));
+  // A clone has all of `from`, and may not make `to` longer than wanted.
+  if (TRY(sys::Statx({from})).stx_size <= size && sys::CloneFile(to, from).ok())
     return uint64_t{0};
-  }
-  TRY(sys::FTruncate(to, size));
   uint64_t moved = 0;
   for (uint64_t at = 0; at < size;) {
     const auto data = sys::LSeek(from, static_cast<int64_t>(at), SEEK_DATA);

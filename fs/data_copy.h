@@ -10,8 +10,8 @@
 
 namespace ufs {
 
-// Copies the first `size` bytes of `from` into `to`, which is empty or a hole,
-// and leaves `to` `size` bytes long. Returns how many bytes were moved, 0 for
+// Copies the first `size` bytes of `from`, or all that it has, into `to`, which
+// is a hole of at least that length. Returns how many bytes were moved, 0 for
 // shared blocks. After an error `to` holds a part of them.
 Result<uint64_t> CopyData(BorrowedFd from, BorrowedFd to, uint64_t size);
 

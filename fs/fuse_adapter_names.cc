@@ -12,14 +12,18 @@ namespace {
 
 // Runs `work(request, name)` with the name of a message, checked.
 template <typename Work>
+void WithName(Request& request, const char* text, Work& work) {
+  request.Trace([&] { return Quoted(text); });
+  const Result<Name> name = Name::Parse(text);
+  if (!name.ok()) return request.Fail(name.error());
+  work(request, *name);
+}
+
+template <typename Work>
 void AnswerName(fuse_req_t req, Message message, fuse_ino_t parent,
                 const char* text, Work work) noexcept {
-  Answer(Request(req, message, parent), [&](Request& request) {
-    request.Trace([&] { return Quoted(text); });
-    const Result<Name> name = Name::Parse(text);
-    if (!name.ok()) return request.Fail(name.error());
-    work(request, *name);
-  });
+  Answer(Request(req, message, parent),
+         [&](Request& request) { WithName(request, text, work); });
 }
 
 void OnLookup(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
@@ -102,11 +106,21 @@ void OnTmpFile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
   });
 }
 
+// As AnswerName, where the name's file may have to be copied up first.
+template <typename Work>
+void AnswerNameChange(fuse_req_t req, Message message, fuse_ino_t parent,
+                      const char* text, Work work) noexcept {
+  Request request(req, message, parent);
+  const bool slow = fuse_req_is_uring(req) && request.fs().NamesMayCopyUp();
+  AnswerMaybeSlowly(slow, std::move(request),
+                    [=](Request& request) { WithName(request, text, work); });
+}
+
 void OnUnlink(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
-  AnswerName(req, Message::kUnlink, parent, text,
-             [](Request& request, Name name) {
-               request.Done(request.fs().Unlink(request.node(), name));
-             });
+  AnswerNameChange(req, Message::kUnlink, parent, text,
+                   [](Request& request, Name name) {
+                     request.Done(request.fs().Unlink(request.node(), name));
+                   });
 }
 
 void OnRmDir(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
@@ -119,17 +133,17 @@ void OnRmDir(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
 void OnRename(fuse_req_t req, fuse_ino_t parent, const char* text,
               fuse_ino_t new_parent, const char* new_text,
               unsigned flags) noexcept {
-  AnswerName(req, Message::kRename, parent, text,
-             [=](Request& request, Name name) {
-               request.Trace([&] {
-                 return Quoted(text) + " -> " + std::to_string(new_parent) +
-                        " " + Quoted(new_text);
-               });
-               const Result<Name> new_name = Name::Parse(new_text);
-               if (!new_name.ok()) return request.Fail(new_name.error());
-               request.Done(request.fs().Rename(
-                   request.node(), name, NodeId{new_parent}, *new_name, flags));
-             });
+  AnswerNameChange(
+      req, Message::kRename, parent, text, [=](Request& request, Name name) {
+        request.Trace([&] {
+          return Quoted(text) + " -> " + std::to_string(new_parent) + " " +
+                 Quoted(new_text);
+        });
+        const Result<Name> new_name = Name::Parse(new_text);
+        if (!new_name.ok()) return request.Fail(new_name.error());
+        request.Done(request.fs().Rename(request.node(), name,
+                                         NodeId{new_parent}, *new_name, flags));
+      });
 }
 
 void OnLink(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent,

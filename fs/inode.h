@@ -129,14 +129,12 @@ class Inode {
   // The contents' descriptor in the cache is for reading alone, as the host
   // would not open an immutable file, or a running program, for writing.
   std::atomic<bool> fd_only_reads{false};
-  // A long operation holds `mu`: do not wait for it on a thread that must not.
-  std::atomic<bool> busy{false};
 
   SharedMutex mu;
 
   NodeRef lower;  // its attributes; empty for what never was in a layer
   NodeRef data;   // a file's contents, while backing() is below kUpper
-  uint64_t lower_size_bytes = 0;
+  uint64_t lower_size_bytes = 0;  // of these contents, what counts
   // A directory's shares in the layers.
   std::span<const LowerPart> parts() const {
     return {parts_.get(), part_count_};

@@ -112,6 +112,8 @@ Status TakeOwnMark(sys::At at, const std::string& xattr, const MarkNames& names,
     if (!TakeNumber(rest, nlink) || !rest.empty())
       return Damaged(xattr, "not a number");
     marks.nlink = nlink;
+  } else if (xattr == names.held_time) {
+    marks.held_time = TRY(ParseHeldTime(TRY(sys::GetXattr(at, xattr.c_str()))));
   } else if (xattr == names.metacopy) {
     marks.metacopy = true;
   } else if (xattr == names.impure) {
@@ -186,6 +188,24 @@ std::string FormatOrigin(const Origin& origin) {
   return std::string(text, size);
 }
 
+Result<HeldTime> ParseHeldTime(std::string_view text) {
+  HeldTime held;
+  if (!TakeNumber(text, held.size_bytes) || !TakeChar(text, ':') ||
+      !TakeNumber(text, held.mtime.tv_sec) || !TakeChar(text, '.') ||
+      !TakeNumber(text, held.mtime.tv_nsec) || !text.empty())
+    return Damaged("mtime", "SIZE:SECONDS.NANOSECONDS");
+  return held;
+}
+
+std::string FormatHeldTime(const HeldTime& held) {
+  char text[96];
+  const int size =
+      snprintf(text, sizeof(text), "%llu:%lld.%ld",
+               static_cast<unsigned long long>(held.size_bytes),
+               static_cast<long long>(held.mtime.tv_sec), held.mtime.tv_nsec);
+  return std::string(text, size);
+}
+
 Result<std::string> ParseRedirect(std::string_view text) {
   const bool absolute = text.starts_with('/');
   std::string_view rest = absolute ? text.substr(1) : text;
@@ -218,6 +238,8 @@ MarkNames::MarkNames(bool trusted)
       nlink(std::string(trusted ? kTrustedPrefix : kUserPrefix) + "ufs.nlink"),
       literal(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
               "ufs.literal"),
+      held_time(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+                "ufs.mtime"),
       trusted_(trusted),
       prefix_(trusted ? kTrustedPrefix : kUserPrefix) {}
 

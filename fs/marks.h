@@ -50,6 +50,15 @@ struct Origin {
 Result<Origin> ParseOrigin(std::string_view text);
 std::string FormatOrigin(const Origin& origin);
 
+// The time of last change of a file whose contents are being copied into its
+// metacopy: it counts while the file has that size and is a metacopy.
+struct HeldTime {
+  uint64_t size_bytes = 0;
+  timespec mtime{};
+};
+Result<HeldTime> ParseHeldTime(std::string_view text);
+std::string FormatHeldTime(const HeldTime& held);
+
 // A redirect is one name, or an absolute path from the root of the layers
 // below, without empty, "." or ".." components. EIO for anything else.
 Result<std::string> ParseRedirect(std::string_view text);
@@ -66,8 +75,8 @@ class MarkNames {
   // As overlayfs writes them.
   const std::string opaque, redirect, metacopy, impure, whiteout;
   // Ours: the origin record, how many names of an indexed hard link are left,
-  // and "this .wh.NAME is a file, not a whiteout".
-  const std::string origin, nlink, literal;
+  // "this .wh.NAME is a file, not a whiteout", and a HeldTime.
+  const std::string origin, nlink, literal, held_time;
 
   // The name under which an attribute the user calls `name` is stored: marks
   // are escaped, so that unions nest.
@@ -95,6 +104,7 @@ struct Marks {
   std::optional<Origin> origin;
   std::optional<Override> override;
   std::optional<int64_t> nlink;
+  std::optional<HeldTime> held_time;
 };
 
 // Reads the marks of an object whose mode is `mode`. An object without extended

@@ -16,16 +16,13 @@ namespace ufs {
 namespace {
 
 FaultPoint kSetAttr("setattr.before");
+DonePoint kOwned("setattr.owned");
 FaultPoint kSetXattr("setxattr.before");
+FaultPoint kRemoveXattr("removexattr.before");
+FaultPoint kSetFlags("setflags.before");
 
 bool IsAcl(std::string_view name) {
   return name == kAccessAclXattr || name == kDefaultAclXattr;
-}
-
-mode_t WithoutSuid(mode_t mode) {
-  mode &= ~S_ISUID;
-  if (mode & S_IXGRP) mode &= ~S_ISGID;
-  return mode;
 }
 
 }  // namespace
@@ -38,13 +35,12 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
   if (change.uid || change.gid) {
     TRY(upper_->SetOwner(at, now, change.uid.value_or(now.uid),
                          change.gid.value_or(now.gid)));
+    kOwned.Visit();
     now = TRY(upper_->GetAttr(at));
   }
   if (change.size_bytes) {
     const FdCache::Pin fd = TRY(WritableDataFd(inode));
     TRY(sys::FTruncate(*fd, *change.size_bytes));
-    if (change.kill_suidgid && WithoutSuid(now.mode) != now.mode)
-      TRY(upper_->SetMode(at, now, WithoutSuid(now.mode)));
   }
   if (change.mode) {
     if (S_ISLNK(now.mode)) return Error(EOPNOTSUPP);
@@ -56,6 +52,10 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
     const timespec times[2] = {change.atime.value_or(kOmit),
                                change.mtime.value_or(kOmit)};
     TRY(sys::UtimensAt(at, times));
+    if (change.mtime && inode->backing() == Backing::kMetacopy) {
+      const auto released = sys::RemoveXattr(at, names_.held_time.c_str());
+      if (released.code() != ENODATA) TRY(released);
+    }
   }
   return Ok();
 }
@@ -65,13 +65,25 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   if (change.size_bytes && !inode->is_regular())
     return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kSetAttr.Visit());
-  if (change.size_bytes)
+  if (change.size_bytes) {
+    // Set-id bits go first: a crash in between may cost them, never keep them.
+    if (change.kill_suidgid) {
+      TRY(CopyUp(inode, Backing::kMetacopy, *change.size_bytes));
+      TRY(KillSuid(inode));
+    }
     TRY(CopyUp(inode, Backing::kUpper, *change.size_bytes));
-  else
+  } else {
     TRY(CopyUp(inode, Backing::kMetacopy));
-  WriterLock lock(inode->mu);
-  TRY(SetAttrLocked(inode, change));
-  return AttrLocked(inode);
+  }
+  const auto set = [&]() -> Result<Attr> {
+    WriterLock lock(inode->mu);
+    TRY(SetAttrLocked(inode, change));
+    return AttrLocked(inode);
+  };
+  if (inode->backing() != Backing::kMetacopy) return set();
+  // Contents that are on their way move the times; they must be in first.
+  MutexLock stripe(StripeOf(inode));
+  return set();
 }
 
 // --- extended attributes ---------------------------------------------------
@@ -122,6 +134,7 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
     if (!inode->in_upper())
       TRY(inode->lower.layer().GetXattr(inode->lower, name));
   }
+  TRY(kRemoveXattr.Visit());
   TRY(CopyUp(inode, Backing::kMetacopy));
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
@@ -141,8 +154,10 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular() && !inode->is_dir()) return Error(ENOTTY);
   // With its contents: they could not follow into an append-only file.
-  if (writes)
+  if (writes) {
+    TRY(kSetFlags.Visit());
     TRY(CopyUp(inode, inode->is_dir() ? Backing::kMetacopy : Backing::kUpper));
+  }
   ReaderLock lock(inode->mu);
   UniqueFd fd;
   if (!inode->in_upper()) {

@@ -15,23 +15,37 @@
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
 
 FaultPoint kDirDraft("copy_up.dir_draft");
-FaultPoint kDirPublished("copy_up.dir_published");
+DonePoint kDirPublished("copy_up.dir_published");
 FaultPoint kContents("copy_up.contents");
 FaultPoint kAttributes("copy_up.attributes");
-FaultPoint kPublished("copy_up.published");
-FaultPoint kIndexed("copy_up.indexed");
-FaultPoint kFilled("copy_up.filled");
+DonePoint kPublished("copy_up.published");
+DonePoint kIndexed("copy_up.indexed");
+DonePoint kTimeHeld("copy_up.time_held");
+DonePoint kCut("copy_up.cut");
+DonePoint kFilled("copy_up.filled");
 
 constexpr mode_t kPermissionBits = 07777;
 
 void TimesOf(const Attr& attr, timespec times[2]) {
   times[0] = attr.atime;
   times[1] = attr.mtime;
+}
+
+// A copy-up is no change of its directory that anybody asked for. It is done
+// by now: a directory that keeps a newer time is no reason to fail.
+void KeepTimes(BorrowedFd dir, const Attr& attr) {
+  timespec times[2];
+  TimesOf(attr, times);
+  const auto kept = sys::UtimensAt({dir}, times);
+  if (!kept.ok())
+    log::Warn("the times of a directory of the upper could not be kept: " +
+              kept.error().ToString());
 }
 
 // Attributes without which the copy would be another file.
@@ -102,19 +116,17 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   const auto looked = TRY(upper_->Look(draft.at()));
   TRY(kDirDraft.Visit());
 
-  // Moving it in is no change of the parent that anybody asked for.
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
   TRY(MarkImpure(name->parent));
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
+  kDirPublished.Visit();
+  KeepTimes(*parent, parent_attr);
   dir->origin_btime = std::make_unique<const timespec>(attr.btime);
   dir->has_default_acl = looked.marks.has_default_acl;
   dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;
   table_.SetUpper(dir, looked.stat.stx_ino);
   dir->set_backing(Backing::kUpper);
   ++copy_ups_metadata_;
-  TimesOf(parent_attr, times);
-  TRY(sys::UtimensAt({*parent}, times));
-  TRY(kDirPublished.Visit());
   if (invalidate_) invalidate_(dir->id);
   return Ok();
 }
@@ -178,8 +190,9 @@ Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
 }
 
 Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
-                             uint64_t keep) {
-  const uint64_t size = std::min(inode->lower_size_bytes, keep);
+                             uint64_t size) {
+  ++copying_;
+  const Cleanup done([this] { --copying_; });
   uint64_t moved = 0;
   if (const auto bytes = inode->data.layer().InMemory(inode->data)) {
     const auto wanted = bytes->substr(0, size);
@@ -224,7 +237,9 @@ Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
   // Nothing is inherited: it is not new.
   Draft file = TRY(upper_->NewFile(0600));
   if (want == Backing::kUpper) {
-    TRY(CopyContents(inode, file.fd(), keep));
+    const uint64_t size = std::min(inode->lower_size_bytes, keep);
+    TRY(sys::FTruncate(file.fd(), size));
+    TRY(CopyContents(inode, file.fd(), size));
   } else {
     TRY(sys::FTruncate(file.fd(), attr.size_bytes));
     TRY(upper_->SetMark(file.at(), names_.metacopy, ""));
@@ -258,6 +273,9 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   }
   timespec times[2];
   TimesOf(attr, times);
+  // What is published cut short is published truncated, which is a change.
+  if (want == Backing::kUpper && keep < attr.size_bytes)
+    times[1].tv_nsec = UTIME_OMIT;
   TRY(sys::UtimensAt(draft.at(), times));
   if (upper_->durability() == Durability::kStrict && draft.fd().valid())
     TRY(sys::FSync(draft.fd()));
@@ -286,15 +304,14 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
       index_names_.insert(index_name);
     }
     table_.SetIndexName(inode, index_name);
-    TRY(kIndexed.Visit());
+    kIndexed.Visit();
   } else {
     const FdCache::Pin parent = TRY(UpperFd(name->parent));
     const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
     TRY(MarkImpure(name->parent));
     TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
-    timespec times[2];
-    TimesOf(parent_attr, times);
-    TRY(sys::UtimensAt({*parent}, times));
+    kPublished.Visit();
+    KeepTimes(*parent, parent_attr);
   }
   inode->origin_btime = std::make_unique<const timespec>(attr.btime);
   table_.SetUpper(inode, upper_ino);
@@ -305,32 +322,56 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
       fds_.Erase(inode->fd_key());
   }
   inode->set_backing(want);
-  return kPublished.Visit();
+  return Ok();
 }
 
-// A metacopy gets its contents in place, so that its other names keep it.
+// A metacopy gets its contents in place, so that its other names keep it. All
+// that shows meanwhile, and after a crash, is what was: reads go to the layer,
+// and the time of last change, which the copying moves, is held in a mark.
 Status UnionFs::FillData(const InodeRef& inode, uint64_t keep) {
-  inode->busy = true;
-  Cleanup idle([&] { inode->busy = false; });
-  WriterLock lock(inode->mu);
-  const Place place = TRY(UpperPlace(inode));
-  const auto before = TRY(upper_->Look(place.at()));
-  UniqueFd fd = TRY(upper_->OpenData(place.at()));
-  TRY(CopyContents(inode, fd, keep));
+  UniqueFd fd;
+  uint64_t size = 0;
   timespec times[2];
-  TimesOf(AttrOf(before.stat), times);
-  TRY(sys::UtimensAt({fd}, times));
+  {
+    WriterLock lock(inode->mu);
+    const Place place = TRY(UpperPlace(inode));
+    const auto now = TRY(upper_->Look(place.at()));
+    TimesOf(upper_->Shown(now.stat, now.marks), times);
+    size = now.stat.stx_size;
+    fd = TRY(upper_->OpenData(place.at()));
+    TRY(upper_->SetMark({fd}, names_.held_time,
+                        FormatHeldTime({size, times[1]})));
+    kTimeHeld.Visit();
+  }
+  const uint64_t wanted = std::min(size, keep);
+  TRY(CopyContents(inode, fd, std::min(wanted, inode->lower_size_bytes)));
+
+  // From here on every read and write goes to the upper.
+  WriterLock lock(inode->mu);
+  if (wanted < size) {
+    // The truncation itself: the held time, of another size, holds no more.
+    TRY(sys::FTruncate(fd, wanted));
+    kCut.Visit();
+  } else {
+    TRY(sys::UtimensAt({fd}, times));
+  }
   TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
+  kFilled.Visit();
+  // Where it stays it says nothing.
+  (void)sys::RemoveXattr({fd}, names_.held_time.c_str());
   fds_.Insert(inode->fd_key(), std::move(fd));
   inode->set_backing(Backing::kUpper);
-  return kFilled.Visit();
+  return Ok();
 }
 
 bool UnionFs::MayCopyUp(NodeId node) {
   const auto inode = Get(node);
-  if (!inode.ok()) return false;
-  return (*inode)->busy ||
-         ((*inode)->is_regular() && (*inode)->backing() != Backing::kUpper);
+  return inode.ok() && (*inode)->is_regular() &&
+         (*inode)->backing() != Backing::kUpper;
+}
+
+bool UnionFs::NamesMayCopyUp() const {
+  return upper_ != nullptr && (!info_.metacopy || copying_ > 0);
 }
 
 }  // namespace ufs

@@ -6,14 +6,17 @@
 
 #include "fs/acl.h"
 #include "fs/union_fs.h"
+#include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 
 namespace ufs {
 namespace {
 
 FaultPoint kCreate("create.before");
-FaultPoint kCreated("create.placed");
+DonePoint kCreated("create.placed");
 FaultPoint kLink("link.before");
+DonePoint kLinkCounted("link.counted");
+DonePoint kLinked("link.placed");
 
 constexpr mode_t kPermissionBits = 07777;
 
@@ -57,9 +60,10 @@ Status UnionFs::PlaceDraft(const Spot& spot, Draft& draft, mode_t type) {
     TRY(upper_->Replace(draft, spot.at()));
   } else {
     TRY(upper_->Publish(draft, spot.at()));
-    if (hides) TRY(upper_->RemoveAufsWhiteout(*spot.fd, spot.name));
+    kCreated.Visit();
+    if (hides) upper_->RemoveAufsWhiteout(*spot.fd, spot.name);
   }
-  return kCreated.Visit();
+  return Ok();
 }
 
 // Owner and mode of a draft as if the caller had created it in spot.dir.
@@ -116,7 +120,7 @@ Result<Entry> UnionFs::Create(NodeId parent, Name name, mode_t mode, int flags,
   UniqueFd fd;
   if (direct) {
     fd = TRY(sys::OpenAt(spot->at(), O_CREAT | O_EXCL | O_RDWR, mode));
-    TRY(kCreated.Visit());
+    kCreated.Visit();
   } else {
     Draft draft = TRY(upper_->NewFile(*spot->fd, mode));
     TRY(GiveOwner(*spot, draft, mode, caller));
@@ -140,7 +144,7 @@ Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
   if (spot.hidden == UpperDir::Hidden::kNo &&
       upper_->MakesOwner(caller.uid, caller.gid)) {
     TRY(sys::MkDirAt(spot.at(), mode));
-    TRY(kCreated.Visit());
+    kCreated.Visit();
   } else {
     Draft draft = TRY(upper_->NewDir(0700));
     TRY(GiveOwner(spot, draft, mode, caller));
@@ -228,15 +232,21 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   if (inode->is_regular() && IsAufsMarkName(name.view()))
     TRY(upper_->SetMark(from.at(), names_.literal, "y"));
   if (inode->origin_btime) TRY(MarkImpure(dir));
+  // Counted first: were it killed in between, a count that is too high keeps a
+  // file too long, and one that is too low would lose it.
+  TRY(SetNlink(inode, +1));
+  Cleanup uncount([&] { (void)SetNlink(inode, -1); });
+  kLinkCounted.Visit();
   if (spot.hidden == UpperDir::Hidden::kObject) {
     Draft draft = TRY(upper_->NewLink(from.at()));
     TRY(upper_->Replace(draft, spot.at()));
   } else {
     TRY(sys::LinkAt(from.at(), spot.at()));
+    kLinked.Visit();
     if (spot.hidden == UpperDir::Hidden::kAufs)
-      TRY(upper_->RemoveAufsWhiteout(*spot.fd, name));
+      upper_->RemoveAufsWhiteout(*spot.fd, name);
   }
-  TRY(SetNlink(inode, +1));
+  uncount.Dismiss();
   table_.AddName(inode, dir, name.view());
   // An unnamed file has a name now, and is found by it.
   table_.SetOrphan(inode, nullptr);
@@ -245,15 +255,17 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
 }
 
 // Keeps count of the names of an indexed hard link, some of which may be in the
-// layers still. REQUIRES: inode->mu held alone.
-Status UnionFs::SetNlink(const InodeRef& inode, int64_t change) {
+// layers still, and returns it; 1 for what is not counted. REQUIRES: inode->mu
+// held alone.
+Result<int64_t> UnionFs::SetNlink(const InodeRef& inode, int64_t change) {
   const auto place = table_.PlaceOf(inode);
-  if (!place.ok() || place->index_name.empty()) return Ok();
+  if (!place.ok() || place->index_name.empty()) return int64_t{1};
   const sys::At at{*upper_->index_pin(), place->index_name.c_str()};
   const Marks marks = TRY(upper_->Look(at)).marks;
-  if (!marks.nlink) return Ok();
-  return upper_->SetMark(at, names_.nlink,
-                         std::to_string(*marks.nlink + change));
+  if (!marks.nlink) return int64_t{1};
+  const int64_t nlink = *marks.nlink + change;
+  TRY(upper_->SetMark(at, names_.nlink, std::to_string(nlink)));
+  return nlink;
 }
 
 }  // namespace ufs

@@ -8,9 +8,14 @@
 #include <utility>
 
 #include "fs/union_fs.h"
+#include "layerdb/base/fault.h"
 
 namespace ufs {
 namespace {
+
+FaultPoint kWrite("write.before");
+FaultPoint kFSync("fsync.before");
+DonePoint kSuidDropped("write.suid_dropped");
 
 // Whether it is writing that is forbidden: immutable or append-only, a running
 // program, a file system that has become read-only.
@@ -78,8 +83,10 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
                              uint64_t offset, Wait wait) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
-  if (wait == Wait::kNoWait && inode->busy) return Error(EAGAIN);
   ReaderLock lock(inode->mu);
+  if (inode->backing() != Backing::kUpper)
+    size = std::min(size, inode->lower_size_bytes -
+                              std::min(offset, inode->lower_size_bytes));
   if (const auto bytes = DataInMemory(inode))
     return bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
         .copy(buffer, size);
@@ -98,7 +105,10 @@ Status UnionFs::KillSuid(const InodeRef& inode) {
   const Attr now = TRY(upper_->GetAttr(place.at()));
   mode_t mode = now.mode & ~S_ISUID;
   if (mode & S_IXGRP) mode &= ~S_ISGID;
-  if (mode != now.mode) TRY(upper_->SetMode(place.at(), now, mode));
+  if (mode != now.mode) {
+    TRY(upper_->SetMode(place.at(), now, mode));
+    kSuidDropped.Visit();
+  }
   inode->no_suid = true;
   return Ok();
 }
@@ -107,6 +117,7 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
                               uint64_t offset, bool kill_suidgid) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
+  TRY(kWrite.Visit());
   TRY(CopyUp(inode, Backing::kUpper));
   if (kill_suidgid) TRY(KillSuid(inode));
   ReaderLock lock(inode->mu);
@@ -118,6 +129,7 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
 Status UnionFs::FSync(NodeId node, bool data_only) {
   const InodeRef inode = TRY(Get(node));
   if (upper_ == nullptr || upper_->is_volatile()) return Ok();
+  TRY(kFSync.Visit());
   FdCache::Pin pin;
   UniqueFd opened;
   {
@@ -140,6 +152,7 @@ Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
                           uint64_t length, bool kill_suidgid) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : ENODEV);
+  TRY(kWrite.Visit());
   TRY(CopyUp(inode, Backing::kUpper));
   if (kill_suidgid) TRY(KillSuid(inode));
   ReaderLock lock(inode->mu);
@@ -166,6 +179,7 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
   const InodeRef source = TRY(Get(in));
   const InodeRef target = TRY(Get(out));
   if (!source->is_regular() || !target->is_regular()) return Error(EINVAL);
+  TRY(kWrite.Visit());
   TRY(CopyUp(target, Backing::kUpper));
   if (kill_suidgid) TRY(KillSuid(target));
   // Never both locks at once: they would have an order to keep.

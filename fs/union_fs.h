@@ -138,7 +138,7 @@ class UnionFs final {
   // of it, old or new, reads and writes the same bytes.
   enum class Wait { kMayWait, kNoWait };
   // Bytes read; less than `size` only at the end. EAGAIN under kNoWait when
-  // the data is not in memory or the file is busy copying up.
+  // the data is not in memory.
   Result<size_t> Read(NodeId node, char* buffer, size_t size, uint64_t offset,
                       Wait wait);
   Result<size_t> Write(NodeId node, const char* data, size_t size,
@@ -154,8 +154,10 @@ class UnionFs final {
   Status SyncFs();
 
   // Whether a write or an attribute change of this node would first copy data
-  // up, that is, take long.
+  // up, or wait for who does: that is, take long.
   bool MayCopyUp(NodeId node);
+  // The same of renaming or removing some name.
+  bool NamesMayCopyUp() const;
 
   UnionStats Stats() const;
   const UnionInfo& Info() const;
@@ -252,7 +254,7 @@ class UnionFs final {
   Status CopyAttributes(const Draft& draft, const Attr& attr,
                         const NodeRef& lower);
   Status CopyXattrs(const Draft& draft, const NodeRef& lower);
-  Status CopyContents(const InodeRef& inode, BorrowedFd to, uint64_t keep);
+  Status CopyContents(const InodeRef& inode, BorrowedFd to, uint64_t size);
   Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                    const Attr& attr);
   Status MarkImpure(const InodeRef& dir);
@@ -276,9 +278,9 @@ class UnionFs final {
   Status RemoveLocked(const InodeRef& dir, Name name, const InodeRef& inode);
   Result<FdCache::Pin> PinUpper(const InodeRef& inode);
   // After one name of `inode` went: what it needs to live on without.
-  Status DropName(const InodeRef& dir, Name name, const InodeRef& inode,
-                  FdCache::Pin pin);
-  Status SetNlink(const InodeRef& inode, int64_t change);
+  void DropName(const InodeRef& dir, Name name, const InodeRef& inode,
+                FdCache::Pin pin);
+  Result<int64_t> SetNlink(const InodeRef& inode, int64_t change);
   struct Move;
   Status PrepareMove(const InodeRef& inode);
   Status RenameLocked(const Move& move);
@@ -287,7 +289,7 @@ class UnionFs final {
   Status ExchangeLocked(const Move& move);
   Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir, Name to);
   Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir, Name name);
-  Status LeaveWhiteoutDevice(const Move& move);
+  Result<Draft> WhiteoutDevice();
   void Changed(const InodeRef& dir);
 
   // --- contents (union_file.cc) -------------------------------------------
@@ -316,6 +318,7 @@ class UnionFs final {
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
   static constexpr size_t kStripes = 64;
   std::array<Mutex, kStripes> stripes_;  // one copy-up of an inode at a time
+  std::atomic<int> copying_{0};          // contents under way, by any thread
   InodeTable table_;
 
   std::atomic<size_t> forgotten_{0};  // since TrimMemory was last due

@@ -215,7 +215,9 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
   if (has_lower) {
     birth.lower = child.lower.node;
     birth.data = child.lower.data;
-    birth.lower_size_bytes = child.lower.attr.size_bytes;
+    // Less where a truncation was under way when the daemon was killed.
+    birth.lower_size_bytes =
+        std::min<uint64_t>(child.lower.attr.size_bytes, stat.stx_size);
     birth.parts = child.lower.parts;
     birth.lower_alias = child.lower_alias;
   }
@@ -246,6 +248,8 @@ Result<InodeRef> UnionFs::AdoptLower(const Child& child) {
         looked.marks.metacopy ? Backing::kMetacopy : Backing::kUpper;
     birth.upper_ino = looked.stat.stx_ino;
     birth.index_name = index_name;
+    birth.lower_size_bytes =
+        std::min<uint64_t>(birth.lower_size_bytes, looked.stat.stx_size);
     if (looked.marks.origin) birth.origin_btime = looked.marks.origin->btime;
   }
   return table_.Intern(std::move(birth));

@@ -130,12 +130,23 @@ Status UnionFs::OpenIndex() {
   if (upper_ == nullptr) return Ok();
   const UniqueFd dir =
       TRY(sys::OpenAt({*upper_->index_pin(), "."}, O_RDONLY | O_DIRECTORY));
+  std::vector<std::string> names;
+  TRY(sys::ForEachEntry(dir, [&](const char* name, uint8_t, uint64_t) {
+    names.emplace_back(name);
+    return true;
+  }));
   MutexLock lock(index_mu_);
-  return sys::ForEachEntry(dir, [this](const char* name, uint8_t, uint64_t)
-                                    UFS_TSA(no_thread_safety_analysis) {
-                                      index_names_.insert(name);
-                                      return true;
-                                    });
+  for (std::string& name : names) {
+    // One that counts no names was to be removed when its daemon was killed.
+    const sys::At at{dir, name.c_str()};
+    if (TRY(sys::Statx(at)).stx_nlink == 1 &&
+        TRY(upper_->Look(at)).marks.nlink == int64_t{0}) {
+      TRY(sys::UnlinkAt(at));
+    } else {
+      index_names_.insert(std::move(name));
+    }
+  }
+  return Ok();
 }
 
 Status UnionFs::OpenRoot() {

@@ -6,12 +6,14 @@
 
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
 
 FaultPoint kRemove("remove.before");
-FaultPoint kRemoved("remove.after");
+DonePoint kRemoved("remove.after");
+DonePoint kUncounted("remove.uncounted");
 
 // A name may come to be another object between a look and the lock; the kernel
 // keeps that from happening often.
@@ -43,8 +45,8 @@ Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
   return FdCache::Pin(std::make_shared<const UniqueFd>(TRY(fd)));
 }
 
-Status UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
-                         FdCache::Pin pin) {
+void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
+                       FdCache::Pin pin) {
   const size_t left = table_.RemoveName(inode, dir, name.view());
   Changed(dir);
   if (left == 0 && pin != nullptr && !inode->is_dir() && !inode->is_regular())
@@ -54,12 +56,18 @@ Status UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
   const bool indexed = place.ok() && !place->index_name.empty();
   if (!indexed) {
     if (left == 0 && pin != nullptr) table_.SetOrphan(inode, std::move(pin));
-    return Ok();
+    return;
   }
-  TRY(SetNlink(inode, -1));
-  const sys::At at{*upper_->index_pin(), place->index_name.c_str()};
-  const auto looked = TRY(upper_->Look(at));
-  if (!looked.marks.nlink || *looked.marks.nlink > 0) return Ok();
+  const auto remaining = SetNlink(inode, -1);
+  kUncounted.Visit();
+  if (!remaining.ok()) {
+    // The name is gone all the same.
+    log::Warn("work directory " + upper_->work_path() + ": index " +
+              place->index_name +
+              " counts a name too many: " + remaining.error().ToString());
+    return;
+  }
+  if (*remaining > 0) return;
   // No name is left, here or in the layers.
   table_.SetOrphan(inode, std::move(pin));
   table_.SetIndexName(inode, "");
@@ -67,7 +75,12 @@ Status UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
     MutexLock lock(index_mu_);
     index_names_.erase(place->index_name);
   }
-  return sys::UnlinkAt(at);
+  const auto removed =
+      sys::UnlinkAt({*upper_->index_pin(), place->index_name.c_str()});
+  if (!removed.ok())
+    log::Warn("work directory " + upper_->work_path() + ": index " +
+              place->index_name +
+              " stays until the next mount: " + removed.error().ToString());
 }
 
 // REQUIRES: dir and inode locked alone, dir in the upper, `name` is inode's.
@@ -88,8 +101,9 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
     TRY(upper_->RemoveDir(*fd, name));
   else
     TRY(sys::UnlinkAt({*fd, name.c_str()}));
-  TRY(kRemoved.Visit());
-  return DropName(dir, name, inode, std::move(pin));
+  kRemoved.Visit();
+  DropName(dir, name, inode, std::move(pin));
+  return Ok();
 }
 
 Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {

@@ -15,13 +15,18 @@
 
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
 
 FaultPoint kRename("rename.before");
+DonePoint kNamed("rename.named");
 FaultPoint kMarked("rename.marked");
-FaultPoint kMoved("rename.moved");
+DonePoint kWhiteoutPlaced("rename.whiteout_placed");
+DonePoint kExchanged("rename.exchanged");
+DonePoint kReplaced("rename.replaced");
+DonePoint kMoved("rename.moved");
 
 constexpr int kAttempts = 64;
 
@@ -115,7 +120,9 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
   if (stat.ok()) return Ok();
   if (stat.code() != ENOENT) return stat.error();
   TRY(MarkImpure(dir));
-  return sys::LinkAt(TRY(UpperPlace(inode)).at(), at);
+  TRY(sys::LinkAt(TRY(UpperPlace(inode)).at(), at));
+  kNamed.Visit();
+  return Ok();
 }
 
 // The marks an object needs to be itself under another name.
@@ -163,31 +170,54 @@ Status UnionFs::MoveUpper(const Move& move) {
       there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
                         UpperDir::Hidden::kNo;
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
-  if (leaves_whiteout && aufs) {
-    // Says nothing while the object is there, and all once it is gone.
+  // An AUFS whiteout beside a file says nothing while that is there, and all
+  // once it is gone. Beside a directory it would hide what is below.
+  const bool whiteout_first = aufs && !move.inode->is_dir();
+  if (leaves_whiteout && whiteout_first) {
     TRY(upper_->Whiteout(*move.from_fd, move.from));
+    kWhiteoutPlaced.Visit();
   }
   if (over_whiteout && (leaves_whiteout || move.inode->is_dir())) {
     TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
-    return leaves_whiteout ? Ok() : sys::UnlinkAt(move.from_at());
+    kExchanged.Visit();
+    if (leaves_whiteout) return Ok();
+    // A whiteout that stays would hide nothing.
+    if (const auto gone = sys::UnlinkAt(move.from_at()); !gone.ok())
+      log::Warn(move.from.str() +
+                ": a whiteout stays in the upper: " + gone.error().ToString());
+    return Ok();
   }
-  if (!leaves_whiteout || aufs) {
+  if (!leaves_whiteout || whiteout_first) {
     TRY(sys::RenameAt2(move.from_at(), move.to_at()));
-    return aufs ? upper_->RemoveAufsWhiteout(*move.to_fd, move.to) : Ok();
+    if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
+    return Ok();
   }
   if (upper_->whiteout_form() == WhiteoutForm::kCharDevice) {
     const auto moved =
         sys::RenameAt2(move.from_at(), move.to_at(), RENAME_WHITEOUT);
     if (moved.code() != EINVAL && moved.code() != EPERM) return moved;
   }
-  if (!there.ok()) {
+  if (!aufs && !there.ok() && move.target == nullptr) {
     TRY(upper_->Whiteout(*move.to_fd, move.to));
+    kWhiteoutPlaced.Visit();
     return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
   }
-  // No single call does it here. A crash in between leaves the object under
-  // both names.
+  // No single call does it here. A crash in between leaves the new name as it
+  // shall be, and under the old one what the layers have.
+  Draft whiteout = TRY(upper_->NewWhiteout(*move.from_fd));
   TRY(sys::RenameAt2(move.from_at(), move.to_at()));
-  return upper_->Whiteout(*move.from_fd, move.from);
+  kReplaced.Visit();
+  if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
+  return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
+}
+
+// What RENAME_WHITEOUT leaves for its caller: a character device 0/0 that shows
+// in the union, for a union that has this one as its upper. It comes a step
+// after the move.
+Result<Draft> UnionFs::WhiteoutDevice() {
+  Draft device = TRY(upper_->NewNode(S_IFCHR, /*rdev=*/0));
+  if (device.named()) return device;
+  return upper_->NewLink(device.at());
 }
 
 // REQUIRES: all four inodes locked alone.
@@ -197,27 +227,23 @@ Status UnionFs::RenameLocked(const Move& move) {
   TRY(MarkMoved(move.inode, move.to_dir, move.to));
   FdCache::Pin pin;
   if (move.target != nullptr) pin = TRY(PinUpper(move.target));
+  std::optional<Draft> device;
+  if ((move.flags & RENAME_WHITEOUT) != 0)
+    device.emplace(TRY(WhiteoutDevice()));
   TRY(kMarked.Visit());
   TRY(MoveUpper(move));
+  kMoved.Visit();
   table_.RemoveName(move.inode, move.from_dir, move.from.view());
   table_.AddName(move.inode, move.to_dir, move.to.view());
   Changed(move.from_dir);
   Changed(move.to_dir);
   if (move.target != nullptr)
-    TRY(DropName(move.to_dir, move.to, move.target, std::move(pin)));
-  TRY(kMoved.Visit());
-  if ((move.flags & RENAME_WHITEOUT) != 0) return LeaveWhiteoutDevice(move);
+    DropName(move.to_dir, move.to, move.target, std::move(pin));
+  if (!device) return Ok();
+  TRY(sys::RenameAt2(device->at(), move.from_at()));
+  device->Forget();
+  upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
   return Ok();
-}
-
-// What RENAME_WHITEOUT leaves for its caller: a character device 0/0 that shows
-// in the union, for a union that has this one as its upper.
-Status UnionFs::LeaveWhiteoutDevice(const Move& move) {
-  Draft device = TRY(upper_->NewNode(S_IFCHR, /*rdev=*/0));
-  if (sys::Statx(move.from_at()).ok())
-    return upper_->Replace(device, move.from_at());
-  TRY(upper_->Publish(device, move.from_at()));
-  return upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
 }
 
 // REQUIRES: all four inodes locked alone.
@@ -228,13 +254,14 @@ Status UnionFs::ExchangeLocked(const Move& move) {
   TRY(MarkMoved(move.target, move.from_dir, move.from));
   TRY(kMarked.Visit());
   TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+  kMoved.Visit();
   table_.RemoveName(move.inode, move.from_dir, move.from.view());
   table_.RemoveName(move.target, move.to_dir, move.to.view());
   table_.AddName(move.inode, move.to_dir, move.to.view());
   table_.AddName(move.target, move.from_dir, move.from.view());
   Changed(move.from_dir);
   Changed(move.to_dir);
-  return kMoved.Visit();
+  return Ok();
 }
 
 }  // namespace ufs

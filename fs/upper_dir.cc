@@ -14,11 +14,21 @@
 namespace ufs {
 namespace {
 
+DonePoint kWorkMade("mount.work_made");
+DonePoint kSwept("mount.swept");
+FaultPoint kDraft("upper.draft");
+DonePoint kOriginKept("upper.origin_kept");
+DonePoint kOverrides("upper.overrides");
 FaultPoint kPublish("upper.publish");
 FaultPoint kReplace("upper.replace");
+FaultPoint kLinked("upper.linked");
+FaultPoint kExchange("upper.exchange");
+DonePoint kExchanged("upper.exchanged");
 FaultPoint kWhiteout("upper.whiteout");
+DonePoint kWhiteoutsMarked("upper.whiteouts_marked");
 FaultPoint kWhiteoutOver("upper.whiteout_over");
-FaultPoint kDraft("upper.draft");
+DonePoint kWhiteoutBeside("upper.whiteout_beside");
+DonePoint kMovedOut("upper.moved_out");
 
 constexpr mode_t kPermissionBits = 07777;
 constexpr mode_t kDraftDirMode = 0700;
@@ -105,6 +115,7 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   upper->origin_dir_ = TRY(OpenOrMakeDir(ufs, "origin", 0700).With(work_text));
   upper->work_ = std::move(work);
   upper->tmp_ = std::move(tmp);
+  kWorkMade.Visit();
   TRY(upper->RefuseVolatile());
   TRY(upper->OpenWork(config).With(work_text));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
@@ -145,8 +156,13 @@ Status UpperDir::OpenWork(const UnionConfig& config) {
     remains.emplace_back(name);
     return true;
   }));
-  for (const auto& name : remains) TRY(RemoveTree(tmp_, name.c_str()));
   TRY(LoadOrigins());
+  for (const auto& name : remains) {
+    const auto stat = sys::Statx({tmp_, name.c_str()});
+    TRY(RemoveTree(tmp_, name.c_str()));
+    if (stat.ok() && stat->stx_nlink == 1) ForgetOrigin(*stat);
+  }
+  kSwept.Visit();
   return Probe(config);
 }
 
@@ -264,12 +280,14 @@ Result<Draft> UpperDir::NewLink(sys::At from) {
   return Draft(tmp_, std::move(name), UniqueFd());
 }
 
-Result<Draft> UpperDir::NewWhiteout() {
+Result<Draft> UpperDir::NewWhiteout(BorrowedFd dir) {
   if (whiteout_form_ == WhiteoutForm::kCharDevice) {
     std::string name = NextName();
     TRY(sys::MkNodAt({tmp_, name.c_str()}, S_IFCHR, 0));
     return Draft(tmp_, std::move(name), UniqueFd());
   }
+  if (whiteout_form_ == WhiteoutForm::kAufs) return NamedFile(0600);
+  TRY(MarkXattrWhiteouts(dir));
   Draft draft = TRY(NamedFile(0600));
   TRY(sys::SetXattr(draft.at(), names_.whiteout.c_str(), "y"));
   return draft;
@@ -298,13 +316,17 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
   }
   // An unnamed file cannot replace: it gets a name first.
   Draft linked = TRY(NewLink(draft.at()));
+  TRY(kLinked.Visit());
   TRY(sys::RenameAt2(linked.at(), to));
   linked.Forget();
   return Ok();
 }
 
 Status UpperDir::Exchange(Draft& draft, sys::At to) {
-  return sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE);
+  TRY(kExchange.Visit());
+  TRY(sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE));
+  kExchanged.Visit();
+  return Ok();
 }
 
 // --- whiteouts -------------------------------------------------------------
@@ -334,29 +356,30 @@ Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
 Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
   const auto have = sys::GetXattr({dir}, names_.opaque.c_str());
   if (have.ok()) return Ok();  // "x", or "y" which needs no whiteouts
-  return sys::SetXattr({dir}, names_.opaque.c_str(), "x");
+  TRY(sys::SetXattr({dir}, names_.opaque.c_str(), "x"));
+  kWhiteoutsMarked.Visit();
+  return Ok();
 }
 
 Status UpperDir::Whiteout(BorrowedFd dir, Name name) {
   TRY(kWhiteout.Visit());
-  switch (whiteout_form_) {
-    case WhiteoutForm::kAuto:
-    case WhiteoutForm::kCharDevice:
-      return sys::MkNodAt({dir, name.c_str()}, S_IFCHR, 0);
-    case WhiteoutForm::kXattr: {
-      TRY(MarkXattrWhiteouts(dir));
-      Draft draft = TRY(NewWhiteout());
-      return Publish(draft, {dir, name.c_str()});
-    }
-    case WhiteoutForm::kAufs: {
-      const auto mark = AufsWhiteoutName(name);
-      if (!mark) return Error(ENAMETOOLONG);
-      const auto made =
-          sys::OpenAt({dir, mark->c_str()}, O_CREAT | O_WRONLY | O_TRUNC, 0600);
-      return made.ok() ? Ok() : Status(Error(made.code()));
-    }
+  if (whiteout_form_ == WhiteoutForm::kAuto ||
+      whiteout_form_ == WhiteoutForm::kCharDevice)
+    return sys::MkNodAt({dir, name.c_str()}, S_IFCHR, 0);
+  Draft draft = TRY(NewWhiteout(dir));
+  return PlaceWhiteout(draft, dir, name);
+}
+
+Status UpperDir::PlaceWhiteout(Draft& whiteout, BorrowedFd dir, Name name) {
+  std::string at = name.str();
+  if (whiteout_form_ == WhiteoutForm::kAufs) {
+    const auto mark = AufsWhiteoutName(name);
+    if (!mark) return Error(ENAMETOOLONG);
+    at = *mark;
   }
-  return Error(EINVAL);
+  TRY(sys::RenameAt2(whiteout.at(), {dir, at.c_str()}));
+  whiteout.Forget();
+  return Ok();
 }
 
 Status UpperDir::ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir) {
@@ -365,21 +388,21 @@ Status UpperDir::ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir) {
   if (whiteout_form_ == WhiteoutForm::kAufs) {
     // While the object is there its whiteout says nothing.
     TRY(Whiteout(dir, name));
+    kWhiteoutBeside.Visit();
     return is_dir ? RemoveDir(dir, name) : sys::UnlinkAt(at);
   }
-  if (whiteout_form_ == WhiteoutForm::kXattr) TRY(MarkXattrWhiteouts(dir));
-  Draft whiteout = TRY(NewWhiteout());
-  if (!is_dir) return Replace(whiteout, at);
-  TRY(Exchange(whiteout, at));
-  return Discard(whiteout);
+  Draft whiteout = TRY(NewWhiteout(dir));
+  return is_dir ? Exchange(whiteout, at) : Replace(whiteout, at);
 }
 
-Status UpperDir::RemoveAufsWhiteout(BorrowedFd dir, Name name) {
+void UpperDir::RemoveAufsWhiteout(BorrowedFd dir, Name name) {
   const auto mark = AufsWhiteoutName(name);
-  if (!mark) return Ok();
+  if (!mark) return;
   const auto removed = sys::UnlinkAt({dir, mark->c_str()});
-  if (removed.code() == ENOENT) return Ok();
-  return removed;
+  if (removed.ok() || removed.code() == ENOENT) return;
+  // Beside an object it says nothing.
+  log::Warn("upper " + path_ + ": the whiteout of " + name.str() +
+            " stays: " + removed.error().ToString());
 }
 
 Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
@@ -389,13 +412,8 @@ Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
   // Whiteouts are in it. Out of sight first, so that it goes at once.
   const std::string remains = NextName();
   TRY(sys::RenameAt2(at, {tmp_, remains.c_str()}));
-  Draft draft(tmp_, remains, UniqueFd());
-  return Discard(draft);
-}
-
-Status UpperDir::Discard(Draft& draft) {
-  TRY(RemoveTree(tmp_, draft.at().name));
-  draft.Forget();
+  const Draft removed_at_the_end(tmp_, remains, UniqueFd());
+  kMovedOut.Visit();
   return Ok();
 }
 
@@ -408,8 +426,7 @@ Status UpperDir::EmptyDir(BorrowedFd dir, Name name) {
   TRY(SetOwnerAndMode(fresh.at(), now, want.uid, want.gid,
                       want.mode & kPermissionBits));
   TRY(SetMark(fresh.at(), names_.opaque, "y"));
-  TRY(Exchange(fresh, at));
-  return Discard(fresh);
+  return Exchange(fresh, at);
 }
 
 // --- origins ---------------------------------------------------------------
@@ -455,6 +472,7 @@ Status UpperDir::SetOrigin(sys::At at, const Origin& origin) {
   const auto made =
       sys::SymlinkAt(FormatOrigin(origin).c_str(), {origin_dir_, key.c_str()});
   if (!made.ok() && made.code() != EEXIST) return made;
+  kOriginKept.Visit();
   MutexLock lock(origins_mu_);
   origins_[key] = origin;
   return Ok();
@@ -498,6 +516,9 @@ Attr UpperDir::Shown(const struct statx& stat, const Marks& marks) const {
   }
   if (squash_uid_) attr.uid = *squash_uid_;
   if (squash_gid_) attr.gid = *squash_gid_;
+  if (marks.metacopy && marks.held_time &&
+      marks.held_time->size_bytes == attr.size_bytes)
+    attr.mtime = marks.held_time->mtime;
   return attr;
 }
 
@@ -526,6 +547,7 @@ Status UpperDir::EnableOverrides() {
       {*root_}, kOverrideXattr,
       FormatOverride({stat.stx_uid, stat.stx_gid, stat.stx_mode, 0})));
   overrides_ = true;
+  kOverrides.Visit();
   return Ok();
 }
 

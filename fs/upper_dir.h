@@ -90,9 +90,8 @@ class UpperDir {
   Result<Draft> NewStandIn(const Override& override, std::string_view content);
   // One more name of `from`, to move into place.
   Result<Draft> NewLink(sys::At from);
-  // A whiteout object to move into place; not in the AUFS form, which is a
-  // name.
-  Result<Draft> NewWhiteout();
+  // A whiteout to move into `dir`.
+  Result<Draft> NewWhiteout(BorrowedFd dir);
 
   // The publication point: makes it appear at `to`, which has nothing.
   Status Publish(Draft& draft, sys::At to);
@@ -107,21 +106,23 @@ class UpperDir {
   Result<Hidden> IsHidden(BorrowedFd dir, Name name, const struct statx* stat);
   // Puts a whiteout where nothing is.
   Status Whiteout(BorrowedFd dir, Name name);
+  // The same with a NewWhiteout; only a damaged disk makes it fail.
+  Status PlaceWhiteout(Draft& whiteout, BorrowedFd dir, Name name);
   // Puts a whiteout in the place of what is there; a directory goes, with what
   // it holds.
   Status ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir);
-  // Takes away the AUFS whiteout of a name, if there is one.
-  Status RemoveAufsWhiteout(BorrowedFd dir, Name name);
+  // Takes away the AUFS whiteout of a name that has an object now, if there is
+  // one.
+  void RemoveAufsWhiteout(BorrowedFd dir, Name name);
   // Removes a directory that holds nothing but whiteouts.
   Status RemoveDir(BorrowedFd dir, Name name);
   // Gives the name's directory, whose upper part may hold whiteouts, an empty
   // one in exchange, so that it can be renamed over. `opaque` so that nothing
   // below it shows.
   Status EmptyDir(BorrowedFd dir, Name name);
-  // Exchanges a draft with what is at `to`; the draft then is the old object.
+  // Exchanges a draft with what is at `to`; the draft then is the old object,
+  // and goes with what it holds.
   Status Exchange(Draft& draft, sys::At to);
-  // Removes a draft that is a directory with only whiteouts in it.
-  Status Discard(Draft& draft);
 
   // --- attributes --------------------------------------------------------
   // What statx and the marks say, with ids as the union shows them.
