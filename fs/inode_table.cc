@@ -161,6 +161,8 @@ bool InodeTable::Forget(NodeId id, uint64_t lookups) {
 }
 
 void InodeTable::Remove(const Inode& inode) {
+  // Nobody will ask for it again, and it may hold the space of a deleted file.
+  fds_.Erase(inode.fd_key());
   const auto take = [&inode](auto& map, const auto& key) {
     if (const auto at = map.find(key); at != map.end() && at->second == &inode)
       map.erase(at);

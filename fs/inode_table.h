@@ -22,7 +22,8 @@ namespace ufs {
 
 class InodeTable {
  public:
-  InodeTable() = default;
+  // An inode that goes takes its descriptor in `fds` along.
+  explicit InodeTable(FdCache& fds) : fds_(fds) {}
   // REQUIRES: no inode outlives the table.
   ~InodeTable();
 
@@ -113,6 +114,7 @@ class InodeTable {
   InodeRef MakeLocked(NodeId id, Birth birth) REQUIRES(mu_);
   void Remove(const Inode& inode);
 
+  FdCache& fds_;
   mutable Mutex mu_;
   std::unordered_map<NodeId, Inode*> by_id_ GUARDED_BY(mu_);
   std::unordered_map<Identity, Inode*, IdentityHash> by_identity_

@@ -17,7 +17,8 @@ InodeTable::Birth BirthOf(uint64_t ino, mode_t type = S_IFREG) {
 }
 
 TEST(InodeTable, KeepsWhatTheKernelOrAChildReferences) {
-  InodeTable table;
+  FdCache fds(16);
+  InodeTable table(fds);
   const InodeRef root = table.MakeRoot(BirthOf(1, S_IFDIR));
   InodeRef dir = table.Intern(BirthOf(2, S_IFDIR));
   InodeRef file = table.Intern(BirthOf(3));
@@ -41,14 +42,16 @@ TEST(InodeTable, KeepsWhatTheKernelOrAChildReferences) {
 }
 
 TEST(InodeTable, GivesNoNodeIdTwice) {
-  InodeTable table;
+  FdCache fds(16);
+  InodeTable table(fds);
   const NodeId first = table.Intern(BirthOf(2))->id;
   const NodeId again = table.Intern(BirthOf(2))->id;
   EXPECT_NE(first, again) << "the first was gone before";
 }
 
 TEST(InodeTable, OneIdentityIsOneInode) {
-  InodeTable table;
+  FdCache fds(16);
+  InodeTable table(fds);
   const InodeRef one = table.Intern(BirthOf(2));
   EXPECT_EQ(table.Intern(BirthOf(2)), one);
   EXPECT_EQ(table.FindByIdentity({1, 2}), one);
@@ -65,7 +68,8 @@ TEST(InodeTable, OneIdentityIsOneInode) {
 }
 
 TEST(InodeTable, KnowsEveryName) {
-  InodeTable table;
+  FdCache fds(16);
+  InodeTable table(fds);
   const InodeRef root = table.MakeRoot(BirthOf(1, S_IFDIR));
   const InodeRef file = table.Intern(BirthOf(2));
   EXPECT_FALSE(table.NameOf(file));
@@ -86,7 +90,8 @@ TEST(InodeTable, KnowsEveryName) {
 // A daemon must not fall over a tree that is deeper than its stack.
 TEST(InodeTable, LetsGoOfAVeryDeepTree) {
   constexpr uint64_t kDepth = 300000;
-  InodeTable table;
+  FdCache fds(16);
+  InodeTable table(fds);
   InodeRef at = table.MakeRoot(BirthOf(1, S_IFDIR));
   for (uint64_t i = 2; i < kDepth; ++i) {
     InodeRef child = table.Intern(BirthOf(i, S_IFDIR));

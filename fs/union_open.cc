@@ -56,7 +56,8 @@ UnionFs::UnionFs(const UnionConfig& config, bool trusted)
     : config_(config),
       names_(trusted),
       fds_(DescriptorBudget()),
-      listings_(kListingBudgetBytes) {}
+      listings_(kListingBudgetBytes),
+      table_(fds_) {}
 
 UnionFs::~UnionFs() = default;
 
