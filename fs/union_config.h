@@ -16,7 +16,8 @@ namespace ufs {
 // What survives a power cut. In every mode the upper survives a killed daemon.
 enum class Durability {
   kAuto,      // data copied up is on disk before it replaces the lower file
-  kStrict,    // metadata-only copy-ups and renames too; all at the unmount
+  kStrict,    // every copy-up is; names when their change is answered, and all
+              // at the unmount
   kVolatile,  // fsync is a no-op; the upper is refused at the next mount
 };
 

@@ -23,6 +23,7 @@ namespace {
 FaultPoint kDirDraft("copy_up.dir_draft");
 DonePoint kDirPublished("copy_up.dir_published");
 FaultPoint kContents("copy_up.contents");
+FaultPoint kSyncData("fsync.data");
 FaultPoint kAttributes("copy_up.attributes");
 DonePoint kPublished("copy_up.published");
 DonePoint kIndexed("copy_up.indexed");
@@ -114,6 +115,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TimesOf(attr, times);
   TRY(sys::UtimensAt(draft.at(), times));
   const auto looked = TRY(upper_->Look(draft.at()));
+  TRY(upper_->SyncDraft(draft));
   TRY(kDirDraft.Visit());
 
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
@@ -206,7 +208,10 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
   ++copy_ups_data_;
   // It is about to stand for a file that is safe on disk. Shared blocks are as
   // safe as what they are shared with.
-  if (moved > 0 && !upper_->is_volatile()) TRY(sys::FDataSync(to));
+  if (moved > 0 && !upper_->is_volatile()) {
+    TRY(kSyncData.Visit());
+    TRY(sys::FDataSync(to));
+  }
   return kContents.Visit();
 }
 
@@ -277,8 +282,7 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   if (want == Backing::kUpper && keep < attr.size_bytes)
     times[1].tv_nsec = UTIME_OMIT;
   TRY(sys::UtimensAt(draft.at(), times));
-  if (upper_->durability() == Durability::kStrict && draft.fd().valid())
-    TRY(sys::FSync(draft.fd()));
+  TRY(upper_->SyncDraft(draft));
   TRY(kAttributes.Visit());
   return PublishUp(inode, draft, want, attr);
 }

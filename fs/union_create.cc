@@ -92,6 +92,7 @@ Status UnionFs::GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
 // The inode of what was just placed.
 Result<Entry> UnionFs::NewEntry(const Spot& spot) {
   Changed(spot.dir);
+  TRY(upper_->SyncNames(*spot.fd));
   Child child;
   child.upper = TRY(upper_->Look(spot.at()));
   const InodeRef inode = TRY(Adopt(spot.dir, spot.name, child));
@@ -251,6 +252,7 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   // An unnamed file has a name now, and is found by it.
   table_.SetOrphan(inode, nullptr);
   Changed(dir);
+  TRY(upper_->SyncNames(*spot.fd));
   return MakeEntry(inode, TRY(AttrLocked(inode)));
 }
 

@@ -287,6 +287,7 @@ class UnionFs final {
   Status PrepareTarget(const Move& move);
   Status MoveUpper(const Move& move);
   Status ExchangeLocked(const Move& move);
+  Status SyncMoved(const Move& move);
   Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir, Name to);
   Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir, Name name);
   Result<Draft> WhiteoutDevice();

@@ -103,7 +103,7 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
     TRY(sys::UnlinkAt({*fd, name.c_str()}));
   kRemoved.Visit();
   DropName(dir, name, inode, std::move(pin));
-  return Ok();
+  return upper_->SyncNames(*fd);
 }
 
 Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {

@@ -220,6 +220,12 @@ Result<Draft> UnionFs::WhiteoutDevice() {
   return upper_->NewLink(device.at());
 }
 
+// The new name first: both is better than none.
+Status UnionFs::SyncMoved(const Move& move) {
+  TRY(upper_->SyncNames(*move.to_fd));
+  return move.from_dir == move.to_dir ? Ok() : upper_->SyncNames(*move.from_fd);
+}
+
 // REQUIRES: all four inodes locked alone.
 Status UnionFs::RenameLocked(const Move& move) {
   TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
@@ -239,11 +245,12 @@ Status UnionFs::RenameLocked(const Move& move) {
   Changed(move.to_dir);
   if (move.target != nullptr)
     DropName(move.to_dir, move.to, move.target, std::move(pin));
-  if (!device) return Ok();
-  TRY(sys::RenameAt2(device->at(), move.from_at()));
-  device->Forget();
-  upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
-  return Ok();
+  if (device) {
+    TRY(sys::RenameAt2(device->at(), move.from_at()));
+    device->Forget();
+    upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
+  }
+  return SyncMoved(move);
 }
 
 // REQUIRES: all four inodes locked alone.
@@ -261,7 +268,7 @@ Status UnionFs::ExchangeLocked(const Move& move) {
   table_.AddName(move.target, move.from_dir, move.from.view());
   Changed(move.from_dir);
   Changed(move.to_dir);
-  return Ok();
+  return SyncMoved(move);
 }
 
 }  // namespace ufs

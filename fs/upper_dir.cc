@@ -29,6 +29,8 @@ DonePoint kWhiteoutsMarked("upper.whiteouts_marked");
 FaultPoint kWhiteoutOver("upper.whiteout_over");
 DonePoint kWhiteoutBeside("upper.whiteout_beside");
 DonePoint kMovedOut("upper.moved_out");
+FaultPoint kSyncDraft("fsync.draft");
+DonePoint kSyncNames("fsync.names");
 
 constexpr mode_t kPermissionBits = 07777;
 constexpr mode_t kDraftDirMode = 0700;
@@ -327,6 +329,29 @@ Status UpperDir::Exchange(Draft& draft, sys::At to) {
   TRY(sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE));
   kExchanged.Visit();
   return Ok();
+}
+
+// --- durability ------------------------------------------------------------
+
+Status UpperDir::SyncDraft(const Draft& draft) const {
+  if (durability_ != Durability::kStrict) return Ok();
+  TRY(kSyncDraft.Visit());
+  if (draft.fd().valid()) return sys::FSync(draft.fd());
+  const mode_t type = TRY(sys::Statx(draft.at())).stx_mode & S_IFMT;
+  // All there is of a link or a device goes with its name.
+  if (type != S_IFREG && type != S_IFDIR) return Ok();
+  const auto fd = sys::OpenAt(draft.at(), O_RDONLY | O_NOFOLLOW);
+  // Its mode keeps even us out.
+  if (fd.code() == EACCES) return sys::SyncFs(*root_);
+  return fd.ok() ? sys::FSync(*fd) : Status(fd.error());
+}
+
+Status UpperDir::SyncNames(BorrowedFd dir) const {
+  if (durability_ != Durability::kStrict) return Ok();
+  kSyncNames.Visit();
+  const auto fd = sys::Reopen(dir, O_RDONLY | O_DIRECTORY);
+  if (fd.code() == EACCES) return sys::SyncFs(*root_);
+  return fd.ok() ? sys::FSync(*fd) : Status(fd.error());
 }
 
 // --- whiteouts -------------------------------------------------------------

@@ -99,6 +99,11 @@ class UpperDir {
   // the other is empty).
   Status Replace(Draft& draft, sys::At to);
 
+  // --- durability ----------------------------------------------------------
+  // Nothing unless it is strict; then what they name is on disk.
+  Status SyncDraft(const Draft& draft) const;  // before it is published
+  Status SyncNames(BorrowedFd dir) const;      // after names in it changed
+
   // --- whiteouts ---------------------------------------------------------
   enum class Hidden { kNo, kObject, kAufs };
   // How `name` in an upper directory is marked as deleted, if it is. `stat` is
