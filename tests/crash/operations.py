@@ -217,5 +217,9 @@ def operations():
     for form in ("whiteout=xattr", "whiteout=aufs"):
         for name, run, *setup in name_operations():
             yield Operation(f"{name}, {form}", run, *setup, options=form)
+    for name, run, *setup in (("write", do(write, "dir/x")),
+                              ("create", do(create, "dir/new")),
+                              ("rename", do(rename, "file", "dir/new"))):
+        yield Operation(f"{name}, fsync=strict", run, *setup, options="fsync=strict")
     yield Operation("chown link, userxattr", do(os.lchown, "symlink", 5, 6),
                     options="userxattr")
