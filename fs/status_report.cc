@@ -30,6 +30,7 @@ double Rounded(double us) { return std::round(us * 10) / 10; }
 
 Json UnionToJson(const UnionInfo& info) {
   return {{"layers", info.layers},
+          {"store", info.store},
           {"upper", info.upper},
           {"work", info.work},
           {"whiteout_form", info.whiteout_form},

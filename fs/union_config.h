@@ -2,14 +2,12 @@
 // line, plain data. Paths are as the user gave them, made absolute.
 #pragma once
 
-#include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "fs/id_map.h"
-#include "fs/sealed_layer.h"
+#include "fs/open_layers.h"
 
 namespace ufs {
 
@@ -40,8 +38,8 @@ struct UnionConfig {
   // Bottom to top: the path of a directory, or a digest, "sha256:...", of a
   // sealed layer.
   std::vector<std::string> layers;
-  // What is behind a run of sealed layers, bottom to top. Needed with digests.
-  std::function<Result<SealedRun>(std::span<const Digest>)> open_sealed;
+  // Needed with digests.
+  OpenSealedFn open_sealed;
   std::optional<std::string> upper;  // absent: the union is read-only
   std::optional<std::string> work;   // absent: beside the upper, NAME.work
   bool read_only = false;

@@ -62,7 +62,8 @@ struct UnionStats {
 
 // The state of a union as it was opened, for `ufs stat`.
 struct UnionInfo {
-  std::vector<std::string> layers;  // bottom to top
+  std::vector<std::string> layers;  // bottom to top, as UnionConfig's
+  std::string store;                // of the sealed ones, if there are any
   std::string upper;                // empty: read-only
   std::string work;
   std::string whiteout_form;     // "char", "xattr", "aufs"
@@ -192,8 +193,6 @@ class UnionFs final {
 
   UnionFs(const UnionConfig& config, bool trusted);
   Status OpenLayers();
-  Result<SealedRun> NextSealedRun(const std::vector<std::string>& layers,
-                                  size_t& next) const;
   Status OpenRoot();
   Status OpenIndex();
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "fs/host_layer.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/privilege.h"
 
@@ -80,26 +79,18 @@ Status UnionFs::OpenLayers() {
   // A read-only mount may still have an upper: it is just the topmost layer.
   std::vector<std::string> paths = config_.layers;
   if (config_.upper && upper_ == nullptr) paths.push_back(*config_.upper);
-  std::vector<std::unique_ptr<Layer>> layers;
-  std::string shown;  // the file system statfs speaks of
-  for (size_t i = 0; i < paths.size();) {
-    if (paths[i].starts_with('/')) {
-      shown = paths[i];
-      layers.push_back(TRY(HostLayer::Open(paths[i++], fds_, names_)));
-    } else {
-      SealedRun run = TRY(NextSealedRun(paths, i));
-      shown = run.store;
-      layers.push_back(TRY(SealedLayer::Open(std::move(run))));
-    }
-    layer_by_tag_.emplace(layers.back()->tag(),
-                          static_cast<uint32_t>(layers.size()));
-  }
-  std::reverse(layers.begin(), layers.end());
+  OpenedLayers opened =
+      TRY(ufs::OpenLayers(paths, config_.open_sealed, fds_, names_));
+  for (const auto& layer : opened.layers)
+    layer_by_tag_.emplace(
+        layer->tag(), static_cast<uint32_t>(&layer - &opened.layers[0] + 1));
+  std::reverse(opened.layers.begin(), opened.layers.end());
   lowers_ = std::make_unique<LowerStack>(
-      std::move(layers), config_.redirect_dir != RedirectDir::kNoFollow);
-  if (upper_) shown = *config_.upper;
+      std::move(opened.layers), config_.redirect_dir != RedirectDir::kNoFollow);
+  const std::string& shown = upper_ ? *config_.upper : opened.top_directory;
   stat_fd_ = TRY(sys::Open(shown.c_str(), O_PATH | O_DIRECTORY));
 
+  info_.store = opened.store;
   info_.layers = std::move(paths);
   info_.xattr_prefix = names_.prefix();
   if (upper_ == nullptr) return Ok();
@@ -111,20 +102,6 @@ Status UnionFs::OpenLayers() {
   info_.index = true;
   info_.durability = NameOf(upper_->durability());
   return Ok();
-}
-
-// The sealed layers from `next` on, which goes on after them.
-Result<SealedRun> UnionFs::NextSealedRun(const std::vector<std::string>& layers,
-                                         size_t& next) const {
-  std::vector<Digest> digests;
-  for (; next < layers.size() && !layers[next].starts_with('/'); ++next)
-    digests.push_back(
-        TRY(Digest::Parse(layers[next])
-                .With(layers[next] + ": is neither the path of a directory nor "
-                                     "the digest of a layer")));
-  if (!config_.open_sealed)
-    return Error(EINVAL, "layer " + digests[0].ToString() + ": no store");
-  return config_.open_sealed(digests);
 }
 
 Status UnionFs::OpenIndex() {

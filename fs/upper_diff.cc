@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "fs/fd_cache.h"
-#include "fs/host_layer.h"
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
 #include "fs/open_chain.h"
@@ -30,6 +29,32 @@ std::string Join(const std::string& directory, std::string_view name) {
 
 // Which object of a layer: its tag and the layer's own number.
 using Identity = std::pair<uint64_t, uint64_t>;
+
+// What a file of a layer has in it.
+class Contents {
+ public:
+  static Result<Contents> Open(const NodeRef& file) {
+    Contents contents;
+    contents.bytes_ = file.layer().InMemory(file);
+    if (!contents.bytes_) contents.fd_ = TRY(file.layer().Open(file));
+    return contents;
+  }
+  Result<size_t> Read(char* buffer, size_t size, uint64_t offset) const {
+    if (!bytes_) return sys::Pread(fd_, buffer, size, offset);
+    return bytes_->substr(std::min<uint64_t>(offset, bytes_->size()))
+        .copy(buffer, size);
+  }
+  Result<bool> IsSameFileAs(const Contents& other) const {
+    if (bytes_ || other.bytes_) return false;
+    const auto a = TRY(sys::Statx({fd_})), b = TRY(sys::Statx({other.fd_}));
+    return std::tie(a.stx_dev_major, a.stx_dev_minor, a.stx_ino) ==
+           std::tie(b.stx_dev_major, b.stx_dev_minor, b.stx_ino);
+  }
+
+ private:
+  std::optional<std::string_view> bytes_;  // else fd_
+  UniqueFd fd_;
+};
 
 // A directory on both sides.
 struct DirPair {
@@ -49,15 +74,16 @@ class Differ {
   Status Open(const UpperDiffOptions& options) {
     upper_root_ = TRY(sys::Open(options.upper.c_str(), O_PATH | O_DIRECTORY)
                           .With("upper directory " + options.upper));
-    std::vector<std::unique_ptr<Layer>> before, now;
-    now.push_back(TRY(HostLayer::Open(options.upper, fds_, names_)));
-    for (auto path = options.layers.rbegin(); path != options.layers.rend();
-         ++path) {
-      before.push_back(TRY(HostLayer::Open(*path, fds_, names_)));
-      now.push_back(TRY(HostLayer::Open(*path, fds_, names_)));
-    }
-    before_ = std::make_unique<LowerStack>(std::move(before), true);
-    now_ = std::make_unique<LowerStack>(std::move(now), true);
+    const auto open = [&](std::vector<std::string> layers)
+        -> Result<std::unique_ptr<LowerStack>> {
+      auto opened = TRY(OpenLayers(layers, options.open_sealed, fds_, names_));
+      std::reverse(opened.layers.begin(), opened.layers.end());
+      return std::make_unique<LowerStack>(std::move(opened.layers), true);
+    };
+    before_ = TRY(open(options.layers));
+    std::vector<std::string> all = options.layers;
+    all.push_back(options.upper);
+    now_ = TRY(open(std::move(all)));
     return Ok();
   }
 
@@ -259,18 +285,17 @@ class Differ {
     if (!now.data || !before.data)
       return Error(EIO, "a file whose data is in no layer: " +
                             now.node.layer().PathOf(now.node));
-    const UniqueFd a = TRY(now.data.layer().Open(now.data));
-    const UniqueFd b = TRY(before.data.layer().Open(before.data));
-    const auto a_stat = TRY(sys::Statx({a})), b_stat = TRY(sys::Statx({b}));
-    if (std::tie(a_stat.stx_dev_major, a_stat.stx_dev_minor, a_stat.stx_ino) ==
-        std::tie(b_stat.stx_dev_major, b_stat.stx_dev_minor, b_stat.stx_ino))
+    if (&now.data.layer() == &before.data.layer() &&
+        now.data.id() == before.data.id())
       return false;
+    const Contents a = TRY(Contents::Open(now.data));
+    const Contents b = TRY(Contents::Open(before.data));
+    if (TRY(a.IsSameFileAs(b))) return false;
     constexpr size_t kBlockBytes = 128 << 10;
     std::vector<char> a_block(kBlockBytes), b_block(kBlockBytes);
     for (uint64_t offset = 0;; offset += kBlockBytes) {
-      const size_t got =
-          TRY(sys::Pread(a, a_block.data(), kBlockBytes, offset));
-      if (got != TRY(sys::Pread(b, b_block.data(), kBlockBytes, offset)) ||
+      const size_t got = TRY(a.Read(a_block.data(), kBlockBytes, offset));
+      if (got != TRY(b.Read(b_block.data(), kBlockBytes, offset)) ||
           memcmp(a_block.data(), b_block.data(), got) != 0)
         return true;
       if (got < kBlockBytes) return false;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/open_layers.h"
 #include "layerdb/base/result.h"
 
 namespace ufs {
@@ -33,8 +34,9 @@ struct UpperDiffOptions {
   // Bottom to top. Empty: not known. Then what only a look at the layers could
   // tell is told by marks alone: a file without an origin counts as added, a
   // directory is listed only where a mark says that it is new or moved.
-  std::vector<std::string> layers;
-  bool trusted_marks = true;  // trusted.overlay.*, else user.overlay.*
+  std::vector<std::string> layers;  // as UnionConfig's
+  OpenSealedFn open_sealed;         // needed with sealed ones
+  bool trusted_marks = true;        // trusted.overlay.*, else user.overlay.*
 };
 
 // Sorted by path. An error names the layer and the path that failed.
