@@ -385,20 +385,20 @@ Status TreeBuilder::Whiteout(std::string_view path) {
   return Ok();
 }
 
+Result<TreeBuilder::NodeNo> TreeBuilder::MakeDir(std::string_view path) {
+  if (path.empty()) return kRoot;
+  const Spot spot = TRY(Resolve(path, /*make_dirs=*/true));
+  const EntryNo entry = FindEntry(spot.dir, spot.name);
+  const NodeNo node = entry == kNone ? kDead : entries_[entry].node;
+  if (node < kDead && !IsDir(node)) return At(ENOTDIR, path, "is no directory");
+  TreeNode implied;
+  implied.mode = kImpliedMode;
+  implied.implied = true;
+  return PutEntry(spot.dir, spot.name, implied);
+}
+
 Status TreeBuilder::SetOpaque(std::string_view path) {
-  NodeNo dir = kRoot;
-  if (!path.empty()) {
-    const Spot spot = TRY(Resolve(path, /*make_dirs=*/true));
-    const EntryNo entry = FindEntry(spot.dir, spot.name);
-    const NodeNo node = entry == kNone ? kDead : entries_[entry].node;
-    if (node < kDead && !IsDir(node))
-      return At(ENOTDIR, path, "is no directory, so it cannot be opaque");
-    TreeNode implied;
-    implied.mode = kImpliedMode;
-    implied.implied = true;
-    dir = TRY(PutEntry(spot.dir, spot.name, implied));
-  }
-  nodes_[dir].flags |= tree_format::kOpaque;
+  nodes_[TRY(MakeDir(path))].flags |= tree_format::kOpaque;
   return Ok();
 }
 

@@ -67,7 +67,9 @@ class TreeBuilder {
   std::optional<TreeNode> Find(std::string_view path) const;
 
   // --- by directory and name, for those who walk a tree already ------------
-  // REQUIRES: `dir` is a directory that is still part of the tree.
+  // The directory at a path, made if it is missing.
+  Result<NodeNo> MakeDir(std::string_view path);
+  // REQUIRES, below: `dir` is a directory that is still part of the tree.
   Result<NodeNo> PutAt(NodeNo dir, std::string_view name, const TreeNode& node);
   Status LinkAt(NodeNo dir, std::string_view name, NodeNo target);
   Status WhiteoutAt(NodeNo dir, std::string_view name);

@@ -1,0 +1,297 @@
+#include "fs/layer_sealer.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "fs/fd_cache.h"
+#include "fs/host_layer.h"
+#include "fs/lower_stack.h"
+#include "fs/marks.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+namespace {
+
+constexpr size_t kDescriptors = 256;
+constexpr uint32_t kTop = 0;  // the directory is the topmost layer
+
+// An object of the layers, as the index of an upper names it.
+using Original = std::pair<uint64_t, uint64_t>;  // layer tag, number
+
+std::optional<Original> ParseIndexName(const std::string& name) {
+  char* end = nullptr;
+  const uint64_t tag = strtoull(name.c_str(), &end, 16);
+  if (end == name.c_str() || *end != '-') return std::nullopt;
+  const char* const rest = end + 1;
+  const uint64_t ino = strtoull(rest, &end, 16);
+  if (end == rest || *end != '\0') return std::nullopt;
+  return Original{tag, ino};
+}
+
+class Sealer {
+ public:
+  Sealer(const SealSource& source, TreeBuilder& tree, ObjectStage& objects)
+      : source_(source),
+        names_(source.trusted_marks),
+        fds_(kDescriptors),
+        tree_(tree),
+        objects_(objects) {}
+
+  Status Run() {
+    std::vector<std::string> layers = source_.layers;
+    layers.push_back(source_.directory);
+    OpenedLayers opened =
+        TRY(OpenLayers(layers, source_.open_sealed, fds_, names_));
+    std::reverse(opened.layers.begin(), opened.layers.end());
+    stack_ = std::make_unique<LowerStack>(std::move(opened.layers), true);
+    TRY(OpenIndex());
+
+    const LowerFound root = TRY(stack_->Root());
+    TreeNode node = TRY(NodeOf(root));
+    const UniqueFd fd =
+        TRY(sys::Open(source_.directory.c_str(), O_RDONLY | O_DIRECTORY));
+    node.opaque = TRY(ReadMarks({fd}, S_IFDIR, names_)).opaque;
+    TRY(tree_.Put("", node));
+    std::vector<Dir> dirs;
+    dirs.push_back({TreeBuilder::kRoot, root.parts, /*whole=*/false});
+    // A list, not a recursion: the tree may be deep.
+    while (!dirs.empty()) {
+      const Dir dir = std::move(dirs.back());
+      dirs.pop_back();
+      TRY(SealDir(dir, dirs));
+    }
+    return changed_.empty() ? Ok() : SealChangedLinks(root);
+  }
+
+ private:
+  struct Dir {
+    TreeBuilder::NodeNo to;
+    std::vector<LowerPart> parts;
+    bool whole;  // all it shows, not only what the directory itself has
+  };
+
+  const Layer& top() const { return stack_->layer(kTop); }
+
+  Error At(const NodeRef& dir, const std::string& name, Error error) const {
+    return std::move(error).With(dir.layer().label() + ": " +
+                                 dir.layer().PathOf(dir) + "/" + name);
+  }
+
+  Status SealDir(const Dir& dir, std::vector<Dir>& dirs) {
+    std::set<std::string> seen;
+    for (const LowerPart& part : dir.parts) {
+      for (const LayerDirEntry& entry :
+           TRY(part.node.layer().List(part.node))) {
+        if (!seen.insert(entry.name).second) continue;
+        const auto sealed = SealName(dir, entry, dirs);
+        if (!sealed.ok()) return At(part.node, entry.name, sealed.error());
+      }
+      if (!dir.whole) break;
+    }
+    return Ok();
+  }
+
+  Status SealName(const Dir& dir, const LayerDirEntry& entry,
+                  std::vector<Dir>& dirs) {
+    if (entry.whiteout)
+      return dir.whole ? Ok() : tree_.WhiteoutAt(dir.to, entry.name);
+    const Name name = Name::Trusted(entry.name);
+    bool opaque = false, whole = dir.whole;
+    if (dir.parts[0].layer == kTop) {
+      const LayerEntry own =
+          TRY(top().Lookup(dir.parts[0].node, name, /*more_below=*/true));
+      if ((own.metacopy || !own.redirect.empty()) && stack_->size() == 1)
+        return Error(ENOENT,
+                     "was moved, or has its contents, in a layer below; name "
+                     "the layers");
+      // What it merges with is elsewhere: bring it along.
+      whole |= !own.redirect.empty() && S_ISDIR(own.attr.mode);
+      opaque = own.opaque || (whole && !dir.whole);
+    }
+    const LowerFound found = TRY(stack_->Lookup(dir.parts, name));
+    if (found.kind == LowerFound::Kind::kAbsent) return Ok();
+    if (found.kind == LowerFound::Kind::kFile)
+      return PutFile(dir.to, entry.name, found);
+    TreeNode node = TRY(NodeOf(found));
+    node.opaque = opaque;
+    const auto to = TRY(tree_.PutAt(dir.to, entry.name, node));
+    dirs.push_back({to, found.parts, whole});
+    return Ok();
+  }
+
+  // What a file of the layers is by now, if the index has it.
+  const LowerFound& Changed(const LowerFound& found) const {
+    if (found.layer == kTop) return found;
+    const auto changed =
+        changed_.find({found.node.layer().tag(), found.attr.ino});
+    return changed == changed_.end() ? found : changed->second;
+  }
+
+  Status PutFile(TreeBuilder::NodeNo dir, const std::string& name,
+                 const LowerFound& original) {
+    const LowerFound& found = Changed(original);
+    // The index is part of the upper: its files are one with those there.
+    const std::pair key{found.layer, found.attr.ino};
+    if (found.attr.nlink > 1 || &found != &original) {
+      if (const auto known = linked_.find(key); known != linked_.end())
+        return tree_.LinkAt(dir, name, known->second);
+    }
+    const auto to = TRY(tree_.PutAt(dir, name, TRY(NodeOf(found))));
+    linked_.emplace(key, to);
+    if (found.layer == kTop || found.attr.nlink < 2) return Ok();
+    // It comes along in a directory that was moved: so do its other names.
+    changed_.emplace(Original{found.node.layer().tag(), found.attr.ino}, found);
+    numbers_.insert(found.attr.ino);
+    return Ok();
+  }
+
+  Result<TreeNode> NodeOf(const LowerFound& found) {
+    const Layer& layer = found.node.layer();
+    const Attr& attr = found.attr;
+    TreeNode node;
+    node.mode = attr.mode;
+    node.uid = attr.uid;
+    node.gid = attr.gid;
+    node.mtime_sec = attr.mtime.tv_sec;
+    node.mtime_nsec = static_cast<uint32_t>(attr.mtime.tv_nsec);
+    if (S_ISCHR(attr.mode) || S_ISBLK(attr.mode)) node.rdev = attr.rdev;
+    if (S_ISLNK(attr.mode)) node.link_target = TRY(layer.ReadLink(found.node));
+    const std::string listed = TRY(layer.ListXattr(found.node));
+    for (std::string_view rest = listed; !rest.empty();) {
+      const std::string name(rest.substr(0, rest.find('\0')));
+      rest.remove_prefix(name.size() + 1);
+      auto value = layer.GetXattr(found.node, name.c_str());
+      if (value.code() == ENODATA) continue;
+      node.xattrs.emplace_back(name, TRY(value));
+    }
+    if (S_ISREG(attr.mode)) TRY(PutContents(found, node));
+    return node;
+  }
+
+  Status PutContents(const LowerFound& found, TreeNode& node) {
+    if (!found.data)
+      return Error(ENOENT,
+                   "its contents are in a layer that is not named; name it");
+    const Layer& layer = found.data.layer();
+    if (const auto bytes = layer.InMemory(found.data)) {
+      SetInline(node, std::string(*bytes));
+      return Ok();
+    }
+    const UniqueFd fd = TRY(layer.Open(found.data));
+    const uint64_t size = TRY(sys::Statx({fd})).stx_size;
+    if (size <= kMaxInlineBytes) {
+      std::string bytes(size, '\0');
+      bytes.resize(TRY(sys::Pread(fd, bytes.data(), size, 0)));
+      SetInline(node, std::move(bytes));
+      return Ok();
+    }
+    const auto put = TRY(objects_.PutFile(fd));
+    node.size_bytes = put.size_bytes;
+    node.content = put.id;
+    return Ok();
+  }
+
+  static void SetInline(TreeNode& node, std::string bytes) {
+    node.size_bytes = bytes.size();
+    if (!bytes.empty()) node.content = std::move(bytes);
+  }
+
+  // --- changed hard links of the layers --------------------------------------
+
+  Status OpenIndex() {
+    if (source_.index.empty() || stack_->size() == 1) return Ok();
+    index_ = TRY(HostLayer::Open(source_.index, fds_, names_));
+    const LowerFound root = TRY(stack_->Root());
+    const NodeRef dir = index_->Root();
+    for (const LayerDirEntry& entry : TRY(index_->List(dir))) {
+      const auto original = ParseIndexName(entry.name);
+      if (!original || entry.whiteout) continue;
+      const Name name = Name::Trusted(entry.name);
+      LayerEntry own = TRY(index_->Lookup(dir, name, false));
+      if (own.kind != LayerEntry::Kind::kEntry) continue;
+      LowerFound found;
+      found.kind = LowerFound::Kind::kFile;
+      found.layer = kTop;
+      found.node = own.node;
+      found.attr = own.attr;
+      if (!own.metacopy)
+        found.data = own.node;
+      else if (own.redirect.starts_with('/'))
+        found.data = TRY(Below().Follow({}, own.redirect)).data;
+      changed_.emplace(*original, std::move(found));
+      numbers_.insert(original->second);
+    }
+    return Ok();
+  }
+
+  // The layers without the directory.
+  const LowerStack& Below() {
+    if (below_ == nullptr) {
+      auto opened =
+          OpenLayers(source_.layers, source_.open_sealed, fds_, names_);
+      std::vector<std::unique_ptr<Layer>> layers;
+      if (opened.ok()) layers = std::move(opened->layers);
+      std::reverse(layers.begin(), layers.end());
+      below_ = std::make_unique<LowerStack>(std::move(layers), true);
+    }
+    return *below_;
+  }
+
+  // The names that the layers still show of them.
+  Status SealChangedLinks(const LowerFound& root) {
+    std::vector<std::pair<std::string, std::vector<LowerPart>>> dirs = {
+        {"", root.parts}};  // path and shares
+    while (!dirs.empty()) {
+      const auto dir = std::move(dirs.back());
+      dirs.pop_back();
+      std::set<std::string> seen;
+      for (const LowerPart& part : dir.second)
+        for (const LayerDirEntry& entry :
+             TRY(part.node.layer().List(part.node))) {
+          if (!seen.insert(entry.name).second || entry.whiteout) continue;
+          const bool is_dir = S_ISDIR(entry.type);
+          if (!is_dir && (part.layer == kTop || !numbers_.contains(entry.ino)))
+            continue;
+          const LowerFound found =
+              TRY(stack_->Lookup(dir.second, Name::Trusted(entry.name)));
+          if (found.kind == LowerFound::Kind::kDirectory)
+            dirs.emplace_back(
+                dir.first.empty() ? entry.name : dir.first + "/" + entry.name,
+                found.parts);
+          else if (found.kind == LowerFound::Kind::kFile &&
+                   &Changed(found) != &found)
+            TRY(PutFile(TRY(tree_.MakeDir(dir.first)), entry.name, found));
+        }
+    }
+    return Ok();
+  }
+
+  const SealSource& source_;
+  const MarkNames names_;
+  FdCache fds_;
+  TreeBuilder& tree_;
+  ObjectStage& objects_;
+  std::unique_ptr<LowerStack> stack_;
+  std::unique_ptr<LowerStack> below_;
+  std::unique_ptr<HostLayer> index_;
+  std::map<Original, LowerFound> changed_;
+  std::set<uint64_t> numbers_;                // of changed_
+  using Key = std::pair<uint32_t, uint64_t>;  // layer, number
+  std::map<Key, TreeBuilder::NodeNo> linked_;
+};
+
+}  // namespace
+
+Status SealDirectory(const SealSource& source, TreeBuilder& tree,
+                     ObjectStage& objects) {
+  return Sealer(source, tree, objects).Run();
+}
+
+}  // namespace ufs

@@ -1,0 +1,39 @@
+// Sealing: a directory, such as an upper, becomes the tree of a hashed layer.
+// Put over the same layers in its place, the layer shows what the directory
+// did.
+//
+// Only what is in the directory is walked, so the cost is that of the changes.
+// Three marks have no place in a sealed layer and are resolved: a metacopy gets
+// its contents, a renamed directory all that it shows, and a hard link of the
+// layers that was changed is written under each of its names (for that alone,
+// the names of the layers are walked).
+//
+// Nobody may change the directory meanwhile.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/open_layers.h"
+#include "layerdb/base/result.h"
+#include "layerdb/object_stage.h"
+#include "layerdb/tree_builder.h"
+
+namespace ufs {
+
+struct SealSource {
+  std::string directory;
+  // That it lay over, bottom to top, as UnionConfig's. A directory without
+  // marks that lead there needs none.
+  std::vector<std::string> layers;
+  OpenSealedFn open_sealed;   // needed with sealed ones
+  std::string index;          // of an upper: WORK/ufs/index; empty: none
+  bool trusted_marks = true;  // trusted.overlay.*, else user.overlay.*
+};
+
+// `tree` is empty; contents go to `objects`. ENOENT for a mark that leads
+// into layers that are not named; errors name layer and path.
+Status SealDirectory(const SealSource& source, TreeBuilder& tree,
+                     ObjectStage& objects);
+
+}  // namespace ufs
