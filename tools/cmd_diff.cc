@@ -13,6 +13,7 @@
 #include "fs/upper_diff.h"
 #include "layerdb/base/syscall.h"
 #include "tools/command.h"
+#include "tools/layer_words.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 
@@ -77,6 +78,10 @@ Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
   if (options.upper.empty())
     return Error(EROFS, mountpoint + ": is read-only, there is no upper");
   options.layers = parts->value("layers", std::vector<std::string>());
+  const std::string store = parts->value("store", "");
+  if (!store.empty())
+    options.open_sealed =
+        OpenFrom(TRY(LayerStore::Open(store, LayerStore::Access::kRead)));
   options.trusted_marks =
       parts->value("xattr_prefix", "").starts_with("trusted.");
   // What the kernel still holds back has to be in the upper.
@@ -143,7 +148,11 @@ Result<std::vector<Change>> Diff(const std::string& path,
     return DiffUpper(TRY(OptionsOfMount(mountpoint)));
   UpperDiffOptions options;
   options.upper = path;
-  options.layers = layers;
+  UnionConfig config;
+  config.layers = layers;
+  TRY(ResolveLayers("", config));
+  options.layers = config.layers;
+  options.open_sealed = config.open_sealed;
   // Others than root cannot have written trusted.*, nor read it.
   options.trusted_marks = !user_xattr && geteuid() == 0;
   return DiffUpper(options);
@@ -181,7 +190,7 @@ int RunDiff(int argc, char** argv) {
   parser
       .add_option("--layer,--layers", layers,
                   "A layer under UPPER; once for each, bottom to top")
-      ->type_name("DIR")
+      ->type_name("LAYER")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   parser.add_flag("--json", as_json,

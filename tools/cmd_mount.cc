@@ -21,6 +21,11 @@ using Strings = std::vector<std::string>;
 constexpr char kDescription[] =
     "Mounts a union of LAYERs, the bottom one first, at the directory "
     "MOUNTPOINT.\n"
+    "A LAYER with a slash in it is the path of a directory. Without, it is a "
+    "layer\n"
+    "of the store, by name[:tag], digest or the first digits of one, or else "
+    "a\n"
+    "directory here.\n"
     "All changes go to one upper directory; the layers stay as they are. "
     "Without\n"
     "--upper a fresh upper is made under the state directory (/var/lib/ufs for "
@@ -44,6 +49,8 @@ std::string MountFooter() {
          "  ufs mount base app /mnt\n"
          "  ufs mount --upper changes base app /mnt\n"
          "  ufs mount --ro base app /mnt\n"
+         "  ufs mount debian:12 ./app /mnt    a layer of the store below a "
+         "directory\n"
          "  ufs mount -o lowerdir=app:base,upperdir=up,workdir=wk /mnt\n"
          "  mount -t fuse.ufs ufs /mnt -o lowerdir=/app:/base\n"
          "  fstab: ufs /mnt fuse.ufs lowerdir=/app:/base,upperdir=/up 0 0\n"
@@ -57,6 +64,7 @@ struct MountArguments {
   Strings options;
   std::string upper;
   std::string work;
+  std::string store;
   bool read_only = false;
   bool foreground = false;
   bool debug = false;
@@ -76,6 +84,11 @@ void Declare(ArgumentParser& parser, MountArguments& arguments) {
   parser
       .add_option("--work", arguments.work,
                   "Work directory (default: UPPER.work); made if missing")
+      ->type_name("DIR");
+  parser
+      .add_option("--store", arguments.store,
+                  "Where layers with a name are (default: $UFS_STORE, else the "
+                  "state directory)")
       ->type_name("DIR");
   parser.add_flag("--ro", arguments.read_only,
                   "Read-only, with no fresh upper");
@@ -112,6 +125,7 @@ Status Combine(MountArguments& arguments, MountRequest& request) {
     return Usage("no layer given");
   if (has_layers) config.layers = std::move(arguments.paths);
 
+  request.store = arguments.store;
   if (!arguments.upper.empty()) {
     if (config.upper)
       return Usage(

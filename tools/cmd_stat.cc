@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "fs/control.h"
+#include "fs/open_layers.h"
+#include "layerdb/layer_store.h"
 #include "tools/command.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
@@ -64,6 +66,18 @@ std::string Headline(const Json& report) {
          FormatSeconds(Number(report, "uptime_s")) + "\n";
 }
 
+// A sealed layer with the names it has now.
+std::string LayerText(const LayerStore* store, const std::string& layer) {
+  std::string text = EscapePath(layer);
+  if (store == nullptr || !IsSealedName(layer)) return text;
+  const auto digest = Digest::Parse(layer);
+  if (!digest.ok()) return text;
+  const auto info = store->Info(*digest);
+  if (!info.ok()) return text;
+  for (const std::string& name : info->names) text += " " + EscapePath(name);
+  return text;
+}
+
 std::string LayersText(const Json& parts) {
   Table table({Align::kLeft, Align::kLeft});
   const std::string upper = Text(parts, "upper");
@@ -73,12 +87,16 @@ std::string LayersText(const Json& parts) {
     table.AddRow({"upper", EscapePath(upper)});
     table.AddRow({"work", EscapePath(Text(parts, "work"))});
   }
+  const std::string store_path = Text(parts, "store");
+  if (!store_path.empty()) table.AddRow({"store", EscapePath(store_path)});
+  const auto store = LayerStore::Open(store_path, LayerStore::Access::kRead);
   const auto layers = parts.find("layers");
   if (layers != parts.end() && layers->is_array())
     for (size_t i = layers->size(); i-- > 0;)
       table.AddRow({"layer " + std::to_string(i + 1),
                     (*layers)[i].is_string()
-                        ? EscapePath((*layers)[i].get<std::string>())
+                        ? LayerText(store.ok() ? &**store : nullptr,
+                                    (*layers)[i].get<std::string>())
                         : ""});
   return table.ToString(2);
 }

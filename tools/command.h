@@ -30,6 +30,8 @@ int RunMount(int argc, char** argv);
 int RunUmount(int argc, char** argv);
 int RunStat(int argc, char** argv);
 int RunDiff(int argc, char** argv);
+int RunCommit(int argc, char** argv);
+int RunSquash(int argc, char** argv);
 
 // The same mount under the names other programs call it by.
 int RunMountHelper(int argc, char** argv);    // mount.fuse.ufs, by mount(8)

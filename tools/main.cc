@@ -17,6 +17,8 @@ constexpr Command kCommands[] = {
     {"umount", "Unmount it and wait for its daemon to end", RunUmount},
     {"stat", "Show what a mounted union is made of and does", RunStat},
     {"diff", "List what an upper changes", RunDiff},
+    {"commit", "Make a layer of what an upper changes", RunCommit},
+    {"squash", "Make one layer of several", RunSquash},
 };
 
 void PrintHelp(FILE* out) {

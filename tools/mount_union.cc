@@ -21,6 +21,7 @@
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
 #include "tools/command.h"
+#include "tools/layer_words.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
@@ -68,19 +69,41 @@ class MadeDirectories {
   std::string entry_;
 };
 
+struct RootAttributes {
+  mode_t mode = 0755;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+// Those of the topmost layer that has any.
+Result<RootAttributes> FindRootAttributes(const UnionConfig& config) {
+  for (size_t i = config.layers.size(); i-- > 0;) {
+    const std::string& layer = config.layers[i];
+    if (!IsSealedName(layer)) {
+      const UniqueFd fd = TRY(sys::Open(layer.c_str(), O_PATH | O_DIRECTORY));
+      const auto stat = TRY(sys::Statx({fd}));
+      return RootAttributes{stat.stx_mode, stat.stx_uid, stat.stx_gid};
+    }
+    const Digest digest = TRY(Digest::Parse(layer));
+    const SealedRun sealed = TRY(config.open_sealed({&digest, 1}));
+    const TreeNodeView root = TRY(sealed.tree->Node(TreeFile::kRoot));
+    if (!root.implied) return RootAttributes{root.mode, root.uid, root.gid};
+  }
+  return RootAttributes{};
+}
+
 // The union's root shows the upper's attributes, so a new upper takes over
 // those of the layer that it covers. An ordinary user cannot give away the
 // owner.
-Status CopyRootAttributes(const std::string& layer, const std::string& upper) {
-  const UniqueFd from = TRY(sys::Open(layer.c_str(), O_PATH | O_DIRECTORY));
-  const UniqueFd to = TRY(sys::Open(upper.c_str(), O_RDONLY | O_DIRECTORY));
-  const auto stat = TRY(sys::Statx({from}));
-  const auto owned = sys::ChownAt({to}, stat.stx_uid, stat.stx_gid);
+Status CopyRootAttributes(const UnionConfig& config) {
+  const RootAttributes root = TRY(FindRootAttributes(config));
+  const UniqueFd to =
+      TRY(sys::Open(config.upper->c_str(), O_RDONLY | O_DIRECTORY));
+  const auto owned = sys::ChownAt({to}, root.uid, root.gid);
   if (!owned.ok() && owned.code() != EPERM && owned.code() != EINVAL)
     return owned;
   // Without group and set-id bits that would now mean somebody else.
-  const mode_t mode =
-      owned.ok() ? stat.stx_mode & 07777 : stat.stx_mode & 01777;
+  const mode_t mode = owned.ok() ? root.mode & 07777 : root.mode & 01777;
   return sys::ChmodAt({to}, mode | S_IRWXU);
 }
 
@@ -94,8 +117,8 @@ Status MakeDirectories(const UnionConfig& config, MadeDirectories& made) {
   };
   if (TRY(make(*config.upper, 0755))) {
     made.AddUpper();
-    TRY(CopyRootAttributes(config.layers.back(), *config.upper)
-            .With(*config.upper + ": cannot be given the layer's attributes"));
+    TRY(CopyRootAttributes(config).With(
+        *config.upper + ": cannot be given the layer's attributes"));
   }
   if (TRY(make(*config.work, 0700))) made.AddWork();
   return Ok();
@@ -105,14 +128,21 @@ Status MakeDirectories(const UnionConfig& config, MadeDirectories& made) {
 Status CheckRequest(MountRequest& request) {
   UnionConfig& config = request.options.config;
   UnionPaths paths;
-  paths.layers = config.layers;
+  // A sealed layer is in no place of the tree.
+  std::vector<std::string*> directories;
+  for (std::string& layer : config.layers)
+    if (!IsSealedName(layer)) {
+      directories.push_back(&layer);
+      paths.layers.push_back(layer);
+    }
   paths.upper = config.upper;
   paths.work = config.work;
   paths.mountpoint = request.options.mount.mountpoint;
   paths.make_upper = request.make_upper;
   paths.make_work = request.make_work;
   const UnionPaths resolved = TRY(CheckUnionPaths(paths));
-  config.layers = resolved.layers;
+  for (size_t i = 0; i < directories.size(); ++i)
+    *directories[i] = resolved.layers[i];
   config.upper = resolved.upper;
   config.work = resolved.work;
   request.options.mount.mountpoint = resolved.mountpoint;
@@ -189,6 +219,9 @@ int MountUnion(MountRequest request) {
     request.options.mount.read_only = true;
 
   // All of these say themselves what to do.
+  if (auto found = ResolveLayers(request.store, request.options.config);
+      !found.ok())
+    return fail(found.error().context());
   if (auto checked = CheckRequest(request); !checked.ok())
     return fail(checked.error().context());
 

@@ -10,6 +10,7 @@ namespace ufs {
 
 struct MountRequest {
   MountOptions options;  // with layers and mount point, as the user gave them
+  std::string store;     // of named layers; empty: the usual one
   bool make_upper = false;  // a named upper that is missing is made
   bool make_work = false;
   bool fresh_upper = false;  // a new one under the state directory

@@ -48,6 +48,14 @@ Result<std::string> StateDirectory() {
   return home + "/.local/share/ufs";
 }
 
+Result<std::string> StorePath(const std::string& named) {
+  if (!named.empty()) return named;
+  if (const char* store = getenv("UFS_STORE");
+      store != nullptr && *store != '\0')
+    return std::string(store);
+  return StateDirectory();
+}
+
 Result<std::string> MakeUppersEntry(const std::string& name) {
   const std::string uppers = TRY(StateDirectory()) + "/uppers";
   std::error_code error;

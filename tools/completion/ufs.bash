@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -19,9 +19,11 @@ _ufs() {
   if [[ $cur == -* ]]; then
     local words=--help
     case $verb in
-      mount) words='-o --upper --work --ro -f --foreground -d --debug --help' ;;
+      mount) words='-o --upper --work --store --ro -f --foreground -d --debug --help' ;;
       umount) words='--lazy --help' ;;
       stat) words='--json --watch --help' ;;
+      commit) words='--name --layer --work --store --json --userxattr --help' ;;
+      squash) words='--name --store --json --help' ;;
       diff) words='--json --userxattr --help' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -1,0 +1,119 @@
+"""Layers of a store: commit, squash, and mounting them by name and digest."""
+import json
+import os
+import unittest
+
+import harness
+from harness import UFS, CliTest, run
+
+
+class Sealed(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.store = self.at("store")
+
+    def in_store(self, verb, *words):
+        return run(UFS, verb, "--store", self.store, *words, cwd=self.dir)
+
+    def commit(self, *words):
+        done = self.in_store("commit", *words)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.split()[0]
+
+    def mount_sealed(self, *words):
+        self.mount("--store", self.store, *words, cwd=self.dir)
+
+    def test_mounts_by_name_digest_and_prefix(self):
+        digest = self.commit(self.base, "--name", "base-layer")
+        self.assertTrue(digest.startswith("sha256:"))
+        for word in ("base-layer", digest, digest[7:], digest[7:20]):
+            self.mount_sealed("--ro", word, "mnt")
+            self.assertEqual(self.read("mnt/only-base"), "1")
+            self.umount()
+
+    def test_the_same_directory_is_the_same_layer(self):
+        first = self.commit(self.base)
+        self.assertEqual(self.commit(self.base), first)
+        self.assertNotEqual(self.commit(self.app), first)
+
+    def test_layers_and_directories_mix(self):
+        self.commit(self.base, "--name", "low")
+        self.commit(self.app, "--name", "high")
+        self.make_layer("middle", {"both": "middle", "only-middle": "m"})
+        self.mount_sealed("--upper", self.at("up"), "low", "./middle", "high", "mnt")
+        self.assertEqual(self.read("mnt/both"), "app")
+        self.assertEqual(self.read("mnt/only-middle"), "m")
+        self.write("mnt/only-base", "changed")
+        self.assertEqual(self.read("up/only-base"), "changed")
+
+    def test_says_which_of_two_is_meant(self):
+        self.commit(self.app, "--name", "base")
+        done = self.in_store("mount", "--ro", "base", "mnt")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("./base", done.stderr)
+        self.mount_sealed("--ro", "./base", "mnt")
+        self.assertEqual(self.read("mnt/both"), "base")
+
+    def test_names_what_there_is_not(self):
+        self.commit(self.app, "--name", "app-layer")
+        done = self.in_store("mount", "--ro", "nothing", "mnt")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("nothing: no such layer", done.stderr)
+        self.assertIn(self.store, done.stderr)
+
+    def test_commit_takes_what_a_mount_changed(self):
+        self.commit(self.base, "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", "mnt")
+        self.write("mnt/new", "n")
+        self.write("mnt/both", "changed")
+        os.remove(self.at("mnt/only-base"))
+        self.commit("mnt", "--name", "high")
+        self.write("mnt/both", "later")  # the mount goes on
+        self.umount()
+        self.mount_sealed("--ro", "low", "high", "mnt")
+        self.assertEqual(sorted(os.listdir(self.at("mnt"))), ["both", "new"])
+        self.assertEqual(self.read("mnt/both"), "changed")
+        stat = run(UFS, "stat", self.mnt)
+        self.assertIn("low", stat.stdout)
+        self.assertIn("sha256:", stat.stdout)
+        self.umount()
+        # The upper itself, by the layers it lay over.
+        self.commit("--layer", "low", "up", "--name", "latest")
+        self.mount_sealed("--ro", "low", "latest", "mnt")
+        self.assertEqual(self.read("mnt/both"), "later")
+
+    def test_commit_refuses_an_upper_in_use(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        done = self.in_store("commit", "up")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("commit the mount point", done.stderr)
+
+    def test_squash_shows_what_both_show(self):
+        self.commit(self.base, "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", "mnt")
+        os.remove(self.at("mnt/only-base"))
+        self.write("mnt/new", "x" * 5000)
+        self.commit("mnt", "--name", "high")
+        self.umount()
+        done = self.in_store("squash", "low", "high", "--name", "one", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["name"], "one")
+        self.mount_sealed("--ro", "one", "mnt")
+        self.assertEqual(sorted(os.listdir(self.at("mnt"))), ["both", "new"])
+        self.assertEqual(self.read("mnt/new"), "x" * 5000)
+        self.umount()
+        # It still hides what lies below.
+        self.mount_sealed("--ro", "./base", "one", "mnt")
+        self.assertFalse(os.path.exists(self.at("mnt/only-base")))
+
+    def test_diff_knows_sealed_layers(self):
+        self.commit(self.base, "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", "mnt")
+        os.chmod(self.at("mnt/only-base"), 0o600)
+        self.write("mnt/both", "longer than before")
+        done = run(UFS, "diff", self.mnt)
+        self.assertEqual(done.stdout, "C /both\nM /only-base\n", done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,217 @@
+// ufs commit: what an upper changes becomes a layer of the store.
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "fs/control.h"
+#include "fs/layer_sealer.h"
+#include "fs/mount_info.h"
+#include "layerdb/base/privilege.h"
+#include "layerdb/base/syscall.h"
+#include "tools/command.h"
+#include "tools/layer_words.h"
+#include "tools/mountpoint.h"
+#include "tools/output.h"
+#include "tools/seal_layer.h"
+#include "tools/state_dir.h"
+
+namespace ufs {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kWho[] = "ufs commit";
+constexpr int kAttempts = 5;
+
+struct CommitArguments {
+  std::string path;
+  std::vector<std::string> layers;
+  std::string work;
+  std::string name;
+  std::string store;
+  bool user_xattr = false;
+  bool as_json = false;
+};
+
+std::string IndexOf(const std::string& work) {
+  const std::string index = work + "/ufs/index";
+  return sys::Open(index.c_str(), O_PATH | O_DIRECTORY).ok() ? index : "";
+}
+
+Result<LayerInfo> Seal(LayerStore& store, const SealSource& source,
+                       const CommitArguments& arguments,
+                       const std::function<Result<bool>()>& is_unchanged) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto ingest = TRY(store.BeginIngest("commit " + arguments.path));
+    const Status sealed =
+        SealDirectory(source, ingest->tree(), ingest->objects());
+    if (!TRY(is_unchanged())) continue;
+    TRY(sealed);
+    return SealIngest(store, *ingest, arguments.name);
+  }
+  return Error(EBUSY, arguments.path +
+                          ": is being changed all the time; let it rest for a "
+                          "moment, or unmount it");
+}
+
+// --- a mount -----------------------------------------------------------------
+
+Result<Json> Ask(const std::string& mountpoint) {
+  const std::string answer = TRY(QueryControl(mountpoint));
+  Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  if (!report.is_object() || !report.contains("union") ||
+      !report.contains("messages"))
+    return Error(EPROTO, mountpoint + ": its daemon does not tell its layers");
+  return report;
+}
+
+// How often each thing was asked that may change something.
+std::map<std::string, uint64_t> Changes(const Json& report) {
+  std::map<std::string, uint64_t> counts;
+  for (const Json& kind : report["messages"]) {
+    const std::string message = kind.value("message", "");
+    const bool reads =
+        message == "LOOKUP" || message == "FORGET" || message == "GETATTR" ||
+        message == "READLINK" || message == "READ" || message == "STATFS" ||
+        message == "FSYNC" || message == "GETXATTR" || message == "LISTXATTR" ||
+        message == "OPENDIR" || message == "READDIR" ||
+        message == "READDIRPLUS" || message == "RELEASEDIR" ||
+        message == "FSYNCDIR" || message == "ACCESS" || message == "LSEEK" ||
+        message == "INTERRUPT" || message == "SYNCFS" || message == "RELEASE" ||
+        message == "FLUSH" || message == "INIT" || message == "BATCH_FORGET";
+    if (!reads) counts[message] = kind.value("count", uint64_t{0});
+  }
+  return counts;
+}
+
+Status SyncMount(const std::string& mountpoint) {
+  const UniqueFd fd =
+      TRY(sys::Open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY));
+  return sys::SyncFs(fd).With(mountpoint);
+}
+
+Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
+                              const CommitArguments& arguments) {
+  // What the kernel holds back has to be in the upper.
+  TRY(SyncMount(mountpoint));
+  Json before = TRY(Ask(mountpoint));
+  const Json parts = before["union"];
+  SealSource source;
+  source.directory = parts.value("upper", "");
+  if (source.directory.empty())
+    return Error(EROFS, mountpoint + ": is read-only, there is no upper");
+  source.layers = parts.value("layers", std::vector<std::string>());
+  source.index = IndexOf(parts.value("work", ""));
+  source.trusted_marks =
+      parts.value("xattr_prefix", "").starts_with("trusted.");
+  const std::string store_path = parts.value("store", "");
+  if (!store_path.empty())
+    source.open_sealed =
+        OpenFrom(TRY(LayerStore::Open(store_path, LayerStore::Access::kRead)));
+  // Nobody is stopped: a layer counts if nothing was changed while it was made.
+  return Seal(store, source, arguments, [&]() -> Result<bool> {
+    TRY(SyncMount(mountpoint));
+    Json after = TRY(Ask(mountpoint));
+    const bool unchanged = Changes(before) == Changes(after);
+    before = std::move(after);
+    return unchanged;
+  });
+}
+
+// --- an upper that is not mounted --------------------------------------------
+
+Result<LayerInfo> CommitUpper(LayerStore& store,
+                              const CommitArguments& arguments) {
+  const UniqueFd upper =
+      TRY(sys::Open(arguments.path.c_str(), O_RDONLY | O_DIRECTORY)
+              .With(arguments.path));
+  // Whoever has it mounted holds its lock.
+  const Status locked = sys::FLock(upper, LOCK_EX | LOCK_NB);
+  if (locked.code() == EWOULDBLOCK)
+    return Error(EBUSY, arguments.path +
+                            ": is the upper of a mount; commit the mount point "
+                            "instead");
+  TRY(locked);
+  UnionConfig config;
+  config.layers = arguments.layers;
+  TRY(ResolveLayers(arguments.store, config));
+  SealSource source;
+  source.directory = arguments.path;
+  source.layers = config.layers;
+  source.open_sealed = config.open_sealed;
+  source.index = IndexOf(arguments.work.empty() ? arguments.path + ".work"
+                                                : arguments.work);
+  source.trusted_marks = !arguments.user_xattr && IsHostRoot();
+  return Seal(store, source, arguments, []() -> Result<bool> { return true; });
+}
+
+Result<LayerInfo> Commit(CommitArguments& arguments) {
+  const auto store = TRY(LayerStore::Open(TRY(StorePath(arguments.store)),
+                                          LayerStore::Access::kWrite));
+  const std::string mountpoint = ResolveMountpoint(arguments.path);
+  const auto mount = FindMountAt(mountpoint);
+  if (mount && mount->type.starts_with("fuse") && arguments.layers.empty())
+    return CommitMount(*store, mountpoint, arguments);
+  while (arguments.path.size() > 1 && arguments.path.ends_with('/'))
+    arguments.path.pop_back();
+  return CommitUpper(*store, arguments);
+}
+
+}  // namespace
+
+int RunCommit(int argc, char** argv) {
+  CommitArguments arguments;
+  ArgumentParser parser(
+      kWho,
+      "ufs commit [--name NAME] MOUNTPOINT\n"
+      "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
+      "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
+      "changes,\n"
+      "and prints its digest. The mount goes on as it is. The cost is that of "
+      "the\n"
+      "changes, whatever the size of the layers.",
+      "Examples:\n"
+      "  ufs commit /mnt --name app:2\n"
+      "  ufs commit --layer debian:12 changes --name app:2\n"
+      "\n"
+      "See also: ufs squash, ufs diff, ufs mount\n");
+  parser.add_option("path", arguments.path);
+  parser
+      .add_option("--layer", arguments.layers,
+                  "A layer under UPPER; once for each, bottom to top")
+      ->type_name("LAYER")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  parser
+      .add_option("--work", arguments.work,
+                  "UPPER's work directory (default: UPPER.work)")
+      ->type_name("DIR");
+  parser.add_option("--name", arguments.name, "A name for the new layer")
+      ->type_name("NAME[:TAG]");
+  parser
+      .add_option("--store", arguments.store,
+                  "The store (default: $UFS_STORE, else the state directory)")
+      ->type_name("DIR");
+  parser.add_flag("--json", arguments.as_json, "Print an object for programs");
+  parser.add_flag("--userxattr", arguments.user_xattr,
+                  "Read marks from user.overlay.*, though you are root");
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (arguments.path.empty())
+    return Complain(kWho,
+                    "no mount point or upper directory given; see 'ufs commit "
+                    "--help'",
+                    kExitUsage);
+  const auto layer = Commit(arguments);
+  if (!layer.ok())
+    return Complain(kWho, layer.error().ToString(), kExitFailure);
+  PrintSealed(*layer, arguments.name, arguments.as_json);
+  return FinishOutput(kWho);
+}
+
+}  // namespace ufs

@@ -1,0 +1,28 @@
+// What the words that name layers on a command line mean.
+//
+// A word with a slash is the path of a directory. Any other is looked up in the
+// store (a name with or without a tag, a digest, the first digits of one), then
+// as a directory here; one that is both is refused.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/union_config.h"
+#include "layerdb/base/result.h"
+#include "layerdb/layer_store.h"
+
+namespace ufs {
+
+// Puts digests for the words in `config.layers` that mean layers of the store,
+// and `open_sealed` to open them; other words stay. The store is opened for
+// reading, if a word asks for it: no database, no lock on it. A store that is
+// not there has no layers, unless it was named. The errors are complete
+// sentences for a user.
+Status ResolveLayers(const std::string& store, UnionConfig& config);
+
+// Opens runs of layers out of a store, which keeps them from being removed for
+// as long as they are open.
+OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store);
+
+}  // namespace ufs

@@ -1,0 +1,46 @@
+#include "tools/seal_layer.h"
+
+#include <fcntl.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "layerdb/base/syscall.h"
+#include "layerdb/tree_tar.h"
+
+namespace ufs {
+
+Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
+                             const std::string& name) {
+  // The digest is that of contents too, which can be read once published; a
+  // crash from here on leaves them to gc.
+  TRY(ingest.objects().Publish());
+  UniqueFd fd = TRY(sys::OpenAt({ingest.folder(), "unsealed.tree"},
+                                O_RDWR | O_CREAT | O_EXCL, 0600));
+  TRY(ingest.tree().Write(fd));
+  const auto tree =
+      TRY(TreeFile::Open(std::move(fd), TreeFile::Verify::kHeader));
+  const Digest digest = TRY(TreeTarDigest(*tree, [&](const ObjectId& id) {
+    return store.objects()->OpenObject(id);
+  }));
+  LayerInfo info = TRY(ingest.Seal(digest));
+  if (!name.empty()) TRY(store.SetName(name, digest));
+  return info;
+}
+
+void PrintSealed(const LayerInfo& layer, const std::string& name,
+                 bool as_json) {
+  const std::string digest = layer.diff_id.ToString();
+  if (as_json) {
+    nlohmann::json object = {{"digest", digest},
+                             {"entries", layer.entries},
+                             {"content_bytes", layer.content_bytes}};
+    if (!name.empty()) object["name"] = name;
+    std::printf("%s\n", object.dump().c_str());
+  } else {
+    std::printf("%s%s%s\n", digest.c_str(), name.empty() ? "" : " ",
+                name.c_str());
+  }
+}
+
+}  // namespace ufs
