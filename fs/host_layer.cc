@@ -241,8 +241,9 @@ uint64_t HostLayer::InoIn(uint32_t dev_major, uint32_t dev_minor,
 
 Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
   const FdCache::Pin path_fd = TRY(DirFd(NodeOf(dir)));
-  const UniqueFd fd = TRY(sys::OpenAt({*path_fd, "."}, O_RDONLY | O_DIRECTORY)
-                              .With("layer " + path_ + ": " + PathOf(dir)));
+  const UniqueFd fd =
+      TRY(sys::OpenNoAtime({*path_fd, "."}, O_RDONLY | O_DIRECTORY)
+              .With("layer " + path_ + ": " + PathOf(dir)));
   const auto dir_stat = TRY(sys::Statx({fd}));
   const Marks dir_marks = TRY(ReadMarks({fd}, S_IFDIR, names_));
 
@@ -306,10 +307,10 @@ Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
 
 Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {
   const Place place = TRY(PlaceOf(file));
-  auto fd = sys::OpenAt(place.at(), O_RDONLY | O_NONBLOCK);
+  auto fd = sys::OpenNoAtime(place.at(), O_RDONLY | O_NONBLOCK);
   if (fd.code() == EMFILE || fd.code() == ENFILE) {
     fds_.Shrink();
-    fd = sys::OpenAt(place.at(), O_RDONLY | O_NONBLOCK);
+    fd = sys::OpenNoAtime(place.at(), O_RDONLY | O_NONBLOCK);
   }
   return std::move(fd).With("layer " + path_ + ": " + PathOf(file));
 }
@@ -319,7 +320,7 @@ Result<std::string> HostLayer::ReadLink(const NodeRef& link) const {
   auto target = sys::ReadLinkAt(place.at());
   if (target.code() != EINVAL || !has_overrides_) return target;
   // A regular file that stands for a link, by its override.
-  const UniqueFd fd = TRY(sys::OpenAt(place.at(), O_RDONLY));
+  const UniqueFd fd = TRY(sys::OpenNoAtime(place.at(), O_RDONLY));
   std::string text(PATH_MAX, '\0');
   text.resize(TRY(sys::Pread(fd, text.data(), text.size(), 0)));
   return text;

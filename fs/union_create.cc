@@ -120,7 +120,8 @@ Result<Entry> UnionFs::Create(NodeId parent, Name name, mode_t mode, int flags,
                       !IsAufsMarkName(name.view());
   UniqueFd fd;
   if (direct) {
-    fd = TRY(sys::OpenAt(spot->at(), O_CREAT | O_EXCL | O_RDWR, mode));
+    fd = TRY(
+        sys::OpenAt(spot->at(), O_CREAT | O_EXCL | O_RDWR | O_NOATIME, mode));
     kCreated.Visit();
   } else {
     Draft draft = TRY(upper_->NewFile(*spot->fd, mode));

@@ -149,6 +149,23 @@ TEST_F(UnionFsTest, AWriteMovesTheFileUpAndLeavesTheLayerAlone) {
   EXPECT_EQ(Stat(Walk("d/f")).ino, ino);
 }
 
+TEST_F(UnionFsTest, ReadingLeavesNoTraceInTheAccessTime) {
+  Put(root_ / "base/low/f", "f");
+  Put(root_ / "upper/up/f", "f");
+  // Long ago, so that even relatime would write a new one.
+  const timespec times[2] = {{1000, 0}, {1000000000, 0}};
+  for (const char* path : {"base/low/f", "base/low", "upper/up/f", "upper/up"})
+    ASSERT_EQ(utimensat(AT_FDCWD, (root_ / path).c_str(), times, 0), 0);
+  Mount();
+  for (const char* dir : {"low", "up"}) {
+    EXPECT_EQ(List(dir), std::set<std::string>{"f"});
+    const NodeId f = Walk(std::string(dir) + "/f");
+    EXPECT_EQ(Read(f), "f");
+    EXPECT_EQ(Stat(f).atime.tv_sec, 1000);
+    EXPECT_EQ(Stat(Walk(dir)).atime.tv_sec, 1000);
+  }
+}
+
 TEST_F(UnionFsTest, AModeChangeCopiesNoData) {
   Put(root_ / "base/f", std::string(100000, 'x'));
   Mount();

@@ -379,7 +379,8 @@ Status UnionFs::UpperNames(const InodeRef& dir,
                            std::unordered_map<std::string, bool>& seen,
                            std::vector<Listing::Source>& names) {
   const FdCache::Pin path_fd = TRY(UpperFd(dir));
-  const UniqueFd fd = TRY(sys::OpenAt({*path_fd, "."}, O_RDONLY | O_DIRECTORY));
+  const UniqueFd fd =
+      TRY(sys::OpenNoAtime({*path_fd, "."}, O_RDONLY | O_DIRECTORY));
   const Marks dir_marks = TRY(upper_->Look({fd})).marks;
   // Entries that came from a layer keep that identity; all others are the
   // upper's own.

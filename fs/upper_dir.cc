@@ -33,6 +33,7 @@ FaultPoint kSyncDraft("fsync.draft");
 DonePoint kSyncNames("fsync.names");
 
 constexpr mode_t kPermissionBits = 07777;
+constexpr int kNewFile = O_RDWR | O_NOATIME;  // reads through it leave no trace
 constexpr mode_t kDraftDirMode = 0700;
 
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
@@ -220,14 +221,14 @@ std::string UpperDir::NextName() {
 Result<Draft> UpperDir::NamedFile(mode_t mode) {
   std::string name = NextName();
   UniqueFd fd =
-      TRY(sys::OpenAt({tmp_, name.c_str()}, O_CREAT | O_EXCL | O_RDWR, mode));
+      TRY(sys::OpenAt({tmp_, name.c_str()}, kNewFile | O_CREAT | O_EXCL, mode));
   return Draft(tmp_, std::move(name), std::move(fd));
 }
 
 Result<Draft> UpperDir::NewFile(BorrowedFd dir, mode_t mode) {
   TRY(kDraft.Visit());
   if (has_tmpfile_) {
-    auto fd = sys::OpenAt({dir, "."}, O_TMPFILE | O_RDWR, mode);
+    auto fd = sys::OpenAt({dir, "."}, kNewFile | O_TMPFILE, mode);
     if (fd.ok()) return Draft(tmp_, "", std::move(fd).value());
     if (fd.code() != EOPNOTSUPP && fd.code() != EISDIR && fd.code() != EINVAL &&
         fd.code() != ENOENT)
@@ -698,10 +699,7 @@ Result<std::string> UpperDir::ReadLink(sys::At at) const {
 }
 
 Result<UniqueFd> UpperDir::OpenData(sys::At at) const {
-  const auto open = [&] {
-    return at.name[0] == '\0' ? sys::Reopen(at.dir, O_RDWR)
-                              : sys::OpenAt(at, O_RDWR);
-  };
+  const auto open = [&] { return sys::OpenNoAtime(at, O_RDWR); };
   auto fd = open();
   if (fd.code() != EACCES) return fd;
   const auto stat = TRY(sys::Statx(at));

@@ -104,6 +104,16 @@ Result<UniqueFd> OpenAt(At at, int flags, mode_t mode) {
   }));
 }
 
+Result<UniqueFd> OpenNoAtime(At at, int flags) {
+  const auto open = [&](int all_flags) {
+    return at.name[0] == '\0' ? Reopen(at.dir, all_flags)
+                              : OpenAt(at, all_flags);
+  };
+  auto fd = open(flags | O_NOATIME);
+  if (fd.code() == EPERM) fd = open(flags);  // another's file
+  return fd;
+}
+
 Result<UniqueFd> OpenAt2(BorrowedFd dir, const char* path, int flags,
                          uint64_t resolve) {
   open_how how{};

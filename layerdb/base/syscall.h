@@ -32,6 +32,8 @@ struct At {
 
 Result<UniqueFd> Open(const char* path, int flags, mode_t mode = 0);
 Result<UniqueFd> OpenAt(At at, int flags, mode_t mode = 0);
+// To read or write without a trace in the access time, where the caller may.
+Result<UniqueFd> OpenNoAtime(At at, int flags);
 // `resolve` as openat2(2).
 Result<UniqueFd> OpenAt2(BorrowedFd dir, const char* path, int flags,
                          uint64_t resolve);
