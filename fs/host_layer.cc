@@ -170,8 +170,8 @@ Result<bool> HostLayer::HasAufsWhiteout(sys::At dir, Name name) const {
   const auto stat = sys::Statx(at);
   if (stat.code() == ENOENT || stat.code() == ENAMETOOLONG) return false;
   if (!stat.ok()) return Error(stat.code());
-  if (!S_ISREG(stat->stx_mode) || stat->stx_size != 0) return false;
-  return !TRY(ReadMarks(at, stat->stx_mode, names_)).literal;
+  return S_ISREG(stat->stx_mode) &&
+         IsAufsMark(*mark, *stat, TRY(ReadMarks(at, stat->stx_mode, names_)));
 }
 
 Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
@@ -217,9 +217,8 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   entry.redirect = marks.redirect;
   entry.opaque = marks.opaque;
   if (S_ISDIR(stat.stx_mode) && !entry.opaque) {
-    const std::string opaque_path = name.str() + "/" + kAufsOpaqueName;
     // Two components, but the first was just seen to be a directory.
-    entry.opaque = sys::Statx({at.dir, opaque_path.c_str()}).ok();
+    entry.opaque = TRY(HasAufsOpaque(at, names_));
   }
   return entry;
 }

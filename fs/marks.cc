@@ -308,10 +308,24 @@ bool IsAufsMarkName(std::string_view name) {
 
 bool IsAufsMark(std::string_view name, const struct statx& stat,
                 const Marks& marks) {
-  if (!IsAufsMarkName(name) || marks.literal || marks.override) return false;
-  if (S_ISREG(stat.stx_mode)) return stat.stx_size == 0;
-  return S_ISDIR(stat.stx_mode) &&
-         (name == ".wh..wh.plnk" || name == ".wh..wh.orph");
+  return NeedsLiteral(name, stat.stx_mode) && !marks.literal &&
+         !marks.override && (S_ISDIR(stat.stx_mode) || stat.stx_size == 0);
+}
+
+bool NeedsLiteral(std::string_view name, mode_t type) {
+  if (!IsAufsMarkName(name)) return false;
+  return S_ISREG(type) ||
+         (S_ISDIR(type) && (name == ".wh..wh.plnk" || name == ".wh..wh.orph"));
+}
+
+Result<bool> HasAufsOpaque(sys::At dir, const MarkNames& names) {
+  const std::string path = std::string(dir.name) + "/" + kAufsOpaqueName;
+  const sys::At at{dir.dir, path.c_str()};
+  const auto stat = sys::Statx(at);
+  if (stat.code() == ENOENT || stat.code() == ENAMETOOLONG) return false;
+  if (!stat.ok()) return Error(stat.code());
+  return IsAufsMark(kAufsOpaqueName, *stat,
+                    TRY(ReadMarks(at, stat->stx_mode, names)));
 }
 
 Attr AttrOf(const struct statx& stat, const std::optional<Override>& override) {

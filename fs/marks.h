@@ -123,6 +123,12 @@ bool IsAufsMarkName(std::string_view name);
 bool IsAufsMark(std::string_view name, const struct statx& stat,
                 const Marks& marks);
 
+// Whether an object of that type needs the literal mark to be itself under that
+// name.
+bool NeedsLiteral(std::string_view name, mode_t type);
+// Whether a directory holds the AUFS form of the opaque mark.
+Result<bool> HasAufsOpaque(sys::At dir, const MarkNames& names);
+
 // statx's answer as an Attr, with `override` applied. attr.ino is the host's.
 Attr AttrOf(const struct statx& stat,
             const std::optional<Override>& override = std::nullopt);

@@ -111,6 +111,8 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   Draft draft = TRY(upper_->NewDir(0700));
   TRY(CopyAttributes(draft, attr, dir->lower));
   TRY(upper_->SetOrigin(draft.at(), OriginOf(*dir, attr)));
+  if (NeedsLiteral(name->name, S_IFDIR))
+    TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
   timespec times[2];
   TimesOf(attr, times);
   TRY(sys::UtimensAt(draft.at(), times));
@@ -268,7 +270,7 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   // The other marks go on regular files only: the rest has no user attributes.
   if (upper_->has_xattrs() &&
       (S_ISREG(TRY(sys::Statx(draft.at())).stx_mode) || names_.trusted())) {
-    if (name && IsAufsMarkName(name->name) && S_ISREG(attr.mode))
+    if (name && NeedsLiteral(name->name, attr.mode))
       TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
     if (want == Backing::kMetacopy && inode->hard_linked)
       TRY(SetRedirect(inode, draft.at()));

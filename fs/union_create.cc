@@ -52,7 +52,7 @@ Status UnionFs::PlaceDraft(const Spot& spot, Draft& draft, mode_t type) {
   const bool hides = spot.hidden != UpperDir::Hidden::kNo;
   if (S_ISDIR(type) && hides)
     TRY(upper_->SetMark(draft.at(), names_.opaque, "y"));
-  if (S_ISREG(type) && IsAufsMarkName(spot.name.view()))
+  if (NeedsLiteral(spot.name.view(), type))
     TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
   if (spot.hidden == UpperDir::Hidden::kObject && S_ISDIR(type)) {
     TRY(upper_->Exchange(draft, spot.at()));
@@ -144,7 +144,8 @@ Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
   const Spot spot = TRY(FreeSpot(dir, name));
   mode = MaskedMode(dir, mode, caller) & kPermissionBits;
   if (spot.hidden == UpperDir::Hidden::kNo &&
-      upper_->MakesOwner(caller.uid, caller.gid)) {
+      upper_->MakesOwner(caller.uid, caller.gid) &&
+      !NeedsLiteral(name.view(), S_IFDIR)) {
     TRY(sys::MkDirAt(spot.at(), mode));
     kCreated.Visit();
   } else {
@@ -231,7 +232,7 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   const Place from = TRY(UpperPlace(inode));
   if (inode->backing() == Backing::kMetacopy)
     TRY(SetRedirect(inode, from.at()));
-  if (inode->is_regular() && IsAufsMarkName(name.view()))
+  if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(from.at(), names_.literal, "y"));
   if (inode->origin_btime) TRY(MarkImpure(dir));
   // Counted first: were it killed in between, a count that is too high keeps a

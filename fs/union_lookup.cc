@@ -135,8 +135,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   }
   if (is_dir && marks.opaque) return Ok();
   if (is_dir) {
-    const std::string opaque = name.str() + "/" + kAufsOpaqueName;
-    if (sys::Statx({fd, opaque.c_str()}).ok()) return Ok();
+    if (TRY(HasAufsOpaque({fd, name.c_str()}, names_))) return Ok();
     const auto beside = TRY(HiddenByName(dir, fd, name));
     if (beside != UpperDir::Hidden::kNo) return Ok();
   }

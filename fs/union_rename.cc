@@ -119,8 +119,11 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
   const auto stat = sys::Statx(at);
   if (stat.ok()) return Ok();
   if (stat.code() != ENOENT) return stat.error();
+  const Place place = TRY(UpperPlace(inode));
+  if (NeedsLiteral(name.view(), inode->type))
+    TRY(upper_->SetMark(place.at(), names_.literal, "y"));
   TRY(MarkImpure(dir));
-  TRY(sys::LinkAt(TRY(UpperPlace(inode)).at(), at));
+  TRY(sys::LinkAt(place.at(), at));
   kNamed.Visit();
   return Ok();
 }
@@ -140,7 +143,7 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
   } else if (inode->backing() == Backing::kMetacopy) {
     TRY(SetRedirect(inode, place.at()));
   }
-  if (inode->is_regular() && IsAufsMarkName(to.view())) {
+  if (NeedsLiteral(to.view(), inode->type)) {
     if (!upper_->has_xattrs()) return Error(EPERM);
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
   }

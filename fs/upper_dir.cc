@@ -374,9 +374,10 @@ Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
   const auto found = sys::Statx(at);
   if (found.code() == ENOENT) return Hidden::kNo;
   if (!found.ok()) return Error(found.code());
-  if (!S_ISREG(found->stx_mode) || found->stx_size != 0) return Hidden::kNo;
-  return TRY(ReadMarks(at, found->stx_mode, names_)).literal ? Hidden::kNo
-                                                             : Hidden::kAufs;
+  if (!S_ISREG(found->stx_mode)) return Hidden::kNo;
+  return IsAufsMark(*mark, *found, TRY(ReadMarks(at, found->stx_mode, names_)))
+             ? Hidden::kAufs
+             : Hidden::kNo;
 }
 
 Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {

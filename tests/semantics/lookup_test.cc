@@ -335,6 +335,22 @@ TEST_F(Name, ThatBeginWithWhAreOrdinaryToUsers) {
   EXPECT_EQ(List("d"), Names{"victim"});
 }
 
+// Whatever would be a mark in a layer: an empty file, or a directory AUFS has.
+TEST_F(Name, ThatAreMarksOfAufsHideNothing) {
+  Mount({Tree().File("d/low").File("e/low").Dir("e/sub")});
+  WriteFile("d/.wh..wh..opq", "");
+  EXPECT_OK(mkdir("e/.wh..wh.plnk", 0755));
+  EXPECT_OK(rename("e/sub", "e/.wh..wh.orph"));
+  for (int mounts = 0; mounts < 2; ++mounts) {
+    EXPECT_EQ(List("d"), (Names{".wh..wh..opq", "low"}));
+    EXPECT_EQ(List("e"), (Names{".wh..wh.orph", ".wh..wh.plnk", "low"}));
+    EXPECT_OK(access("d/low", F_OK));
+    EXPECT_OK(access("e/.wh..wh.plnk", F_OK));
+    EXPECT_OK(access("e/.wh..wh.orph", F_OK));
+    Remount();
+  }
+}
+
 TEST_F(Name, ThatBeginWithWhMayBe255BytesLong) {
   std::string name = ".wh.";
   name.resize(255, 'w');
