@@ -1,0 +1,426 @@
+#include "tests/model/generator.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "tests/model/names.h"
+
+namespace ufs::model {
+namespace {
+
+constexpr int64_t kCheckEvery = 60;  // operations between whole-tree checks
+constexpr int64_t kRemountEvery = 90;
+constexpr int64_t kDropEvery = 60;
+constexpr int64_t kLargest = 3 << 20;  // files stay below this
+
+struct Weight {
+  OpKind kind;
+  int weight;
+};
+constexpr Weight kWeights[] = {
+    {OpKind::kOpen, 110},     {OpKind::kClose, 30},
+    {OpKind::kRead, 25},      {OpKind::kPread, 50},
+    {OpKind::kWrite, 40},     {OpKind::kPwrite, 50},
+    {OpKind::kTruncate, 15},  {OpKind::kFtruncate, 20},
+    {OpKind::kFallocate, 25}, {OpKind::kSeek, 30},
+    {OpKind::kCopyRange, 25}, {OpKind::kMmap, 20},
+    {OpKind::kMunmap, 6},     {OpKind::kLoad, 25},
+    {OpKind::kStore, 20},     {OpKind::kMkdir, 35},
+    {OpKind::kRmdir, 25},     {OpKind::kUnlink, 40},
+    {OpKind::kRename, 90},    {OpKind::kLink, 35},
+    {OpKind::kLinkFd, 10},    {OpKind::kSymlink, 20},
+    {OpKind::kMknod, 12},     {OpKind::kChmod, 35},
+    {OpKind::kFchmod, 12},    {OpKind::kChown, 25},
+    {OpKind::kFchown, 10},    {OpKind::kUtimens, 25},
+    {OpKind::kFutimens, 10},  {OpKind::kSetxattr, 30},
+    {OpKind::kFsetxattr, 10}, {OpKind::kGetxattr, 20},
+    {OpKind::kListxattr, 12}, {OpKind::kRemovexattr, 15},
+    {OpKind::kReaddir, 35},   {OpKind::kFreaddir, 15},
+    {OpKind::kStat, 50},      {OpKind::kFstat, 30},
+    {OpKind::kReadlink, 10},  {OpKind::kFsync, 6},
+    {OpKind::kFdatasync, 3},
+};
+
+constexpr int TotalWeight() {
+  int total = 0;
+  for (const Weight& weight : kWeights) total += weight.weight;
+  return total;
+}
+
+std::string Join(const std::string& dir, const std::string& name) {
+  return dir.empty() ? name : dir + "/" + name;
+}
+
+}  // namespace
+
+int64_t Generator::Below(int64_t bound) {
+  return static_cast<int64_t>(random_() % static_cast<uint64_t>(bound));
+}
+
+Op Generator::Next(const PosixModel& model) {
+  Op op;
+  ++count_;
+  if (count_ % kCheckEvery == 0) return op;
+  if (OneIn(kRemountEvery)) {
+    op.kind = OpKind::kRemount;
+    op.flags = OneIn(3) ? kCommit : 0;
+    return op;
+  }
+  if (drop_caches_ && OneIn(kDropEvery)) {
+    op.kind = OpKind::kDropCaches;
+    return op;
+  }
+  int64_t at = Below(TotalWeight());
+  size_t chosen = 0;
+  while (at >= kWeights[chosen].weight) at -= kWeights[chosen++].weight;
+  op.kind = kWeights[chosen].kind;
+  if (OneIn(6)) op.uid = kOrdinaryUser;
+  op.seed = static_cast<uint32_t>(random_());
+  FillOpen(model, &op);
+  FillFile(model, &op);
+  FillAttr(model, &op);
+  FillName(model, &op);
+  return op;
+}
+
+std::string Generator::ExistingPath(const PosixModel& model) {
+  std::string path;
+  const Node* node = model.root().get();
+  while (node->IsDir() && !node->entries.empty()) {
+    if (!path.empty() && OneIn(4)) break;
+    auto child = node->entries.begin();
+    std::advance(child, Below(static_cast<int64_t>(node->entries.size())));
+    path = Join(path, child->first);
+    node = child->second.get();
+  }
+  return path.empty() ? "." : path;
+}
+
+std::string Generator::ExistingDir(const PosixModel& model) {
+  std::string path;
+  const Node* node = model.root().get();
+  while (!OneIn(3)) {
+    std::vector<std::pair<std::string, const Node*>> dirs;
+    for (const auto& [name, child] : node->entries)
+      if (child->IsDir()) dirs.push_back({name, child.get()});
+    if (dirs.empty()) break;
+    auto& [name, dir] = dirs[Below(static_cast<int64_t>(dirs.size()))];
+    path = Join(path, name);
+    node = dir;
+  }
+  return path;
+}
+
+std::string Generator::NewPath(const PosixModel& model) {
+  std::string name = OneIn(60) ? std::string(256, 'x') : RandomName(random_);
+  std::string path = Join(ExistingDir(model), name);
+  // Deep enough trees stay readable by path.
+  return path.size() > 1500 ? name : path;
+}
+
+std::string Generator::AnyPath(const PosixModel& model) {
+  int64_t choice = Below(100);
+  if (choice < 82) return ExistingPath(model);
+  if (choice < 95) return NewPath(model);
+  if (choice < 97) return Join(ExistingPath(model), RandomName(random_));
+  return Join(ExistingDir(model), Pick({".", "..", "../a", "./b", "a/../b"}));
+}
+
+int Generator::OpenSlot(const PosixModel& model, bool writable) {
+  for (int tries = 0; tries < 8; ++tries) {
+    int slot = static_cast<int>(Below(kHandleSlots));
+    if (model.HandleNode(slot) == nullptr) continue;
+    if (!writable || model.HandleWritable(slot)) return slot;
+  }
+  return static_cast<int>(Below(kHandleSlots));
+}
+
+int64_t Generator::Offset() {
+  switch (Below(8)) {
+    case 0:
+    case 1:
+      return 0;
+    case 2:
+      return Below(100);
+    case 3:
+      return 4096 * Below(20);
+    case 4:
+      return 4096 * Below(20) + Below(3);
+    case 5:
+      return Below(70000);
+    case 6:
+      return OneIn(3) ? Below(kLargest / 2) : Below(5000);
+    default:
+      return Below(6000);
+  }
+}
+
+int64_t Generator::Length() {
+  switch (Below(8)) {
+    case 0:
+      return Below(3);
+    case 1:
+    case 2:
+    case 3:
+      return 1 + Below(300);
+    case 4:
+      return 4096;
+    case 5:
+      return Below(20000);
+    case 6:
+      return OneIn(6) ? 65536 + Below(500000) : Below(70000);
+    default:
+      return Below(9000);
+  }
+}
+
+mode_t Generator::Mode() {
+  return Pick<mode_t>({0644, 0600, 0666, 0755, 0777, 0700, 0444, 0, 0711, 04755,
+                       02755, 06777, 02644, 01755, 0070, 0007, 0222});
+}
+
+std::string Generator::XattrName() {
+  if (OneIn(10)) return "security.capability";
+  if (OneIn(12)) return Pick({"trusted.overlay.x", "user.overlay.y"});
+  return RandomXattrName(random_);
+}
+
+void Generator::MaybeAt(const PosixModel& model, Op* op) {
+  if (!OneIn(8)) return;
+  int slot = OpenSlot(model, false);
+  const Node* node = model.HandleNode(slot);
+  if (node == nullptr || !node->IsDir()) return;
+  op->at = slot;
+  op->path = RandomName(random_);
+  if (!node->entries.empty() && OneIn(2))
+    op->path = std::next(node->entries.begin(),
+                         Below(static_cast<int64_t>(node->entries.size())))
+                   ->first;
+}
+
+void Generator::FillOpen(const PosixModel& model, Op* op) {
+  if (op->kind != OpKind::kOpen) return;
+  op->fd = static_cast<int>(Below(kHandleSlots));
+  op->flags = Pick({O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR});
+  op->mode = Mode();
+  if (OneIn(10)) {
+    op->flags |= O_TMPFILE | (OneIn(4) ? O_EXCL : 0);
+    op->path = ExistingDir(model);
+    if (op->path.empty()) op->path = ".";
+    return;
+  }
+  op->path = OneIn(4) ? NewPath(model) : AnyPath(model);
+  MaybeAt(model, op);
+  if (OneIn(12)) {
+    op->flags = O_PATH | (OneIn(2) ? O_NOFOLLOW : 0);
+    return;
+  }
+  if (OneIn(3))
+    op->flags |= O_CREAT | (OneIn(4) ? O_EXCL : 0);
+  else if (OneIn(10))
+    op->flags |= O_DIRECTORY;
+  if (OneIn(8)) op->flags |= O_TRUNC;
+  if (OneIn(6)) op->flags |= O_APPEND;
+  if (OneIn(12)) op->flags |= O_NOFOLLOW;
+  if (OneIn(20)) op->flags |= O_NOATIME;
+  if (OneIn(30)) op->flags |= OneIn(2) ? O_SYNC : O_DSYNC;
+}
+
+void Generator::FillFile(const PosixModel& model, Op* op) {
+  bool writes = false;
+  switch (op->kind) {
+    case OpKind::kWrite:
+    case OpKind::kPwrite:
+    case OpKind::kFtruncate:
+    case OpKind::kFallocate:
+      writes = true;
+      [[fallthrough]];
+    case OpKind::kClose:
+    case OpKind::kRead:
+    case OpKind::kPread:
+    case OpKind::kSeek:
+    case OpKind::kCopyRange:
+    case OpKind::kMmap:
+    case OpKind::kFchmod:
+    case OpKind::kFchown:
+    case OpKind::kFutimens:
+    case OpKind::kFsetxattr:
+    case OpKind::kFreaddir:
+    case OpKind::kFstat:
+    case OpKind::kFsync:
+    case OpKind::kFdatasync:
+    case OpKind::kLinkFd:
+      op->fd = OpenSlot(model, writes && !OneIn(10));
+      break;
+    default:
+      break;
+  }
+  switch (op->kind) {
+    case OpKind::kRead:
+    case OpKind::kWrite:
+      op->len = Length();
+      break;
+    case OpKind::kPread:
+    case OpKind::kPwrite:
+      op->off = OneIn(40) ? -1 : Offset();
+      op->len = Length();
+      break;
+    case OpKind::kTruncate:
+      op->path = AnyPath(model);
+      op->len = OneIn(3) ? 0 : Offset();
+      break;
+    case OpKind::kFtruncate:
+      op->len = OneIn(4) ? 0 : Offset();
+      break;
+    case OpKind::kFallocate:
+      op->flags = Pick(
+          {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+           FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
+      op->off = Offset();
+      op->len = Length();
+      break;
+    case OpKind::kSeek: {
+      const Node* node = model.HandleNode(op->fd);
+      bool file = node != nullptr && node->IsFile();
+      op->flags = Pick({SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE});
+      op->off = file ? Offset() : 0;
+      if (!file) op->flags = SEEK_SET;
+      if (op->flags == SEEK_END) op->off = -Below(5000);
+      break;
+    }
+    case OpKind::kCopyRange:
+      op->fd2 = OpenSlot(model, !OneIn(10));
+      op->off = Offset();
+      op->off2 = Offset();
+      op->len = Length();
+      break;
+    case OpKind::kMmap:
+      op->fd2 = static_cast<int>(Below(kMapSlots));
+      op->off = 4096 * Below(4);
+      op->len = 1 + Below(70000);
+      op->flags = OneIn(2) ? PROT_WRITE : 0;
+      break;
+    case OpKind::kMunmap:
+    case OpKind::kLoad:
+      op->fd2 = static_cast<int>(Below(kMapSlots));
+      break;
+    case OpKind::kStore:
+      op->fd2 = static_cast<int>(Below(kMapSlots));
+      op->off = Below(10000);
+      op->len = 1 + Below(6000);
+      op->flags = OneIn(4) ? 1 : 0;
+      break;
+    default:
+      break;
+  }
+}
+
+void Generator::FillAttr(const PosixModel& model, Op* op) {
+  switch (op->kind) {
+    case OpKind::kChmod:
+    case OpKind::kChown:
+    case OpKind::kUtimens:
+    case OpKind::kSetxattr:
+    case OpKind::kGetxattr:
+    case OpKind::kListxattr:
+    case OpKind::kRemovexattr:
+    case OpKind::kStat:
+    case OpKind::kReaddir:
+    case OpKind::kReadlink:
+      op->path = AnyPath(model);
+      break;
+    default:
+      break;
+  }
+  switch (op->kind) {
+    case OpKind::kChmod:
+    case OpKind::kFchmod:
+      op->mode = Mode();
+      break;
+    case OpKind::kChown:
+    case OpKind::kFchown:
+      op->owner = Pick<int64_t>({-1, 0, kOrdinaryUser, 12345});
+      op->group = Pick<int64_t>({-1, 0, kOrdinaryUser, 54321});
+      break;
+    case OpKind::kUtimens:
+    case OpKind::kFutimens:
+      op->atime = Pick<int64_t>({kTimeNow, kTimeOmit, 0, 1234567890});
+      op->mtime = Pick<int64_t>({kTimeNow, kTimeOmit, 1, 1700000000});
+      break;
+    case OpKind::kSetxattr:
+    case OpKind::kFsetxattr:
+      op->flags = Pick<int>({0, 0, XATTR_CREATE, XATTR_REPLACE});
+      op->len = OneIn(6) ? 0 : Below(120);
+      [[fallthrough]];
+    case OpKind::kGetxattr:
+    case OpKind::kRemovexattr:
+      op->name = XattrName();
+      break;
+    case OpKind::kReaddir:
+      if (!OneIn(5)) op->path = ExistingDir(model);
+      if (op->path.empty()) op->path = ".";
+      break;
+    case OpKind::kStat:
+      MaybeAt(model, op);
+      break;
+    default:
+      break;
+  }
+}
+
+void Generator::FillName(const PosixModel& model, Op* op) {
+  switch (op->kind) {
+    case OpKind::kMkdir:
+    case OpKind::kSymlink:
+    case OpKind::kMknod:
+      op->path = OneIn(6) ? AnyPath(model) : NewPath(model);
+      MaybeAt(model, op);
+      break;
+    case OpKind::kRmdir:
+      op->path = OneIn(3) ? AnyPath(model) : ExistingDir(model);
+      if (op->path.empty()) op->path = ExistingPath(model);
+      MaybeAt(model, op);
+      break;
+    case OpKind::kUnlink:
+      op->path = AnyPath(model);
+      MaybeAt(model, op);
+      break;
+    default:
+      break;
+  }
+  switch (op->kind) {
+    case OpKind::kMkdir:
+      op->mode = Pick<mode_t>({0755, 0755, 0777, 0700, 01755, 0711});
+      break;
+    case OpKind::kMknod:
+      op->mode = Pick<mode_t>({S_IFIFO, S_IFSOCK, S_IFREG}) | Mode();
+      break;
+    case OpKind::kSymlink:
+      op->name = RandomTarget(random_);
+      break;
+    case OpKind::kRename:
+      op->path = AnyPath(model);
+      op->path2 = OneIn(2) ? AnyPath(model) : NewPath(model);
+      op->flags = Pick({0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE});
+      if (OneIn(100)) op->flags = RENAME_NOREPLACE | RENAME_EXCHANGE;
+      break;
+    case OpKind::kLink:
+      op->path = AnyPath(model);
+      op->path2 = OneIn(5) ? AnyPath(model) : NewPath(model);
+      op->flags = OneIn(5) ? AT_SYMLINK_FOLLOW : 0;
+      break;
+    case OpKind::kLinkFd:
+      op->uid = 0;
+      op->path2 = NewPath(model);
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace ufs::model
