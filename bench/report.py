@@ -1,9 +1,11 @@
 """Medians, spread and ratios of the samples, as a table for people and as JSON for programs."""
 
 import json
+import shlex
 import statistics
 
 REFERENCE = "overlayfs"
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"  # what into_readme replaces lies between these lines
 
 
 class Results:
@@ -96,3 +98,15 @@ def to_json(results, rows, candidates):
                           "spread": results.spread(row, name), "ratio": results.ratio(row, name)}
             measured.append(entry)
     return json.dumps({"facts": results.facts, "absent": results.absent, "measured": measured}, indent=1) + "\n"
+
+
+def has_table(text):
+    """Whether there is one place for a table, and it ends after it begins."""
+    return text.count(BEGIN) == text.count(END) == 1 and text.index(BEGIN) < text.index(END)
+
+
+def into_readme(path, command, text):
+    """Replaces the table in a README, and the command that made it."""
+    before, rest = path.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n```\n{shlex.join(command)}\n```\n\n```\n{text.rstrip()}\n```\n{END}{after}")
