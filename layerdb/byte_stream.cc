@@ -32,6 +32,15 @@ Result<size_t> MemorySource::Read(char* buffer, size_t size) {
   return count;
 }
 
+Result<size_t> ChainedSource::Read(char* buffer, size_t size) {
+  if (first_ != nullptr && size > 0) {
+    const size_t got = TRY(first_->Read(buffer, size));
+    if (got > 0) return got;
+    first_ = nullptr;
+  }
+  return second_.Read(buffer, size);
+}
+
 Status FdSink::Write(std::string_view bytes) {
   while (!bytes.empty())
     bytes.remove_prefix(TRY(sys::Write(fd_, bytes.data(), bytes.size())));

@@ -62,6 +62,18 @@ class MemorySource final : public ByteSource {
   std::string_view rest_;
 };
 
+// One source, then another. Borrows both.
+class ChainedSource final : public ByteSource {
+ public:
+  ChainedSource(ByteSource& first, ByteSource& second)
+      : first_(&first), second_(second) {}
+  Result<size_t> Read(char* buffer, size_t size) override;
+
+ private:
+  ByteSource* first_;  // null once it has ended
+  ByteSource& second_;
+};
+
 // To where a descriptor stands.
 class FdSink final : public ByteSink {
  public:

@@ -490,23 +490,37 @@ const char* ToString(Compression compression) {
   return "unknown";
 }
 
+Result<Compression> SniffCompression(std::string_view head) {
+  if (head.starts_with(kGzipMagic)) return Compression::kGzip;
+  if (head.starts_with(kZstdMagic) || IsZstdSkippable(head))
+    return Compression::kZstd;
+  if (head.starts_with(kXzMagic)) return Compression::kXz;
+  if ((head.starts_with("BZh") && head.size() > 4 &&
+       head.substr(4, 4) == "1AY&") ||
+      head.starts_with(kLz4Magic))
+    return Error(ENOTSUP,
+                 "compressed with bzip2 or lz4, which is not read; decompress "
+                 "it first");
+  return Compression::kNone;
+}
+
 Result<std::unique_ptr<DecompressedSource>> Decompress(
     ByteSource& below, const DecompressLimits& limits, GzipEngine engine) {
   Input input(below);
   TRY(input.Want(8));
-  const std::string_view head = input.view();
   std::unique_ptr<Decoder> decoder;
-  if (head.starts_with(kGzipMagic)) {
-    decoder = MakeGzipDecoder(engine);
-  } else if (head.starts_with(kZstdMagic) || IsZstdSkippable(head)) {
-    decoder = std::make_unique<ZstdDecoder>();
-  } else if (head.starts_with(kXzMagic)) {
-    decoder = std::make_unique<XzDecoder>();
-  } else if ((head.starts_with("BZh") && head.substr(4, 4) == "1AY&") ||
-             head.starts_with(kLz4Magic)) {
-    return Error(ENOTSUP,
-                 "compressed with bzip2 or lz4, which is not read; decompress "
-                 "it first");
+  switch (TRY(SniffCompression(input.view()))) {
+    case Compression::kNone:
+      break;
+    case Compression::kGzip:
+      decoder = MakeGzipDecoder(engine);
+      break;
+    case Compression::kZstd:
+      decoder = std::make_unique<ZstdDecoder>();
+      break;
+    case Compression::kXz:
+      decoder = std::make_unique<XzDecoder>();
+      break;
   }
   return std::unique_ptr<DecompressedSource>(std::make_unique<DecodedSource>(
       std::move(input), std::move(decoder), limits));

@@ -36,11 +36,14 @@ class DecompressedSource : public ByteSource {
   virtual uint64_t compressed_bytes() const = 0;
 };
 
+// What a stream that begins with `head` (8 bytes, fewer if there are no more)
+// is compressed with. ENOTSUP for what is known but not read (bzip2, lz4).
+Result<Compression> SniffCompression(std::string_view head);
+
 // Which inflater reads gzip. kFast is isa-l's, where it was built in.
 enum class GzipEngine { kFast, kZlib };
 
-// Borrows `below`. Reads its first bytes to see what it is. ENOTSUP for a
-// compression that is known but not read (bzip2, lz4).
+// Borrows `below`. Reads its first bytes to see what it is (SniffCompression).
 Result<std::unique_ptr<DecompressedSource>> Decompress(
     ByteSource& below, const DecompressLimits& limits,
     GzipEngine engine = GzipEngine::kFast);

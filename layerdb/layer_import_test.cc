@@ -1,0 +1,280 @@
+#include "layerdb/layer_import.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
+
+#include "layerdb/layer_export.h"
+#include "layerdb/layer_path.h"
+#include "layerdb/store_test_util.h"
+#include "layerdb/tar_test_util.h"
+#include "layerdb/tree_tar.h"
+#include "tests/harness/files.h"
+#include "tests/harness/process.h"
+#include "tests/harness/scratch_dir.h"
+
+namespace ufs {
+namespace {
+
+using test::Dir;
+using test::File;
+using test::HardLink;
+using test::Pax;
+using test::ScratchDir;
+using test::Symlink;
+using test::TarEnd;
+using test::TarMember;
+using Kind = TreeFile::Found::Kind;
+
+class LayerImport : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto store =
+        LayerStore::Open(dir_.path() + "/store", LayerStore::Access::kWrite);
+    ASSERT_TRUE(store.ok()) << store.error().ToString();
+    store_ = *store;
+  }
+
+  Result<Digest> Import(const std::string& bytes,
+                        const ImportOptions& options = {}) {
+    auto ingest = TRY(store_->BeginIngest("test"));
+    MemorySource source(bytes);
+    const Imported imported = TRY(ImportTar(source, *ingest, options));
+    TRY(ingest->Seal(imported.diff_id));
+    return imported.diff_id;
+  }
+
+  Result<std::string> Export(const Digest& digest) {
+    StringSink out;
+    TRY(ExportTar(*store_, digest, out));
+    return out.text();
+  }
+
+  // Imports `members` and their end; the export must be the same bytes.
+  std::shared_ptr<const TreeFile> Tree(const std::string& members) {
+    const std::string bytes = members + TarEnd();
+    const auto digest = Import(bytes);
+    EXPECT_TRUE(digest.ok()) << digest.error().ToString();
+    if (!digest.ok()) return nullptr;
+    EXPECT_EQ(*digest, Sha256Of(bytes));
+    const auto again = Export(*digest);
+    EXPECT_TRUE(again.ok()) << again.error().ToString();
+    EXPECT_TRUE(again.ok() && *again == bytes);
+    auto tree = store_->OpenLayer(*digest, TreeFile::Verify::kAll);
+    EXPECT_TRUE(tree.ok());
+    if (!tree.ok()) return nullptr;
+    EXPECT_TRUE((*tree)->CheckAll().ok());
+    return *tree;
+  }
+
+  OpenObjectFn Opener() const {
+    return [this](const ObjectId& id) {
+      return store_->objects()->OpenObject(id);
+    };
+  }
+
+  static TreeFile::Found Find(const TreeFile& tree, std::string path) {
+    TreeFile::Found at{Kind::kNode, tree.Root()};
+    while (!path.empty() && at.kind == Kind::kNode) {
+      const std::string name = path.substr(0, path.find('/'));
+      path.erase(0, name.size() + 1);
+      at = *tree.Lookup(at.node, name);
+    }
+    return at;
+  }
+
+  void ExpectRefused(const std::string& members, const std::string& why) {
+    const auto digest = Import(members + TarEnd());
+    ASSERT_FALSE(digest.ok()) << why;
+    EXPECT_NE(digest.error().ToString().find(why), std::string::npos)
+        << digest.error().ToString();
+    EXPECT_TRUE(store_->List()->empty());
+    EXPECT_TRUE(test::List(dir_.path() + "/store/ingest").empty());
+  }
+
+  ScratchDir dir_;
+  std::shared_ptr<LayerStore> store_;
+};
+
+TEST_F(LayerImport, KeepsEverything) {
+  const std::string big = test::Contents('b', 700'000);
+  const std::string medium = test::Contents('m', 5000);
+  const auto tree =
+      Tree(Dir("./") + Dir("./d/") +
+           Pax(tar::FormatPax("mtime", "12.5") +
+               tar::FormatPax("SCHILY.xattr.user.a", "v")) +
+           TarMember("./d/small", '0', "few bytes")
+               .Set(tar::kUid, "0000017")
+               .Bytes() +
+           File("./d/medium", medium) + File("./d/big", big) +
+           HardLink("./link", "./d/medium") + Symlink("./sym", "/etc/passwd") +
+           TarMember("./null", '3')
+               .Set(tar::kDevMajor, "0000001")
+               .Set(tar::kDevMinor, "0000003")
+               .Bytes() +
+           File("./empty"));
+  ASSERT_NE(tree, nullptr);
+  const auto small = *tree->Node(Find(*tree, "d/small").node);
+  EXPECT_EQ(small.inline_content, "few bytes");
+  EXPECT_EQ(small.uid, 15u);
+  EXPECT_EQ(small.mtime_sec, 12);
+  EXPECT_EQ(small.mtime_nsec, 500'000'000u);
+  const auto link = Find(*tree, "link");
+  EXPECT_EQ(link.node, Find(*tree, "d/medium").node);
+  EXPECT_EQ(tree->Node(link.node)->nlink, 2u);
+  const auto object = tree->Node(Find(*tree, "d/big").node)->object;
+  ASSERT_TRUE(object.has_value());
+  const auto file = store_->objects()->OpenObject(*object);
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(test::ReadAll(file->get()) == big);
+  EXPECT_EQ(tree->Node(Find(*tree, "sym").node)->link_target, "/etc/passwd");
+  EXPECT_TRUE(S_ISCHR(tree->Node(Find(*tree, "null").node)->mode));
+}
+
+TEST_F(LayerImport, WhiteoutsInAnyOrder) {
+  const auto tree = Tree(
+      File("a/.wh.gone") + File("b/.wh.dir") + Dir("b/dir/") + Dir("c/dir/") +
+      File("c/.wh.dir") + Dir("o/") + File("o/.wh..wh..opq") +
+      File("p/.wh..wh..opq") + Dir("p/") + File(".wh..wh.plnk") +
+      Dir(".wh..wh.orph/") + File(".wh..wh.orph/x"));
+  ASSERT_NE(tree, nullptr);
+  EXPECT_EQ(Find(*tree, "a/gone").kind, Kind::kWhiteout);
+  for (const char* dir : {"b/dir", "c/dir", "o", "p"})
+    EXPECT_TRUE(tree->Node(Find(*tree, dir).node)->opaque) << dir;
+  EXPECT_FALSE(tree->Node(Find(*tree, "b").node)->opaque);
+  EXPECT_TRUE(tree->Node(Find(*tree, "a").node)->implied);
+  EXPECT_FALSE(tree->Node(Find(*tree, "o").node)->implied);
+  EXPECT_EQ(Find(*tree, ".wh..wh.orph").kind, Kind::kAbsent);
+}
+
+TEST_F(LayerImport, ContainsAbsoluteNames) {
+  const auto tree = Tree(File("/etc/passwd", "x") + File("//a///b", "y") +
+                         HardLink("h", "/etc/passwd"));
+  ASSERT_NE(tree, nullptr);
+  EXPECT_EQ(Find(*tree, "etc/passwd").kind, Kind::kNode);
+  EXPECT_EQ(Find(*tree, "a/b").kind, Kind::kNode);
+  EXPECT_EQ(Find(*tree, "h").node, Find(*tree, "etc/passwd").node);
+}
+
+TEST_F(LayerImport, RefusesEnemies) {
+  ExpectRefused(File("../x"), "entry '../x': its path leads upwards");
+  ExpectRefused(File("a/../../x"), "entry 'a/../../x'");
+  ExpectRefused(HardLink("h", "../../etc/passwd"), "entry 'h'");
+  ExpectRefused(HardLink("h", "nothing"), "'h'");
+  ExpectRefused(HardLink("h", "d") + Dir("d"), "'h'");
+  ExpectRefused(Dir("d/") + HardLink("h", "d"), "directory");
+  ExpectRefused(Symlink("out", "/etc") + File("out/passwd", "x"), "'out");
+  ExpectRefused(File("f", "x") + File("f/below"), "'f");
+  ExpectRefused(File(".wh."), "entry '.wh.': a whiteout that names nothing");
+  ExpectRefused(File("d/.wh.."), "names nothing");
+  ExpectRefused(File("d/.wh..."), "names nothing");
+  ExpectRefused(File(".wh.dir/x"), "through a whiteout");
+  ExpectRefused(Symlink(".", "x"), "root");
+  ExpectRefused(File("./"), "root");
+}
+
+TEST_F(LayerImport, LaterEntriesWin) {
+  // A small file, twice: the recipe holds both.
+  const auto tree = Tree(File("f", "first") + File("f", "second") +
+                         Symlink("s", "x") + Dir("s/") + File("s/in"));
+  ASSERT_NE(tree, nullptr);
+  EXPECT_EQ(tree->Node(Find(*tree, "f").node)->inline_content, "second");
+  EXPECT_EQ(Find(*tree, "s/in").kind, Kind::kNode);
+}
+
+TEST_F(LayerImport, ReplacedObjectsNeedTheBlob) {
+  const std::string bytes = File("f", test::Contents('1')) +
+                            File("f", test::Contents('2')) + TarEnd();
+  const auto digest = Import(bytes);
+  ASSERT_TRUE(digest.ok());
+  const auto exported = Export(*digest);
+  EXPECT_EQ(exported.code(), EUCLEAN);
+  EXPECT_NE(exported.error().ToString().find("replaced each other"),
+            std::string::npos);
+}
+
+TEST_F(LayerImport, CompressedOnesAreKept) {
+  const std::string bytes = File("f", test::Contents('1')) + TarEnd();
+  StringSink out;
+  auto gzip = Compress(out, Compression::kGzip);
+  ASSERT_TRUE((*gzip)->Write(bytes).ok());
+  ASSERT_TRUE((*gzip)->Finish().ok());
+  const auto digest = Import(out.text());
+  ASSERT_TRUE(digest.ok()) << digest.error().ToString();
+  EXPECT_EQ(*digest, Sha256Of(bytes));
+  const auto info = store_->Info(*digest);
+  ASSERT_TRUE(info.ok() && info->blob.has_value());
+  EXPECT_EQ(info->blob->digest, Sha256Of(out.text()));
+  EXPECT_EQ(info->blob->media_type,
+            "application/vnd.oci.image.layer.v1.tar+gzip");
+  const auto blob = store_->OpenBlob(info->blob->digest);
+  ASSERT_TRUE(blob.ok());
+  EXPECT_TRUE(test::ReadAll(blob->get()) == out.text());
+  EXPECT_EQ(*Export(*digest), bytes);
+}
+
+TEST_F(LayerImport, SparseFilesKeepTheirHoles) {
+  const uint64_t size = uint64_t{1} << 32;
+  const auto tree =
+      Tree(Pax(tar::FormatPax("GNU.sparse.size", std::to_string(size)) +
+               tar::FormatPax("GNU.sparse.map", "1048576,5")) +
+           File("s", "hello"));
+  ASSERT_NE(tree, nullptr);
+  const auto node = *tree->Node(Find(*tree, "s").node);
+  EXPECT_EQ(node.size_bytes, size);
+  const auto stat = store_->objects()->StatObject(*node.object);
+  ASSERT_TRUE(stat.ok());
+  EXPECT_EQ(stat->size_bytes, size);
+  EXPECT_LT(stat->disk_bytes, 1u << 20);
+}
+
+TEST_F(LayerImport, ManyEntries) {
+  std::string members;
+  for (int i = 0; i < 9000; ++i)
+    members += File("d" + std::to_string(i % 10) + "/" + std::to_string(i),
+                    test::Contents('a', i % 3 == 0 ? 600 + i : i % 100));
+  const auto tree = Tree(members);
+  ASSERT_NE(tree, nullptr);
+  EXPECT_EQ(tree->entry_count(), 9010u);
+}
+
+TEST_F(LayerImport, StopsBombs) {
+  StringSink out;
+  auto gzip = Compress(out, Compression::kGzip);
+  ASSERT_TRUE(
+      (*gzip)->Write(File("f", std::string(8 << 20, '\0')) + TarEnd()).ok());
+  ASSERT_TRUE((*gzip)->Finish().ok());
+  ImportOptions options;
+  options.limits.free_bytes = 1 << 20;
+  options.limits.max_ratio = 100;
+  const auto digest = Import(out.text(), options);
+  EXPECT_EQ(digest.code(), EFBIG);
+  EXPECT_TRUE(store_->List()->empty());
+  EXPECT_TRUE(test::List(dir_.path() + "/store/ingest").empty());
+}
+
+// The canonical form is its own import's export, and depends on the tree alone.
+TEST_F(LayerImport, CanonicalFormComesBack) {
+  const std::string members =
+      Dir("./") + Dir("b/") + File("b/.wh..wh..opq") + File("b/2", "two") +
+      File("b/1", test::Contents('1')) + HardLink("a", "b/1") +
+      File("c/.wh.gone") + Symlink("b/s", "x");
+  const auto tree = Tree(members);
+  ASSERT_NE(tree, nullptr);
+  StringSink once;
+  ASSERT_TRUE(WriteTreeTar(*tree, Opener(), once).ok());
+  const auto digest = Import(once.text());
+  ASSERT_TRUE(digest.ok()) << digest.error().ToString();
+  StringSink twice;
+  const auto again = store_->OpenLayer(*digest);
+  ASSERT_TRUE(WriteTreeTar(**again, Opener(), twice).ok());
+  EXPECT_TRUE(once.text() == twice.text());
+  EXPECT_EQ(Find(**again, "c/gone").kind, Kind::kWhiteout);
+  EXPECT_TRUE((*again)->Node(Find(**again, "b").node)->opaque);
+  EXPECT_EQ(Find(**again, "a").node, Find(**again, "b/1").node);
+}
+
+}  // namespace
+}  // namespace ufs
