@@ -3,6 +3,7 @@
 #include "fs/sealed_layer.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -182,6 +183,19 @@ TEST_F(SealedLayerTest, CopiesUp) {
     EXPECT_EQ(Read("big"), "J" + kBig.substr(1));
     for (const auto& [path, ino] : before) EXPECT_EQ(Stat(path).ino, ino);
     Mount({layers_.begin()->first.ToString()});
+  }
+}
+
+TEST_F(SealedLayerTest, HasNoFlags) {
+  TreeBuilder tree;
+  ASSERT_TRUE(tree.Put("d/small", File("x")).ok());
+  ASSERT_TRUE(tree.Put("big", Big()).ok());
+  Mount({Seal(tree)});
+  for (const char* name : {"d", "d/small", "big"}) {
+    long flags = 0;
+    EXPECT_EQ(fs_->Ioctl(Walk(name), FS_IOC_GETFLAGS, &flags).code(), 0)
+        << name;
+    EXPECT_EQ(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL), 0) << name;
   }
 }
 

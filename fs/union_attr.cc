@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string_view>
 
 #include "fs/acl.h"
@@ -161,7 +162,12 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   ReaderLock lock(inode->mu);
   UniqueFd fd;
   if (!inode->in_upper()) {
-    fd = TRY(inode->lower.layer().Open(inode->lower));
+    auto opened = inode->lower.layer().Open(inode->lower);
+    if (opened.code() == EINVAL) {  // no file of the host's: it has no flags
+      memset(arg, 0, _IOC_SIZE(cmd));
+      return Ok();
+    }
+    fd = TRY(std::move(opened));
   } else {
     const Place place = TRY(UpperPlace(inode));
     fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
