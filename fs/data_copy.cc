@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <string>
 
 #include "layerdb/base/syscall.h"
 
@@ -46,6 +47,45 @@ Status CopyExtent(BorrowedFd from, BorrowedFd to, uint64_t offset,
   return Ok();
 }
 
+// Zeros, as a hole where the host has them.
+Status Clear(BorrowedFd to, uint64_t offset, uint64_t end) {
+  const auto punched = sys::Fallocate(
+      to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - offset);
+  if (punched.ok() || punched.code() != EOPNOTSUPP) return punched;
+  const std::string zeros(std::min<uint64_t>(kBufferBytes, end - offset), 0);
+  while (offset < end) {
+    const size_t size = std::min<uint64_t>(zeros.size(), end - offset);
+    TRY(sys::Pwrite(to, zeros.data(), size, offset));
+    offset += size;
+  }
+  return Ok();
+}
+
+// Copies the data in [begin, end) and calls `hole` for what lies between.
+// Returns how many bytes were data.
+template <typename Hole>
+Result<uint64_t> CopyExtents(BorrowedFd from, BorrowedFd to, uint64_t begin,
+                             uint64_t end, Hole hole) {
+  uint64_t moved = 0;
+  for (uint64_t at = begin; at < end;) {
+    const auto data = sys::LSeek(from, static_cast<int64_t>(at), SEEK_DATA);
+    // ENXIO: a hole up to the end. EINVAL: a host that knows of no holes.
+    if (!data.ok() && data.code() != EINVAL && data.code() != ENXIO)
+      return Error(data.code());
+    uint64_t start = at;
+    if (data.ok()) start = std::min(*data, end);
+    if (data.code() == ENXIO) start = end;
+    if (start > at) TRY(hole(at, start));
+    if (start == end) break;
+    const auto next = sys::LSeek(from, static_cast<int64_t>(start), SEEK_HOLE);
+    const uint64_t stop = std::min(next.ok() ? *next : end, end);
+    TRY(CopyExtent(from, to, start, stop));
+    moved += stop - start;
+    at = stop;
+  }
+  return moved;
+}
+
 }  // namespace
 
 Result<uint64_t> CopyData(BorrowedFd from, BorrowedFd to, uint64_t size) {
@@ -53,20 +93,15 @@ Result<uint64_t> CopyData(BorrowedFd from, BorrowedFd to, uint64_t size) {
   // A clone has all of `from`, and may not make `to` longer than wanted.
   if (TRY(sys::Statx({from})).stx_size <= size && sys::CloneFile(to, from).ok())
     return uint64_t{0};
-  uint64_t moved = 0;
-  for (uint64_t at = 0; at < size;) {
-    const auto data = sys::LSeek(from, static_cast<int64_t>(at), SEEK_DATA);
-    if (data.code() == ENXIO) break;  // a hole up to the end
-    if (!data.ok() && data.code() != EINVAL) return Error(data.code());
-    const uint64_t start = data.ok() ? *data : at;
-    if (start >= size) break;
-    const auto hole = sys::LSeek(from, static_cast<int64_t>(start), SEEK_HOLE);
-    const uint64_t end = std::min(hole.ok() ? *hole : size, size);
-    TRY(CopyExtent(from, to, start, end));
-    moved += end - start;
-    at = end;
-  }
-  return moved;
+  return CopyExtents(from, to, 0, size,
+                     [](uint64_t, uint64_t) { return Ok(); });
+}
+
+Result<uint64_t> CopyRange(BorrowedFd from, BorrowedFd to, uint64_t begin,
+                           uint64_t end) {
+  return CopyExtents(from, to, begin, end, [&](uint64_t start, uint64_t stop) {
+    return Clear(to, start, stop);
+  });
 }
 
 }  // namespace ufs

@@ -64,8 +64,8 @@ void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
   const auto offset = static_cast<uint64_t>(at);
   const bool kill_suidgid = file->kill_suidgid;
   Request request(req, Message::kWrite, node);
-  const bool slow =
-      fuse_req_is_uring(req) && request.fs().MayCopyUp(request.node());
+  const bool slow = fuse_req_is_uring(req) &&
+                    request.fs().MayCopyUp(request.node(), offset, size);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] { return Range(offset, size); });
     request.ReplyWritten(

@@ -36,7 +36,8 @@ struct HostLayer::Node {
   const uint16_t name_bytes;
   // A directory that was listed and has no AUFS marks.
   mutable std::atomic<bool> no_aufs{false};
-  Node* const parent;  // null: the root
+  mutable std::atomic<bool> partial{false};  // Marks::partial
+  Node* const parent;                        // null: the root
   const uint64_t fd_key;
   char name[];  // NUL-terminated
 
@@ -213,7 +214,9 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   entry.kind = LayerEntry::Kind::kEntry;
   entry.node = MakeChild(dir, name);
   entry.attr = AttrIn(stat, marks);
-  entry.metacopy = marks.metacopy && S_ISREG(entry.attr.mode);
+  entry.partial = marks.partial() && S_ISREG(entry.attr.mode);
+  entry.metacopy = marks.metacopy && !entry.partial && S_ISREG(entry.attr.mode);
+  NodeOf(entry.node)->partial = entry.partial;
   entry.redirect = marks.redirect;
   entry.opaque = marks.opaque;
   if (S_ISDIR(stat.stx_mode) && !entry.opaque) {
@@ -305,6 +308,10 @@ Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
 }
 
 Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {
+  if (NodeOf(file)->partial)
+    return Error(EIO, "layer " + path_ + ": " + PathOf(file) +
+                          ": only part of it was copied up; run `ufs "
+                          "complete` where it is mounted as an upper");
   const Place place = TRY(PlaceOf(file));
   auto fd = sys::OpenNoAtime(place.at(), O_RDONLY | O_NONBLOCK);
   if (fd.code() == EMFILE || fd.code() == ENFILE) {

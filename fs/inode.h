@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/chunk_map.h"
 #include "fs/fd_cache.h"
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
@@ -77,6 +78,7 @@ uint64_t InoOf(const Identity& identity);
 enum class Backing : uint8_t {
   kLower,     // nothing of it is in the upper
   kMetacopy,  // attributes are in the upper, contents in a layer
+  kPartial,   // contents as `chunks` says
   kUpper,     // all of it is in the upper
 };
 
@@ -110,6 +112,10 @@ class Inode {
   Backing backing() const { return backing_.load(std::memory_order_acquire); }
   void set_backing(Backing b) { backing_.store(b, std::memory_order_release); }
   bool in_upper() const { return backing() != Backing::kLower; }
+  // Contents of a layer are needed beside what is in the upper.
+  bool is_split() const {
+    return backing() == Backing::kMetacopy || backing() == Backing::kPartial;
+  }
 
  private:
   std::atomic<Backing> backing_{Backing::kLower};
@@ -145,6 +151,9 @@ class Inode {
 
   // Guarded by mu. Null for what was born in the upper.
   std::unique_ptr<const timespec> origin_btime;
+
+  // Of a file that is kPartial. Written with its stripe and `mu` held.
+  std::unique_ptr<ChunkMap> chunks;
 
   // Of directories: counts changes of its names.
   std::atomic<uint64_t> version{0};

@@ -79,6 +79,8 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
   inode->lower = std::move(birth.lower);
   inode->data = std::move(birth.data);
   inode->lower_size_bytes = birth.lower_size_bytes;
+  if (birth.chunks)
+    inode->chunks = std::make_unique<ChunkMap>(*std::move(birth.chunks));
   inode->hard_linked = birth.hard_linked;
   if (!birth.lower_alias.empty())
     inode->lower_alias =
@@ -163,6 +165,7 @@ bool InodeTable::Forget(NodeId id, uint64_t lookups) {
 void InodeTable::Remove(const Inode& inode) {
   // Nobody will ask for it again, and it may hold the space of a deleted file.
   fds_.Erase(inode.fd_key());
+  if (inode.chunks) fds_.Erase(~inode.fd_key());
   const auto take = [&inode](auto& map, const auto& key) {
     if (const auto at = map.find(key); at != map.end() && at->second == &inode)
       map.erase(at);

@@ -37,6 +37,7 @@ class InodeTable {
     NodeRef lower;
     NodeRef data;
     uint64_t lower_size_bytes = 0;
+    std::optional<ChunkMap> chunks;
     bool hard_linked = false;
     std::string lower_alias;
     std::vector<LowerPart> parts;

@@ -56,6 +56,7 @@ struct LayerEntry {
   Attr attr;              // attr.ino is the layer's own number
   bool opaque = false;    // a directory that hides what is below it
   bool metacopy = false;  // a file whose data lies in a layer below
+  bool partial = false;   // a file some of whose data does: Open fails
   std::string redirect;   // where to go on below: a name, or "/a/path"
 };
 

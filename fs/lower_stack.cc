@@ -23,6 +23,7 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
     found.layer = layer;
     found.node = entry.node;
     found.attr = entry.attr;
+    found.partial = entry.partial;
   } else if (is_dir != (found.kind == Kind::kDirectory)) {
     // A file below a directory is hidden; a directory below a metacopy means
     // that its contents are gone.

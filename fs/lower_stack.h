@@ -37,6 +37,7 @@ struct LowerFound {
   Attr attr;
   // kFile: where the contents lie; another object than `node` for a metacopy.
   NodeRef data;
+  bool partial = false;  // not all of them do: Open fails
   // kDirectory: every layer's share, topmost first.
   std::vector<LowerPart> parts;
 };

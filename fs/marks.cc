@@ -116,6 +116,8 @@ Status TakeOwnMark(sys::At at, const std::string& xattr, const MarkNames& names,
     marks.held_time = TRY(ParseHeldTime(TRY(sys::GetXattr(at, xattr.c_str()))));
   } else if (xattr == names.metacopy) {
     marks.metacopy = true;
+  } else if (xattr == names.chunks) {
+    marks.chunks = TRY(sys::GetXattr(at, xattr.c_str()));
   } else if (xattr == names.impure) {
     marks.impure = true;
   } else if (xattr == names.literal) {
@@ -240,6 +242,8 @@ MarkNames::MarkNames(bool trusted)
               "ufs.literal"),
       held_time(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
                 "ufs.mtime"),
+      chunks(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+             "ufs.chunks"),
       trusted_(trusted),
       prefix_(trusted ? kTrustedPrefix : kUserPrefix) {}
 

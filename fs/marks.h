@@ -75,8 +75,9 @@ class MarkNames {
   // As overlayfs writes them.
   const std::string opaque, redirect, metacopy, impure, whiteout;
   // Ours: the origin record, how many names of an indexed hard link are left,
-  // "this .wh.NAME is a file, not a whiteout", and a HeldTime.
-  const std::string origin, nlink, literal, held_time;
+  // "this .wh.NAME is a file, not a whiteout", a HeldTime, and the chunk map of
+  // a file that is partly in the upper.
+  const std::string origin, nlink, literal, held_time, chunks;
 
   // The name under which an attribute the user calls `name` is stored: marks
   // are escaped, so that unions nest.
@@ -101,10 +102,13 @@ struct Marks {
   bool has_default_acl = false;
   bool has_other = false;  // attributes that are no marks
   std::string redirect;
+  std::string chunks;  // counts with metacopy only
   std::optional<Origin> origin;
   std::optional<Override> override;
   std::optional<int64_t> nlink;
   std::optional<HeldTime> held_time;
+
+  bool partial() const { return metacopy && !chunks.empty(); }
 };
 
 // Reads the marks of an object whose mode is `mode`. An object without extended

@@ -139,6 +139,11 @@ Status ApplyMetacopy(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyPartial(State& state, const OptionText& option) {
+  state.config.partial = TRY(OnOrOff(option));
+  return Ok();
+}
+
 // Hard links stay hard links, which "on" promises and "off" does not forbid.
 Status ApplyIndex(State&, const OptionText& option) {
   TRY(OnOrOff(option));
@@ -426,6 +431,9 @@ constexpr Option kOptions[] = {
      "on|follow|off|nofollow  rename directories of layers (default: on)"},
     {"metacopy", kRequired, ApplyMetacopy,
      "on|off  change attributes of lower files without copying data "
+     "(default: on)"},
+    {"partial", kRequired, ApplyPartial,
+     "on|off  a write to a lower file copies what it touches, not the file "
      "(default: on)"},
     {"index", kRequired, ApplyIndex,
      "on|off  accepted; hard links of lower files always survive a copy-up"},

@@ -38,6 +38,10 @@ constexpr size_t kMaxQueuedTasks = 1024;
 // After a lazy unmount, for those who still have files open.
 constexpr int kBusyGraceMs = 2000;
 
+// How long what came up in parts may be lost to a power cut, if nobody asked
+// for more. As long as an ordinary file system's.
+constexpr int kSettleMs = 5000;
+
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kNoPassthrough[] =
     "passthrough would cost a message for each open, and one inode could not "
@@ -112,6 +116,7 @@ class Session {
   Status MakeSession();
   Status SettleTransport();
   void StartControl();
+  void Settle();
   void Unmount();
   void End();
 
@@ -253,13 +258,21 @@ void Session::WaitForEnd(EndSignals& signals) {
   while (!readers_->ended()) {
     pollfd fds[] = {{readers_->event_fd(), POLLIN, 0},
                     {signals.fd(), POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0) continue;  // EINTR
+    const int ready = poll(fds, 2, kSettleMs);
+    if (ready < 0) continue;  // EINTR
+    if (ready == 0) Settle();
     if (fds[1].revents != 0) {
       signals.Take();
       return Unmount();
     }
   }
   mounted_ = false;
+}
+
+// What this cannot sync now it tries again, and the end of the union says so.
+void Session::Settle() {
+  if (const Status settled = fs_.Settle(); !settled.ok())
+    log::Warn("not all is on disk: " + settled.error().ToString());
 }
 
 // For a signal: whoever has files open keeps them for a moment.

@@ -37,6 +37,7 @@ Json UnionToJson(const UnionInfo& info) {
           {"xattr_prefix", info.xattr_prefix},
           {"overrides_owner", info.overrides_owner},
           {"metacopy", info.metacopy},
+          {"partial", info.partial},
           {"index", info.index},
           {"durability", info.durability}};
 }
@@ -46,6 +47,7 @@ Json StatsToJson(const UnionStats& stats) {
           {"open_descriptors", stats.open_descriptors},
           {"copy_ups_data", stats.copy_ups_data},
           {"copy_ups_metadata", stats.copy_ups_metadata},
+          {"copy_ups_partial", stats.copy_ups_partial},
           {"copy_up_bytes", stats.copy_up_bytes},
           {"listing_hits", stats.listing_hits},
           {"listing_misses", stats.listing_misses}};

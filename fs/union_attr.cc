@@ -42,6 +42,7 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
   if (change.size_bytes) {
     const FdCache::Pin fd = TRY(WritableDataFd(inode));
     TRY(sys::FTruncate(*fd, *change.size_bytes));
+    TRY(TruncateChunks(inode, *change.size_bytes));
   }
   if (change.mode) {
     if (S_ISLNK(now.mode)) return Error(EOPNOTSUPP);
@@ -72,7 +73,9 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
       TRY(CopyUp(inode, Backing::kMetacopy, *change.size_bytes));
       TRY(KillSuid(inode));
     }
-    TRY(CopyUp(inode, Backing::kUpper, *change.size_bytes));
+    TRY(CopyUp(inode,
+               *change.size_bytes == 0 ? Backing::kUpper : Backing::kPartial,
+               *change.size_bytes));
   } else {
     TRY(CopyUp(inode, Backing::kMetacopy));
   }
@@ -81,8 +84,9 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
     TRY(SetAttrLocked(inode, change));
     return AttrLocked(inode);
   };
-  if (inode->backing() != Backing::kMetacopy) return set();
-  // Contents that are on their way move the times; they must be in first.
+  if (!inode->is_split()) return set();
+  // Contents that are on their way move the times; they must be in first, and
+  // nobody may bring up what is cut off.
   MutexLock stripe(StripeOf(inode));
   return set();
 }

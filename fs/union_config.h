@@ -46,6 +46,7 @@ struct UnionConfig {
 
   RedirectDir redirect_dir = RedirectDir::kOn;
   bool metacopy = true;
+  bool partial = true;      // a write copies chunks, not files; needs metacopy
   bool user_xattr = false;  // user.overlay.* even where trusted.* is possible
   bool acl = true;
   WhiteoutForm whiteout = WhiteoutForm::kAuto;

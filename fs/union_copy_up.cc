@@ -186,10 +186,17 @@ Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
   if (inode->is_dir()) return EnsureUpperDir(inode);
   const bool can_split =
       inode->is_regular() && config_.metacopy && upper_->has_xattrs();
-  if (!can_split) want = Backing::kUpper;
+  if (!can_split || (want == Backing::kPartial && !MaySplitContents(*inode)))
+    want = Backing::kUpper;
   if (const auto name = table_.NameOf(inode)) TRY(EnsureUpperDir(name->parent));
   MutexLock lock(StripeOf(inode));
   if (inode->backing() >= want) return Ok();
+  if (inode->backing() == Backing::kPartial) return MakeWhole(inode, keep);
+  if (want == Backing::kPartial) {
+    if (!inode->in_upper() && SharesBlocks(*inode))
+      return MoveUp(inode, Backing::kUpper, keep);
+    if (inode->in_upper() && TRY(Split(inode))) return Ok();
+  }
   return inode->in_upper() ? FillData(inode, keep) : MoveUp(inode, want, keep);
 }
 
@@ -218,7 +225,7 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
 }
 
 Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
-                               Backing want, uint64_t keep) {
+                               Backing& want, uint64_t keep) {
   if (S_ISLNK(attr.mode)) {
     const std::string target = TRY(inode->lower.layer().ReadLink(inode->lower));
     Draft link = TRY(upper_->NewSymlink(target.c_str()));
@@ -244,11 +251,18 @@ Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
   // Nothing is inherited: it is not new.
   Draft file = TRY(upper_->NewFile(0600));
   if (want == Backing::kUpper) {
-    const uint64_t size = std::min(inode->lower_size_bytes, keep);
-    TRY(sys::FTruncate(file.fd(), size));
-    TRY(CopyContents(inode, file.fd(), size));
+    TRY(sys::FTruncate(file.fd(), std::min(inode->lower_size_bytes, keep)));
+    TRY(CopyContents(inode, file.fd(),
+                     std::min(inode->lower_size_bytes, keep)));
+    return file;
+  }
+  TRY(sys::FTruncate(file.fd(), attr.size_bytes));
+  if (want == Backing::kPartial) {
+    if (!TRY(MarkSplit(file.at(), ChunkMap(inode->lower_size_bytes)))) {
+      want = Backing::kUpper;
+      TRY(CopyContents(inode, file.fd(), inode->lower_size_bytes));
+    }
   } else {
-    TRY(sys::FTruncate(file.fd(), attr.size_bytes));
     TRY(upper_->SetMark(file.at(), names_.metacopy, ""));
     ++copy_ups_metadata_;
   }
@@ -272,7 +286,7 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
       (S_ISREG(TRY(sys::Statx(draft.at())).stx_mode) || names_.trusted())) {
     if (name && NeedsLiteral(name->name, attr.mode))
       TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
-    if (want == Backing::kMetacopy && inode->hard_linked)
+    if (want != Backing::kUpper && inode->hard_linked)
       TRY(SetRedirect(inode, draft.at()));
     if (inode->hard_linked)
       TRY(upper_->SetMark(draft.at(), names_.nlink,
@@ -321,7 +335,12 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
   }
   inode->origin_btime = std::make_unique<const timespec>(attr.btime);
   table_.SetUpper(inode, upper_ino);
-  if (want == Backing::kUpper) {
+  if (want == Backing::kPartial) {
+    inode->chunks = std::make_unique<ChunkMap>(inode->lower_size_bytes);
+    ++copy_ups_partial_;
+    NoteUnsettled(inode);
+  }
+  if (want >= Backing::kPartial) {
     if (draft.fd().valid())
       fds_.Insert(inode->fd_key(), draft.TakeFd());
     else
@@ -378,6 +397,19 @@ bool UnionFs::MayCopyUp(NodeId node) {
 
 bool UnionFs::NamesMayCopyUp() const {
   return upper_ != nullptr && (!info_.metacopy || copying_ > 0);
+}
+
+bool UnionFs::MayCopyUp(NodeId node, uint64_t offset, uint64_t size) {
+  const auto found = Get(node);
+  if (!found.ok()) return false;
+  const InodeRef& inode = *found;
+  if (!inode->is_regular() || inode->backing() == Backing::kUpper) return false;
+  if (inode->backing() != Backing::kPartial || !inode->mu.TryLockShared())
+    return true;
+  const bool covered =
+      !inode->chunks || inode->chunks->Covers(offset, offset + size);
+  inode->mu.UnlockShared();
+  return !covered;
 }
 
 }  // namespace ufs

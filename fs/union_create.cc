@@ -230,8 +230,7 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   InodeLocks locks({dir.get(), inode.get()});
   const Spot spot = TRY(FreeSpot(dir, name));
   const Place from = TRY(UpperPlace(inode));
-  if (inode->backing() == Backing::kMetacopy)
-    TRY(SetRedirect(inode, from.at()));
+  if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(from.at(), names_.literal, "y"));
   if (inode->origin_btime) TRY(MarkImpure(dir));

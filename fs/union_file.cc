@@ -37,24 +37,18 @@ std::optional<std::string_view> UnionFs::DataInMemory(
   return inode->data.layer().InMemory(inode->data);
 }
 
-// A descriptor of the contents as they are now. REQUIRES: inode->mu held; the
-// pin may be used after, for what need not see a copy-up.
+// A descriptor of the contents as they are now; of what is in the upper of a
+// file that is kPartial. REQUIRES: inode->mu held; the pin may be used after,
+// for what need not see a copy-up.
 Result<FdCache::Pin> UnionFs::DataFd(const InodeRef& inode) {
-  if (auto pin = fds_.Find(inode->fd_key())) return pin;
-  const auto open = [&]() -> Result<UniqueFd> {
-    if (inode->backing() != Backing::kUpper)
+  return OpenCached(inode->fd_key(), [&]() -> Result<UniqueFd> {
+    if (inode->backing() < Backing::kPartial)
       return inode->data.layer().Open(inode->data);
     const Place place = TRY(UpperPlace(inode));
     auto fd = upper_->OpenData(place.at());
     inode->fd_only_reads = RefusesWriters(fd.code());
     return inode->fd_only_reads ? Reopen(place, O_RDONLY) : std::move(fd);
-  };
-  auto fd = open();
-  if (fd.code() == EMFILE || fd.code() == ENFILE) {
-    fds_.Shrink();
-    fd = open();
-  }
-  return fds_.Insert(inode->fd_key(), TRY(fd));
+  });
 }
 
 // The same, to be written to. REQUIRES: inode->backing() is kUpper.
@@ -84,16 +78,23 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
   ReaderLock lock(inode->mu);
-  if (inode->backing() != Backing::kUpper)
+  if (inode->backing() < Backing::kPartial)
     size = std::min(size, inode->lower_size_bytes -
                               std::min(offset, inode->lower_size_bytes));
   if (const auto bytes = DataInMemory(inode))
     return bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
         .copy(buffer, size);
-  const FdCache::Pin fd = TRY(DataFd(inode));
-  if (wait == Wait::kMayWait) return sys::Pread(*fd, buffer, size, offset);
-  const auto got = sys::PreadNoWait(*fd, buffer, size, offset);
-  return got.code() == EOPNOTSUPP ? Result<size_t>(Error(EAGAIN)) : got;
+  const auto read = [&]() -> Result<size_t> {
+    if (inode->backing() == Backing::kPartial)
+      return ReadPartial(inode, buffer, size, offset, wait);
+    const FdCache::Pin fd = TRY(DataFd(inode));
+    return wait == Wait::kMayWait ? sys::Pread(*fd, buffer, size, offset)
+                                  : sys::PreadNoWait(*fd, buffer, size, offset);
+  };
+  const auto got = read();
+  // A host that cannot say whether it would wait.
+  if (got.code() == EOPNOTSUPP) return Error(EAGAIN);
+  return got;
 }
 
 // What write(2) does to set-id bits, for a caller who may not keep them; the
@@ -118,8 +119,10 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kWrite.Visit());
-  TRY(CopyUp(inode, Backing::kUpper));
+  TRY(CopyUp(inode, Backing::kPartial));
   if (kill_suidgid) TRY(KillSuid(inode));
+  if (inode->backing() == Backing::kPartial)
+    return WritePartial(inode, data, size, offset);
   ReaderLock lock(inode->mu);
   const auto fd = WritableDataFd(inode);
   if (fd.code() == EPERM) return Append(inode, data, size, offset);
@@ -130,12 +133,18 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
   const InodeRef inode = TRY(Get(node));
   if (upper_ == nullptr || upper_->is_volatile()) return Ok();
   TRY(kFSync.Visit());
+  if (inode->backing() == Backing::kPartial) {
+    if (TRY(SettleOne(inode)))
+      data_only = false;  // without its marks the data would not count
+    else if (data_only)
+      return Ok();
+  }
   FdCache::Pin pin;
   UniqueFd opened;
   {
     ReaderLock lock(inode->mu);
     if (!inode->in_upper()) return Ok();  // a layer is on disk already
-    if (inode->is_regular() && inode->backing() == Backing::kUpper) {
+    if (inode->is_regular() && inode->backing() >= Backing::kPartial) {
       pin = TRY(DataFd(inode));
     } else if (inode->is_dir() || inode->is_regular()) {
       const Place place = TRY(UpperPlace(inode));
@@ -153,8 +162,10 @@ Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : ENODEV);
   TRY(kWrite.Visit());
-  TRY(CopyUp(inode, Backing::kUpper));
+  TRY(CopyUp(inode, Backing::kPartial));
   if (kill_suidgid) TRY(KillSuid(inode));
+  if (inode->backing() == Backing::kPartial)
+    return FallocatePartial(inode, mode, offset, length);
   ReaderLock lock(inode->mu);
   const FdCache::Pin fd = TRY(WritableDataFd(inode));
   return sys::Fallocate(*fd, mode, offset, length);
@@ -169,8 +180,20 @@ Result<uint64_t> UnionFs::LSeek(NodeId node, uint64_t offset, int whence) {
     if (offset >= bytes->size()) return Error(ENXIO);
     return whence == SEEK_DATA ? offset : uint64_t{bytes->size()};
   }
+  if (inode->backing() == Backing::kPartial)
+    return LSeekPartial(inode, offset, whence);
   const FdCache::Pin fd = TRY(DataFd(inode));
   return sys::LSeek(*fd, static_cast<int64_t>(offset), whence);
+}
+
+// Where the bytes at `offset` are; `length` is cut to what is there.
+// REQUIRES: inode->mu held.
+Result<FdCache::Pin> UnionFs::SourceAt(const InodeRef& inode, uint64_t offset,
+                                       size_t& length) {
+  if (inode->backing() != Backing::kPartial) return DataFd(inode);
+  const ChunkMap::Run run = inode->chunks->RunAt(offset);
+  length = std::min<uint64_t>(length, run.end - offset);
+  return run.in_upper ? DataFd(inode) : LayerDataFd(inode);
 }
 
 Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
@@ -180,24 +203,43 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
   const InodeRef target = TRY(Get(out));
   if (!source->is_regular() || !target->is_regular()) return Error(EINVAL);
   TRY(kWrite.Visit());
-  TRY(CopyUp(target, Backing::kUpper));
+  TRY(CopyUp(target, Backing::kPartial));
   if (kill_suidgid) TRY(KillSuid(target));
-  // Never both locks at once: they would have an order to keep.
-  FdCache::Pin from;
   std::optional<std::string_view> bytes;
   {
+    // Within one file, what is copied may not become part of what is to copy.
     ReaderLock lock(source->mu);
     bytes = DataInMemory(source);
-    if (!bytes) from = TRY(DataFd(source));
+    const uint64_t size =
+        bytes ? bytes->size()
+              : TRY(sys::Statx({*TRY(DataFd(source))})).stx_size;
+    length = std::min<uint64_t>(length, size - std::min(size, in_offset));
   }
-  ReaderLock lock(target->mu);
-  const FdCache::Pin to = TRY(WritableDataFd(target));
+  TRY(FetchRange(target, out_offset, out_offset + length));
   if (bytes) {
-    bytes->remove_prefix(std::min<uint64_t>(in_offset, bytes->size()));
-    *bytes = bytes->substr(0, length);
-    return sys::Pwrite(*to, bytes->data(), bytes->size(), out_offset);
+    ReaderLock lock(target->mu);
+    if (length == 0) return size_t{0};
+    return sys::Pwrite(*TRY(WritableDataFd(target)), bytes->data() + in_offset,
+                       length, out_offset);
   }
-  return sys::CopyFileRange(*from, in_offset, *to, out_offset, length);
+  size_t done = 0;
+  while (done < length) {
+    // Never both locks at once: they would have an order to keep.
+    FdCache::Pin from;
+    size_t run = length - done;
+    {
+      ReaderLock lock(source->mu);
+      from = TRY(SourceAt(source, in_offset + done, run));
+    }
+    ReaderLock lock(target->mu);
+    const FdCache::Pin to = TRY(WritableDataFd(target));
+    const auto copied = sys::CopyFileRange(*from, in_offset + done, *to,
+                                           out_offset + done, run);
+    if (!copied.ok() && done == 0) return copied;
+    if (!copied.ok() || *copied == 0) break;
+    done += *copied;
+  }
+  return done;
 }
 
 }  // namespace ufs

@@ -55,6 +55,7 @@ struct UnionStats {
   uint64_t open_descriptors = 0;  // held by the descriptor cache now
   uint64_t copy_ups_data = 0;
   uint64_t copy_ups_metadata = 0;  // attributes only, no data copied
+  uint64_t copy_ups_partial = 0;   // begun; chunks came up as they were written
   uint64_t copy_up_bytes = 0;
   uint64_t listing_hits = 0;
   uint64_t listing_misses = 0;
@@ -70,6 +71,7 @@ struct UnionInfo {
   std::string xattr_prefix;      // "trusted.overlay." or "user.overlay."
   bool overrides_owner = false;  // owner and device kept in override xattrs
   bool metacopy = false;
+  bool partial = false;
   bool index = false;
   std::string durability;
 };
@@ -157,8 +159,14 @@ class UnionFs final {
   // Whether a write or an attribute change of this node would first copy data
   // up, or wait for who does: that is, take long.
   bool MayCopyUp(NodeId node);
+  // The same of a write to these bytes of it.
+  bool MayCopyUp(NodeId node, uint64_t offset, uint64_t size);
   // The same of renaming or removing some name.
   bool NamesMayCopyUp() const;
+
+  // Puts on disk what was copied up in parts since the last call, so that it
+  // outlives a power cut: to be called every few seconds, and at the end.
+  Status Settle();
 
   UnionStats Stats() const;
   const UnionInfo& Info() const;
@@ -205,6 +213,8 @@ class UnionFs final {
   Result<InodeRef> Adopt(const InodeRef& dir, Name name, Child& child);
   Result<InodeRef> AdoptUpper(const Child& child);
   Result<InodeRef> AdoptLower(const Child& child);
+  static Status BackingFromMarks(const Marks& marks, const struct statx& stat,
+                                 InodeTable::Birth& birth);
   // Where the layers, without the upper, show an object.
   std::string LowerPathOf(const Inode& inode) const;
   std::string AliasOf(const Inode& dir, Name name,
@@ -248,7 +258,7 @@ class UnionFs final {
   Status CopyUpDir(const InodeRef& dir);
   Status MoveUp(const InodeRef& inode, Backing want, uint64_t keep);
   Status FillData(const InodeRef& inode, uint64_t keep);
-  Result<Draft> DraftOf(const InodeRef& inode, const Attr& attr, Backing want,
+  Result<Draft> DraftOf(const InodeRef& inode, const Attr& attr, Backing& want,
                         uint64_t keep);
   Status CopyAttributes(const Draft& draft, const Attr& attr,
                         const NodeRef& lower);
@@ -300,8 +310,59 @@ class UnionFs final {
   Result<FdCache::Pin> WritableDataFd(const InodeRef& inode);
   Result<size_t> Append(const InodeRef& inode, const char* data, size_t size,
                         uint64_t offset);
+  // The descriptor kept under `key`, or the one that `open` makes.
+  template <typename Open>
+  Result<FdCache::Pin> OpenCached(uint64_t key, Open open) {
+    if (auto pin = fds_.Find(key)) return pin;
+    Result<UniqueFd> fd = open();
+    if (fd.code() == EMFILE || fd.code() == ENFILE) {
+      fds_.Shrink();
+      fd = open();
+    }
+    return fds_.Insert(key, TRY(fd));
+  }
+  Result<FdCache::Pin> SourceAt(const InodeRef& inode, uint64_t offset,
+                                size_t& length);
   Status KillSuid(const InodeRef& inode);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change);
+
+  // --- contents in parts (union_partial.cc) -------------------------------
+  bool MaySplitContents(const Inode& inode) const;
+  bool SharesBlocks(const Inode& inode);
+  Result<bool> MarkSplit(sys::At at, const ChunkMap& map);
+  Result<bool> Split(const InodeRef& inode);
+  Result<FdCache::Pin> LayerDataFd(const InodeRef& inode);
+  Result<size_t> ReadPartial(const InodeRef& inode, char* buffer, size_t size,
+                             uint64_t offset, Wait wait);
+  Result<size_t> WritePartial(const InodeRef& inode, const char* data,
+                              size_t size, uint64_t offset);
+  Status FallocatePartial(const InodeRef& inode, int mode, uint64_t offset,
+                          uint64_t length);
+  Result<uint64_t> LSeekPartial(const InodeRef& inode, uint64_t offset,
+                                int whence);
+  template <typename Put>
+  Result<size_t> Overwrite(const InodeRef& inode, uint64_t begin, uint64_t end,
+                           Put put);
+  Status FetchRange(const InodeRef& inode, uint64_t begin, uint64_t end);
+  Status FetchChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
+  Status AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
+  Status StoreChunks(const InodeRef& inode);
+  Status TruncateChunks(const InodeRef& inode, uint64_t size_bytes);
+  Status MakeWhole(const InodeRef& inode, uint64_t keep);
+  Status FinishLocked(const InodeRef& inode, BorrowedFd fd);
+  Status FillRest(const InodeRef& inode);
+  void FillSmallRest(const InodeRef& inode);
+  // What of a split file is not known to be on disk.
+  struct Unsettled {
+    InodeRef inode;
+    std::optional<ChunkMap> chunks;
+    FdCache::Pin fd;
+  };
+  void NoteUnsettled(const InodeRef& inode);
+  Result<Unsettled> SnapshotOf(const InodeRef& inode);
+  Result<bool> Settled(const Unsettled& then);
+  // True: the file's marks changed, and want a sync of their own.
+  Result<bool> SettleOne(const InodeRef& inode);
 
   const UnionConfig config_;
   const MarkNames names_;
@@ -320,10 +381,15 @@ class UnionFs final {
   std::array<Mutex, kStripes> stripes_;  // one copy-up of an inode at a time
   std::atomic<int> copying_{0};          // contents under way, by any thread
   InodeTable table_;
+  Mutex shares_mu_;
+  std::unordered_map<const Layer*, bool> shares_blocks_ GUARDED_BY(shares_mu_);
+  Mutex unsettled_mu_;
+  std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
 
   std::atomic<size_t> forgotten_{0};  // since TrimMemory was last due
   std::atomic<uint64_t> copy_ups_data_{0};
   std::atomic<uint64_t> copy_ups_metadata_{0};
+  std::atomic<uint64_t> copy_ups_partial_{0};
   std::atomic<uint64_t> copy_up_bytes_{0};
   std::atomic<uint64_t> listing_hits_{0};
   std::atomic<uint64_t> listing_misses_{0};

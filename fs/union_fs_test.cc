@@ -1,129 +1,12 @@
 // The union without FUSE: the rules of fs/README.md on small trees. What a
 // kernel adds is tested by tests/semantics.
-#include "fs/union_fs.h"
-
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <set>
 #include <thread>
+#include <vector>
 
-#include "layerdb/base/fault.h"
+#include "fs/union_fixture.h"
 
 namespace ufs {
 namespace {
-
-namespace stdfs = std::filesystem;
-
-void Put(const stdfs::path& path, const std::string& text) {
-  stdfs::create_directories(path.parent_path());
-  std::ofstream(path) << text;
-}
-
-std::string Get(const stdfs::path& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-class NameSink final : public DirSink {
- public:
-  bool Add(const char* name, uint64_t ino, mode_t, uint64_t next_offset,
-           const Entry*) override {
-    if (taken_ == limit_) return false;
-    ++taken_;
-    offset = next_offset;
-    inos[name] = ino;
-    if (!names.insert(name).second) doubled = true;
-    return true;
-  }
-  void Again(int limit) {
-    taken_ = 0;
-    limit_ = limit;
-  }
-  std::set<std::string> names;
-  std::map<std::string, uint64_t> inos;
-  uint64_t offset = 0;
-  bool doubled = false;
-
- private:
-  int taken_ = 0;
-  int limit_ = 1 << 30;
-};
-
-class UnionFsTest : public testing::Test {
- protected:
-  void SetUp() override {
-    umask(0);
-    char path[] = "/var/tmp/ufs-union-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    root_ = path;
-    for (const char* dir : {"base", "app", "upper"})
-      stdfs::create_directory(root_ / dir);
-  }
-  void TearDown() override {
-    fs_.reset();
-    (void)ArmFault("");
-    stdfs::remove_all(root_);
-  }
-
-  UnionConfig Config() {
-    UnionConfig config;
-    config.layers = {root_ / "base", root_ / "app"};
-    config.upper = root_ / "upper";
-    return config;
-  }
-  void Mount() {
-    fs_.reset();
-    auto fs = UnionFs::Open(Config());
-    ASSERT_TRUE(fs.ok()) << fs.error().ToString();
-    fs_ = std::move(*fs);
-  }
-
-  // The node of a path; kNone where there is nothing.
-  NodeId Walk(const std::string& path) {
-    NodeId at = NodeId::kRoot;
-    for (const auto& part : stdfs::path(path)) {
-      auto found = fs_->Lookup(at, Name::Trusted(part.c_str()));
-      EXPECT_TRUE(found.ok()) << path << ": " << found.error().ToString();
-      if (!found.ok() || !found->has_value()) return NodeId::kNone;
-      at = (**found).node;
-    }
-    return at;
-  }
-  std::string Read(NodeId node) {
-    char buffer[256];
-    auto got =
-        fs_->Read(node, buffer, sizeof(buffer), 0, UnionFs::Wait::kMayWait);
-    EXPECT_TRUE(got.ok()) << got.error().ToString();
-    return got.ok() ? std::string(buffer, *got) : "";
-  }
-  Attr Stat(NodeId node) {
-    auto attr = fs_->GetAttr(node);
-    EXPECT_TRUE(attr.ok()) << attr.error().ToString();
-    return attr.ok() ? *attr : Attr{};
-  }
-  int WriteAt(NodeId node, const std::string& text, uint64_t offset) {
-    return fs_->Write(node, text.data(), text.size(), offset, false).code();
-  }
-  std::set<std::string> List(const std::string& path) {
-    NameSink sink;
-    EXPECT_TRUE(fs_->ReadDir(Walk(path), 0, false, sink).ok());
-    sink.names.erase(".");
-    sink.names.erase("..");
-    return sink.names;
-  }
-  static Name N(const char* name) { return Name::Trusted(name); }
-
-  stdfs::path root_;
-  std::unique_ptr<UnionFs> fs_;
-  const Caller root_caller_{0, 0, 0, 022};
-};
 
 TEST_F(UnionFsTest, TheTopmostLayerShows) {
   Put(root_ / "base/f", "base");
@@ -399,7 +282,8 @@ TEST_F(UnionFsTest, TwoWritersCopyOnce) {
     for (int t = 0; t < 4; ++t)
       EXPECT_EQ(text.substr(100 * t, 5), "abcd" + std::to_string(t));
   }
-  EXPECT_EQ(fs_->Stats().copy_ups_data, 50u);
+  EXPECT_EQ(fs_->Stats().copy_ups_partial, 50u);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 50u * 8192);
 }
 
 TEST_F(UnionFsTest, NamesMoveAboutUnderManyThreads) {

@@ -190,6 +190,18 @@ Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
   return inode;
 }
 
+// Where the contents of an object of the upper are.
+Status UnionFs::BackingFromMarks(const Marks& marks, const struct statx& stat,
+                                 InodeTable::Birth& birth) {
+  birth.backing = Backing::kUpper;
+  if (!marks.metacopy) return Ok();
+  birth.backing = Backing::kMetacopy;
+  if (!marks.partial()) return Ok();
+  birth.backing = Backing::kPartial;
+  birth.chunks = TRY(ChunkMap::Parse(marks.chunks, BootId(), stat.stx_size));
+  return Ok();
+}
+
 Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
   const struct statx& stat = child.upper->stat;
   const Marks& marks = child.upper->marks;
@@ -199,7 +211,6 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
     return known;
   InodeTable::Birth birth;
   birth.type = type;
-  birth.backing = marks.metacopy ? Backing::kMetacopy : Backing::kUpper;
   birth.upper_ino = stat.stx_ino;
   birth.identity = {0, stat.stx_ino};
   const bool has_lower = child.lower.kind != LowerFound::Kind::kAbsent;
@@ -220,6 +231,7 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
     birth.parts = child.lower.parts;
     birth.lower_alias = child.lower_alias;
   }
+  TRY(BackingFromMarks(marks, stat, birth));
   birth.impure = marks.impure;
   birth.has_default_acl = marks.has_default_acl;
   return table_.Intern(std::move(birth));
@@ -243,8 +255,7 @@ Result<InodeRef> UnionFs::AdoptLower(const Child& child) {
     if (InodeRef known = table_.FindByIdentity(birth.identity)) return known;
     const auto looked =
         TRY(upper_->Look({*upper_->index_pin(), index_name.c_str()}));
-    birth.backing =
-        looked.marks.metacopy ? Backing::kMetacopy : Backing::kUpper;
+    TRY(BackingFromMarks(looked.marks, looked.stat, birth));
     birth.upper_ino = looked.stat.stx_ino;
     birth.index_name = index_name;
     birth.lower_size_bytes =
@@ -338,8 +349,10 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
   if (inode->is_dir() && !inode->parts().empty()) attr.nlink = 1;
   if (looked.marks.nlink)
     attr.nlink = static_cast<uint32_t>(*looked.marks.nlink);
-  if (inode->backing() == Backing::kMetacopy)
-    attr.blocks = TRY(inode->data.layer().GetAttr(inode->data)).blocks;
+  // What a copy of it would take, near enough.
+  if (inode->is_split() && !(inode->chunks && inode->chunks->Whole()))
+    attr.blocks = std::max(
+        attr.blocks, TRY(inode->data.layer().GetAttr(inode->data)).blocks);
   return attr;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fs/union_fs.h"
+#include "layerdb/base/log.h"
 #include "layerdb/base/privilege.h"
 
 namespace ufs {
@@ -58,7 +59,11 @@ UnionFs::UnionFs(const UnionConfig& config, bool trusted)
       listings_(kListingBudgetBytes),
       table_(fds_) {}
 
-UnionFs::~UnionFs() = default;
+UnionFs::~UnionFs() {
+  // Where this fails, what was not synced is what a power cut may take.
+  if (const Status settled = Settle(); !settled.ok())
+    log::Warn("not all is on disk: " + settled.error().ToString());
+}
 
 Result<std::unique_ptr<UnionFs>> UnionFs::Open(const UnionConfig& config) {
   if (config.layers.empty() && !config.upper)
@@ -99,6 +104,7 @@ Status UnionFs::OpenLayers() {
   info_.whiteout_form = NameOf(upper_->whiteout_form());
   info_.overrides_owner = upper_->overrides_owner();
   info_.metacopy = config_.metacopy && upper_->has_xattrs();
+  info_.partial = info_.metacopy && config_.partial;
   info_.index = true;
   info_.durability = NameOf(upper_->durability());
   return Ok();
@@ -163,6 +169,7 @@ UnionStats UnionFs::Stats() const {
   stats.open_descriptors = fds_.size();
   stats.copy_ups_data = copy_ups_data_;
   stats.copy_ups_metadata = copy_ups_metadata_;
+  stats.copy_ups_partial = copy_ups_partial_;
   stats.copy_up_bytes = copy_up_bytes_;
   stats.listing_hits = listing_hits_;
   stats.listing_misses = listing_misses_;

@@ -33,7 +33,7 @@ Result<bool> UnionFs::LowerShows(const InodeRef& dir, Name name) const {
 Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
   if (!inode->in_upper()) return FdCache::Pin();
   if (inode->is_dir()) return UpperFd(inode);
-  if (inode->is_regular() && inode->backing() == Backing::kUpper)
+  if (inode->is_regular() && inode->backing() >= Backing::kPartial)
     if (auto pin = fds_.Find(inode->fd_key())) return pin;
   const Place place = TRY(UpperPlace(inode));
   if (place.name.empty()) return place.dir;  // has no name already

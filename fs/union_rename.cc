@@ -140,7 +140,7 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
         TRY(lowers_->Lookup(to_dir->parts(), to)).kind !=
             LowerFound::Kind::kAbsent)
       TRY(upper_->SetMark(place.at(), names_.opaque, "y"));
-  } else if (inode->backing() == Backing::kMetacopy) {
+  } else if (inode->is_split()) {
     TRY(SetRedirect(inode, place.at()));
   }
   if (NeedsLiteral(to.view(), inode->type)) {

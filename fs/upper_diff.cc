@@ -280,6 +280,7 @@ class Differ {
   // written. Only a look tells.
   Result<bool> FileDiffers(const LowerFound& now, const LowerFound& before) {
     if (now.attr.size_bytes != before.attr.size_bytes) return true;
+    if (now.partial) return true;  // something was written to it
     // A metacopy's data is still the layer's; of this file, as the callers
     // know.
     if (!now.data || !before.data)

@@ -135,11 +135,13 @@ std::string CountersText(const Json& report) {
   table.AddRow({"memory", FormatBytes(Number(report, "memory_bytes"))});
   table.AddRow({"inodes", FormatCount(Number(stats, "inodes"))});
   table.AddRow({"descriptors", FormatCount(Number(stats, "open_descriptors"))});
-  table.AddRow({"copy-ups",
-                FormatCount(Number(stats, "copy_ups_data")) + " with data (" +
-                    FormatBytes(Number(stats, "copy_up_bytes")) + "), " +
-                    FormatCount(Number(stats, "copy_ups_metadata")) +
-                    " of attributes alone"});
+  table.AddRow(
+      {"copy-ups", FormatCount(Number(stats, "copy_ups_data")) + " whole, " +
+                       FormatCount(Number(stats, "copy_ups_partial")) +
+                       " in parts, " +
+                       FormatCount(Number(stats, "copy_ups_metadata")) +
+                       " of attributes alone; " +
+                       FormatBytes(Number(stats, "copy_up_bytes"))});
   table.AddRow({"listing hits", Share(Number(stats, "listing_hits"),
                                       Number(stats, "listing_misses"))});
   return table.ToString(2);

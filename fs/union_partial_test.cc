@@ -1,0 +1,408 @@
+// Files of which a part is in the upper: whatever is done to them, they read as
+// an ordinary file would.
+#include <sys/xattr.h>
+
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "fs/union_fixture.h"
+#include "layerdb/base/privilege.h"
+
+namespace ufs {
+namespace {
+
+constexpr uint64_t kChunk = ChunkMap::kMinChunkBytes;
+
+// Bytes that tell where in the file they are.
+std::string Pattern(size_t size) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i)
+    text[i] = static_cast<char>('a' + (i / 7 + i / kChunk) % 26);
+  return text;
+}
+
+class PartialTest : public UnionFsTest {
+ protected:
+  std::string ReadAll(NodeId node) {
+    std::string text(Stat(node).size_bytes + 10, '\0');
+    const auto got =
+        fs_->Read(node, text.data(), text.size(), 0, UnionFs::Wait::kMayWait);
+    EXPECT_TRUE(got.ok()) << got.error().ToString();
+    text.resize(got.ok() ? *got : 0);
+    return text;
+  }
+  int Resize(NodeId node, uint64_t size) {
+    AttrChange change;
+    change.size_bytes = size;
+    return fs_->SetAttr(node, change).code();
+  }
+  std::string MarkName(const char* mark) const {
+    return (IsHostRoot() ? "trusted.overlay." : "user.overlay.") +
+           std::string(mark);
+  }
+  // A mark of an upper file; empty when it has none.
+  std::string Mark(const std::string& path, const char* mark) const {
+    char value[8192];
+    const ssize_t size = getxattr((root_ / "upper" / path).c_str(),
+                                  MarkName(mark).c_str(), value, sizeof(value));
+    return size < 0 ? "" : std::string(value, size);
+  }
+  void SetMark(const std::string& path, const char* mark,
+               const std::string& value) const {
+    ASSERT_EQ(setxattr((root_ / "upper" / path).c_str(), MarkName(mark).c_str(),
+                       value.data(), value.size(), 0),
+              0);
+  }
+  // What a power cut leaves: the marks as they were, seen by another boot.
+  void CutPower(const std::string& path) {
+    std::string chunks = Mark(path, "ufs.chunks");
+    const std::string metacopy = Mark(path, "metacopy");
+    ASSERT_GT(chunks.size(), 32u);
+    fs_.reset();
+    for (size_t i = 16; i < 32; ++i) chunks[i] = static_cast<char>(~chunks[i]);
+    SetMark(path, "ufs.chunks", chunks);
+    SetMark(path, "metacopy", metacopy);
+    Mount();
+  }
+};
+
+TEST_F(PartialTest, OneByteCopiesOneChunk) {
+  std::string text = Pattern(40 * kChunk + 100);
+  Put(root_ / "base/f", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "!", 17 * kChunk + 5), 0);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, kChunk);
+  EXPECT_TRUE(Get(root_ / "base/f") == text);
+  text[17 * kChunk + 5] = '!';
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+  Mount();
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
+}
+
+TEST_F(PartialTest, AnAppendCopiesNothing) {
+  std::string text = Pattern(3 * kChunk + 1);
+  Put(root_ / "base/f", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "more", text.size()), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "far", text.size() + 2 * kChunk), 0);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
+  text += "more" + std::string(2 * kChunk - 4, '\0') + "far";
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+  Mount();
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(PartialTest, WhatAWriteCoversIsNotCopied) {
+  std::string text = Pattern(10 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  const std::string chunks(4 * kChunk, '#');
+  ASSERT_EQ(WriteAt(Walk("f"), chunks, 2 * kChunk), 0);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
+  ASSERT_EQ(WriteAt(Walk("f"), std::string(kChunk + 2, '%'), 7 * kChunk - 1),
+            0);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 2 * kChunk);
+  text.replace(2 * kChunk, chunks.size(), chunks);
+  text.replace(7 * kChunk - 1, kChunk + 2, kChunk + 2, '%');
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(PartialTest, WhatIsCutOffIsGone) {
+  const std::string text = Pattern(4 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(Resize(node, kChunk + 10), 0);
+  ASSERT_EQ(Resize(node, 3 * kChunk), 0);
+  const std::string cut =
+      text.substr(0, kChunk + 10) + std::string(2 * kChunk - 10, '\0');
+  EXPECT_TRUE(ReadAll(node) == cut);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
+  Mount();
+  EXPECT_TRUE(ReadAll(Walk("f")) == cut);
+  ASSERT_EQ(Resize(Walk("f"), 0), 0);
+  ASSERT_EQ(Resize(Walk("f"), 5), 0);
+  EXPECT_TRUE(ReadAll(Walk("f")) == std::string(5, '\0'));
+  EXPECT_EQ(Mark("f", "metacopy"), "");
+}
+
+TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
+  std::string text = Pattern(10 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(WriteAt(node, "x", 3 * kChunk), 0);
+  const Attr before = Stat(node);
+  ASSERT_TRUE(fs_->Settle().ok());
+  text[3 * kChunk] = 'x';
+  EXPECT_EQ(Mark("f", "metacopy"), "");
+  EXPECT_TRUE(Get(root_ / "upper/f") == text);
+  EXPECT_TRUE(ReadAll(node) == text);
+  EXPECT_EQ(Stat(node).mtime.tv_nsec, before.mtime.tv_nsec);
+}
+
+TEST_F(PartialTest, AWholeFileOnDiskIsAnOrdinaryOne) {
+  Put(root_ / "base/f", Pattern(kChunk + 1));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "y", kChunk), 0);
+  EXPECT_NE(Mark("f", "metacopy"), "");
+  ASSERT_TRUE(fs_->Settle().ok());
+  EXPECT_EQ(Mark("f", "metacopy"), "");
+  EXPECT_EQ(Mark("f", "ufs.chunks"), "");
+  std::string text = Pattern(kChunk + 1);
+  text[0] = 'x';
+  text[kChunk] = 'y';
+  EXPECT_TRUE(Get(root_ / "upper/f") == text);
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(PartialTest, APowerCutTakesOnlyWhatWasNotSynced) {
+  std::string text = Pattern(6 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "synced", kChunk), 0);
+  ASSERT_TRUE(fs_->FSync(Walk("f"), /*data_only=*/true).ok());
+  ASSERT_EQ(WriteAt(Walk("f"), "lost", 4 * kChunk), 0);
+  text.replace(kChunk, 6, "synced");
+  CutPower("f");
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(PartialTest, AKilledDaemonTakesNothing) {
+  std::string text = Pattern(6 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "kept", 4 * kChunk), 0);
+  const std::string chunks = Mark("f", "ufs.chunks");
+  fs_.reset();
+  SetMark("f", "ufs.chunks", chunks);  // as it was before the end
+  Mount();
+  text.replace(4 * kChunk, 4, "kept");
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(PartialTest, ADamagedMapIsAnError) {
+  Put(root_ / "base/f", Pattern(20 * kChunk));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  fs_.reset();
+  SetMark("f", "ufs.chunks", "\x09nonsense");
+  Mount();
+  EXPECT_EQ(fs_->Lookup(NodeId::kRoot, N("f")).code(), EIO);
+}
+
+TEST_F(PartialTest, ALayerWithHalfAFileSaysSo) {
+  Put(root_ / "base/f", Pattern(20 * kChunk));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  fs_.reset();
+  stdfs::rename(root_ / "upper", root_ / "app2");
+  stdfs::create_directory(root_ / "upper");
+  stdfs::remove_all(root_ / "upper.work");
+  stdfs::remove_all(root_ / "app");
+  stdfs::rename(root_ / "app2", root_ / "app");
+  Mount();
+  char byte;
+  const auto got = fs_->Read(Walk("f"), &byte, 1, 0, UnionFs::Wait::kMayWait);
+  EXPECT_EQ(got.code(), EIO);
+  EXPECT_NE(got.error().context().find("ufs complete"), std::string::npos);
+}
+
+TEST_F(PartialTest, EveryFailureLeavesTheFileAsItWas) {
+  for (const char* point : {"partial.chunk_copied", "copy_up.attributes"}) {
+    std::string text = Pattern(3 * kChunk);
+    Put(root_ / "base" / point, text);
+    Mount();
+    ASSERT_TRUE(ArmFault(std::string(point) + ":ENOSPC").ok());
+    EXPECT_EQ(WriteAt(Walk(point), "x", kChunk + 1), ENOSPC) << point;
+    EXPECT_TRUE(ReadAll(Walk(point)) == text) << point;
+    EXPECT_EQ(WriteAt(Walk(point), "x", kChunk + 1), 0) << point;
+    text[kChunk + 1] = 'x';
+    EXPECT_TRUE(ReadAll(Walk(point)) == text) << point;
+  }
+}
+
+TEST_F(PartialTest, OtherNamesAndNoNameReadTheSame) {
+  std::string text = Pattern(4 * kChunk);
+  Put(root_ / "base/f", text);
+  stdfs::create_hard_link(root_ / "base/f", root_ / "base/g");
+  Put(root_ / "base/d/h", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "one", 2 * kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("d/h"), "one", 2 * kChunk), 0);
+  text.replace(2 * kChunk, 3, "one");
+  EXPECT_TRUE(ReadAll(Walk("g")) == text);
+  ASSERT_TRUE(
+      fs_->Rename(Walk("d"), N("h"), NodeId::kRoot, N("moved"), 0).ok());
+  ASSERT_TRUE(fs_->Link(Walk("moved"), NodeId::kRoot, N("linked")).ok());
+  Mount();
+  for (const char* name : {"f", "g", "moved", "linked"})
+    EXPECT_TRUE(ReadAll(Walk(name)) == text) << name;
+  ASSERT_EQ(WriteAt(Walk("linked"), "two", 0), 0);
+  const NodeId node = Walk("moved");
+  for (const char* name : {"moved", "linked"})
+    ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N(name)).ok());
+  text.replace(0, 3, "two");
+  ASSERT_EQ(WriteAt(node, "three", 3 * kChunk), 0);
+  text.replace(3 * kChunk, 5, "three");
+  EXPECT_TRUE(ReadAll(node) == text);
+}
+
+TEST_F(PartialTest, AttributesAloneDoNotHideTheMap) {
+  std::string text = Pattern(4 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change).ok());
+  ASSERT_EQ(WriteAt(Walk("f"), "x", kChunk), 0);
+  change.mode = 0640;
+  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change).ok());
+  text[kChunk] = 'x';
+  Mount();
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+  EXPECT_EQ(Stat(Walk("f")).mode & 07777, 0640u);
+}
+
+TEST_F(PartialTest, ManyWritersLoseNothing) {
+  std::string text = Pattern(8 * kChunk);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (uint64_t at = t; at < text.size(); at += 4099)
+        EXPECT_EQ(WriteAt(node, std::string(1, static_cast<char>('0' + t)), at),
+                  0);
+    });
+  threads.emplace_back([&] {
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(fs_->Settle().ok());
+      EXPECT_EQ(ReadAll(node).size(), text.size());
+    }
+  });
+  for (auto& thread : threads) thread.join();
+  for (int t = 0; t < 4; ++t)
+    for (uint64_t at = t; at < text.size(); at += 4099)
+      text[at] = static_cast<char>('0' + t);
+  // Where two wrote the same byte either may have won.
+  const std::string now = ReadAll(node);
+  ASSERT_EQ(now.size(), text.size());
+  for (size_t i = 0; i < now.size(); ++i)
+    ASSERT_TRUE(now[i] == text[i] || (now[i] >= '0' && now[i] <= '3')) << i;
+}
+
+// Every kind of change, at random, against a string; over remounts.
+class RandomTest : public PartialTest, public testing::WithParamInterface<int> {
+ protected:
+  uint64_t Below(uint64_t n) { return random_() % n; }
+  void ExpectSame(const std::string& text, int step) {
+    const std::string now = ReadAll(Walk("f"));
+    ASSERT_EQ(now.size(), text.size()) << "step " << step;
+    for (size_t i = 0; i < now.size(); ++i)
+      ASSERT_EQ(now[i], text[i]) << "step " << step << " byte " << i;
+  }
+  void ExpectHolesAreZeros(const std::string& text, int step) {
+    const NodeId node = Walk("f");
+    for (uint64_t at = 0; at < text.size();) {
+      const auto data = fs_->LSeek(node, at, SEEK_DATA);
+      const uint64_t end = data.ok() ? *data : text.size();
+      ASSERT_EQ(text.find_first_not_of('\0', at) < end, false)
+          << "step " << step << ": data in the hole at " << at;
+      if (!data.ok()) return;
+      at = *fs_->LSeek(node, *data, SEEK_HOLE);
+      ASSERT_GT(at, *data);
+    }
+  }
+  std::mt19937_64 random_;
+};
+
+TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
+  random_.seed(GetParam());
+  std::string text = Pattern(kChunk * (1 + Below(6)) + Below(kChunk));
+  const std::string lower = text;
+  Put(root_ / "base/f", text);
+  // With holes of its own.
+  for (int i = 0; i < 2; ++i) {
+    const uint64_t at = Below(text.size());
+    const uint64_t size = std::min<uint64_t>(kChunk, text.size() - at);
+    const int fd = open((root_ / "base/f").c_str(), O_WRONLY);
+    ASSERT_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        static_cast<off_t>(at), static_cast<off_t>(size)),
+              0);
+    close(fd);
+    text.replace(at, size, size, '\0');
+  }
+  Mount();
+  for (int step = 0; step < 60; ++step) {
+    const NodeId node = Walk("f");
+    const uint64_t at = Below(text.size() + kChunk);
+    const uint64_t size = 1 + Below(Below(2) != 0 ? 3 * kChunk : 100);
+    const auto grow = [&](uint64_t end) {
+      if (text.size() < end) text.resize(end);
+    };
+    switch (Below(9)) {
+      case 0:
+      case 1:
+      case 2: {
+        const std::string put(size, static_cast<char>('A' + step % 26));
+        ASSERT_EQ(WriteAt(node, put, at), 0);
+        grow(at + size);
+        text.replace(at, size, put);
+        break;
+      }
+      case 3:
+        if (Below(3) != 0) break;
+        ASSERT_EQ(Resize(node, at), 0);
+        text.resize(at);
+        break;
+      case 4: {
+        const int mode = Below(2) != 0
+                             ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+                             : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+        ASSERT_TRUE(fs_->Fallocate(node, mode, at, size, false).ok());
+        if (at < text.size()) {
+          const uint64_t cut = std::min<uint64_t>(size, text.size() - at);
+          text.replace(at, cut, cut, '\0');
+        }
+        break;
+      }
+      case 5:
+        ASSERT_TRUE(fs_->Fallocate(node, 0, at, size, false).ok());
+        grow(at + size);
+        break;
+      case 6: {
+        const uint64_t from = Below(text.size() + 1);
+        if (from < at + size && at < from + size) break;
+        const auto copied =
+            fs_->CopyFileRange(node, from, node, at, size, false);
+        ASSERT_TRUE(copied.ok()) << copied.error().ToString();
+        const std::string moved = text.substr(from, *copied);
+        ASSERT_EQ(moved.size(), *copied);
+        if (*copied == 0) break;
+        grow(at + *copied);
+        text.replace(at, *copied, moved);
+        break;
+      }
+      case 7:
+        ASSERT_TRUE(fs_->Settle().ok());
+        break;
+      case 8:
+        Mount();
+        break;
+    }
+    ASSERT_NO_FATAL_FAILURE(ExpectSame(text, step));
+    ASSERT_NO_FATAL_FAILURE(ExpectHolesAreZeros(text, step));
+    if (text.empty()) break;
+  }
+  EXPECT_EQ(Get(root_ / "base/f").size(), lower.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomTest, testing::Range(1, 9));
+
+}  // namespace
+}  // namespace ufs
