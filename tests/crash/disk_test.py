@@ -11,7 +11,7 @@ import time
 
 import union
 from operations import create, do, rename, write
-from union import difference, snapshot
+from union import WHOLE_COPIES, difference, snapshot
 
 MEGABYTE = 1 << 20
 
@@ -62,6 +62,7 @@ class DiskTest:
         subprocess.run(["umount", self.fs.dir + "/disk"], check=True)
 
     def full_of_data(self):
+        self.fs.options = WHOLE_COPIES
         self.on_small_disk("size=4m")
         self.expect_code("a copy that fits", do(write, "big1"), 0)
         # Opening is no change, so that it is the write that fails.
@@ -78,6 +79,7 @@ class DiskTest:
         self.expect(data[1000:1007] == b"written" and len(data) == 3 * MEGABYTE,
                     "contents after the second try")
         self.off_disk()
+        self.fs.options = ""
 
     def full_of_files(self):
         self.on_small_disk("size=4m,nr_inodes=40")

@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 
-from union import OLD, libc
+from union import OLD, WHOLE_COPIES, libc
 
 RENAME_EXCHANGE, RENAME_WHITEOUT = 2, 4
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602
@@ -214,6 +214,9 @@ def operations():
                   name_operations):
         for words in group():
             yield Operation(*words)
+    if WHOLE_COPIES:
+        for name, run, *setup in data_operations():
+            yield Operation(f"{name}, {WHOLE_COPIES}", run, *setup, options=WHOLE_COPIES)
     for form in ("whiteout=xattr", "whiteout=aufs"):
         for name, run, *setup in name_operations():
             yield Operation(f"{name}, {form}", run, *setup, options=form)

@@ -9,7 +9,7 @@ import time
 
 import union
 from operations import PATTERN, make_layers, write
-from union import OLD
+from union import OLD, WHOLE_COPIES
 
 COPY_SECONDS = 3
 PROMPT_SECONDS = COPY_SECONDS / 2  # leaves room for a loaded machine
@@ -81,6 +81,7 @@ def slow_copy(fs, name, prepare):
 
 def test(fs):
     make_layers(*fs.layers)
+    fs.options = WHOLE_COPIES  # or there would be no slow copy
 
     def keep_mode(path):
         os.chmod(path, 0o600)  # a metacopy

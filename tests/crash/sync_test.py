@@ -7,7 +7,7 @@ import os
 
 import union
 from operations import Operation, create, do, make_layers, rename, sync, write
-from union import run
+from union import WHOLE_COPIES, run
 
 # Operation -> syncs of data, of drafts, of names: in auto, in strict.
 EXPECTED = [
@@ -38,7 +38,7 @@ def syncs(fs, operation):
         fs.umount()
     trace = fs.dir + "/trace"
     open(trace, "w").close()
-    if fs.options == "fsync=volatile" and operation.setup:
+    if "volatile" in fs.options and operation.setup:
         run("rm", "-rf", fs.work + "/work/incompat/volatile")
     fs.mount("trace:" + trace)
     code = fs.run(operation.run)
@@ -64,7 +64,7 @@ def test(fs):
     failures = 0
     for operation, auto, strict in EXPECTED:
         for mode, expected in (("auto", auto), ("strict", strict), ("volatile", "")):
-            fs.options = "fsync=" + mode
+            fs.options = ",".join(filter(None, [WHOLE_COPIES, "fsync=" + mode]))
             found = syncs(fs, operation)
             if found != collections.Counter(expected.split()):
                 failures += 1

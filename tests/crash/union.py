@@ -25,6 +25,9 @@ PATIENCE = 60
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EINTR)
 OLD = 1_000_000_000  # mtime of everything in the layers
 
+# Makes a write copy all of a lower file, where it would copy what it touches.
+WHOLE_COPIES = "partial=off" if "partial" in run(UFS, "mount", "--help").stdout else ""
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
