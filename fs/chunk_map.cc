@@ -143,6 +143,16 @@ bool ChunkMap::Covers(uint64_t begin, uint64_t end) const {
   return true;
 }
 
+uint64_t ChunkMap::MissingBytes() const {
+  uint64_t missing = 0;
+  for (uint64_t at = 0; at < limit_;) {
+    const Run run = RunAt(at);
+    if (!run.in_upper) missing += run.end - at;
+    at = run.end;
+  }
+  return missing;
+}
+
 uint64_t ChunkMap::ChunkBegin(uint64_t offset) const {
   return offset >> chunk_log2_ << chunk_log2_;
 }

@@ -56,6 +56,9 @@ class ChunkMap {
   // Whether nothing is the layer's any more.
   bool Whole() const { return Covers(0, limit_); }
 
+  // How much is still the layer's.
+  uint64_t MissingBytes() const;
+
   // The whole chunks around `offset`, cut at the limit.
   uint64_t ChunkBegin(uint64_t offset) const;
   uint64_t ChunkEnd(uint64_t offset) const;

@@ -41,7 +41,9 @@ TEST(ChunkMap, TheLastChunkEndsAtTheLimit) {
   ExpectRun(map, 2 * kChunk, false, 2 * kChunk + 10);
   map.Add(2 * kChunk, 2 * kChunk + 10);
   ExpectRun(map, 2 * kChunk, true, UINT64_MAX);
+  EXPECT_EQ(map.MissingBytes(), 2 * kChunk);
   map.Add(0, 2 * kChunk);
+  EXPECT_EQ(map.MissingBytes(), 0u);
   EXPECT_TRUE(map.Whole());
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "fs/fuse_request.h"
+#include "fs/ioctl.h"
 
 namespace ufs {
 namespace {
@@ -121,7 +122,8 @@ void OnIoctl(fuse_req_t req, fuse_ino_t node, unsigned command, void*,
              fuse_file_info*, unsigned flags, const void* in, size_t in_size,
              size_t out_size) noexcept {
   Request request(req, Message::kIoctl, node);
-  const bool slow = in_size > 0 && IsSlowChange(req, request);
+  const bool changes = in_size > 0 || command == kIoctlComplete;
+  const bool slow = changes && IsSlowChange(req, request);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] {
       char text[24];

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "fs/acl.h"
+#include "fs/ioctl.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
 
@@ -151,7 +152,20 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
 
 // --- inode flags -----------------------------------------------------------
 
+Status UnionFs::Complete(const InodeRef& inode, uint64_t& copied) {
+  if (!inode->is_regular()) return Error(EINVAL);
+  copied = 0;
+  if (inode->backing() != Backing::kPartial) return Ok();
+  {
+    ReaderLock lock(inode->mu);
+    if (inode->chunks) copied = inode->chunks->MissingBytes();
+  }
+  return CopyUp(inode, Backing::kUpper);
+}
+
 Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
+  if (cmd == kIoctlComplete)
+    return Complete(TRY(Get(node)), *static_cast<uint64_t*>(arg));
   const bool writes = cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR;
   const bool reads = cmd == FS_IOC_GETFLAGS || cmd == FS_IOC_FSGETXATTR ||
                      cmd == FS_IOC_GETVERSION;

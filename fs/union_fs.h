@@ -132,8 +132,8 @@ class UnionFs final {
                   int flags);
   Status RemoveXattr(NodeId node, const char* name);
   // FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR and
-  // FS_IOC_GETVERSION: `arg` is the ioctl's in/out struct, already sized.
-  // ENOTTY for any other command.
+  // FS_IOC_GETVERSION, and kIoctlComplete of fs/ioctl.h: `arg` is the ioctl's
+  // in/out struct, already sized. ENOTTY for any other command.
   Status Ioctl(NodeId node, unsigned cmd, void* arg);
 
   // --- data --------------------------------------------------------------
@@ -348,6 +348,7 @@ class UnionFs final {
   Status AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
   Status StoreChunks(const InodeRef& inode);
   Status TruncateChunks(const InodeRef& inode, uint64_t size_bytes);
+  Status Complete(const InodeRef& inode, uint64_t& copied);
   Status MakeWhole(const InodeRef& inode, uint64_t keep);
   Status FinishLocked(const InodeRef& inode, BorrowedFd fd);
   Status FillRest(const InodeRef& inode);

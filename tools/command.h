@@ -31,6 +31,7 @@ int RunUmount(int argc, char** argv);
 int RunStat(int argc, char** argv);
 int RunDiff(int argc, char** argv);
 int RunCommit(int argc, char** argv);
+int RunComplete(int argc, char** argv);
 int RunSquash(int argc, char** argv);
 
 // The same mount under the names other programs call it by.

@@ -18,6 +18,8 @@ constexpr Command kCommands[] = {
     {"stat", "Show what a mounted union is made of and does", RunStat},
     {"diff", "List what an upper changes", RunDiff},
     {"commit", "Make a layer of what an upper changes", RunCommit},
+    {"complete", "Copy up the rest of files that are partly copied up",
+     RunComplete},
     {"squash", "Make one layer of several", RunSquash},
 };
 

@@ -5,6 +5,7 @@ complete -c ufs -n __fish_use_subcommand -x -a stat -d 'Show what a mounted unio
 complete -c ufs -n __fish_use_subcommand -x -a diff -d 'List what an upper changes'
 complete -c ufs -n __fish_use_subcommand -x -a commit -d 'Make a layer of what an upper changes'
 complete -c ufs -n __fish_use_subcommand -x -a squash -d 'Make one layer of several'
+complete -c ufs -n __fish_use_subcommand -a complete -d 'Copy up the rest of files'
 complete -c ufs -n __fish_use_subcommand -x -a help -d 'Tell about a verb'
 complete -c ufs -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options'
 complete -c ufs -n '__fish_seen_subcommand_from mount' -l upper -x -a '(__fish_complete_directories)' -d 'Takes all changes'

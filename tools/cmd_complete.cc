@@ -1,0 +1,91 @@
+// ufs complete: brings the rest of files that are partly in the upper there.
+#include <fcntl.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "fs/ioctl.h"
+#include "layerdb/base/syscall.h"
+#include "tools/command.h"
+#include "tools/output.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+constexpr char kWho[] = "ufs complete";
+// Smaller files do not stay in two places (fs/README.md).
+constexpr uintmax_t kSmallestBytes = 1 << 20;
+
+struct Total {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+};
+
+Status CompleteFile(const std::string& path, Total& total) {
+  const UniqueFd fd = TRY(
+      sys::OpenAt({AT_FDCWD, path.c_str()}, O_RDONLY | O_NONBLOCK).With(path));
+  uint64_t copied = 0;
+  const Status done = sys::Ioctl(fd, kIoctlComplete, &copied);
+  if (done.code() == ENOTTY)
+    return Error(ENOTTY, path + ": not of a ufs mount");
+  TRY(Status(done).With(path));
+  total.files += copied > 0 ? 1 : 0;
+  total.bytes += copied;
+  return Ok();
+}
+
+Status CompleteTree(const std::string& path, Total& total) {
+  std::error_code error;
+  const auto check = [&](const stdfs::path& where) -> Status {
+    if (error) return Error(error.value(), where.string());
+    return Ok();
+  };
+  stdfs::recursive_directory_iterator at(path, error), end;
+  TRY(check(path));
+  while (at != end) {
+    const stdfs::directory_entry& entry = *at;
+    const bool is_file = stdfs::is_regular_file(entry.symlink_status(error));
+    TRY(check(entry.path()));
+    if (is_file) {
+      const uintmax_t size = entry.file_size(error);
+      TRY(check(entry.path()));
+      if (size >= kSmallestBytes) TRY(CompleteFile(entry.path(), total));
+    }
+    at.increment(error);
+    TRY(check(path));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+int RunComplete(int argc, char** argv) {
+  ArgumentParser parser(
+      kWho, "ufs complete PATH...",
+      "Copies up the rest of files that are partly in the upper, so that "
+      "others can read it.",
+      "PATH is a mount of ufs, or a directory or file in one. The files stay "
+      "in use meanwhile.\n");
+  std::vector<std::string> paths;
+  parser.add_option("PATH", paths, "what to complete")->required();
+  if (const auto code = parser.Parse(argc, argv)) return *code;
+  Total total;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const Status done = stdfs::is_directory(path, error)
+                            ? CompleteTree(path, total)
+                            : CompleteFile(path, total);
+    if (!done.ok())
+      return Complain(kWho, done.error().ToString(), kExitFailure);
+  }
+  printf("%llu %s completed, %s copied\n",
+         static_cast<unsigned long long>(total.files),
+         total.files == 1 ? "file" : "files", FormatBytes(total.bytes).c_str());
+  return kExitOk;
+}
+
+}  // namespace ufs
