@@ -104,7 +104,7 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
 Status LayerStore::CreateFolders() {
   for (const char* name : {"objects", "layers", "views", "blobs",
                            "blobs/sha256", "names", "ingest"}) {
-    const auto made = sys::MkDirAt({dir_, name}, 0755);
+    const auto made = sys::MkDirAt({dir_, name}, kStoreMode);
     if (!made.ok() && made.code() != EEXIST)
       return Error(made.error()).With(name);
   }
@@ -322,14 +322,15 @@ Status LayerStore::RemoveName(std::string_view name) {
   return removed;
 }
 
-Result<std::vector<HeldLock>> LayerStore::LockForRemoval(
+Result<LayerStore::Doomed> LayerStore::LockForRemoval(
     const Digest& diff_id) const {
   const Error busy(EBUSY, "layer " + diff_id.ToString() +
                               " is in use by a mount or another command");
-  std::vector<HeldLock> locks;
+  Doomed doomed;
   auto own = TryLockExclusive({layers_dir_, IndexFileName(diff_id).c_str()});
   if (own.code() == EBUSY) return Error(busy);
-  locks.push_back(TRY(std::move(own).With("layer " + diff_id.ToString())));
+  doomed.locks.push_back(
+      TRY(std::move(own).With("layer " + diff_id.ToString())));
   for (const std::string& name : TRY(ListNames({views_dir_}))) {
     const auto chain = DigestOfFile(name, ".run");
     if (!chain) continue;
@@ -337,15 +338,21 @@ Result<std::vector<HeldLock>> LayerStore::LockForRemoval(
     if (!run.ok() || run->find(diff_id.ToString()) == run->npos) continue;
     auto view = TryLockExclusive({views_dir_, IndexFileName(*chain).c_str()});
     if (view.code() == EBUSY) return Error(busy);
-    if (view.code() != ENOENT) locks.push_back(TRY(std::move(view)));
+    if (view.code() == ENOENT) continue;
+    doomed.locks.push_back(TRY(std::move(view)));
+    doomed.views.push_back(*chain);
   }
-  return locks;
+  return doomed;
 }
 
 Status LayerStore::RemoveLocked(const Digest& diff_id) {
   const std::string what = "layer " + diff_id.ToString();
-  const std::vector<HeldLock> locks = TRY(LockForRemoval(diff_id));
+  const Doomed doomed = TRY(LockForRemoval(diff_id));
   const auto catalog = TRY(OpenCatalogForWriting());
+  // First what is made of it: who waits for the lock of a view finds it gone.
+  for (const Digest& view : doomed.views)
+    for (const std::string& name : {IndexFileName(view), RunFileName(view)})
+      TRY(sys::UnlinkAt({views_dir_, name.c_str()}).With(name));
   TRY(kRemoveIndex.Visit());
   // With its index it is gone; the rest is cleaning, which gc would do too.
   TRY(sys::UnlinkAt({layers_dir_, IndexFileName(diff_id).c_str()}).With(what));

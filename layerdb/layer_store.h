@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -96,8 +97,11 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   // Mends what can be made from something else: the catalog, texts, views,
   // names of nothing. Layers and objects are not touched.
   Result<RepairReport> Repair();
-  // Reads all that a layer consists of and compares every hash.
-  Result<CheckReport> Verify(const Digest& diff_id) const;
+  // Reads all that a layer consists of and compares every hash. `on_read` is
+  // told how many bytes of it were read since it was last told.
+  Result<CheckReport> Verify(
+      const Digest& diff_id,
+      const std::function<void(uint64_t)>& on_read = nullptr) const;
   Result<DiskUsage> Usage() const;
   // What removing the layer would let Gc free.
   Result<uint64_t> ExclusiveBytes(const Digest& diff_id) const;
@@ -123,8 +127,13 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::vector<ObjectId>> ObjectsOf(const Digest& diff_id) const;
   // Brings the catalog in line with the layers there are.
   Status Reconcile(Catalog& catalog);
-  // Locks of everything that must not be in use when the layer goes.
-  Result<std::vector<HeldLock>> LockForRemoval(const Digest& diff_id) const;
+  // Everything that must not be in use when the layer goes, locked: itself and
+  // the views it is in.
+  struct Doomed {
+    std::vector<HeldLock> locks;
+    std::vector<Digest> views;
+  };
+  Result<Doomed> LockForRemoval(const Digest& diff_id) const;
   Status RemoveLocked(const Digest& diff_id);
 
   const std::string path_;

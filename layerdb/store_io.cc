@@ -124,13 +124,4 @@ Result<UniqueFd> MakeDir(sys::At at, mode_t mode) {
   return sys::OpenAt(at, O_RDONLY | O_DIRECTORY);
 }
 
-Error Explain(Error error, std::string_view store_path) {
-  if (error.code() == ENOSPC || error.code() == EDQUOT)
-    return std::move(error).With(
-        std::string(store_path) +
-        ": no room for this in the store ('ufs store gc' frees what no layer "
-        "needs)");
-  return error;
-}
-
 }  // namespace ufs

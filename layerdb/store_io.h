@@ -46,7 +46,4 @@ Status RemoveTree(sys::At at);
 // Opens the directory `name`, making it first where it is missing.
 Result<UniqueFd> MakeDir(sys::At at, mode_t mode);
 
-// Says for a full disk what a person can do about it.
-Error Explain(Error error, std::string_view store_path);
-
 }  // namespace ufs

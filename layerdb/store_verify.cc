@@ -45,7 +45,8 @@ Result<uint64_t> BlocksOf(sys::At at, std::map<uint64_t, int>& seen) {
 
 }  // namespace
 
-Result<CheckReport> LayerStore::Verify(const Digest& diff_id) const {
+Result<CheckReport> LayerStore::Verify(
+    const Digest& diff_id, const std::function<void(uint64_t)>& on_read) const {
   CheckReport report;
   const std::string subject = "layer " + diff_id.ToString();
   const auto find = [&](int invariant, std::string text) {
@@ -72,7 +73,9 @@ Result<CheckReport> LayerStore::Verify(const Digest& diff_id) const {
     ++report.objects;
     const auto sound = objects_->Verify(id);
     if (sound.ok()) {
-      report.bytes += TRY(objects_->StatObject(id)).size_bytes;
+      const uint64_t bytes = TRY(objects_->StatObject(id)).size_bytes;
+      report.bytes += bytes;
+      if (on_read) on_read(bytes);
       continue;
     }
     const auto path = tree.PathOf(node);
@@ -91,6 +94,7 @@ Result<CheckReport> LayerStore::Verify(const Digest& diff_id) const {
                   " is damaged: its contents have another hash");
     }
     report.bytes += bytes;
+    if (on_read) on_read(bytes);
   }
   return report;
 }
