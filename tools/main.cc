@@ -21,6 +21,10 @@ constexpr Command kCommands[] = {
     {"complete", "Copy up the rest of files that are partly copied up",
      RunComplete},
     {"squash", "Make one layer of several", RunSquash},
+    {"layer", "List, show, name, verify and remove layers of the store",
+     RunLayer},
+    {"store", "How much room the store of layers takes; gc, check, repair",
+     RunStore},
 };
 
 void PrintHelp(FILE* out) {

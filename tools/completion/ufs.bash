@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -14,6 +14,30 @@ _ufs() {
       squash_to_root squash_to_uid= squash_to_gid= transport=auto transport=io_uring
       transport=classic timeout= allow_other auto_unmount subtype= fsname= ro nosuid nodev noexec' -- "$last")
     compopt -o nospace
+    return
+  fi
+  if [[ $verb == layer || $verb == store ]]; then
+    local inner=${COMP_WORDS[2]} words
+    if ((COMP_CWORD == 2)); then
+      words='df gc check repair'
+      [[ $verb == layer ]] && words='ls show tree tag untag verify rm'
+    elif [[ $prev == --store ]]; then
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+      return
+    elif [[ $cur == -* ]]; then
+      words='--store --help'
+      case $inner in
+        ls) words+=' --json --quiet' ;;
+        rm) words+=' --force --no-gc' ;;
+        gc) words+=' --unnamed --all --dry-run --json' ;;
+        tag | untag) ;;
+        *) words+=' --json' ;;
+      esac
+    elif [[ $verb == layer ]]; then
+      words=$(ufs layer ls 2> /dev/null | awk 'NR > 1 && $1 != "-" { print $1 }')
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
     return
   fi
   if [[ $cur == -* ]]; then

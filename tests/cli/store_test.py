@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""ufs layer and ufs store: what they print, refuse, and leave."""
+import json
+import os
+import re
+import subprocess
+
+import harness
+from harness import CliTest, as_user, run
+
+MAKE_LAYER = os.path.realpath(os.environ.get("MAKE_LAYER", "build/tests/store/make_layer"))
+
+
+class LayerTest(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.store = self.at("store")
+        os.environ["UFS_STORE"] = self.store
+        self.addCleanup(os.environ.pop, "UFS_STORE", None)
+
+    def make(self, identity, **files):
+        done = run(MAKE_LAYER, self.store, identity,
+                   *(f"{name}={text}" for name, text in files.items()))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def ok(self, *arguments):
+        done = self.ufs(*arguments)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), arguments)
+        return done.stdout
+
+    def refused(self, message, *arguments, code=1):
+        done = self.ufs(*arguments)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, message)
+        return done
+
+    def damage(self, folder):
+        """Flips a byte of the first file below a folder of the store."""
+        for parent, _, names in os.walk(os.path.join(self.store, folder)):
+            for name in sorted(names):
+                path = os.path.join(parent, name)
+                os.chmod(path, 0o644)
+                with open(path, "r+b") as file:
+                    file.seek(100)
+                    byte = file.read(1)
+                    file.seek(100)
+                    file.write(bytes([byte[0] ^ 1]))
+                return path
+        self.fail(f"nothing in {folder}")
+
+    def test_without_a_store(self):
+        self.refused(r"store: no store of layers", "layer", "ls")
+        self.refused(r"store: no store of layers", "store", "df")
+        self.assertFalse(os.path.exists(self.store))
+
+    def test_not_a_store(self):
+        self.refused(r"no store of layers \(it has no 'version'\)",
+                     "layer", "ls", "--store", self.dir)
+        self.refused("neither empty nor a store", "layer", "untag", "x", "--store", self.dir)
+
+    def test_ls_and_names(self):
+        base, app = self.make("base", f="1"), self.make("app", f="2", g="3")
+        self.ok("layer", "tag", base, "base", "base:v1")
+        self.ok("layer", "tag", app[7:20], "host:5000/team/app:v2")
+        text = self.ok("layer", "ls")
+        self.assertRegex(text, r"(?m)^NAME +DIGEST +ENTRIES +CONTENTS +CREATED +SOURCE$")
+        self.assertRegex(text, rf"(?m)^base +{base[7:19]} +1 +1 B ")
+        self.assertRegex(text, rf"(?m)^base:v1 +{base[7:19]} ")
+        self.assertRegex(text, rf"(?m)^host:5000/team/app:v2 +{app[7:19]} +2 ")
+        listed = json.loads(self.ok("layer", "ls", "--json"))
+        self.assertEqual([layer["digest"] for layer in listed], [base, app])
+        self.assertEqual(listed[0]["names"], ["base", "base:v1"])
+        self.assertEqual(self.ok("layer", "ls", "-q").split(), [base, app])
+        # A name moves.
+        self.ok("layer", "tag", app, "base")
+        self.assertEqual(json.loads(self.ok("layer", "show", "--json", "base"))["digest"], app)
+        self.ok("layer", "untag", "base")
+        self.refused("'base': no layer with this name or digest", "layer", "show", "base")
+        self.refused("no layer is named base", "layer", "untag", "base")
+
+    def test_refused_names(self):
+        base = self.make("base", f="1")
+        for name in ("../x", "-x", "a b", "", "a//b", "x:", ":y", "a" * 300):
+            self.refused("name of a layer", "layer", "tag", "--", base, name)
+        self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])
+        # All or none.
+        self.refused("no name of a layer", "layer", "tag", base, "good", "b@d name")
+        self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])
+        self.refused("no layer with this name", "layer", "tag", "0123456789", "x")
+
+    def test_show_and_tree(self):
+        base = self.make("base", **{"small": "few", "dir/big": "x" * 9000})
+        text = self.ok("layer", "show", base)
+        self.assertRegex(text, rf"(?m)^digest +{base}$")
+        self.assertRegex(text, r"(?m)^contents +8.8 KiB in files, 1 objects$")
+        self.assertRegex(text, r"(?m)^its own +12.0 KiB on the disk")
+        text = self.ok("layer", "tree", base)
+        self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* dir/big$")
+        self.assertRegex(text, r"(?m)^d\S+ .* dir$")
+        below = self.ok("layer", "tree", base, "dir").splitlines()
+        self.assertEqual(len(below), 2)
+        nodes = [json.loads(line) for line in self.ok("layer", "tree", "--json", base).splitlines()]
+        self.assertEqual([node["path"] for node in nodes], ["", "dir", "dir/big", "small"])
+        self.refused("none: not in this layer", "layer", "tree", base, "dir/none")
+
+    def test_rm(self):
+        base = self.make("base", shared="s" * 9000, own="b" * 9000)
+        app = self.make("app", shared="s" * 9000, own="a" * 9000)
+        self.ok("layer", "tag", base, "base", "other")
+        self.refused("is named base and more", "layer", "rm", base)
+        self.assertIn("the layer stays", self.ok("layer", "rm", "base"))
+        self.assertRegex(self.ok("layer", "rm", "other"),
+                         rf"removed {base}\nfreed [\d.]+ KiB")
+        self.assertEqual(self.ok("layer", "ls", "-q").split(), [app])
+        self.refused("no layer with this name", "layer", "rm", "base")
+        self.ok("layer", "verify")
+        self.ok("layer", "tag", app, "app")
+        self.ok("layer", "rm", "--force", app[7:15])
+        self.assertEqual(self.ok("layer", "ls", "-q"), "")
+        self.assertEqual(json.loads(self.ok("store", "df", "--json"))["object_count"], 0)
+
+    def test_what_is_in_use_stays(self):
+        base = self.make("base", f="1")
+        index = os.path.join(self.store, "layers", base[7:] + ".tree")
+        holder = subprocess.Popen(["flock", "-s", index, "sleep", "60"])
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        # flock(1) has it once somebody else cannot.
+        while run("flock", "-n", "-x", index, "true").returncode == 0:
+            pass
+        self.refused("is in use by a mount or another command", "layer", "rm", base)
+        self.assertIn("1 in use and kept", self.ok("store", "gc", "--unnamed"))
+        self.assertEqual(self.ok("layer", "ls", "-q").strip(), base)
+
+    def test_verify_names_what_is_damaged(self):
+        base = self.make("base", **{"etc/conf": "x" * 9000})
+        self.assertRegex(self.ok("layer", "verify"), r"^1 layers, .* read: sound$")
+        self.damage("objects")
+        done = self.refused(rf"layer {base}: etc/conf: object \w+ is damaged", "layer", "verify")
+        self.assertRegex(done.stderr, r"import the layer again.*\(S3\)")
+        found = json.loads(self.ufs("layer", "verify", "--json", base).stdout)
+        self.assertEqual([f["invariant"] for f in found["findings"]], ["S3"])
+        self.make("base", **{"etc/conf": "x" * 9000})
+        self.ok("layer", "verify", base)
+
+    def test_check_and_repair(self):
+        base = self.make("base", f="1" * 9000)
+        self.ok("layer", "tag", base, "base")
+        self.assertRegex(self.ok("store", "check"),
+                         r"^1 layers, 1 objects, 1 names, 0 views: sound$")
+        self.assertEqual(self.ok("store", "repair"), "nothing is broken\n")
+        run("rm", "-r", os.path.join(self.store, "catalog"))
+        self.refused(r"catalog: .*\(S9\)", "store", "check")
+        self.assertEqual(self.ok("store", "repair"), "catalog: made anew from the layers\n")
+        self.ok("store", "check")
+        self.damage("layers")
+        self.refused(rf"layer {base}: its index is damaged.*\(S2\)|description", "store", "check")
+
+    def test_gc(self):
+        base = self.make("base", f="1" * 9000)
+        self.assertEqual(self.ok("store", "gc"), "freed 0 B\n")
+        text = self.ok("store", "gc", "--unnamed", "--dry-run")
+        self.assertRegex(text, r"^would free [\d.]+ KiB: 1 layer, 1 object")
+        self.assertEqual(self.ok("layer", "ls", "-q").strip(), base)
+        self.assertRegex(self.ok("store", "gc", "--all"), r"^freed [\d.]+ KiB: 1 layer, 1 object")
+        self.assertEqual(self.ok("layer", "ls", "-q"), "")
+
+    def test_df_is_du(self):
+        self.make("base", f="1" * 90000, g="2")
+        done = run("du", "-s", "--block-size=1", self.store)
+        usage = json.loads(self.ok("store", "df", "--json"))
+        self.assertEqual(usage["total"], int(done.stdout.split()[0]))
+        self.assertRegex(self.ok("store", "df"), r"(?m)^together +[\d.]+ KiB")
+
+    def test_a_kill_at_a_fault_point(self):
+        base = self.make("base", f="1" * 9000)
+        done = self.ufs("layer", "rm", base, env={**os.environ, "UFS_FAULT": "remove.catalog:kill"})
+        self.assertEqual(done.returncode, -9)
+        self.ok("store", "check")
+        self.assertEqual(self.ok("layer", "ls", "-q"), "")
+        self.assertRegex(self.ok("store", "gc"), "1 object")
+
+    def test_an_ordinary_user(self):
+        os.chmod(self.dir, 0o777)
+        store = self.at("mine")
+        command = [MAKE_LAYER, store, "base", "f=" + "x" * 9000]
+        self.assertEqual(run(*as_user(*command)).returncode, 0)
+        ufs = os.path.realpath(os.environ["UFS"])
+        for arguments in (["layer", "ls"], ["layer", "verify"], ["store", "check"],
+                          ["store", "gc", "--all"]):
+            done = run(*as_user(ufs, *arguments, "--store", store))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_help(self):
+        for words in (["layer"], ["store"], ["layer", "ls"], ["layer", "rm"], ["store", "gc"],
+                      ["store", "df"], ["layer", "verify"]):
+            self.assertTrue(self.ok(*words, "--help").startswith("Usage: ufs " + " ".join(words)))
+        self.refused("unknown verb 'nothing'", "layer", "nothing", code=2)
+        self.refused("unknown verb 'nothing'", "store", "nothing", code=2)
+        self.refused(re.escape("no layer given"), "layer", "rm", code=2)
+
+
+if __name__ == "__main__":
+    harness.main()

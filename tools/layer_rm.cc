@@ -1,0 +1,76 @@
+// ufs layer rm.
+#include <cerrno>
+#include <cstdio>
+
+#include "tools/layer_commands.h"
+#include "tools/output.h"
+#include "tools/store_option.h"
+
+namespace ufs {
+namespace {
+
+constexpr char kWho[] = "ufs layer rm";
+
+// By a name: the name, and the layer unless it has others. By a digest: the
+// layer, with its names when `force` says so.
+Status RemoveOne(LayerStore& store, const std::string& reference, bool force) {
+  const Digest digest = TRY(store.Resolve(reference));
+  const LayerInfo info = TRY(store.Info(digest));
+  const auto name = NormalizeLayerName(reference);
+  bool by_name = false;
+  for (const std::string& own : info.names)
+    by_name = by_name || (name.ok() && own == *name);
+  if (by_name && info.names.size() > 1 && !force) {
+    TRY(store.RemoveName(*name));
+    std::printf("%s: the name is gone, the layer stays (%s)\n", name->c_str(),
+                ShortDigest(digest).c_str());
+    return Ok();
+  }
+  auto removed = store.Remove(digest, by_name || force);
+  if (removed.code() == EBUSY && !info.names.empty() && !by_name && !force)
+    return std::move(removed).With("remove its names, or use --force");
+  TRY(removed);
+  std::printf("removed %s\n", digest.ToString().c_str());
+  return Ok();
+}
+
+}  // namespace
+
+int RunLayerRm(int argc, char** argv) {
+  std::vector<std::string> references;
+  bool force = false, keep = false;
+  ArgumentParser parser(
+      kWho, "ufs layer rm [--force] LAYER...",
+      "Removes layers and frees what they alone used. By a name: the name, "
+      "and\n"
+      "the layer when that was its last. What is mounted cannot be removed.",
+      "Examples:\n"
+      "  ufs layer rm base:v1\n"
+      "  ufs layer rm --force 3f2a0c    with all of its names\n");
+  const StoreOption store_option(parser);
+  parser.add_option("layers", references);
+  parser.add_flag("-f,--force", force, "Together with all names it has");
+  parser.add_flag("--no-gc", keep, "Leave contents to a later 'ufs store gc'");
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (references.empty())
+    return Complain(kWho, "no layer given; see 'ufs layer rm --help'",
+                    kExitUsage);
+
+  const auto store = store_option.Open(LayerStore::Access::kWrite);
+  if (!store.ok())
+    return Complain(kWho, store.error().ToString(), kExitFailure);
+  int code = kExitOk;
+  for (const std::string& reference : references)
+    if (const auto done = RemoveOne(**store, reference, force); !done.ok())
+      code = Complain(kWho, done.error().ToString(), kExitFailure);
+  if (!keep) {
+    const auto swept = (*store)->Gc({});
+    if (!swept.ok())
+      return Complain(kWho, swept.error().ToString(), kExitFailure);
+    if (swept->freed_bytes > 0)
+      std::printf("freed %s\n", FormatBytes(swept->freed_bytes).c_str());
+  }
+  return FinishOutput(kWho) == kExitOk ? code : kExitFailure;
+}
+
+}  // namespace ufs

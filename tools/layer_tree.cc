@@ -1,0 +1,203 @@
+// ufs layer tree: what `find -ls` would show of a layer, were it unpacked.
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+
+#include "tools/layer_commands.h"
+#include "tools/layer_json.h"
+#include "tools/output.h"
+#include "tools/store_option.h"
+
+namespace ufs {
+namespace {
+
+constexpr char kWho[] = "ufs layer tree";
+using Json = nlohmann::json;
+
+std::string ModeText(mode_t mode) {
+  char type = '?';
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      type = '-';
+      break;
+    case S_IFDIR:
+      type = 'd';
+      break;
+    case S_IFLNK:
+      type = 'l';
+      break;
+    case S_IFCHR:
+      type = 'c';
+      break;
+    case S_IFBLK:
+      type = 'b';
+      break;
+    case S_IFIFO:
+      type = 'p';
+      break;
+    case S_IFSOCK:
+      type = 's';
+      break;
+    default:
+      break;
+  }
+  std::string text(1, type);
+  constexpr char kLetters[] = "rwxrwxrwx";
+  for (int bit = 8; bit >= 0; --bit)
+    text += (mode >> bit & 1) != 0 ? kLetters[8 - bit] : '-';
+  const auto special = [&](mode_t flag, size_t at, char with, char without) {
+    if ((mode & flag) != 0) text[at] = text[at] == 'x' ? with : without;
+  };
+  special(S_ISUID, 3, 's', 'S');
+  special(S_ISGID, 6, 's', 'S');
+  special(S_ISVTX, 9, 't', 'T');
+  return text;
+}
+
+// Prints as it goes: a layer may have millions of entries. Not recursive: a
+// damaged one may be as deep as that.
+class Walk {
+ public:
+  Walk(const TreeFile& tree, bool json) : tree_(tree), json_(json) {}
+
+  Status Run(std::string path, TreeFile::NodeNo number) {
+    std::vector<Item> pending = {{std::move(path), number}};
+    while (!pending.empty()) {
+      const Item item = std::move(pending.back());
+      pending.pop_back();
+      if (!item.node) {
+        PrintWhiteout(item.path);
+        continue;
+      }
+      const TreeNodeView node = TRY(tree_.Node(*item.node));
+      if (json_) {
+        PrintNodeJson(item.path, node);
+      } else {
+        PrintNode(item.path, node);
+      }
+      if (S_ISDIR(node.mode)) TRY(Push(item, pending));
+    }
+    return Ok();
+  }
+
+ private:
+  struct Item {
+    std::string path;
+    std::optional<TreeFile::NodeNo> node;  // none: a whiteout
+  };
+
+  // The children, the first one on top.
+  Status Push(const Item& dir, std::vector<Item>& pending) const {
+    const size_t before = pending.size();
+    TRY(tree_.ForEachChild(
+        *dir.node, [&](const TreeFile::Child& child) -> Status {
+          Item item{(dir.path.empty() ? "" : dir.path + "/") +
+                        std::string(child.name),
+                    std::nullopt};
+          if (!child.whiteout) item.node = child.node;
+          pending.push_back(std::move(item));
+          return Ok();
+        }));
+    std::reverse(pending.begin() + static_cast<ptrdiff_t>(before),
+                 pending.end());
+    return Ok();
+  }
+
+  void PrintWhiteout(const std::string& path) const {
+    if (json_) {
+      PrintJson({{"path", path}, {"type", "whiteout"}});
+    } else {
+      std::printf("%-10s %15s %12s  %-16s  %s\n", "deleted", "", "", "",
+                  EscapePath(path).c_str());
+    }
+  }
+
+  static void PrintNode(const std::string& path, const TreeNodeView& node) {
+    const std::string owner =
+        std::to_string(node.uid) + ":" + std::to_string(node.gid);
+    const bool device = S_ISCHR(node.mode) || S_ISBLK(node.mode);
+    const std::string size = device ? std::to_string(major(node.rdev)) + "," +
+                                          std::to_string(minor(node.rdev))
+                             : S_ISDIR(node.mode)
+                                 ? ""
+                                 : std::to_string(node.size_bytes);
+    std::string name = path.empty() ? "." : EscapePath(path);
+    if (S_ISLNK(node.mode)) name += " -> " + EscapePath(node.link_target);
+    if (node.opaque) name += "  (opaque)";
+    std::printf("%s %15s %12s  %-16s  %s\n", ModeText(node.mode).c_str(),
+                owner.c_str(), size.c_str(), FormatTime(node.mtime_sec).c_str(),
+                name.c_str());
+  }
+
+  static void PrintNodeJson(const std::string& path, const TreeNodeView& node) {
+    Json json = {{"path", path},
+                 {"mode", node.mode},
+                 {"uid", node.uid},
+                 {"gid", node.gid},
+                 {"nlink", node.nlink},
+                 {"mtime", node.mtime_sec},
+                 {"mtime_nsec", node.mtime_nsec}};
+    if (S_ISREG(node.mode)) json["size"] = node.size_bytes;
+    if (S_ISLNK(node.mode)) json["target"] = std::string(node.link_target);
+    if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) json["rdev"] = node.rdev;
+    if (node.opaque) json["opaque"] = true;
+    if (node.object) json["object"] = node.object->FileName();
+    PrintJson(json);
+  }
+
+  const TreeFile& tree_;
+  const bool json_;
+};
+
+Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
+  TreeFile::NodeNo node = tree.Root();
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const std::string_view name = path.substr(0, slash);
+    path.remove_prefix(slash == path.npos ? path.size() : slash + 1);
+    if (name.empty() || name == ".") continue;
+    const auto found = TRY(tree.Lookup(node, name));
+    if (found.kind == TreeFile::Found::Kind::kWhiteout)
+      return Error(ENOENT, std::string(name) + ": deleted by this layer");
+    if (found.kind == TreeFile::Found::Kind::kAbsent)
+      return Error(ENOENT, std::string(name) + ": not in this layer");
+    node = found.node;
+  }
+  return node;
+}
+
+}  // namespace
+
+int RunLayerTree(int argc, char** argv) {
+  std::string reference, path;
+  bool json = false;
+  ArgumentParser parser(kWho, "ufs layer tree [--json] LAYER [PATH]",
+                        "Lists what a layer has, whiteouts included, or what "
+                        "it has at and below\n"
+                        "PATH.",
+                        "Example:\n  ufs layer tree base etc/ssl\n");
+  const StoreOption store_option(parser);
+  parser.add_option("layer", reference);
+  parser.add_option("path", path);
+  parser.add_flag("--json", json, "For programs: an object a line");
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (reference.empty())
+    return Complain(kWho, "no layer given; see 'ufs layer tree --help'",
+                    kExitUsage);
+
+  const auto run = [&]() -> Status {
+    const auto store = TRY(store_option.Open(LayerStore::Access::kRead));
+    const auto tree = TRY(store->OpenLayer(TRY(store->Resolve(reference))));
+    const TreeFile::NodeNo start = TRY(Find(*tree, path).With(path));
+    return Walk(*tree, json).Run(TRY(tree->PathOf(start)), start);
+  };
+  if (const auto done = run(); !done.ok())
+    return Complain(kWho, done.error().ToString(), kExitFailure);
+  return FinishOutput(kWho);
+}
+
+}  // namespace ufs

@@ -1,0 +1,15 @@
+// Verbs that have verbs of their own: `ufs layer ls`, `ufs store gc`.
+#pragma once
+
+#include <span>
+
+#include "tools/command.h"
+
+namespace ufs {
+
+// Runs the one that argv[1] names. `who` is "ufs layer"; `intro` stands above
+// the list in its help.
+int RunSubcommand(const char* who, const char* intro,
+                  std::span<const Command> commands, int argc, char** argv);
+
+}  // namespace ufs
