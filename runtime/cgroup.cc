@@ -1,0 +1,494 @@
+#include "runtime/cgroup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <thread>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/cgroup_limits.h"
+#include "runtime/device_filter.h"
+#include "runtime/kernel.h"
+#include "runtime/rooted_path.h"
+
+namespace ufs::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The kernel empties a cgroup some time after its last process is reaped.
+constexpr auto kRemovePatience = 5s;
+constexpr auto kFreezePatience = 10s;
+
+Status WriteTo(const std::string& file, std::string_view value) {
+  return kernel::WriteFile({AT_FDCWD, file.c_str()}, value);
+}
+
+Result<std::string> ReadFrom(const std::string& file) {
+  auto text = TRY(kernel::ReadFile({AT_FDCWD, file.c_str()}, 16 << 20));
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+uint64_t NumberFrom(const std::string& file) {
+  const auto text = ReadFrom(file);
+  if (!text.ok()) return 0;
+  return std::strtoull(text->c_str(), nullptr, 10);
+}
+
+// The number behind `key` in a file of "KEY NUMBER" lines.
+uint64_t KeyFrom(const std::string& file, const std::string& key) {
+  const auto text = ReadFrom(file);
+  if (!text.ok()) return 0;
+  const std::string lines = "\n" + *text;
+  const size_t at = lines.find("\n" + key + " ");
+  if (at == lines.npos) return 0;
+  return std::strtoull(lines.c_str() + at + key.size() + 2, nullptr, 10);
+}
+
+bool Exists(const std::string& path) {
+  return sys::Statx({AT_FDCWD, path.c_str()}).ok();
+}
+
+// Polls `done` until it is true or the time is over.
+template <typename Done>
+bool WaitFor(std::chrono::milliseconds patience, Done done) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  auto pause = 1ms;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, 50ms);
+  }
+  return true;
+}
+
+std::vector<std::string> SubdirectoriesOf(const std::string& path) {
+  std::vector<std::string> found;
+  const auto fd = sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return found;
+  (void)sys::ForEachEntry(*fd, [&](const char* name, uint8_t type, uint64_t) {
+    if (type == DT_DIR) found.push_back(path + "/" + name);
+    return true;
+  });
+  return found;
+}
+
+void AddPids(const std::string& directory, int depth,
+             std::vector<pid_t>& pids) {
+  constexpr int kMaxDepth = 64;
+  const auto text = ReadFrom(directory + "/cgroup.procs");
+  if (text.ok()) {
+    const char* at = text->c_str();
+    char* end = nullptr;
+    for (long pid = std::strtol(at, &end, 10); end != at;
+         pid = std::strtol(at, &end, 10)) {
+      if (pid > 0) pids.push_back(static_cast<pid_t>(pid));
+      at = end;
+    }
+  }
+  if (depth < kMaxDepth)
+    for (const std::string& below : SubdirectoriesOf(directory))
+      AddPids(below, depth + 1, pids);
+}
+
+Status RemoveTree(const std::string& directory, int depth) {
+  constexpr int kMaxDepth = 64;
+  if (depth < kMaxDepth)
+    for (const std::string& below : SubdirectoriesOf(directory))
+      TRY(RemoveTree(below, depth + 1));
+  const auto removed =
+      sys::UnlinkAt({AT_FDCWD, directory.c_str()}, AT_REMOVEDIR);
+  if (removed.ok() || removed.code() == ENOENT) return Ok();
+  return removed;
+}
+
+// A new cpuset has no processors and no memory, and takes nobody until it has.
+void SeedCpuset(const std::string& parent, const std::string& child) {
+  for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+    const auto own = ReadFrom(child + file);
+    if (!own.ok() || !own->empty()) continue;
+    const auto above = ReadFrom(parent + file);
+    // What fails here shows at the join.
+    if (above.ok()) (void)WriteTo(child + file, *above);
+  }
+}
+
+std::string ParentOf(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+
+}  // namespace
+
+Status Cgroup::MakeDirectory(Directory& directory) {
+  const bool cpuset =
+      !directory.v2 &&
+      std::find(directory.controllers.begin(), directory.controllers.end(),
+                "cpuset") != directory.controllers.end();
+  std::string path = directory.mountpoint;
+  std::string_view rest = directory.path;
+  rest.remove_prefix(directory.mountpoint.size());
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('/', 1), rest.size());
+    const std::string parent = path;
+    path += rest.substr(0, end);
+    rest.remove_prefix(end);
+    const auto made = sys::MkDirAt({AT_FDCWD, path.c_str()}, 0755);
+    if (!made.ok() && made.code() != EEXIST)
+      return Error(made.code(), path + ": the cgroup cannot be made");
+    if (made.ok() && directory.made.empty()) directory.made = path;
+    if (cpuset) SeedCpuset(parent, path);
+  }
+  std::vector<pid_t> pids;
+  AddPids(path, 0, pids);
+  if (!pids.empty())
+    return Error(EBUSY, path + ": container's cgroup is not empty: " +
+                            std::to_string(pids.size()) +
+                            " process(es) found; name another in "
+                            "linux.cgroupsPath");
+  return Ok();
+}
+
+Result<Cgroup> Cgroup::Plan(const CgroupLayout& layout, const std::string& path,
+                            const std::string& id) {
+  if (path.find(':') != path.npos)
+    return Error(ENOTSUP,
+                 "linux.cgroupsPath \"" + path +
+                     "\" is for systemd, which is not supported; give a path");
+  if (path.find("..") != path.npos)
+    return Error(EINVAL, "linux.cgroupsPath must not contain '..'");
+  Cgroup cgroup;
+  for (const CgroupHierarchy& hierarchy : layout) {
+    Directory directory;
+    directory.mountpoint = hierarchy.mountpoint;
+    directory.v2 = hierarchy.v2;
+    directory.controllers = hierarchy.controllers;
+    std::string below = path;
+    if (!path.starts_with('/'))
+      below = hierarchy.own + "/" + (path.empty() ? "ufs-" + id : path);
+    below = CleanPath(below);
+    if (below == "/")
+      return Error(EINVAL, "linux.cgroupsPath must not be the root");
+    directory.path = hierarchy.mountpoint + below;
+    cgroup.directories_.push_back(std::move(directory));
+  }
+  return cgroup;
+}
+
+Status Cgroup::Make() {
+  std::vector<Directory> made;
+  for (Directory& directory : directories_) {
+    const auto status = MakeDirectory(directory);
+    if (status.ok()) {
+      made.push_back(std::move(directory));
+      continue;
+    }
+    if (!directory.made.empty()) (void)RemoveTree(directory.made, 0);
+    if (status.code() != EACCES && status.code() != EPERM &&
+        status.code() != EROFS) {
+      // What others are in must not be emptied when we clean up.
+      directories_ = std::move(made);
+      return status;
+    }
+    missing_.push_back(status.error().ToString());
+  }
+  directories_ = std::move(made);
+  return Ok();
+}
+
+const Cgroup::Directory* Cgroup::Find(const std::string& controller) const {
+  for (const Directory& directory : directories_)
+    if (std::find(directory.controllers.begin(), directory.controllers.end(),
+                  controller) != directory.controllers.end())
+      return &directory;
+  return controller == "unified" ? V2() : nullptr;
+}
+
+const Cgroup::Directory* Cgroup::V2() const {
+  for (const Directory& directory : directories_)
+    if (directory.v2) return &directory;
+  return nullptr;
+}
+
+Status Cgroup::EnableV2(const Directory& directory,
+                        const std::string& controller) const {
+  std::string path = directory.mountpoint;
+  std::string_view rest = directory.path;
+  rest.remove_prefix(path.size());
+  while (!rest.empty()) {
+    const std::string file = path + "/cgroup.subtree_control";
+    const auto enabled = ReadFrom(file);
+    const bool already =
+        enabled.ok() && (" " + *enabled + " ").find(" " + controller + " ") !=
+                            std::string::npos;
+    if (!already)
+      TRY(WriteTo(file, "+" + controller)
+              .With("the " + controller + " controller cannot be enabled in " +
+                    path +
+                    "; have it delegated, or start in a cgroup of your own"));
+    const size_t end = std::min(rest.find('/', 1), rest.size());
+    path += rest.substr(0, end);
+    rest.remove_prefix(end);
+  }
+  return Ok();
+}
+
+Status Cgroup::ApplyController(const Resources& resources,
+                               const std::string& controller) {
+  const Directory* const directory = Find(controller);
+  // v1 calls blkio what v2 calls io.
+  if (directory == nullptr && controller == "blkio" && Find("io") != nullptr)
+    return Ok();
+  const bool v2 = directory != nullptr && directory->v2;
+  const auto writes = TRY(LimitWrites(
+      resources, controller, v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
+  if (writes.empty()) return Ok();
+  const auto named = [](const CgroupWrite& write) {
+    return "linux.resources." + write.asked + " cannot be set";
+  };
+  if (directory == nullptr) {
+    std::string why =
+        missing_.empty()
+            ? "no cgroup hierarchy here has the " + controller +
+                  " controller; mount it, or remove the limit"
+            : missing_.front() + "; run as root, or have a cgroup delegated";
+    return Error(ENOTSUP, named(writes.front()) + ": " + why);
+  }
+  if (v2 && controller != "unified")
+    TRY(EnableV2(*directory, controller).With(named(writes.front())));
+  std::vector<const CgroupWrite*> again;
+  for (const CgroupWrite& write : writes) {
+    const auto status =
+        WriteTo(directory->path + "/" + write.file, write.value);
+    if (status.ok()) continue;
+    if (controller == "memory" && !v2 && status.code() == EINVAL) {
+      // The sum with swap may never be below the limit: which is to be written
+      // first depends on the direction.
+      again.push_back(&write);
+      continue;
+    }
+    std::string hint;
+    if (status.code() == ENOENT) hint = "; this kernel has no " + write.file;
+    return Error(status.code(), named(write) + ": " + directory->path + "/" +
+                                    write.file + " does not take \"" +
+                                    write.value + "\"" + hint);
+  }
+  for (const CgroupWrite* write : again)
+    TRY(WriteTo(directory->path + "/" + write->file, write->value)
+            .With(named(*write) + ": " + write->file + " does not take \"" +
+                  write->value + "\""));
+  return Ok();
+}
+
+Status Cgroup::ApplyDevices(const std::vector<DeviceRule>& rules) {
+  if (rules.empty()) return Ok();
+  if (const Directory* const v1 = Find("devices"); v1 != nullptr && !v1->v2) {
+    for (const CgroupWrite& write : DeviceWritesV1(rules))
+      TRY(WriteTo(v1->path + "/" + write.file, write.value)
+              .With("linux.resources.devices cannot be set: " + v1->path + "/" +
+                    write.file + " does not take \"" + write.value + "\""));
+    return Ok();
+  }
+  const Directory* const v2 = V2();
+  if (v2 == nullptr)
+    return Error(ENOTSUP,
+                 "linux.resources.devices cannot be set: no devices "
+                 "controller is mounted");
+  return AttachDeviceFilter(v2->path, WithDefaultDevices(rules))
+      .With("linux.resources.devices cannot be set in " + v2->path);
+}
+
+Status Cgroup::Apply(const Resources& resources, bool with_devices) {
+  if (resources.check_before_update && resources.memory_limit_bytes &&
+      *resources.memory_limit_bytes >= 0) {
+    if (const Directory* const memory = Find("memory")) {
+      const uint64_t used =
+          NumberFrom(memory->path + (memory->v2 ? "/memory.current"
+                                                : "/memory.usage_in_bytes"));
+      if (used > static_cast<uint64_t>(*resources.memory_limit_bytes))
+        return Error(EBUSY, "memory.limit is below the " +
+                                std::to_string(used) + " bytes in use");
+    }
+  }
+  for (const char* controller : kLimitControllers)
+    TRY(ApplyController(resources, controller));
+  return with_devices ? ApplyDevices(resources.devices) : Ok();
+}
+
+Result<std::vector<UniqueFd>> Cgroup::OpenForJoin() const {
+  std::vector<UniqueFd> fds;
+  for (const Directory& directory : directories_) {
+    // A single thread that joins by "tasks" spares v1 the global lock that
+    // "cgroup.procs" takes, and an RCU grace period with it.
+    const std::string file =
+        directory.path + (directory.v2 ? "/cgroup.procs" : "/tasks");
+    fds.push_back(TRY(sys::Open(file.c_str(), O_WRONLY).With(file)));
+  }
+  return fds;
+}
+
+Status Cgroup::Join(const std::vector<UniqueFd>& fds) {
+  for (const UniqueFd& fd : fds)
+    TRY(kernel::WriteOnce(fd, "0").With("joining the container's cgroup"));
+  return Ok();
+}
+
+Status Cgroup::SetFrozen(bool frozen) {
+  // v2 first: it freezes what forks meanwhile, and a kill gets through.
+  if (const Directory* const v2 = V2();
+      v2 != nullptr && Exists(v2->path + "/cgroup.freeze")) {
+    TRY(WriteTo(v2->path + "/cgroup.freeze", frozen ? "1" : "0"));
+    const std::string events = v2->path + "/cgroup.events";
+    if (!WaitFor(kFreezePatience, [&] {
+          return KeyFrom(events, "frozen") == (frozen ? 1u : 0u);
+        }))
+      return Error(ETIMEDOUT, v2->path + " does not change its state");
+    return Ok();
+  }
+  const Directory* const v1 = Find("freezer");
+  if (v1 == nullptr)
+    return Error(ENOTSUP, "no freezer: no cgroup of the container has one");
+  const std::string state = v1->path + "/freezer.state";
+  const char* const wanted = frozen ? "FROZEN" : "THAWED";
+  TRY(WriteTo(state, wanted).With(state));
+  if (!WaitFor(kFreezePatience, [&] {
+        const auto now = ReadFrom(state);
+        if (now.ok() && *now == wanted) return true;
+        // A process caught in the middle of a fork needs another push.
+        (void)WriteTo(state, wanted);
+        return false;
+      }))
+    return Error(ETIMEDOUT, state + " does not become " + wanted);
+  return Ok();
+}
+
+Result<bool> Cgroup::IsFrozen() const {
+  if (const Directory* const v2 = V2(); v2 != nullptr) {
+    const auto text = ReadFrom(v2->path + "/cgroup.freeze");
+    if (text.ok()) return *text == "1";
+  }
+  const Directory* const v1 = Find("freezer");
+  if (v1 == nullptr) return false;
+  const auto text = ReadFrom(v1->path + "/freezer.state");
+  return text.ok() && *text != "THAWED";
+}
+
+Result<std::vector<pid_t>> Cgroup::Pids() const {
+  std::vector<pid_t> pids;
+  if (!directories_.empty()) AddPids(directories_.front().path, 0, pids);
+  return pids;
+}
+
+Status Cgroup::KillAll(int signal) {
+  if (signal == SIGKILL) {
+    if (const Directory* const v2 = V2();
+        v2 != nullptr && Exists(v2->path + "/cgroup.kill")) {
+      TRY(WriteTo(v2->path + "/cgroup.kill", "1"));
+      // A v1 freezer holds what the signal would end.
+      if (const Directory* const v1 = Find("freezer"); v1 != nullptr && !v1->v2)
+        (void)WriteTo(v1->path + "/freezer.state", "THAWED");
+      return Ok();
+    }
+  }
+  for (pid_t pid : TRY(Pids())) {
+    const auto pidfd = kernel::PidfdOpen(pid);
+    if (pidfd.ok()) (void)kernel::PidfdSignal(*pidfd, signal);
+  }
+  // Tear-down must not wait for what is frozen.
+  if (signal == SIGKILL && TRY(IsFrozen())) return SetFrozen(false);
+  return Ok();
+}
+
+Status Cgroup::Remove() {
+  Status result;
+  for (const Directory& directory : directories_) {
+    const bool removed = WaitFor(kRemovePatience, [&] {
+      const auto status = RemoveTree(directory.path, 0);
+      if (status.ok()) return true;
+      if (status.code() == EBUSY) (void)KillAll(SIGKILL);
+      return status.code() != EBUSY;
+    });
+    if (!removed || Exists(directory.path)) {
+      result = Error(EBUSY, directory.path + ": the cgroup cannot be removed");
+      continue;
+    }
+    // Parents of ours, unless others have moved in.
+    for (std::string parent = ParentOf(directory.path);
+         !directory.made.empty() && parent.size() >= directory.made.size();
+         parent = ParentOf(parent))
+      if (!sys::UnlinkAt({AT_FDCWD, parent.c_str()}, AT_REMOVEDIR).ok()) break;
+  }
+  return result;
+}
+
+std::string Cgroup::Stats() const {
+  using Pair = std::pair<const char*, uint64_t>;
+  const auto object = [](std::initializer_list<Pair> pairs) {
+    std::string text;
+    for (const auto& [key, value] : pairs)
+      text += (text.empty() ? "{\"" : ",\"") + std::string(key) +
+              "\":" + std::to_string(value);
+    return text + "}";
+  };
+  std::string cpu, data;
+  if (const Directory* const d = Find("cpuacct"); d != nullptr && !d->v2) {
+    cpu = "\"usage\":" +
+          object({{"total", NumberFrom(d->path + "/cpuacct.usage")}});
+  } else if (const Directory* const v2 = V2()) {
+    const uint64_t micros = KeyFrom(v2->path + "/cpu.stat", "usage_usec");
+    cpu = "\"usage\":" + object({{"total", micros * 1000}});
+  }
+  if (const Directory* const d = Find("cpu")) {
+    const std::string file = d->path + "/cpu.stat";
+    const uint64_t throttled_ns = d->v2 ? KeyFrom(file, "throttled_usec") * 1000
+                                        : KeyFrom(file, "throttled_time");
+    cpu += (cpu.empty() ? "" : ",") + std::string("\"throttling\":") +
+           object({{"periods", KeyFrom(file, "nr_periods")},
+                   {"throttledPeriods", KeyFrom(file, "nr_throttled")},
+                   {"throttledTime", throttled_ns}});
+  }
+  data = "\"cpu\":{" + cpu + "}";
+  if (const Directory* const d = Find("memory")) {
+    const auto number = [&](const char* v1, const char* v2) {
+      return NumberFrom(d->path + (d->v2 ? v2 : v1));
+    };
+    data +=
+        ",\"memory\":{\"usage\":" +
+        object({{"usage", number("/memory.usage_in_bytes", "/memory.current")},
+                {"max", number("/memory.max_usage_in_bytes", "/memory.peak")},
+                {"limit", number("/memory.limit_in_bytes", "/memory.max")}}) +
+        "}";
+  }
+  if (const Directory* const d = Find("pids"))
+    data += ",\"pids\":" +
+            object({{"current", NumberFrom(d->path + "/pids.current")},
+                    {"limit", NumberFrom(d->path + "/pids.max")}});
+  return "{" + data + "}";
+}
+
+uint64_t Cgroup::OomKills() const {
+  const Directory* const d = Find("memory");
+  if (d == nullptr) return 0;
+  return KeyFrom(d->path + (d->v2 ? "/memory.events" : "/memory.oom_control"),
+                 "oom_kill");
+}
+
+std::vector<CgroupMount> Cgroup::Mounts() const {
+  std::vector<CgroupMount> mounts;
+  for (const Directory& directory : directories_) {
+    CgroupMount mount;
+    mount.name =
+        directory.mountpoint.substr(directory.mountpoint.rfind('/') + 1);
+    mount.v2 = directory.v2;
+    if (!directory.v2) mount.options = directory.controllers;
+    mount.directory = directory.path;
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+}  // namespace ufs::runtime

@@ -1,0 +1,104 @@
+// Cgroup: a container's directory in every hierarchy of the machine, whichever
+// versions those are. The one home of cgroup paths and files.
+//
+// Ownership: the directories exist from Make until Remove; the object only
+// names them and can be made again from Save's JSON. Threads: one at a time.
+//
+// A hierarchy in which no directory may be made (an ordinary user's case) is
+// left out, and why is kept: a limit that would need it is an error that says
+// so.
+#pragma once
+
+#include <sys/types.h>
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "runtime/cgroup_layout.h"
+#include "runtime/spec.h"
+
+namespace ufs::runtime {
+
+// For the container's own view of its cgroups.
+struct CgroupMount {
+  std::string name;  // of the directory below /sys/fs/cgroup
+  bool v2 = false;
+  std::vector<std::string> options;  // that select the hierarchy, on v1
+  std::string directory;             // the container's, on the host
+};
+
+class Cgroup {
+ public:
+  // No cgroup at all: the container stays where its creator is.
+  Cgroup() = default;
+
+  // Where it will be; nothing is made. `path` as "linux.cgroupsPath": absolute
+  // from the root of each hierarchy, relative from the caller's cgroup, empty
+  // for ufs-ID there.
+  static Result<Cgroup> Plan(const CgroupLayout& layout,
+                             const std::string& path, const std::string& id);
+
+  // Makes the directories. EBUSY when a process is in one already.
+  Status Make();
+
+  nlohmann::json Save() const;
+  static Result<Cgroup> Load(const nlohmann::json& json);
+
+  bool empty() const { return directories_.empty(); }
+
+  // Sets the limits; the device list too, but not for a process in a user
+  // namespace of its own, whose devices the kernel guards.
+  Status Apply(const Resources& resources, bool with_devices);
+
+  // Descriptors through which a process that has one thread joins: it writes
+  // "0" to each. Opened by whoever made the cgroup, whose rights count.
+  Result<std::vector<UniqueFd>> OpenForJoin() const;
+  static Status Join(const std::vector<UniqueFd>& fds);
+
+  // ENOTSUP without a freezer.
+  Status SetFrozen(bool frozen);
+  Result<bool> IsFrozen() const;
+
+  // Every process in it and below it.
+  Result<std::vector<pid_t>> Pids() const;
+  // Signals all of them; SIGKILL reaches those too that are being forked.
+  Status KillAll(int signal);
+
+  // Kills what is left and removes the directories, and parents that Make
+  // made, if nothing else is in them.
+  Status Remove();
+
+  // What `events --stats` prints as "data", JSON.
+  std::string Stats() const;
+  // How often a process was killed for want of memory; 0 if nobody counts.
+  uint64_t OomKills() const;
+
+  std::vector<CgroupMount> Mounts() const;
+
+ private:
+  struct Directory {
+    std::string path;  // on the host
+    std::string made;  // the topmost that Make made: path or a parent
+    std::string mountpoint;
+    bool v2 = false;
+    std::vector<std::string> controllers;
+  };
+
+  const Directory* Find(const std::string& controller) const;
+  const Directory* V2() const;
+  Status ApplyController(const Resources& resources,
+                         const std::string& controller);
+  Status ApplyDevices(const std::vector<DeviceRule>& rules);
+  // Switches a controller on from the v2 mount down to our directory.
+  Status EnableV2(const Directory& directory,
+                  const std::string& controller) const;
+  static Status MakeDirectory(Directory& directory);
+
+  std::vector<Directory> directories_;
+  std::vector<std::string> missing_;  // why a hierarchy was left out
+};
+
+}  // namespace ufs::runtime

@@ -1,0 +1,198 @@
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "runtime/cgroup_layout.h"
+#include "runtime/cgroup_limits.h"
+#include "runtime/device_filter.h"
+
+namespace ufs::runtime {
+namespace {
+
+TEST(ParseCgroupLayoutTest, Hybrid) {
+  const auto layout = ParseCgroupLayout(
+      "30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+      "31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
+      "rw,cpu,cpuacct\n"
+      "32 30 0:28 / /sys/fs/cgroup/memory rw shared:3 - cgroup cgroup "
+      "rw,memory\n"
+      "33 30 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup "
+      "rw,name=systemd\n"
+      "34 30 0:30 / /sys/fs/cgroup/uni\\040fied rw - cgroup2 cgroup2 rw\n"
+      "35 30 0:28 / /mnt/memory rw - cgroup cgroup rw,memory\n",
+      "4:cpu,cpuacct:/\n3:memory:/a/b\n2:name=systemd:/x\n0::/c\n");
+  ASSERT_EQ(layout.size(), 4u);
+  EXPECT_TRUE(layout[0].Has("cpuacct"));
+  EXPECT_EQ(layout[1].own, "/a/b");
+  EXPECT_EQ(layout[1].mountpoint, "/sys/fs/cgroup/memory");
+  EXPECT_TRUE(layout[2].Has("name=systemd"));
+  EXPECT_TRUE(layout[3].v2);
+  EXPECT_EQ(layout[3].mountpoint, "/sys/fs/cgroup/uni fied");
+  EXPECT_EQ(layout[3].own, "/c");
+}
+
+TEST(ParseCgroupLayoutTest, ABindOfAPart) {
+  const auto layout = ParseCgroupLayout(
+      "32 30 0:28 /docker/1 /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n",
+      "3:pids:/docker/1/inner\n");
+  ASSERT_EQ(layout.size(), 1u);
+  EXPECT_EQ(layout[0].own, "/inner");
+}
+
+TEST(ParseCgroupLayoutTest, Nonsense) {
+  EXPECT_TRUE(ParseCgroupLayout("", "").empty());
+  EXPECT_TRUE(ParseCgroupLayout("a b c - cgroup\n - \nx", "::\n:\n").empty());
+}
+
+// "file=value ..." of what is written.
+std::string Writes(const char* json_like_controller, const Resources& resources,
+                   CgroupVersion version) {
+  const auto writes = LimitWrites(resources, json_like_controller, version);
+  if (!writes.ok()) return "error " + std::string(writes.error().context());
+  std::string text;
+  for (const CgroupWrite& write : *writes)
+    text += (text.empty() ? "" : "; ") + write.file + "=" + write.value;
+  return text;
+}
+
+TEST(LimitWritesTest, Memory) {
+  Resources r;
+  r.memory_limit_bytes = 100;
+  r.memory_swap_bytes = 300;
+  r.memory_reservation_bytes = 50;
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV1),
+            "memory.limit_in_bytes=100; memory.memsw.limit_in_bytes=300; "
+            "memory.soft_limit_in_bytes=50");
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2),
+            "memory.swap.max=200; memory.max=100; memory.low=50");
+  r.memory_swap_bytes = -1;
+  r.memory_limit_bytes = -1;
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2),
+            "memory.swap.max=max; memory.max=max; memory.low=50");
+  r.memory_swap_bytes = 10;
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2),
+            "error linux.resources.memory.swap needs memory.limit: it is the "
+            "sum of memory and swap");
+  r = Resources();
+  r.swappiness = 10;
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2),
+            "error linux.resources.memory.swappiness has no counterpart in "
+            "cgroup v2; remove it");
+}
+
+TEST(LimitWritesTest, Cpu) {
+  Resources r;
+  r.cpu_shares = 1024;
+  r.cpu_quota_us = 50000;
+  r.cpu_period_us = 100000;
+  EXPECT_EQ(Writes("cpu", r, CgroupVersion::kV1),
+            "cpu.shares=1024; cpu.cfs_period_us=100000; "
+            "cpu.cfs_quota_us=50000");
+  EXPECT_EQ(Writes("cpu", r, CgroupVersion::kV2),
+            "cpu.weight=39; cpu.max=50000 100000");
+  r = Resources();
+  r.cpu_quota_us = -1;
+  EXPECT_EQ(Writes("cpu", r, CgroupVersion::kV2), "cpu.max=max 100000");
+  EXPECT_EQ(Writes("cpu", Resources(), CgroupVersion::kV2), "");
+}
+
+TEST(LimitWritesTest, PidsIoHugetlb) {
+  Resources r;
+  r.pids_limit = -1;
+  EXPECT_EQ(Writes("pids", r, CgroupVersion::kV2), "pids.max=max");
+  r.pids_limit = 7;
+  EXPECT_EQ(Writes("pids", r, CgroupVersion::kV1), "pids.max=7");
+  r.blkio_weight = 500;
+  r.throttle_write_iops = {{8, 1, 9}};
+  EXPECT_EQ(Writes("blkio", r, CgroupVersion::kV1),
+            "blkio.weight=500; blkio.throttle.write_iops_device=8:1 9");
+  EXPECT_EQ(Writes("io", r, CgroupVersion::kV2),
+            "io.weight=default 4950; io.max=8:1 wiops=9");
+  r.hugepage_limits["2MB"] = 4096;
+  EXPECT_EQ(Writes("hugetlb", r, CgroupVersion::kV1),
+            "hugetlb.2MB.limit_in_bytes=4096");
+  EXPECT_EQ(Writes("hugetlb", r, CgroupVersion::kV2), "hugetlb.2MB.max=4096");
+}
+
+TEST(LimitWritesTest, Weights) {
+  EXPECT_EQ(CpuWeightOf(0), 0u);
+  EXPECT_EQ(CpuWeightOf(2), 1u);
+  EXPECT_EQ(CpuWeightOf(1024), 39u);
+  EXPECT_EQ(CpuWeightOf(262144), 10000u);
+  EXPECT_EQ(CpuWeightOf(999999), 10000u);
+  EXPECT_EQ(IoWeightOf(10), 1u);
+  EXPECT_EQ(IoWeightOf(1000), 10000u);
+}
+
+TEST(DeviceWritesTest, AllWithAPartIsNotAll) {
+  const auto writes = DeviceWritesV1({{false, 'a', {}, {}, "rwm"},
+                                      {true, 'a', {}, {}, "m"},
+                                      {true, 'c', 10, 229, "rw"}});
+  ASSERT_GE(writes.size(), 4u);
+  EXPECT_EQ(writes[0].file + "=" + writes[0].value, "devices.deny=a");
+  EXPECT_EQ(writes[1].value, "c *:* m");
+  EXPECT_EQ(writes[2].value, "b *:* m");
+  EXPECT_EQ(writes[3].value, "c 10:229 rw");
+}
+
+// What the kernel would do with the program: the few instructions it is made
+// of.
+bool Allows(const std::vector<bpf_insn>& program, uint32_t type,
+            uint32_t access, uint32_t major, uint32_t minor) {
+  const uint32_t context[] = {access << 16 | type, major, minor};
+  uint32_t reg[11] = {};
+  for (size_t at = 0; at < program.size(); ++at) {
+    const bpf_insn& i = program[at];
+    const uint32_t value =
+        (i.code & BPF_X) != 0 ? reg[i.src_reg] : static_cast<uint32_t>(i.imm);
+    switch (i.code) {
+      case BPF_LDX | BPF_MEM | BPF_W:
+        reg[i.dst_reg] = context[i.off / 4];
+        break;
+      case BPF_ALU | BPF_MOV | BPF_X:
+      case BPF_ALU64 | BPF_MOV | BPF_K:
+        reg[i.dst_reg] = value;
+        break;
+      case BPF_ALU | BPF_AND | BPF_K:
+        reg[i.dst_reg] &= value;
+        break;
+      case BPF_ALU | BPF_RSH | BPF_K:
+        reg[i.dst_reg] >>= value;
+        break;
+      case BPF_JMP32 | BPF_JNE | BPF_K:
+      case BPF_JMP32 | BPF_JNE | BPF_X:
+        if (reg[i.dst_reg] != value) at += static_cast<size_t>(i.off);
+        break;
+      case BPF_JMP | BPF_EXIT:
+        return reg[BPF_REG_0] != 0;
+      default:
+        ADD_FAILURE() << "unexpected instruction " << int{i.code};
+        return false;
+    }
+  }
+  ADD_FAILURE() << "runs off its end";
+  return false;
+}
+
+TEST(DeviceFilterTest, TheLastRuleThatMatchesDecides) {
+  const auto program = DeviceFilterProgram({{false, 'a', {}, {}, "rwm"},
+                                            {true, 'c', 1, 3, "rwm"},
+                                            {true, 'b', 8, {}, "r"},
+                                            {false, 'b', 8, 5, "rwm"},
+                                            {true, 'c', {}, {}, "m"}});
+  constexpr uint32_t kBlock = BPF_DEVCG_DEV_BLOCK, kChar = BPF_DEVCG_DEV_CHAR;
+  constexpr uint32_t kRead = BPF_DEVCG_ACC_READ, kWrite = BPF_DEVCG_ACC_WRITE,
+                     kMknod = BPF_DEVCG_ACC_MKNOD;
+  EXPECT_TRUE(Allows(program, kChar, kRead | kWrite, 1, 3));
+  EXPECT_FALSE(Allows(program, kBlock, kRead, 1, 3));
+  EXPECT_FALSE(Allows(program, kChar, kRead, 1, 4));
+  EXPECT_TRUE(Allows(program, kBlock, kRead, 8, 1));
+  EXPECT_FALSE(Allows(program, kBlock, kRead | kWrite, 8, 1));
+  EXPECT_FALSE(Allows(program, kBlock, kRead, 8, 5));
+  EXPECT_TRUE(Allows(program, kChar, kMknod, 99, 99));
+  EXPECT_FALSE(Allows(program, kChar, kMknod | kRead, 99, 99));
+  EXPECT_FALSE(Allows(DeviceFilterProgram({}), kChar, kRead, 1, 3));
+}
+
+}  // namespace
+}  // namespace ufs::runtime

@@ -1,0 +1,54 @@
+#include "runtime/channel.h"
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "runtime/kernel.h"
+
+namespace ufs::runtime {
+namespace {
+
+constexpr size_t kMessageBytesMax = 64 << 10;
+
+// What SayError has written.
+Error ParseError(const std::string& text) {
+  char* rest = nullptr;
+  const long code = std::strtol(text.c_str(), &rest, 10);
+  if (*rest == ' ') ++rest;
+  if (code <= 0 || code > 4095) return Error(EPROTO, text);
+  return *rest == '\0' ? Error(static_cast<int>(code))
+                       : Error(static_cast<int>(code), rest);
+}
+
+}  // namespace
+
+Status Say(BorrowedFd channel, Word word, std::string_view text, int fd) {
+  std::string message(1, static_cast<char>(word));
+  message += text.substr(0, kMessageBytesMax - 1);
+  return kernel::SendMessage(channel, message, fd);
+}
+
+Result<Said> Listen(BorrowedFd channel) {
+  auto message = TRY(kernel::ReceiveMessage(channel, kMessageBytesMax));
+  if (message.eof || message.data.empty()) return Error(EPIPE);
+  Said said{static_cast<Word>(message.data[0]), message.data.substr(1),
+            std::move(message.fd)};
+  if (said.word == Word::kError) return ParseError(said.text);
+  return said;
+}
+
+Result<Said> Expect(BorrowedFd channel, Word word) {
+  auto said = TRY(Listen(channel));
+  if (said.word != word)
+    return Error(EPROTO, std::string("unexpected message ") +
+                             static_cast<char>(said.word));
+  return said;
+}
+
+void SayError(BorrowedFd channel, const Error& error) {
+  // If nobody listens any more, nobody needs to know.
+  (void)Say(channel, Word::kError,
+            std::to_string(error.code()) + " " + std::string(error.context()));
+}
+
+}  // namespace ufs::runtime

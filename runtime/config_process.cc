@@ -1,0 +1,186 @@
+// The "process" object of config.json.
+#include <linux/ioprio.h>
+#include <sched.h>
+
+#include <cerrno>
+#include <set>
+
+#include "runtime/config.h"
+#include "runtime/names.h"
+
+// Not in the libc's <sched.h>; from the kernel's include/uapi/linux/sched.h.
+#ifndef SCHED_DEADLINE
+#define SCHED_DEADLINE 6
+#endif
+
+namespace ufs::runtime {
+namespace {
+
+struct Named {
+  std::string_view name;
+  uint64_t value;
+};
+
+constexpr Named kPolicies[] = {
+    {"SCHED_OTHER", SCHED_OTHER},
+    {"SCHED_FIFO", SCHED_FIFO},
+    {"SCHED_RR", SCHED_RR},
+    {"SCHED_BATCH", SCHED_BATCH},
+    {"SCHED_IDLE", SCHED_IDLE},
+    {"SCHED_DEADLINE", SCHED_DEADLINE},
+    {"SCHED_ISO", 4},
+};
+constexpr Named kSchedulerFlags[] = {
+    {"SCHED_FLAG_RESET_ON_FORK", 0x01},  {"SCHED_FLAG_RECLAIM", 0x02},
+    {"SCHED_FLAG_DL_OVERRUN", 0x04},     {"SCHED_FLAG_KEEP_POLICY", 0x08},
+    {"SCHED_FLAG_KEEP_PARAMS", 0x10},    {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+    {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40},
+};
+constexpr Named kIoClasses[] = {
+    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
+    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
+    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+};
+
+template <size_t N>
+const Named* Find(const Named (&table)[N], std::string_view name) {
+  for (const Named& entry : table)
+    if (entry.name == name) return &entry;
+  return nullptr;
+}
+
+Status ReadCapabilitySet(const JsonReader& json, const char* key,
+                         uint64_t& set) {
+  for (const JsonReader& element : TRY(TRY(json.Get(key)).Elements())) {
+    std::string name;
+    TRY(element.Read(name));
+    const auto number = ParseCapability(name);
+    if (!number)
+      return element.Invalid("is \"" + name + "\", which is no capability");
+    set |= uint64_t{1} << *number;
+  }
+  return Ok();
+}
+
+Status ReadCapabilities(const JsonReader& json,
+                        std::optional<Capabilities>& target) {
+  Capabilities sets;
+  // Without the object the process gets none, as with runc.
+  TRY(ReadCapabilitySet(json, "bounding", sets.bounding));
+  TRY(ReadCapabilitySet(json, "effective", sets.effective));
+  TRY(ReadCapabilitySet(json, "inheritable", sets.inheritable));
+  TRY(ReadCapabilitySet(json, "permitted", sets.permitted));
+  TRY(ReadCapabilitySet(json, "ambient", sets.ambient));
+  target = sets;
+  return Ok();
+}
+
+Status ReadUser(const JsonReader& json, User& user) {
+  TRY(json.Read("uid", user.uid));
+  TRY(json.Read("gid", user.gid));
+  TRY(json.Read("umask", user.umask));
+  TRY(json.Read("additionalGids", user.additional_gids));
+  if (user.umask && *user.umask > 0777)
+    return json.Invalid("has a umask above 0777");
+  // (uid_t)-1 means "leave as it is" to the kernel.
+  bool invalid = user.uid == UINT32_MAX || user.gid == UINT32_MAX;
+  for (gid_t gid : user.additional_gids) invalid |= gid == UINT32_MAX;
+  if (invalid) return json.Invalid("has the id 4294967295, which is none");
+  return Ok();
+}
+
+Status ReadRlimits(const JsonReader& json, std::vector<Rlimit>& rlimits) {
+  std::set<int> seen;
+  for (const JsonReader& element : TRY(json.Elements())) {
+    std::string type;
+    TRY(element.Require("type", type));
+    const auto resource = ParseRlimit(type);
+    if (!resource)
+      return element.Invalid("has type \"" + type + "\", which is no limit");
+    if (!seen.insert(*resource).second)
+      return element.Invalid("sets " + type + " a second time");
+    Rlimit limit;
+    limit.resource = *resource;
+    TRY(element.Require("soft", limit.soft));
+    TRY(element.Require("hard", limit.hard));
+    if (limit.soft > limit.hard)
+      return element.Invalid("has a soft limit above the hard one");
+    rlimits.push_back(limit);
+  }
+  return Ok();
+}
+
+Status ReadScheduler(const JsonReader& json, std::optional<Scheduler>& target) {
+  if (!json.present()) return Ok();
+  std::string policy;
+  TRY(json.Require("policy", policy));
+  const Named* const found = Find(kPolicies, policy);
+  if (found == nullptr) return json.Invalid("has an unknown policy " + policy);
+  Scheduler scheduler;
+  scheduler.policy = static_cast<uint32_t>(found->value);
+  TRY(json.Read("nice", scheduler.nice));
+  TRY(json.Read("priority", scheduler.priority));
+  TRY(json.Read("runtime", scheduler.runtime_ns));
+  TRY(json.Read("deadline", scheduler.deadline_ns));
+  TRY(json.Read("period", scheduler.period_ns));
+  std::vector<std::string> flags;
+  TRY(json.Read("flags", flags));
+  for (const std::string& flag : flags) {
+    const Named* const bit = Find(kSchedulerFlags, flag);
+    if (bit == nullptr) return json.Invalid("has an unknown flag " + flag);
+    scheduler.flags |= bit->value;
+  }
+  target = scheduler;
+  return Ok();
+}
+
+Status ReadIoPriority(const JsonReader& json,
+                      std::optional<IoPriority>& target) {
+  if (!json.present()) return Ok();
+  IoPriority priority;
+  std::string name;
+  TRY(json.Require("class", name));
+  const Named* const found = Find(kIoClasses, name);
+  if (found == nullptr) return json.Invalid("has an unknown class " + name);
+  priority.io_class = static_cast<int>(found->value);
+  TRY(json.Read("priority", priority.priority));
+  if (priority.priority < 0 || priority.priority > 7)
+    return json.Invalid("has a priority that is not 0 to 7");
+  target = priority;
+  return Ok();
+}
+
+}  // namespace
+
+Status ReadProcess(const JsonReader& json, Process& process) {
+  TRY(json.Read("terminal", process.terminal));
+  if (const JsonReader size = TRY(json.Get("consoleSize")); size.present()) {
+    ConsoleSize console;
+    TRY(size.Read("height", console.height));
+    TRY(size.Read("width", console.width));
+    process.console_size = console;
+  }
+  TRY(ReadUser(TRY(json.Get("user")), process.user));
+  TRY(json.Require("args", process.args));
+  if (process.args.empty() || process.args[0].empty())
+    return Error(EINVAL, json.path() + ".args names no program");
+  TRY(json.Read("env", process.env));
+  for (const std::string& entry : process.env)
+    if (entry.find('=') == std::string::npos || entry[0] == '=')
+      return Error(EINVAL, json.path() + ".env has \"" + entry +
+                               "\", which is not NAME=VALUE");
+  TRY(json.Require("cwd", process.cwd));
+  if (!process.cwd.starts_with('/'))
+    return Error(EINVAL, json.path() + ".cwd must be absolute");
+  TRY(ReadCapabilities(TRY(json.Get("capabilities")), process.capabilities));
+  TRY(ReadRlimits(TRY(json.Get("rlimits")), process.rlimits));
+  TRY(json.Read("noNewPrivileges", process.no_new_privileges));
+  TRY(json.Read("oomScoreAdj", process.oom_score_adj));
+  if (process.oom_score_adj &&
+      (*process.oom_score_adj < -1000 || *process.oom_score_adj > 1000))
+    return Error(EINVAL, json.path() + ".oomScoreAdj must be -1000 to 1000");
+  TRY(ReadScheduler(TRY(json.Get("scheduler")), process.scheduler));
+  return ReadIoPriority(TRY(json.Get("ioPriority")), process.io_priority);
+}
+
+}  // namespace ufs::runtime

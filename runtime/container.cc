@@ -1,0 +1,356 @@
+#include "runtime/container.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "layerdb/base/cleanup.h"
+#include "layerdb/base/syscall.h"
+#include "runtime/channel.h"
+#include "runtime/config.h"
+#include "runtime/hooks.h"
+#include "runtime/init.h"
+#include "runtime/json_reader.h"
+#include "runtime/kernel.h"
+#include "runtime/launcher.h"
+#include "runtime/namespaces.h"
+#include "runtime/terminal.h"
+
+namespace ufs::runtime {
+namespace {
+
+using ufs::Status;
+
+constexpr int kKillPatienceMs = 10'000;
+
+std::string OwnerName() {
+  const struct passwd* const entry = getpwuid(geteuid());
+  return entry != nullptr ? entry->pw_name : std::to_string(geteuid());
+}
+
+Status SetOomScore(pid_t pid, int score) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/oom_score_adj";
+  const auto written =
+      kernel::WriteFile({AT_FDCWD, path.c_str()}, std::to_string(score));
+  if (written.ok()) return written;
+  return Error(written.code(),
+               "process.oomScoreAdj cannot be set to " + std::to_string(score) +
+                   "; lowering it needs CAP_SYS_RESOURCE on the host");
+}
+
+// Where relative paths begin, and what the state tells.
+std::string Absolute(const std::string& path, const std::string& base) {
+  return path.starts_with('/') ? path : base + "/" + path;
+}
+
+}  // namespace
+
+const char* NameOf(RunState state) {
+  switch (state) {
+    case RunState::kCreating:
+      return "creating";
+    case RunState::kCreated:
+      return "created";
+    case RunState::kRunning:
+      return "running";
+    case RunState::kPaused:
+      return "paused";
+    case RunState::kStopped:
+      return "stopped";
+  }
+  return "stopped";
+}
+
+Status WritePidFile(const std::string& path, pid_t pid) {
+  if (path.empty()) return Ok();
+  const std::string draft = path + ".new";
+  const auto write = [&]() -> Status {
+    {
+      const UniqueFd file =
+          TRY(sys::Open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+      TRY(kernel::WriteAll(file, std::to_string(pid)));
+    }
+    return sys::RenameAt2({AT_FDCWD, draft.c_str()}, {AT_FDCWD, path.c_str()});
+  };
+  return write().With("pid file " + path);
+}
+
+Result<Container> Container::Create(const std::string& state_root,
+                                    const std::string& id,
+                                    const std::string& config,
+                                    const CreateOptions& options) {
+  TRY(CheckId(id));
+  const ContainerSpec spec = TRY(ParseConfig(config).With("config.json"));
+  if (options.preserve_fds < 0)
+    return Error(EINVAL, "a negative number of descriptors to preserve");
+  if (!options.console_socket.empty() && !spec.process.terminal)
+    return Error(EINVAL, "a console socket needs process.terminal");
+  StateEntry entry = TRY(StateEntry::Create(state_root, id));
+  ContainerState state;
+  state.id = id;
+  state.bundle = options.bundle;
+  state.rootfs = Absolute(spec.root_path, options.bundle);
+  state.created = NowRfc3339();
+  state.owner = OwnerName();
+  state.annotations = spec.annotations;
+  Container container(state_root, std::move(entry), std::move(state));
+  auto built = container.entry_.SaveConfig(config);
+  if (built.ok()) built = container.Build(spec, options);
+  if (built.ok()) built = container.entry_.Unlock();
+  if (!built.ok()) {
+    // The first failure is the one to tell.
+    (void)container.KillAndWait();
+    (void)container.RemoveAll();
+    return std::move(built).error();
+  }
+  return container;
+}
+
+Result<Container> Container::Open(const std::string& state_root,
+                                  const std::string& id) {
+  StateEntry entry = TRY(StateEntry::Look(state_root, id));
+  auto state = entry.Load();
+  if (state.code() == ENOENT)
+    return Error(ENOENT, "container does not exist: " + id);
+  if (!state.ok()) return std::move(state).error();
+  return Container(state_root, std::move(entry), std::move(state).value());
+}
+
+Status Container::Build(const ContainerSpec& spec,
+                        const CreateOptions& options) {
+  SeccompProgram seccomp;
+  if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
+  if (options.cgroups) {
+    const auto layout = TRY(ReadCgroupLayout());
+    state_.cgroup = TRY(Cgroup::Plan(layout, spec.cgroups_path, state_.id));
+    // Known before it exists: whoever finds us dead can remove it.
+    TRY(entry_.Save(state_));
+    TRY(state_.cgroup.Make());
+  }
+  TRY(entry_.Save(state_));
+  // A user namespace opens no devices but those bound into it; and whoever
+  // wants no cgroup knows that nothing keeps a list for it.
+  TRY(state_.cgroup.Apply(spec.resources,
+                          /*with_devices=*/options.cgroups &&
+                              InInitialUserNamespace() &&
+                              !spec.HasNew(NamespaceType::kUser)));
+  const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
+  const UniqueFd listener =
+      TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)
+              .With("making " + entry_.start_socket_path()));
+
+  const InitInput input{spec,
+                        state_.cgroup,
+                        cgroup_fds,
+                        spec.seccomp ? &seccomp : nullptr,
+                        state_.bundle,
+                        listener,
+                        options.preserve_fds};
+  Launched launched = TRY(Launch(
+      spec, [&](UniqueFd channel) { RunInit(input, std::move(channel)); }));
+  state_.pid = launched.init.pid;
+  // ESRCH: it has failed already, and says why below.
+  if (const auto start = kernel::StartTimeOf(state_.pid); start.ok())
+    state_.start_time = *start;
+  if (spec.process.oom_score_adj)
+    TRY(SetOomScore(state_.pid, *spec.process.oom_score_adj));
+  TRY(AwaitCreated(spec, options, launched.channel));
+  TRY(entry_.Save(state_));
+  TRY(WritePidFile(options.pid_file, state_.pid));
+  return Say(launched.channel, Word::kGo);
+}
+
+Status Container::AwaitCreated(const ContainerSpec& spec,
+                               const CreateOptions& options,
+                               BorrowedFd channel) {
+  while (true) {
+    auto said = Listen(channel);
+    if (said.code() == EPIPE) {
+      // Killed before it could say anything: what else but memory?
+      const bool oom = state_.cgroup.OomKills() > 0;
+      return Error(ECHILD,
+                   oom ? "container init was killed for want of memory: "
+                         "linux.resources.memory.limit is too low to start"
+                       : "container init ended without a word");
+    }
+    const Said word = TRY(std::move(said));
+    switch (word.word) {
+      case Word::kReady:
+        return Ok();
+      case Word::kTerminal:
+        if (options.console_socket.empty()) {
+          terminal_ = TRY(kernel::Duplicate(word.fd));
+        } else {
+          TRY(SendTerminal(options.console_socket, word.fd));
+        }
+        break;
+      case Word::kMounted: {
+        const std::string state = TRY(StateJson());
+        TRY(RunHooks("prestart", spec.hooks.prestart, state));
+        TRY(RunHooks("createRuntime", spec.hooks.create_runtime, state));
+        TRY(Say(channel, Word::kGo, state));
+        break;
+      }
+      default:
+        return Error(EPROTO, "container init said something unexpected");
+    }
+  }
+}
+
+bool Container::IsAlive() const {
+  if (state_.pid <= 0) return false;
+  const auto start = kernel::StartTimeOf(state_.pid);
+  return start.ok() && *start == state_.start_time;
+}
+
+Result<RunState> Container::Status() const {
+  if (state_.pid == 0) return RunState::kCreating;
+  if (!IsAlive()) return RunState::kStopped;
+  if (entry_.HasStartSocket()) return RunState::kCreated;
+  return TRY(state_.cgroup.IsFrozen()) ? RunState::kPaused : RunState::kRunning;
+}
+
+Result<ContainerSpec> Container::Spec() const {
+  const std::string text = TRY(entry_.ReadConfig());
+  return ParseConfig(text);
+}
+
+Status Container::HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
+                               int number) {
+  const UniqueFd init = TRY(kernel::PidfdOpen(state_.pid));
+  const UniqueFd listener =
+      TRY(kernel::PidfdGetFd(init, number)
+              .With("taking the seccomp listener from init"));
+  const std::string message =
+      "{\"ociVersion\":\"" + std::string(kOciVersion) +
+      "\",\"fds\":[\"seccompFd\"],\"pid\":" + std::to_string(state_.pid) +
+      ",\"metadata\":" + QuoteJson(seccomp.listener_metadata) +
+      ",\"state\":" + TRY(StateJson()) + "}";
+  const std::string what =
+      "linux.seccomp.listenerPath " + seccomp.listener_path;
+  const UniqueFd agent =
+      TRY(kernel::ConnectUnix(seccomp.listener_path, SOCK_STREAM).With(what));
+  TRY(kernel::SendMessage(agent, message, listener.get()).With(what));
+  const char go = static_cast<char>(Word::kGo);
+  return kernel::WriteOnce(starter, {&go, 1});
+}
+
+Status Container::Start() {
+  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  switch (TRY(Status())) {
+    case RunState::kCreated:
+      break;
+    case RunState::kStopped:
+      return Error(EINVAL, "cannot start a container that has stopped");
+    case RunState::kCreating:
+      return Error(EINVAL, "cannot start a container that is being created");
+    default:
+      return Error(EINVAL, "cannot start an already running container");
+  }
+  const ContainerSpec spec = TRY(Spec());
+  const UniqueFd starter =
+      TRY(kernel::ConnectUnix(entry_.start_socket_path(), SOCK_SEQPACKET)
+              .With("reaching container init"));
+  TRY(sys::UnlinkAt(entry_.start_socket()));
+  while (true) {
+    auto said = Listen(starter);
+    // Closed by execve, or by the death of init.
+    if (said.code() == EPIPE) break;
+    const Said word = TRY(std::move(said));
+    if (word.word != Word::kNotify || !spec.seccomp)
+      return Error(EPROTO, "container init said something unexpected");
+    TRY(HandNotifier(*spec.seccomp, starter, std::atoi(word.text.c_str())));
+  }
+  const auto hooks =
+      RunHooks("poststart", spec.hooks.poststart, TRY(StateJson()));
+  if (!hooks.ok()) {
+    (void)KillAndWait();
+    return hooks;
+  }
+  return Ok();
+}
+
+Status Container::Kill(int signal, bool all) {
+  if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
+  const UniqueFd pidfd = [&] {
+    auto fd = kernel::PidfdOpen(state_.pid);
+    return fd.ok() ? std::move(fd).value() : UniqueFd();
+  }();
+  // Opened first, then checked: the number may be somebody else's by now.
+  if (!pidfd.valid() || !IsAlive())
+    return Error(ESRCH, "container not running");
+  TRY(kernel::PidfdSignal(pidfd, signal).With("signalling the container"));
+  // A frozen process would die only once thawed.
+  if (signal == SIGKILL && TRY(state_.cgroup.IsFrozen()))
+    return state_.cgroup.SetFrozen(false);
+  return Ok();
+}
+
+Status Container::Pause() {
+  const RunState now = TRY(Status());
+  if (now != RunState::kRunning && now != RunState::kCreated)
+    return Error(EINVAL,
+                 std::string("container not running, but ") + NameOf(now));
+  return state_.cgroup.SetFrozen(true);
+}
+
+Status Container::Resume() {
+  if (TRY(Status()) != RunState::kPaused)
+    return Error(EINVAL, "container not paused");
+  return state_.cgroup.SetFrozen(false);
+}
+
+Status Container::Update(const Resources& resources) {
+  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  if (TRY(Status()) == RunState::kStopped)
+    return Error(EINVAL, "container not running");
+  return state_.cgroup.Apply(resources, /*with_devices=*/true);
+}
+
+Status Container::KillAndWait() {
+  if (!state_.cgroup.empty()) (void)state_.cgroup.KillAll(SIGKILL);
+  const auto pidfd = kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1);
+  if (!pidfd.ok() || !IsAlive()) return Ok();
+  (void)kernel::PidfdSignal(*pidfd, SIGKILL);
+  if (!kernel::WaitForExit(*pidfd, kKillPatienceMs))
+    return Error(EBUSY, "container init does not end");
+  return Ok();
+}
+
+Status Container::RemoveAll() {
+  // What was in the pid namespace is gone with init; what was not, is not.
+  TRY(state_.cgroup.Remove());
+  return entry_.Remove();
+}
+
+Status Container::Delete(bool force) {
+  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  const RunState now = TRY(Status());
+  if (now != RunState::kStopped && now != RunState::kCreating && !force)
+    return Error(EBUSY, "cannot delete container " + id() +
+                            " that is not stopped: " + NameOf(now));
+  TRY(KillAndWait());
+  const auto spec = Spec();
+  const auto state = StateJson();
+  TRY(RemoveAll());
+  // The container is gone whatever they do.
+  if (spec.ok() && state.ok())
+    return RunHooks("poststop", spec->hooks.poststop, *state);
+  return Ok();
+}
+
+Result<int> Container::Wait() const {
+  return kernel::ExitCodeOf(TRY(kernel::WaitPid(state_.pid)));
+}
+
+Result<std::string> Container::StateJson() const {
+  const RunState now = TRY(Status());
+  return FormatState(state_, kOciVersion, NameOf(now),
+                     now == RunState::kStopped ? 0 : state_.pid);
+}
+
+}  // namespace ufs::runtime

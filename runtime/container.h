@@ -1,0 +1,109 @@
+// Container: the life of one container, from a bundle to nothing left. Start
+// here.
+//
+//   Container box = TRY(Container::Create(root, "id", config, options));
+//   TRY(box.Start());
+//   int status = TRY(box.Wait());         // if we created it
+//   TRY(box.Delete(/*force=*/false));
+//
+// What is known stands in the state directory (state.h), so that each step may
+// be another process's. Threads: one at a time, in a process with one thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "runtime/spec.h"
+#include "runtime/state.h"
+
+namespace ufs::runtime {
+
+enum class RunState { kCreating, kCreated, kRunning, kPaused, kStopped };
+const char* NameOf(RunState state);  // as the specification spells it
+
+struct CreateOptions {
+  std::string bundle;          // where relative paths of the config begin
+  std::string console_socket;  // who gets the terminal; empty: the caller
+  std::string pid_file;
+  int preserve_fds = 0;  // beside the standard streams
+  bool cgroups = true;   // false: leave it in the caller's cgroup
+};
+
+struct ExecOptions {
+  std::string console_socket;
+  std::string pid_file;
+  int preserve_fds = 0;
+  bool ignore_paused = false;
+};
+
+class Container {
+ public:
+  // Runs everything up to the state "created". On failure nothing is left.
+  // `config` is the text of a config.json.
+  static Result<Container> Create(const std::string& state_root,
+                                  const std::string& id,
+                                  const std::string& config,
+                                  const CreateOptions& options);
+  static Result<Container> Open(const std::string& state_root,
+                                const std::string& id);
+
+  const ContainerState& state() const { return state_; }
+  const std::string& id() const { return state_.id; }
+  Result<RunState> Status() const;
+
+  // The terminal's master, when nobody else was to get it; once.
+  UniqueFd TakeTerminal() { return std::move(terminal_); }
+
+  ufs::Status Start();
+  // `all`: every process of its cgroup. ESRCH in runc's words when stopped.
+  ufs::Status Kill(int signal, bool all);
+  ufs::Status Pause();
+  ufs::Status Resume();
+  ufs::Status Update(const Resources& resources);
+  // EBUSY unless stopped; `force` kills first.
+  ufs::Status Delete(bool force);
+
+  // Runs another process in it; returns its pid, our child. `terminal` gets
+  // the master if nobody else was to.
+  Result<pid_t> Exec(const Process& process, const ExecOptions& options,
+                     UniqueFd& terminal);
+
+  // The configuration it was made from.
+  Result<ContainerSpec> Spec() const;
+
+  // Waits for init, a child of ours; its exit code as a shell's.
+  Result<int> Wait() const;
+
+  // The state as the specification has it, for hooks and `state`.
+  Result<std::string> StateJson() const;
+
+  Cgroup& cgroup() { return state_.cgroup; }
+
+ private:
+  Container(std::string root, StateEntry entry, ContainerState state)
+      : root_(std::move(root)),
+        entry_(std::move(entry)),
+        state_(std::move(state)) {}
+
+  ufs::Status Build(const ContainerSpec& spec, const CreateOptions& options);
+  ufs::Status AwaitCreated(const ContainerSpec& spec,
+                           const CreateOptions& options, BorrowedFd channel);
+  ufs::Status HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
+                           int number);
+  bool IsAlive() const;
+  ufs::Status KillAndWait();
+  ufs::Status RemoveAll();
+
+  std::string root_;
+  StateEntry entry_;
+  ContainerState state_;
+  UniqueFd terminal_;
+};
+
+// Writes the number to `path`, all at once. Nothing for an empty path.
+Status WritePidFile(const std::string& path, pid_t pid);
+
+}  // namespace ufs::runtime

@@ -1,0 +1,140 @@
+// Container::Exec: another process in a container that runs.
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/channel.h"
+#include "runtime/container.h"
+#include "runtime/exec.h"
+#include "runtime/kernel.h"
+#include "runtime/namespaces.h"
+#include "runtime/privileges.h"
+#include "runtime/terminal.h"
+
+namespace ufs::runtime {
+namespace {
+
+using ufs::Status;
+
+struct ExecInput {
+  pid_t init;
+  BorrowedFd init_fd;
+  const Process& process;
+  const SeccompProgram* seccomp;
+  const std::vector<UniqueFd>& cgroup_fds;
+  int preserve_fds;
+};
+
+// In the process that is in all namespaces, the pid namespace included.
+Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
+  const Process& process = input.process;
+  if (process.terminal) {
+    const UniqueFd root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+    const Terminal terminal =
+        TRY(OpenTerminal(root, process.console_size, process.user.uid));
+    TRY(Say(channel, Word::kTerminal, "", terminal.master.get()));
+    TRY(TakeTerminal(terminal.slave));
+  } else {
+    (void)kernel::Check(setsid());
+  }
+  const std::string executable = TRY(FindExecutable(process));
+  return ExecuteProcess(process, input.seccomp, input.preserve_fds, executable,
+                        [](UniqueFd) -> Status {
+                          return Error(ENOTSUP, "exec with a seccomp listener");
+                        });
+}
+
+// In the helper: joins, then makes the process as a child of its own parent.
+Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
+  // Whoever is in the container may look at what joins it.
+  TRY(MakeUndumpable());
+  TRY(Cgroup::Join(input.cgroup_fds));
+  TRY(JoinProcess(input.init, input.init_fd));
+  // The right to, in the user namespace that has just been joined.
+  if (!InInitialUserNamespace()) {
+    (void)BecomeRoot();
+    TRY(MakeUndumpable());
+  }
+  const auto child = TRY(kernel::Clone(CLONE_PARENT));
+  if (child.pid == 0) {
+    const auto failed = BecomeProcess(input, channel);
+    if (!failed.ok()) SayError(channel, failed.error());
+    _exit(1);
+  }
+  return Say(channel, Word::kInitIs, std::to_string(child.pid),
+             child.pidfd.get());
+}
+
+}  // namespace
+
+Result<pid_t> Container::Exec(const Process& process,
+                              const ExecOptions& options, UniqueFd& terminal) {
+  const UniqueFd init = TRY(kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1)
+                                .With("container not running"));
+  const RunState now = TRY(Status());
+  if (now == RunState::kStopped || now == RunState::kCreating)
+    return Error(ESRCH, std::string("cannot exec in a container that is ") +
+                            NameOf(now) + ": container not running");
+  if (now == RunState::kPaused && !options.ignore_paused)
+    return Error(EBUSY, "cannot exec in a paused container");
+  const ContainerSpec spec = TRY(Spec());
+  SeccompProgram seccomp;
+  if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
+  const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
+  const ExecInput input{state_.pid, init,
+                        process,    spec.seccomp ? &seccomp : nullptr,
+                        cgroup_fds, options.preserve_fds};
+
+  auto pair = TRY(kernel::MakeSocketPair());
+  const auto helper = TRY(kernel::Clone(0));
+  if (helper.pid == 0) {
+    pair.ours.reset();
+    const auto done = JoinAndClone(input, pair.theirs);
+    if (!done.ok()) SayError(pair.theirs, done.error());
+    _exit(done.ok() ? 0 : 1);
+  }
+  pair.theirs.reset();
+
+  pid_t pid = 0;
+  ufs::Status failure;
+  while (true) {
+    auto said = Listen(pair.ours);
+    if (said.code() == EPIPE) break;  // closed by execve
+    if (!said.ok()) {
+      failure = std::move(said).error();
+      break;
+    }
+    if (said->word == Word::kInitIs) {
+      pid = static_cast<pid_t>(std::atoi(said->text.c_str()));
+    } else if (said->word == Word::kTerminal) {
+      if (options.console_socket.empty()) {
+        terminal = std::move(said->fd);
+      } else {
+        failure = SendTerminal(options.console_socket, said->fd);
+        if (!failure.ok()) break;
+      }
+    }
+  }
+  TRY(kernel::WaitPid(helper.pid));
+  if (failure.ok() && pid == 0)
+    failure = Error(ESRCH,
+                    "the process ended before it began: container not "
+                    "running");
+  if (failure.ok()) failure = WritePidFile(options.pid_file, pid);
+  if (!failure.ok()) {
+    // It has failed, or has nobody to talk to.
+    if (pid > 0) {
+      (void)kernel::Check(kill(pid, SIGKILL));
+      (void)kernel::WaitPid(pid);
+    }
+    return std::move(failure).error();
+  }
+  return pid;
+}
+
+}  // namespace ufs::runtime

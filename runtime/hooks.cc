@@ -1,0 +1,85 @@
+#include "runtime/hooks.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+
+namespace ufs::runtime {
+namespace {
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (const std::string& word : words)
+    pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+Result<UniqueFd> StateOnInput(const std::string& state) {
+  const int raw = memfd_create("state", MFD_CLOEXEC);
+  TRY(kernel::Check(raw));
+  UniqueFd input(raw);
+  TRY(kernel::WriteAll(input, state));
+  TRY(sys::LSeek(input, 0, SEEK_SET));
+  return input;
+}
+
+Status RunHook(const Hook& hook, const std::string& state) {
+  const UniqueFd input = TRY(StateOnInput(state));
+  std::vector<std::string> args = hook.args;
+  if (args.empty()) args.push_back(hook.path);
+  const auto argv = Pointers(args);
+  const auto env = Pointers(hook.env);
+  const kernel::Child child = TRY(kernel::Clone(0));
+  if (child.pid == 0) {
+    // Its own group, so that what it starts can be ended with it.
+    setpgid(0, 0);
+    // Whoever waits for a container has signals blocked.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (kernel::DuplicateTo(input, STDIN_FILENO).ok() &&
+        kernel::CloseOnExecFrom(3).ok())
+      execve(hook.path.c_str(), argv.data(), env.data());
+    _exit(127);
+  }
+  pollfd ended{child.pidfd.get(), POLLIN, 0};
+  const int timeout_ms = hook.timeout_s
+                             ? static_cast<int>(std::min<int64_t>(
+                                   int64_t{*hook.timeout_s} * 1000, INT32_MAX))
+                             : -1;
+  int ready;
+  do {
+    ready = poll(&ended, 1, timeout_ms);
+  } while (ready < 0 && kernel::LastError().code() == EINTR);
+  if (ready == 0) {
+    kill(-child.pid, SIGKILL);
+    (void)kernel::PidfdSignal(child.pidfd, SIGKILL);
+    (void)kernel::WaitPid(child.pid);
+    return Error(ETIMEDOUT,
+                 "not done after " + std::to_string(*hook.timeout_s) + " s");
+  }
+  const int code = kernel::ExitCodeOf(TRY(kernel::WaitPid(child.pid)));
+  if (code == 127) return Error(ENOENT, "cannot be executed");
+  if (code != 0)
+    return Error(EINVAL, "exited with code " + std::to_string(code));
+  return Ok();
+}
+
+}  // namespace
+
+Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
+                const std::string& state) {
+  for (const Hook& hook : hooks)
+    TRY(RunHook(hook, state).With(std::string(kind) + " hook " + hook.path));
+  return Ok();
+}
+
+}  // namespace ufs::runtime

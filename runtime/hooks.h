@@ -1,0 +1,19 @@
+// Hooks: programs of the caller's that run at named moments of a container's
+// life, with its state on their standard input. Threads: one at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "runtime/spec.h"
+
+namespace ufs::runtime {
+
+// Runs them in order in the calling process's namespaces; the first that fails
+// or takes too long ends it, with an error that names the hook. A hook sees
+// the environment that its configuration gives it and nothing of ours.
+Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
+                const std::string& state);
+
+}  // namespace ufs::runtime

@@ -1,0 +1,190 @@
+#include "runtime/init.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/channel.h"
+#include "runtime/exec.h"
+#include "runtime/hooks.h"
+#include "runtime/id_map.h"
+#include "runtime/kernel.h"
+#include "runtime/namespaces.h"
+#include "runtime/privileges.h"
+#include "runtime/rooted_path.h"
+#include "runtime/rootfs.h"
+#include "runtime/terminal.h"
+
+namespace ufs::runtime {
+namespace {
+
+Status JoinCgroup(const InitInput& input) {
+  TRY(Cgroup::Join(input.cgroup_fds));
+  // Only now: the namespace's root is where we are.
+  if (input.spec.HasNew(NamespaceType::kCgroup))
+    TRY(kernel::Unshare(CLONE_NEWCGROUP).With("creating a cgroup namespace"));
+  return Ok();
+}
+
+Status BecomeContainerRoot(const ContainerSpec& spec) {
+  if (InInitialUserNamespace()) return Ok();
+  if (spec.HasNew(NamespaceType::kUser) &&
+      !(IsMapped(spec.uid_mappings, 0) && IsMapped(spec.gid_mappings, 0)))
+    return Ok();
+  return BecomeRoot();
+}
+
+Status SetNames(const ContainerSpec& spec) {
+  if (!spec.hostname.empty())
+    TRY(kernel::Check(sethostname(spec.hostname.data(), spec.hostname.size()))
+            .With("hostname"));
+  if (!spec.domainname.empty())
+    TRY(kernel::Check(
+            setdomainname(spec.domainname.data(), spec.domainname.size()))
+            .With("domainname"));
+  return Ok();
+}
+
+// A procfs of our own, that nothing in the container can have been put over.
+Result<UniqueFd> TrustedProc() {
+  const auto own = [&]() -> Result<UniqueFd> {
+    const UniqueFd fs = TRY(kernel::FsOpen("proc"));
+    return kernel::FsMount(fs, 0);
+  };
+  auto mount = own();
+  if (mount.ok()) return mount;
+  // In a user namespace whose /proc is masked: the caller's then, if it is one.
+  auto proc = TRY(sys::Open("/proc", O_PATH | O_DIRECTORY));
+  if (TRY(kernel::FsTypeOf(proc)) != uint64_t{PROC_SUPER_MAGIC})
+    return Error(EPERM, "/proc is no procfs");
+  return proc;
+}
+
+Status SetSysctls(const ContainerSpec& spec, BorrowedFd proc) {
+  for (const auto& sysctl : spec.sysctl) {
+    const std::string& name = sysctl.first;
+    std::string path = "sys/" + name;
+    // A name with slashes has its dots for itself.
+    if (name.find('/') == name.npos)
+      for (char& c : path)
+        if (c == '.') c = '/';
+    const auto write = [&]() -> Status {
+      const UniqueFd file =
+          TRY(sys::OpenAt2(proc, path.c_str(), O_WRONLY,
+                           RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+                               RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV));
+      return kernel::WriteOnce(file, sysctl.second);
+    };
+    TRY(write().With("linux.sysctl." + name));
+  }
+  return Ok();
+}
+
+Status MakeTerminal(const InitInput& input, Rootfs& rootfs, BorrowedFd channel,
+                    UniqueFd& slave) {
+  const Process& process = input.spec.process;
+  if (!process.terminal) return Ok();
+  Terminal terminal =
+      TRY(OpenTerminal(rootfs.root(), process.console_size, process.user.uid));
+  TRY(rootfs.AttachConsole(terminal.slave));
+  TRY(Say(channel, Word::kTerminal, "", terminal.master.get()));
+  slave = std::move(terminal.slave);
+  return Ok();
+}
+
+// Returns the state that hooks are given; empty where there are none.
+Result<std::string> RunCreationHooks(const InitInput& input,
+                                     BorrowedFd channel) {
+  const Hooks& hooks = input.spec.hooks;
+  if (hooks.prestart.empty() && hooks.create_runtime.empty() &&
+      hooks.create_container.empty() && hooks.start_container.empty())
+    return std::string();
+  TRY(Say(channel, Word::kMounted));
+  std::string state = TRY(Expect(channel, Word::kGo)).text;
+  TRY(RunHooks("createContainer", hooks.create_container, state));
+  return state;
+}
+
+struct Built {
+  std::string executable;
+  std::string state;  // for hooks
+};
+
+// Everything until the container is "created".
+Result<Built> Build(const InitInput& input, BorrowedFd channel) {
+  const ContainerSpec& spec = input.spec;
+  TRY(MakeUndumpable());  // see README.md, attack 2
+  TRY(JoinCgroup(input));
+  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, input.cgroup));
+  TRY(BecomeContainerRoot(spec));
+  TRY(MakeUndumpable());  // changing ids has undone it
+  TRY(rootfs.Mount());
+  UniqueFd slave;
+  TRY(MakeTerminal(input, rootfs, channel, slave));
+  // It may well exist, or the root be read-only: then it shows at the chdir.
+  (void)MakeInRoot(rootfs.root(), spec.process.cwd, /*directory=*/true);
+  TRY(SetNames(spec));
+  if (!spec.sysctl.empty()) TRY(SetSysctls(spec, TRY(TrustedProc())));
+  Built built;
+  built.state = TRY(RunCreationHooks(input, channel));
+  TRY(rootfs.Seal());
+  TRY(rootfs.Enter());
+  if (slave.valid()) {
+    TRY(TakeTerminal(slave));
+  } else {
+    (void)kernel::Check(setsid());  // fails for a leader, who has one
+  }
+  if (spec.personality) TRY(SetPersonality(*spec.personality));
+  built.executable = TRY(FindExecutable(spec.process));
+  return built;
+}
+
+Status HandOverListener(BorrowedFd starter, UniqueFd listener) {
+  // By write and read alone: the filter holds already, see seccomp.cc.
+  const std::string text =
+      static_cast<char>(Word::kNotify) + std::to_string(listener.get());
+  TRY(kernel::WriteOnce(starter, text));
+  char answer = 0;
+  TRY(kernel::Read(starter, &answer, 1));
+  return answer == static_cast<char>(Word::kGo) ? Ok() : Error(EPIPE);
+}
+
+}  // namespace
+
+void RunInit(const InitInput& input, UniqueFd channel) {
+  const auto built = Build(input, channel);
+  if (!built.ok()) {
+    SayError(channel, built.error());
+    _exit(1);
+  }
+  // If our maker dies before it has written down that we exist, we must not
+  // outlive it.
+  if (!Say(channel, Word::kReady).ok() || !Expect(channel, Word::kGo).ok())
+    _exit(1);
+  channel.reset();
+
+  // "created". Whoever connects starts us, once.
+  const auto starter = kernel::Accept(input.listener);
+  if (!starter.ok()) _exit(1);
+  const auto started = RunHooks("startContainer",
+                                input.spec.hooks.start_container, built->state);
+  if (!started.ok()) {
+    SayError(*starter, started.error());
+    _exit(1);
+  }
+  SayError(*starter,
+           ExecuteProcess(input.spec.process, input.seccomp, input.preserve_fds,
+                          built->executable, [&](UniqueFd listener) {
+                            return HandOverListener(*starter,
+                                                    std::move(listener));
+                          }));
+  _exit(1);
+}
+
+}  // namespace ufs::runtime

@@ -1,0 +1,45 @@
+// The options of one mount of config.json, sorted by what they are for: this
+// mount's attributes, propagation, or the file system itself. Pure.
+// Threads: any. Source: runtime-spec 1.2, config.md "Linux mount options".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layerdb/base/result.h"
+
+namespace ufs::runtime {
+
+struct MountFlags {
+  bool bind = false;            // "bind" or "rbind"
+  bool bind_recursive = false;  // "rbind"
+  bool copy_up = false;         // "tmpcopyup"
+
+  // MOUNT_ATTR_ bits for mount_setattr(2): of this mount, and of it with all
+  // below it.
+  uint64_t set = 0, clear = 0;
+  uint64_t set_recursive = 0, clear_recursive = 0;
+
+  struct Propagation {
+    uint64_t type;  // MS_PRIVATE, ...
+    bool recursive;
+  };
+  std::vector<Propagation> propagation;
+
+  // "size=64k", "newinstance": for fsconfig(2).
+  std::vector<std::string> data;
+};
+
+// ENOTSUP for an option of the specification that we do not have.
+Result<MountFlags> ParseMountFlags(const std::vector<std::string>& options);
+
+// MS_PRIVATE and so on for "private", "rslave", ...; recursive for those with
+// r.
+Result<MountFlags::Propagation> ParsePropagation(std::string_view name);
+
+// Every option that ParseMountFlags sorts out itself, for `features`.
+std::vector<std::string> KnownMountOptions();
+
+}  // namespace ufs::runtime

@@ -1,0 +1,449 @@
+#include "runtime/rootfs.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <cerrno>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/copy_tree.h"
+#include "runtime/kernel.h"
+#include "runtime/namespaces.h"
+#include "runtime/rooted_path.h"
+
+namespace ufs::runtime {
+namespace {
+
+// What lxcfs and the like may put over files of /proc.
+constexpr std::string_view kProcFiles[] = {"/proc/cpuinfo",
+                                           "/proc/diskstats",
+                                           "/proc/meminfo",
+                                           "/proc/stat",
+                                           "/proc/swaps",
+                                           "/proc/uptime",
+                                           "/proc/loadavg",
+                                           "/proc/slabinfo",
+                                           "/proc/net/dev",
+                                           "/proc/sys/kernel/ns_last_pid",
+                                           "/proc/sys/crypto/fips_enabled"};
+
+bool IsBelow(std::string_view path, std::string_view directory) {
+  return path == directory ||
+         (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
+// A link at one of these would make us configure something else, believing it
+// to be what its name says.
+Links LinksFor(std::string_view path) {
+  for (std::string_view trusted : {"/proc", "/sys", "/dev"})
+    if (IsBelow(path, trusted)) return Links::kRefused;
+  return Links::kInRoot;
+}
+
+std::string Named(const Mount& mount) {
+  return "mounting " + (mount.type.empty() ? "bind" : mount.type) + " at " +
+         mount.destination;
+}
+
+Status SetOptions(BorrowedFd fs, const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    const size_t equals = option.find('=');
+    const auto status =
+        equals == option.npos
+            ? kernel::FsSetFlag(fs, option.c_str())
+            : kernel::FsSetString(fs, option.substr(0, equals).c_str(),
+                                  option.c_str() + equals + 1);
+    if (!status.ok())
+      return Error(status.code(),
+                   "mount option \"" + option + "\" is not accepted");
+  }
+  return Ok();
+}
+
+Status ApplyFlags(BorrowedFd mount, const MountFlags& flags) {
+  TRY(kernel::SetMountAttr({mount}, {.set = flags.set, .clear = flags.clear},
+                           /*recursive=*/false));
+  TRY(kernel::SetMountAttr(
+      {mount}, {.set = flags.set_recursive, .clear = flags.clear_recursive},
+      /*recursive=*/true));
+  for (const auto& propagation : flags.propagation)
+    TRY(kernel::SetMountAttr({mount}, {.propagation = propagation.type},
+                             propagation.recursive));
+  return Ok();
+}
+
+Result<UniqueFd> EmptyDirectory() {
+  const UniqueFd fs = TRY(kernel::FsOpen("tmpfs"));
+  TRY(kernel::FsSetString(fs, "mode", "555"));
+  TRY(kernel::FsSetString(fs, "nr_blocks", "1"));
+  TRY(kernel::FsSetString(fs, "nr_inodes", "2"));
+  return kernel::FsMount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                 MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+// The node the host has under that name must be what it is taken for.
+Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device) {
+  auto node = TRY(sys::Open(path.c_str(), O_PATH | O_NOFOLLOW).With(path));
+  const auto stat = TRY(sys::Statx({node}));
+  const mode_t type = device.type == 'b' ? S_IFBLK : S_IFCHR;
+  if ((stat.stx_mode & S_IFMT) != type || stat.stx_rdev_major != device.major ||
+      stat.stx_rdev_minor != device.minor)
+    return Error(EINVAL, path + " of the host is not device " + device.type +
+                             " " + std::to_string(device.major) + ":" +
+                             std::to_string(device.minor));
+  return node;
+}
+
+std::vector<Device> DevicesOf(const ContainerSpec& spec) {
+  std::vector<Device> devices = {
+      {"/dev/null", 'c', 1, 3},    {"/dev/zero", 'c', 1, 5},
+      {"/dev/full", 'c', 1, 7},    {"/dev/random", 'c', 1, 8},
+      {"/dev/urandom", 'c', 1, 9}, {"/dev/tty", 'c', 5, 0},
+  };
+  for (const Device& device : spec.devices) {
+    const std::string path = CleanPath(device.path);
+    std::erase_if(devices,
+                  [&](const Device& other) { return other.path == path; });
+    devices.push_back(device);
+    devices.back().path = path;
+  }
+  return devices;
+}
+
+}  // namespace
+
+Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
+                            const std::string& bundle, const Cgroup& cgroup) {
+  Rootfs rootfs(spec);
+  rootfs.in_user_namespace_ = !InInitialUserNamespace();
+  rootfs.cgroup_mounts_ = cgroup.Mounts();
+
+  MountFlags::Propagation propagation{MS_SLAVE, true};
+  if (!spec.rootfs_propagation.empty())
+    propagation = TRY(ParsePropagation(spec.rootfs_propagation));
+  const bool shared = propagation.type == MS_SHARED;
+  // Nothing we mount may show on the host. What is to stay shared stays so, as
+  // it was found, on the copies alone.
+  if (!shared) TRY(kernel::SetPropagation("/", MS_SLAVE, true));
+
+  const std::string path = spec.root_path.starts_with('/')
+                               ? spec.root_path
+                               : bundle + "/" + spec.root_path;
+  rootfs.root_ =
+      TRY(kernel::OpenTree({AT_FDCWD, path.c_str()},
+                           OPEN_TREE_CLONE | AT_RECURSIVE, /*follow=*/true)
+              .With("root " + path));
+  const auto stat = TRY(sys::Statx({rootfs.root_}));
+  if (!S_ISDIR(stat.stx_mode)) return Error(ENOTDIR, "root " + path);
+  TRY(rootfs.OpenSources(bundle));
+
+  // pivot_root wants a parent that does not propagate.
+  if (shared) TRY(kernel::SetPropagation("/", MS_PRIVATE, false));
+  return rootfs;
+}
+
+Status Rootfs::OpenSources(const std::string& bundle) {
+  null_device_ = TRY(OpenHostDevice("/dev/null", {"/dev/null", 'c', 1, 3}));
+  for (const ufs::runtime::Mount& mount : spec_.mounts) {
+    Prepared prepared{
+        &mount,
+        TRY(ParseMountFlags(mount.options).With("mount " + mount.destination)),
+        {},
+        true};
+    if (mount.type == "bind") prepared.flags.bind = true;
+    if (prepared.flags.bind) {
+      if (!prepared.flags.data.empty())
+        return Error(EINVAL, "mount " + mount.destination +
+                                 ": a bind mount does not take the option \"" +
+                                 prepared.flags.data[0] + "\"");
+      const std::string source = mount.source.starts_with('/')
+                                     ? mount.source
+                                     : bundle + "/" + mount.source;
+      prepared.source =
+          TRY(kernel::OpenTree(
+                  {AT_FDCWD, source.c_str()},
+                  OPEN_TREE_CLONE |
+                      (prepared.flags.bind_recursive ? AT_RECURSIVE : 0),
+                  /*follow=*/true)
+                  .With("mount " + mount.destination + ": source " + source));
+      const auto stat = TRY(sys::Statx({prepared.source}));
+      prepared.source_is_directory = S_ISDIR(stat.stx_mode);
+    } else if (mount.type.empty()) {
+      return Error(EINVAL, "mount " + mount.destination + " has no type");
+    }
+    if (mount.type == "sysfs" && in_user_namespace_) {
+      auto sys_tree =
+          kernel::OpenTree({AT_FDCWD, "/sys"}, OPEN_TREE_CLONE | AT_RECURSIVE);
+      if (sys_tree.ok()) sys_fallback_ = std::move(sys_tree).value();
+    }
+    mounts_.push_back(std::move(prepared));
+  }
+  devices_ = DevicesOf(spec_);
+  for (const Device& device : devices_) {
+    UniqueFd node;
+    if (device.type != 'p') {
+      auto tree = OpenHostDevice(device.path, device);
+      if (tree.ok()) {
+        tree = kernel::OpenTree({*tree}, OPEN_TREE_CLONE);
+        if (tree.ok()) node = std::move(tree).value();
+      }
+    }
+    // Without one the node must be made, which only root can.
+    host_devices_.push_back(std::move(node));
+  }
+  return Ok();
+}
+
+Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
+  const ufs::runtime::Mount& mount = *prepared.mount;
+  const auto opened = kernel::FsOpen(mount.type.c_str());
+  if (!opened.ok())
+    return Error(opened.code(), "file system \"" + mount.type +
+                                    "\" is unknown to this kernel");
+  const BorrowedFd fs = *opened;
+  const std::string& source = mount.source.empty() ? mount.type : mount.source;
+  TRY(kernel::FsSetString(fs, "source", source.c_str()));
+  TRY(SetOptions(fs, prepared.flags.data));
+  auto made = kernel::FsMount(fs, 0);
+  if (made.code() != EPERM && made.code() != EBUSY) return made;
+  if (mount.type == "sysfs" && sys_fallback_.valid()) {
+    TRY(kernel::SetMountAttr({sys_fallback_}, {.set = MOUNT_ATTR_RDONLY},
+                             /*recursive=*/true));
+    return std::move(sys_fallback_);
+  }
+  std::string hint;
+  if (mount.type == "proc")
+    hint = spec_.HasNew(NamespaceType::kPid)
+               ? "; /proc of the caller must not have anything mounted over "
+                 "parts of it (in a container: unmask /proc)"
+               : "; it needs a new pid namespace";
+  if (mount.type == "mqueue") hint = "; it needs a new ipc namespace";
+  if (mount.type == "sysfs") hint = "; it needs a new network namespace";
+  return Error(made.code(), "not permitted here" + hint);
+}
+
+Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
+  const bool own_view = spec_.Find(NamespaceType::kCgroup) != nullptr;
+  const auto tree_of = [&](const CgroupMount& cgroup) -> Result<UniqueFd> {
+    if (!own_view)
+      return kernel::OpenTree({AT_FDCWD, cgroup.directory.c_str()},
+                              OPEN_TREE_CLONE);
+    const UniqueFd fs = TRY(kernel::FsOpen(cgroup.v2 ? "cgroup2" : "cgroup"));
+    for (const std::string& option : cgroup.options) {
+      const size_t equals = option.find('=');
+      if (equals == option.npos) {
+        TRY(kernel::FsSetFlag(fs, option.c_str()));
+      } else {
+        TRY(kernel::FsSetFlag(fs, "none"));
+        TRY(kernel::FsSetString(fs, option.substr(0, equals).c_str(),
+                                option.c_str() + equals + 1));
+      }
+    }
+    return kernel::FsMount(fs, 0);
+  };
+  if (cgroup_mounts_.size() == 1 && cgroup_mounts_[0].v2) {
+    const UniqueFd tree = TRY(tree_of(cgroup_mounts_[0]));
+    TRY(ApplyFlags(tree, prepared.flags));
+    return kernel::MoveMount(tree, target);
+  }
+  const UniqueFd fs = TRY(kernel::FsOpen("tmpfs"));
+  TRY(kernel::FsSetString(fs, "mode", "755"));
+  const UniqueFd top = TRY(kernel::FsMount(fs, 0));
+  for (const CgroupMount& cgroup : cgroup_mounts_)
+    TRY(sys::MkDirAt({top, cgroup.name.c_str()}, 0755));
+  TRY(kernel::MoveMount(top, target));
+  for (const CgroupMount& cgroup : cgroup_mounts_) {
+    const UniqueFd tree =
+        TRY(tree_of(cgroup).With("the " + cgroup.name + " hierarchy"));
+    TRY(ApplyFlags(tree, prepared.flags));
+    const UniqueFd place =
+        TRY(sys::OpenAt({top, cgroup.name.c_str()}, O_PATH | O_DIRECTORY));
+    TRY(kernel::MoveMount(tree, place));
+  }
+  return ApplyFlags(top, prepared.flags);
+}
+
+Status Rootfs::MountOne(Prepared& prepared) {
+  const ufs::runtime::Mount& mount = *prepared.mount;
+  const std::string& where = mount.destination;
+  if (where == "/") return Error(EINVAL, "the root itself is no mount point");
+  const bool directory = !prepared.flags.bind || prepared.source_is_directory;
+  UniqueFd target = TRY(MakeInRoot(root_, where, directory, LinksFor(where)));
+
+  // Nothing but procfs may stand for /proc: labels and sysctls are set there.
+  const bool over_proc =
+      IsBelow(where, "/proc") ||
+      TRY(kernel::FsTypeOf(target)) == uint64_t{PROC_SUPER_MAGIC};
+  if (over_proc) {
+    bool allowed = mount.type == "proc" && where == "/proc";
+    if (prepared.flags.bind && where == "/proc")
+      allowed =
+          TRY(kernel::FsTypeOf(prepared.source)) == uint64_t{PROC_SUPER_MAGIC};
+    for (std::string_view file : kProcFiles) allowed |= where == file;
+    if (!allowed)
+      return Error(EPERM, "only proc may be mounted at or below /proc");
+  }
+
+  if (mount.type == "cgroup" && !prepared.flags.bind)
+    return MountCgroups(prepared, target);
+  UniqueFd tree = prepared.flags.bind ? std::move(prepared.source)
+                                      : TRY(MakeFilesystem(prepared));
+  if (prepared.flags.copy_up) {
+    if (mount.type != "tmpfs")
+      return Error(EINVAL, "tmpcopyup is for tmpfs alone");
+    TRY(CopyTree(target, tree).With("tmpcopyup"));
+  }
+  TRY(ApplyFlags(tree, prepared.flags));
+  return kernel::MoveMount(tree, target);
+}
+
+Status Rootfs::Mount() {
+  TRY(kernel::MoveMount(root_, TRY(sys::Open("/", O_PATH | O_DIRECTORY))));
+  for (Prepared& prepared : mounts_)
+    TRY(MountOne(prepared).With(Named(*prepared.mount)));
+  // A /dev that was bound from elsewhere comes with its own.
+  for (const Prepared& prepared : mounts_)
+    if (prepared.flags.bind && prepared.mount->destination == "/dev")
+      return Ok();
+  TRY(MakeDevices());
+  return MakeLinks();
+}
+
+Status Rootfs::MakeDevices() {
+  for (const Device& device : devices_)
+    TRY(MakeDevice(device).With("device " + device.path));
+  return Ok();
+}
+
+Status Rootfs::MakeDevice(const Device& device) {
+  if (in_user_namespace_ && device.type != 'p') return BindDevice(device);
+  const Place place = TRY(PlaceInRoot(root_, device.path, Links::kRefused));
+  const mode_t type = device.type == 'b'   ? S_IFBLK
+                      : device.type == 'p' ? S_IFIFO
+                                           : S_IFCHR;
+  const auto made = sys::MkNodAt(place.at(), type | (device.mode & 07777),
+                                 makedev(device.major, device.minor));
+  if (made.code() == EPERM && device.type != 'p') return BindDevice(device);
+  if (made.code() == EEXIST) {
+    const auto stat = TRY(sys::Statx(place.at()));
+    if ((stat.stx_mode & S_IFMT) != type ||
+        stat.stx_rdev_major != device.major ||
+        stat.stx_rdev_minor != device.minor)
+      return Error(EEXIST, "the root has something else there");
+    return Ok();
+  }
+  TRY(made);
+  // By descriptor: the name could be another thing by now.
+  const UniqueFd node = TRY(sys::OpenAt(place.at(), O_PATH));
+  const auto stat = TRY(sys::Statx({node}));
+  if ((stat.stx_mode & S_IFMT) != type) return Error(EEXIST);
+  TRY(sys::ChmodAt({node}, device.mode & 07777));
+  return sys::ChownAt({node}, device.uid, device.gid);
+}
+
+Status Rootfs::BindDevice(const Device& device) {
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i].path != device.path) continue;
+    if (!host_devices_[i].valid())
+      return Error(EPERM,
+                   "no node can be made here, and the host has none of that "
+                   "number under that name");
+    const UniqueFd target =
+        TRY(MakeInRoot(root_, device.path,
+                       /*directory=*/false, Links::kRefused));
+    return kernel::MoveMount(host_devices_[i], target);
+  }
+  return Error(ENODEV);
+}
+
+Status Rootfs::MakeLinks() {
+  constexpr struct {
+    const char* path;
+    const char* target;
+  } kLinks[] = {
+      {"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
+      {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
+      {"/dev/ptmx", "pts/ptmx"},
+  };
+  for (const auto& link : kLinks) {
+    const Place place = TRY(PlaceInRoot(root_, link.path, Links::kRefused));
+    const auto made = sys::SymlinkAt(link.target, place.at());
+    if (!made.ok() && made.code() != EEXIST)
+      return Error(made.code(), std::string("link ") + link.path);
+  }
+  return Ok();
+}
+
+Status Rootfs::AttachConsole(BorrowedFd terminal) {
+  const UniqueFd tree =
+      TRY(kernel::OpenTree({terminal}, OPEN_TREE_CLONE).With("terminal"));
+  const UniqueFd target = TRY(MakeInRoot(root_, "/dev/console",
+                                         /*directory=*/false, Links::kRefused));
+  return kernel::MoveMount(tree, target).With("/dev/console");
+}
+
+Status Rootfs::MaskPath(const std::string& path) {
+  const auto target = OpenInRoot(root_, path, O_PATH);
+  if (target.code() == ENOENT || target.code() == ENOTDIR) return Ok();
+  if (!target.ok()) return target.error();
+  const auto stat = TRY(sys::Statx({*target}));
+  // Copies of what we hold open ourselves: the container's own /dev/null may
+  // be anything.
+  if (!S_ISDIR(stat.stx_mode)) {
+    const UniqueFd cover =
+        TRY(kernel::OpenTree({null_device_}, OPEN_TREE_CLONE));
+    return kernel::MoveMount(cover, *target);
+  }
+  // One for all; it can be copied once it is attached.
+  if (!empty_.valid()) {
+    empty_ = TRY(EmptyDirectory());
+    return kernel::MoveMount(empty_, *target);
+  }
+  const UniqueFd cover = TRY(kernel::OpenTree({empty_}, OPEN_TREE_CLONE));
+  return kernel::MoveMount(cover, *target);
+}
+
+Status Rootfs::ProtectPath(const std::string& path) {
+  const auto target = OpenInRoot(root_, path, O_PATH);
+  if (target.code() == ENOENT || target.code() == ENOTDIR) return Ok();
+  if (!target.ok()) return target.error();
+  const UniqueFd tree =
+      TRY(kernel::OpenTree({*target}, OPEN_TREE_CLONE | AT_RECURSIVE));
+  TRY(kernel::SetMountAttr({tree}, {.set = MOUNT_ATTR_RDONLY},
+                           /*recursive=*/true));
+  return kernel::MoveMount(tree, *target);
+}
+
+Status Rootfs::Seal() {
+  for (const std::string& path : spec_.readonly_paths)
+    TRY(ProtectPath(path).With("read-only path " + path));
+  for (const std::string& path : spec_.masked_paths)
+    TRY(MaskPath(path).With("masked path " + path));
+  if (spec_.root_readonly)
+    TRY(kernel::SetMountAttr({root_}, {.set = MOUNT_ATTR_RDONLY},
+                             /*recursive=*/false)
+            .With("making the root read-only"));
+  return Ok();
+}
+
+Status Rootfs::Enter() {
+  const UniqueFd old_root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+  TRY(kernel::ChangeDirectory(root_));
+  TRY(kernel::PivotRoot(".", ".").With("pivot_root"));
+  // The host's tree now lies on top. Its unmount must not reach the host.
+  TRY(kernel::ChangeDirectory(old_root));
+  TRY(kernel::SetPropagation(".", MS_SLAVE, true));
+  TRY(kernel::Unmount(".", MNT_DETACH).With("detaching the host's tree"));
+  TRY(kernel::ChangeDirectory(root_));
+  if (!spec_.rootfs_propagation.empty()) {
+    const auto propagation = TRY(ParsePropagation(spec_.rootfs_propagation));
+    TRY(kernel::SetMountAttr({root_}, {.propagation = propagation.type},
+                             propagation.recursive));
+  }
+  return Ok();
+}
+
+}  // namespace ufs::runtime

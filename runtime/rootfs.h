@@ -1,0 +1,80 @@
+// Rootfs: the tree that a container sees, put together in the new mount
+// namespace by the process that will be its init.
+//
+//   Rootfs rootfs = TRY(Rootfs::Open(spec, bundle, cgroups));  // caller's ids
+//   ...become root of the user namespace...
+//   TRY(rootfs.Mount());   // attach, mounts, devices, masks
+//   TRY(rootfs.Enter());   // pivot_root, detach the host's tree
+//
+// Every mount is made detached, given its attributes, and then attached to a
+// descriptor that was resolved inside the root; no path of the root is ever
+// handed to the kernel as text to be followed outside. Threads: one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "runtime/cgroup.h"
+#include "runtime/mount_flags.h"
+#include "runtime/spec.h"
+
+namespace ufs::runtime {
+
+class Rootfs {
+ public:
+  // Opens the root, the sources of bind mounts and the host's device nodes,
+  // with the rights the caller has now. REQUIRES: a mount namespace of our own.
+  static Result<Rootfs> Open(const ContainerSpec& spec,
+                             const std::string& bundle, const Cgroup& cgroup);
+
+  // REQUIRES: the ids of the container's root.
+  Status Mount();
+
+  // Binds the terminal to /dev/console.
+  Status AttachConsole(BorrowedFd terminal);
+
+  // What must come last: makes the root read-only if asked, masks paths.
+  Status Seal();
+
+  // Makes the root this process's root and working directory; the host's tree
+  // is gone.
+  Status Enter();
+
+  BorrowedFd root() const { return root_; }
+
+ private:
+  struct Prepared {  // one mount of the specification
+    const ufs::runtime::Mount* mount;
+    MountFlags flags;
+    UniqueFd source;  // of a bind: a detached copy
+    bool source_is_directory = true;
+  };
+
+  explicit Rootfs(const ContainerSpec& spec) : spec_(spec) {}
+
+  Status OpenSources(const std::string& bundle);
+  Status MountOne(Prepared& prepared);
+  Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
+  Status MountCgroups(const Prepared& prepared, BorrowedFd target);
+  Status MakeDevices();
+  Status MakeDevice(const Device& device);
+  Status BindDevice(const Device& device);
+  Status MakeLinks();
+  Status MaskPath(const std::string& path);
+  Status ProtectPath(const std::string& path);
+
+  const ContainerSpec& spec_;
+  bool in_user_namespace_ = false;
+  UniqueFd root_;
+  UniqueFd null_device_;   // the host's /dev/null
+  UniqueFd empty_;         // an empty read-only directory, detached
+  UniqueFd sys_fallback_;  // the host's /sys, where sysfs cannot be mounted
+  std::vector<Prepared> mounts_;
+  std::vector<UniqueFd> host_devices_;  // beside devices_, for BindDevice
+  std::vector<Device> devices_;
+  std::vector<CgroupMount> cgroup_mounts_;
+};
+
+}  // namespace ufs::runtime

@@ -1,0 +1,70 @@
+#include "runtime/seccomp.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace ufs::runtime {
+namespace {
+
+Seccomp Allowing() {
+  Seccomp seccomp;
+  seccomp.default_action = "SCMP_ACT_ALLOW";
+  return seccomp;
+}
+
+Seccomp With(SeccompRule rule) {
+  Seccomp seccomp = Allowing();
+  seccomp.rules.push_back(std::move(rule));
+  return seccomp;
+}
+
+TEST(CompileSeccompTest, MakesAProgram) {
+  const auto program = CompileSeccomp(
+      With({{"mkdir"}, "SCMP_ACT_ERRNO", 7, {{0, 1, 0, "SCMP_CMP_EQ"}}}));
+  ASSERT_TRUE(program.ok()) << program.error().ToString();
+  EXPECT_GT(program->code.size(), 5u);
+  EXPECT_FALSE(program->notifies);
+}
+
+TEST(CompileSeccompTest, OneArgumentTwiceMeansEither) {
+  EXPECT_TRUE(CompileSeccomp(
+                  With({{"mkdir"},
+                        "SCMP_ACT_ERRNO",
+                        {},
+                        {{0, 1, 0, "SCMP_CMP_EQ"}, {0, 2, 0, "SCMP_CMP_EQ"}}}))
+                  .ok());
+}
+
+TEST(CompileSeccompTest, FailsClosed) {
+  EXPECT_EQ(CompileSeccomp(With({{"mkdir"}, "SCMP_ACT_X", {}, {}})).code(),
+            EINVAL);
+  EXPECT_EQ(CompileSeccomp(With({{"mkdir"}, "SCMP_ACT_ALLOW", 1, {}})).code(),
+            EINVAL);
+  EXPECT_EQ(
+      CompileSeccomp(
+          With({{"mkdir"}, "SCMP_ACT_ERRNO", {}, {{6, 0, 0, "SCMP_CMP_EQ"}}}))
+          .code(),
+      EINVAL);
+  EXPECT_EQ(
+      CompileSeccomp(
+          With({{"mkdir"}, "SCMP_ACT_ERRNO", {}, {{0, 0, 0, "SCMP_CMP_X"}}}))
+          .code(),
+      EINVAL);
+  // Denied and not known to the library: it would be allowed.
+  EXPECT_EQ(
+      CompileSeccomp(With({{"no_call"}, "SCMP_ACT_ERRNO", {}, {}})).code(),
+      EINVAL);
+  Seccomp denying = With({{"no_call"}, "SCMP_ACT_ALLOW", {}, {}});
+  denying.default_action = "SCMP_ACT_ERRNO";
+  EXPECT_TRUE(CompileSeccomp(denying).ok());
+  Seccomp arch = Allowing();
+  arch.architectures = {"SCMP_ARCH_PDP11"};
+  EXPECT_EQ(CompileSeccomp(arch).code(), EINVAL);
+  Seccomp notify = Allowing();
+  notify.default_action = "SCMP_ACT_NOTIFY";
+  EXPECT_EQ(CompileSeccomp(notify).code(), EINVAL);
+}
+
+}  // namespace
+}  // namespace ufs::runtime

@@ -1,0 +1,118 @@
+#include "runtime/terminal.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+#include "runtime/rooted_path.h"
+
+namespace ufs::runtime {
+
+static_assert(sizeof(struct termios) <= 64);
+
+Result<Terminal> OpenTerminal(BorrowedFd root,
+                              const std::optional<ConsoleSize>& size,
+                              uid_t owner) {
+  constexpr char kNeeds[] = "process.terminal needs a devpts mount at /dev/pts";
+  const auto open = [&]() -> Result<UniqueFd> {
+    const UniqueFd node =
+        TRY(OpenInRoot(root, "/dev/pts/ptmx", O_PATH, Links::kRefused));
+    // An image can carry anything under that name, but no devpts.
+    if (TRY(kernel::FsTypeOf(node)) != uint64_t{DEVPTS_SUPER_MAGIC})
+      return Error(EINVAL);
+    return OpenInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY,
+                      Links::kRefused);
+  };
+  Terminal terminal;
+  terminal.master = TRY(open().With(kNeeds));
+  if (TRY(kernel::FsTypeOf(terminal.master)) != uint64_t{DEVPTS_SUPER_MAGIC})
+    return Error(EINVAL, kNeeds);
+  int unlock = 0;
+  TRY(sys::Ioctl(terminal.master, TIOCSPTLCK, &unlock));
+  const int slave =
+      ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  TRY(kernel::Check(slave).With("opening the terminal's other side"));
+  terminal.slave.reset(slave);
+  if (size) {
+    winsize window{};
+    window.ws_row = size->height;
+    window.ws_col = size->width;
+    TRY(sys::Ioctl(terminal.slave, TIOCSWINSZ, &window));
+  }
+  // So that the container's user can open it again by its name.
+  const auto owned = sys::ChownAt({terminal.slave}, owner, -1);
+  if (!owned.ok() && owned.code() != EPERM && owned.code() != EINVAL)
+    return owned.error();
+  return terminal;
+}
+
+Status TakeTerminal(BorrowedFd slave) {
+  // It may lead a session already.
+  const auto session = kernel::Check(setsid());
+  if (!session.ok() && session.code() != EPERM) return session;
+  TRY(kernel::Check(ioctl(slave.get(), TIOCSCTTY, 0))
+          .With("taking the terminal"));
+  for (int stream = 0; stream < 3; ++stream)
+    TRY(kernel::DuplicateTo(slave, stream));
+  return Ok();
+}
+
+Status SendTerminal(const std::string& path, BorrowedFd master) {
+  const UniqueFd socket = TRY(
+      kernel::ConnectUnix(path, SOCK_STREAM).With("console socket " + path));
+  char name[64] = "terminal";
+  // By convention the data is the name of the slave.
+  if (const char* slave = ptsname(master.get()); slave != nullptr)
+    strncpy(name, slave, sizeof(name) - 1);
+  return kernel::SendMessage(socket, name, master.get())
+      .With("console socket " + path);
+}
+
+TerminalProxy::~TerminalProxy() {
+  if (!raw_) return;
+  struct termios saved;
+  std::memcpy(&saved, saved_, sizeof(saved));
+  tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+}
+
+Status TerminalProxy::Start() {
+  struct termios settings;
+  if (tcgetattr(STDIN_FILENO, &settings) == 0) {
+    std::memcpy(saved_, &settings, sizeof(settings));
+    cfmakeraw(&settings);
+    TRY(kernel::Check(tcsetattr(STDIN_FILENO, TCSANOW, &settings)));
+    raw_ = true;
+  }
+  Resize();
+  return Ok();
+}
+
+void TerminalProxy::Resize() {
+  winsize window;
+  if (ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0)
+    ioctl(master_.get(), TIOCSWINSZ, &window);
+}
+
+bool TerminalProxy::CopyOut() {
+  char buffer[8192];
+  // EIO once every slave is closed.
+  const auto got = kernel::Read(master_, buffer, sizeof(buffer));
+  if (!got.ok() || *got == 0) return false;
+  return kernel::WriteAll(STDOUT_FILENO, {buffer, *got}).ok();
+}
+
+bool TerminalProxy::CopyIn() {
+  char buffer[8192];
+  const auto got = kernel::Read(STDIN_FILENO, buffer, sizeof(buffer));
+  if (!got.ok() || *got == 0) return false;
+  return kernel::WriteAll(master_, {buffer, *got}).ok();
+}
+
+}  // namespace ufs::runtime
