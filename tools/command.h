@@ -35,6 +35,7 @@ int RunComplete(int argc, char** argv);
 int RunSquash(int argc, char** argv);
 int RunLayer(int argc, char** argv);
 int RunStore(int argc, char** argv);
+int RunOci(int argc, char** argv);
 
 // The same mount under the names other programs call it by.
 int RunMountHelper(int argc, char** argv);    // mount.fuse.ufs, by mount(8)

@@ -25,6 +25,7 @@ constexpr Command kCommands[] = {
      RunLayer},
     {"store", "How much room the store of layers takes; gc, check, repair",
      RunStore},
+    {"oci", "Be an OCI runtime, as ufs-oci", RunOci},
 };
 
 void PrintHelp(FILE* out) {
@@ -89,6 +90,7 @@ int Run(int argc, char** argv) {
       argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "ufs";
   if (called_as.starts_with("mount.")) return RunMountHelper(argc, argv);
   if (called_as == "fuse-overlayfs") return RunFuseOverlayfs(argc, argv);
+  if (called_as == "ufs-oci") return RunOci(argc, argv);
   return RunVerb(argc, argv);
 }
 

@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -48,9 +48,15 @@ _ufs() {
       stat) words='--json --watch --help' ;;
       commit) words='--name --layer --work --store --json --userxattr --help' ;;
       squash) words='--name --store --json --help' ;;
+      oci) words='--root --log --log-format --cgroup-manager --version --help' ;;
       diff) words='--json --userxattr --help' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    return
+  fi
+  if [[ $verb == oci && $prev == oci ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'create start run exec state kill delete list ps pause resume
+      update events spec features' -- "$cur")
     return
   fi
   compopt -o filenames

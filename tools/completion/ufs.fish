@@ -8,6 +8,8 @@ complete -c ufs -n __fish_use_subcommand -x -a squash -d 'Make one layer of seve
 complete -c ufs -n __fish_use_subcommand -a complete -d 'Copy up the rest of files'
 complete -c ufs -n __fish_use_subcommand -x -a layer -d 'List, name, verify and remove layers'
 complete -c ufs -n __fish_use_subcommand -x -a store -d 'Room, gc, check and repair of the store'
+complete -c ufs -n __fish_use_subcommand -x -a oci -d 'Be an OCI runtime'
+complete -c ufs -n '__fish_seen_subcommand_from oci' -x -a 'create start run exec state kill delete list ps pause resume update events spec features'
 complete -c ufs -n __fish_use_subcommand -x -a help -d 'Tell about a verb'
 complete -c ufs -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options'
 complete -c ufs -n '__fish_seen_subcommand_from mount' -l upper -x -a '(__fish_complete_directories)' -d 'Takes all changes'

@@ -1,0 +1,311 @@
+// ufs oci create, run, exec: the verbs that put a process into a container.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/config.h"
+#include "runtime/kernel.h"
+#include "runtime/names.h"
+#include "runtime/terminal.h"
+#include "tools/cmd_oci.h"
+
+namespace ufs {
+namespace {
+
+using runtime::Container;
+using Words = std::vector<std::string>;
+
+// What create and run have in common.
+struct CreateArguments {
+  std::string bundle, preserve_fds = "0";
+  runtime::CreateOptions options;
+  std::string config;
+
+  void Declare(OciArguments& arguments) {
+    arguments.Value({"bundle", "b"}, bundle)
+        .Value({"console-socket"}, options.console_socket)
+        .Value({"pid-file"}, options.pid_file)
+        .Value({"preserve-fds"}, preserve_fds)
+        // There is no session keyring to leave out.
+        .Flag({"no-new-keyring"}, no_new_keyring);
+  }
+
+  Status Read(const OciGlobals& globals) {
+    std::error_code error;
+    options.bundle =
+        std::filesystem::absolute(bundle.empty() ? "." : bundle, error)
+            .lexically_normal();
+    if (options.bundle.size() > 1 && options.bundle.back() == '/')
+      options.bundle.pop_back();
+    options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
+    options.cgroups = globals.cgroups;
+    config = TRY(runtime::ReadConfig(options.bundle));
+    return Ok();
+  }
+
+ private:
+  bool no_new_keyring = false;
+};
+
+constexpr int kForwarded[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,   SIGUSR1,
+                              SIGUSR2, SIGCONT, SIGALRM, SIGWINCH, SIGCHLD,
+                              SIGTSTP, SIGTTIN, SIGTTOU};
+
+sigset_t ForwardedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : kForwarded) sigaddset(&set, signal);
+  return set;
+}
+
+// Passes on what has arrived; true once `pid` has ended.
+bool HandleSignals(BorrowedFd signals, pid_t pid,
+                   runtime::TerminalProxy* terminal, int& status) {
+  signalfd_siginfo info;
+  const auto got = runtime::kernel::Read(
+      signals, reinterpret_cast<char*>(&info), sizeof(info));
+  if (!got.ok() || *got != sizeof(info)) return false;
+  const int signal = static_cast<int>(info.ssi_signo);
+  if (signal == SIGCHLD) {
+    // Also what was ours to inherit, as its new parent.
+    while (true) {
+      int one = 0;
+      const pid_t ended = waitpid(-1, &one, WNOHANG);
+      if (ended <= 0) return false;
+      if (ended == pid) {
+        status = one;
+        return true;
+      }
+    }
+  }
+  if (signal == SIGWINCH && terminal != nullptr) {
+    terminal->Resize();
+    return false;
+  }
+  kill(pid, signal);
+  return false;
+}
+
+}  // namespace
+
+void HoldSignals() {
+  const sigset_t set = ForwardedSignals();
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
+Result<int> Attend(pid_t pid, UniqueFd master) {
+  HoldSignals();
+  const sigset_t set = ForwardedSignals();
+  const int raw = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  TRY(runtime::kernel::Check(raw));
+  const UniqueFd signals(raw);
+
+  std::optional<runtime::TerminalProxy> terminal;
+  if (master.valid()) {
+    terminal.emplace(std::move(master));
+    TRY(terminal->Start());
+  }
+  int status = 0;
+  bool output = terminal.has_value(), input = terminal.has_value();
+  // It may have ended before we blocked SIGCHLD.
+  bool ended = waitpid(pid, &status, WNOHANG) == pid;
+  while (!ended) {
+    pollfd fds[] = {{signals.get(), POLLIN, 0},
+                    {output ? terminal->master().get() : -1, POLLIN, 0},
+                    {input ? STDIN_FILENO : -1, POLLIN, 0}};
+    if (poll(fds, 3, -1) < 0) continue;
+    if (fds[1].revents != 0) output = terminal->CopyOut();
+    if (fds[2].revents != 0) input = terminal->CopyIn();
+    if (fds[0].revents != 0)
+      ended =
+          HandleSignals(signals, pid, terminal ? &*terminal : nullptr, status);
+  }
+  // What it has written before its end.
+  while (output) {
+    pollfd rest{terminal->master().get(), POLLIN, 0};
+    if (poll(&rest, 1, 0) <= 0) break;
+    output = terminal->CopyOut();
+  }
+  return runtime::kernel::ExitCodeOf(status);
+}
+
+void SealOwnProgram(char** argv) {
+  struct statvfs st;
+  if (statvfs("/proc/self/exe", &st) != 0 || (st.f_flag & ST_RDONLY) != 0)
+    return;
+  // EPERM without privilege: then the file is not the container's to write
+  // either, unless it is the user's own.
+  const auto view = sys::CloneMount("/proc/self/exe", /*read_only=*/true);
+  if (!view.ok()) return;
+  execveat(view->get(), "", argv, environ, AT_EMPTY_PATH);
+}
+
+Result<int> OciCreate(const OciGlobals& globals, const Words& words) {
+  CreateArguments create;
+  OciArguments arguments;
+  create.Declare(arguments);
+  const std::string id = TRY(OnlyId(TRY(arguments.Parse(words))));
+  TRY(create.Read(globals));
+  const auto spec =
+      TRY(runtime::ParseConfig(create.config).With("config.json"));
+  if (spec.process.terminal && create.options.console_socket.empty())
+    return Error(EINVAL, "process.terminal needs --console-socket");
+  TRY(Container::Create(globals.root, id, create.config, create.options));
+  return 0;
+}
+
+Result<int> OciRun(const OciGlobals& globals, const Words& words) {
+  CreateArguments create;
+  bool detach = false, keep = false, no_subreaper = false;
+  OciArguments arguments;
+  create.Declare(arguments);
+  arguments.Flag({"detach", "d"}, detach)
+      .Flag({"keep"}, keep)
+      .Flag({"no-subreaper"}, no_subreaper);
+  const std::string id = TRY(OnlyId(TRY(arguments.Parse(words))));
+  TRY(create.Read(globals));
+  if (detach) {
+    const auto spec =
+        TRY(runtime::ParseConfig(create.config).With("config.json"));
+    if (spec.process.terminal && create.options.console_socket.empty())
+      return Error(EINVAL,
+                   "process.terminal with --detach needs --console-socket");
+  }
+  // From here on a signal waits for Attend: none may end us alone and leave the
+  // container behind.
+  if (!detach) HoldSignals();
+  if (!detach && !no_subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  Container container =
+      TRY(Container::Create(globals.root, id, create.config, create.options));
+  if (auto started = container.Start(); !started.ok()) {
+    (void)container.Delete(/*force=*/true);
+    return std::move(started).error();
+  }
+  if (detach) return 0;
+  const auto code = Attend(container.state().pid, container.TakeTerminal());
+  if (!keep || !code.ok()) TRY(container.Delete(/*force=*/true));
+  return code;
+}
+
+namespace {
+
+// The options of exec that change the process of config.json.
+struct ExecArguments {
+  std::string process_file, cwd, user;
+  Words env, groups, caps;
+  bool tty = false, no_new_privs = false;
+
+  Status Apply(runtime::Process& process) const {
+    process.terminal = tty;
+    if (!cwd.empty()) process.cwd = cwd;
+    if (!process.cwd.starts_with('/'))
+      return Error(EINVAL, "--cwd must be absolute");
+    for (const std::string& entry : env) {
+      if (entry.find('=') == entry.npos || entry[0] == '=')
+        return Error(EINVAL, "--env: \"" + entry + "\" is not NAME=VALUE");
+      const std::string name = entry.substr(0, entry.find('=') + 1);
+      std::erase_if(process.env, [&](const std::string& other) {
+        return other.starts_with(name);
+      });
+      process.env.push_back(entry);
+    }
+    if (!user.empty()) {
+      // Numbers alone: names are the container's to give meaning to.
+      const size_t colon = user.find(':');
+      const auto uid = runtime::ParseId(user.substr(0, colon));
+      const auto gid = colon == user.npos
+                           ? std::optional<uint32_t>(0)
+                           : runtime::ParseId(user.substr(colon + 1));
+      if (!uid || !gid)
+        return Error(EINVAL, "--user: \"" + user +
+                                 "\" is not UID or UID:GID in numbers");
+      process.user.uid = *uid;
+      process.user.gid = *gid;
+      process.user.additional_gids.clear();
+    }
+    for (const std::string& group : groups) {
+      const auto gid = runtime::ParseId(group);
+      if (!gid)
+        return Error(EINVAL, "--additional-gids: \"" + group +
+                                 "\" is no group's number");
+      process.user.additional_gids.push_back(*gid);
+    }
+    for (const std::string& name : caps) {
+      const auto number = runtime::ParseCapability(name);
+      if (!number)
+        return Error(EINVAL, "--cap: \"" + name + "\" is no capability");
+      const uint64_t bit = uint64_t{1} << *number;
+      runtime::Capabilities sets =
+          process.capabilities.value_or(runtime::Capabilities());
+      sets.bounding |= bit;
+      sets.effective |= bit;
+      sets.permitted |= bit;
+      process.capabilities = sets;
+    }
+    if (no_new_privs) process.no_new_privileges = true;
+    return Ok();
+  }
+};
+
+}  // namespace
+
+Result<int> OciExec(const OciGlobals& globals, const Words& words) {
+  ExecArguments exec;
+  runtime::ExecOptions options;
+  std::string preserve_fds = "0";
+  bool detach = false;
+  OciArguments arguments;
+  arguments.Value({"process", "p"}, exec.process_file)
+      .Value({"cwd"}, exec.cwd)
+      .Value({"user", "u"}, exec.user)
+      .List({"env", "e"}, exec.env)
+      .List({"additional-gids", "g"}, exec.groups)
+      .List({"cap", "c"}, exec.caps)
+      .Flag({"tty", "t"}, exec.tty)
+      .Flag({"no-new-privs"}, exec.no_new_privs)
+      .Flag({"detach", "d"}, detach)
+      .Flag({"ignore-paused"}, options.ignore_paused)
+      .Value({"console-socket"}, options.console_socket)
+      .Value({"pid-file"}, options.pid_file)
+      .Value({"preserve-fds"}, preserve_fds);
+  Words plain = TRY(arguments.Parse(words, /*words_end_options=*/true));
+  if (plain.empty()) return Error(EINVAL, "no container id given");
+  options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
+  Container container = TRY(Container::Open(globals.root, plain[0]));
+  runtime::Process process;
+  if (!exec.process_file.empty()) {
+    if (plain.size() > 1)
+      return Error(EINVAL, "a command and --process: choose one");
+    const UniqueFd file = TRY(
+        sys::Open(exec.process_file.c_str(), O_RDONLY).With(exec.process_file));
+    process = TRY(runtime::ParseProcess(TRY(runtime::kernel::ReadAll(
+                                            file, runtime::kConfigBytesMax)))
+                      .With(exec.process_file));
+    exec.tty |= process.terminal;
+  } else {
+    process = TRY(container.Spec()).process;
+    plain.erase(plain.begin());
+    if (plain.empty()) return Error(EINVAL, "no command given");
+    process.args = plain;
+  }
+  TRY(exec.Apply(process));
+  if (detach && process.terminal && options.console_socket.empty())
+    return Error(EINVAL, "a terminal with --detach needs --console-socket");
+  if (!detach) HoldSignals();
+  UniqueFd terminal;
+  const pid_t pid = TRY(container.Exec(process, options, terminal));
+  if (detach) return 0;
+  return Attend(pid, std::move(terminal));
+}
+
+}  // namespace ufs
