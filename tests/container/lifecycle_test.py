@@ -1,0 +1,283 @@
+"""A container's life: create, start, state, kill, delete, run, exec and the rest
+of the command line."""
+import array
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import unittest
+
+import bundle
+from bundle import run, wait_until
+
+
+class RunTest(bundle.ContainerTest):
+    def test_output_and_exit_code(self):
+        self.assertEqual(self.run_box("echo hello"), "hello\n")
+        self.script("exit 42")
+        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").returncode, 42)
+
+    def test_input_is_passed_on(self):
+        self.script("cat")
+        done = subprocess.run(self.command("run", "-b", self.bundle, "ufs-box"), input=b"through",
+                              stdout=subprocess.PIPE, timeout=30)
+        self.assertEqual(done.stdout, b"through")
+
+    def test_what_cannot_be_executed(self):
+        for args, message in ((["nothing"], "executable file not found in"),
+                              (["/nothing"], "[Nn]o such file or directory"),
+                              (["/etc"], "[Pp]ermission denied")):
+            self.configure(**{"process.args": args})
+            self.run_refused(message)
+
+    def test_failure_is_told_as_one_json_object(self):
+        self.configure(**{"process.args": ["nothing"]})
+        log = self.dir + "/log"
+        done = run(*self.command("--log", log, "--log-format", "json", "run", "-b", self.bundle,
+                                 "ufs-box"))
+        self.assertEqual(done.returncode, 1)
+        with open(log) as file:
+            told = json.loads(file.read())
+        self.assertEqual(told["level"], "error")
+        self.assertIn("executable file not found in", told["msg"])
+        self.assertRegex(told["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$")
+
+    def test_signals_are_passed_on(self):
+        self.script("trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.05; done")
+        box = subprocess.Popen(self.command("run", "-b", self.bundle, "ufs-box"),
+                               stdout=subprocess.PIPE, text=True)
+        self.assertEqual(box.stdout.readline(), "ready\n")
+        box.send_signal(signal.SIGTERM)
+        self.assertEqual(box.communicate(timeout=30)[0], "got\n")
+        self.assertEqual(box.returncode, 7)
+
+    def test_preserve_fds(self):
+        read, write = os.pipe()
+        high = fcntl.fcntl(read, fcntl.F_DUPFD, 50)  # out of the way of 3
+        os.close(read)
+        self.script("echo mine >&3; ls /proc/self/fd | wc -l")
+        command = " ".join(self.command("run", "-b", self.bundle, "--preserve-fds", "1",
+                                        "ufs-box"))
+        done = subprocess.run(["sh", "-c", f"exec {command} 3>&{write}"], pass_fds=[write],
+                              stdout=subprocess.PIPE, timeout=30)
+        os.close(write)
+        self.assertEqual(os.read(high, 100), b"mine\n")
+        os.close(high)
+        self.assertEqual(done.stdout, b"5\n")  # 0 to 3, and the directory itself
+
+
+class LifeTest(bundle.ContainerTest):
+    def test_states(self):
+        self.script("sleep 1000")
+        pid_file = self.dir + "/pid"
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "-b", self.bundle, "--pid-file", pid_file, "ufs-box")
+        state = self.status()
+        self.assertEqual(state["status"], "created")
+        self.assertEqual(state["id"], "ufs-box")
+        self.assertEqual(state["bundle"], self.bundle)
+        self.assertEqual(state["ociVersion"], "1.2.0")
+        with open(pid_file) as file:
+            self.assertEqual(int(file.read()), state["pid"])
+        self.refused("already exists", "create", "-b", self.bundle, "ufs-box")
+        self.refused("not stopped", "delete", "ufs-box")
+        self.ok("start", "ufs-box")
+        self.assertEqual(self.status()["status"], "running")
+        self.refused("already running", "start", "ufs-box")
+        self.ok("pause", "ufs-box")
+        self.assertEqual(self.status()["status"], "paused")
+        self.refused("paused", "exec", "ufs-box", "true")
+        self.ok("resume", "ufs-box")
+        self.refused("not paused", "resume", "ufs-box")
+        self.ok("kill", "ufs-box", "KILL")
+        self.assertTrue(wait_until(lambda: self.status()["status"] == "stopped"))
+        self.assertEqual(self.status()["pid"], 0)
+        self.refused("container not running", "kill", "ufs-box", "KILL")
+        self.refused("container not running", "exec", "ufs-box", "true")
+        self.refused("has stopped", "start", "ufs-box")
+        self.ok("delete", "ufs-box")
+        self.refused("does not exist", "state", "ufs-box")
+
+    def test_what_does_not_exist(self):
+        for verb in ("state", "start", "kill", "delete", "pause", "ps"):
+            self.refused("container does not exist", verb, "ufs-none")
+        self.ok("delete", "--force", "ufs-none")
+        self.assertEqual(self.ok("list", "--format", "json"), "null\n")
+
+    def test_delete_kills_what_is_frozen(self):
+        self.start_box()
+        self.ok("pause", "ufs-box")
+        self.ok("delete", "--force", "ufs-box")
+
+    def test_created_can_be_deleted(self):
+        self.detached("create", "-b", self.bundle, "ufs-box")
+        self.ok("delete", "--force", "ufs-box")
+
+    def test_lists(self):
+        pid = self.start_box()
+        self.assertEqual(self.ok("list", "-q"), "ufs-box\n")
+        [entry] = json.loads(self.ok("list", "--format=json"))
+        self.assertEqual((entry["id"], entry["pid"], entry["status"]),
+                         ("ufs-box", pid, "running"))
+        self.assertEqual(json.loads(self.ok("ps", "--format", "json", "ufs-box")), [pid])
+        self.assertIn("sleep 1000", self.ok("ps", "ufs-box"))
+
+    def test_hooks(self):
+        def hook(name, code=0):
+            return [{"path": "/bin/sh", "env": ["ONLY=this"],
+                     "args": ["sh", "-c", f"read -r line; (echo {name} $(tr -d '\\n ' | "
+                              f"grep -o '\"status\":\"[a-z]*\"') $(env | grep -c =)) "
+                              f">>{self.dir}/hooks; exit {code}"]}]
+        inside = [{"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null; echo start >>/hooks"]}]
+        self.configure(**{"root.readonly": False, "hooks": {
+            "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
+            "createContainer": hook("createContainer"), "startContainer": inside,
+            "poststart": hook("poststart"), "poststop": hook("poststop")}})
+        self.run_box("cat /hooks")
+        with open(self.dir + "/hooks") as file:
+            lines = file.read().split("\n")
+        self.assertEqual([line.split()[0] for line in lines[:-1]],
+                         ["prestart", "createRuntime", "createContainer", "poststart",
+                          "poststop"])
+        self.assertTrue(lines[0].startswith('prestart "status":"creat'), lines[0])
+        self.assertIn('"status":"stopped"', lines[4])
+
+    def test_failing_hook_undoes_the_creation(self):
+        self.configure(hooks={"createRuntime": [{"path": "/bin/false"}]})
+        self.refused("createRuntime hook /bin/false", "create", "-b", self.bundle, "ufs-box")
+        self.configure(hooks={"prestart": [{"path": "/bin/sleep", "args": ["sleep", "100"],
+                                            "timeout": 1}]})
+        self.refused("not done after 1 s", "create", "-b", self.bundle, "ufs-box")
+
+
+class ExecTest(bundle.ContainerTest):
+    def setUp(self):
+        super().setUp()
+        self.pid = self.start_box()
+
+    def test_runs_inside(self):
+        self.assertEqual(self.ok("exec", "ufs-box", "hostname"), "ufs\n")
+        self.assertEqual(self.oci("exec", "ufs-box", "sh", "-c", "exit 9").returncode, 9)
+        self.assertEqual(self.ok("exec", "--cwd", "/tmp", "-e", "A=b", "ufs-box", "sh", "-c",
+                                 "echo $PWD $A"), "/tmp b\n")
+        for kind in bundle.NAMESPACES:
+            self.assertEqual(self.ok("exec", "ufs-box", "readlink", f"/proc/self/ns/{kind}"),
+                             self.ok("exec", "ufs-box", "readlink", f"/proc/1/ns/{kind}"), kind)
+        self.assertEqual(self.ok("exec", "ufs-box", "cat", "/proc/self/cgroup"),
+                         self.ok("exec", "ufs-box", "cat", "/proc/1/cgroup"))
+
+    def test_users_are_numbers(self):
+        self.assertEqual(self.ok("exec", "-u", "1", "ufs-box", "id", "-u"), "1\n")
+        self.assertEqual(self.ok("exec", "-u", "7:8", "ufs-box", "sh", "-c", "id -u; id -g"),
+                         "7\n8\n")
+        for bad in ("", "root", "-1", "1:", ":1", "1:2:3", "0x1", "4294967295", "1 ", "+1"):
+            if bad:
+                self.refused("is not UID or UID:GID", "exec", "-u", bad, "ufs-box", "id")
+
+    def test_process_file(self):
+        path = self.dir + "/process.json"
+        with open(path, "w") as file:
+            json.dump({"args": ["sh", "-c", "id -u; echo $X"], "cwd": "/", "user": {"uid": 3},
+                       "env": ["PATH=/bin", "X=y"]}, file)
+        self.assertEqual(self.ok("exec", "--process", path, "ufs-box"), "3\ny\n")
+
+    def test_not_found(self):
+        self.refused("executable file not found", "exec", "ufs-box", "nothing")
+
+    def test_detached(self):
+        pid_file = self.dir + "/pid"
+        self.detached("exec", "--detach", "--pid-file", pid_file, "ufs-box", "sleep", "1000")
+        with open(pid_file) as file:
+            pid = int(file.read())
+        self.assertEqual(sorted(json.loads(self.ok("ps", "--format", "json", "ufs-box"))),
+                         sorted([self.pid, pid]))
+
+
+class TerminalTest(bundle.ContainerTest):
+    def receive(self, listener):
+        peer, _ = listener.accept()
+        _, control, _, _ = peer.recvmsg(4096, socket.CMSG_SPACE(4))
+        peer.close()
+        fds = array.array("i", control[0][2][:4])
+        self.addCleanup(os.close, fds[0])
+        return fds[0]
+
+    def read_until(self, fd, end):
+        text = b""
+        while end not in text:
+            try:
+                text += os.read(fd, 1000)
+            except OSError:
+                break
+        return text.decode()
+
+    def test_console_socket(self):
+        # A name beyond what a socket address holds.
+        directory = self.dir + "/" + "x" * 100
+        os.mkdir(directory)
+        path = directory + "/console"
+        listener = socket.socket(socket.AF_UNIX)
+        here = os.getcwd()
+        os.chdir(directory)
+        listener.bind("console")
+        os.chdir(here)
+        listener.listen()
+        listener.settimeout(30)
+        self.addCleanup(listener.close)
+        self.configure(**{"process.terminal": True,
+                          "process.consoleSize": {"height": 11, "width": 22},
+                          "process.args": ["/bin/sh", "-c", "tty; stty size; ls -l /dev/console;"
+                                           "sleep 1000"]})
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "-b", self.bundle, "--console-socket", path, "ufs-box")
+        master = self.receive(listener)
+        self.ok("start", "ufs-box")
+        text = self.read_until(master, b"console\r\n")
+        self.assertIn("/dev/pts/0\r\n11 22\r\ncrw", text)
+        self.detached("exec", "--tty", "--detach", "--console-socket", path, "ufs-box", "tty")
+        self.assertIn("/dev/pts/1", self.read_until(self.receive(listener), b"1\r\n"))
+
+    def test_attached(self):
+        self.configure(**{"process.terminal": True,
+                          "process.args": ["/bin/sh", "-c", "tty; read x; echo got $x"]})
+        master, slave = os.openpty()
+        box = subprocess.Popen(self.command("run", "-b", self.bundle, "ufs-box"), stdin=slave,
+                               stdout=slave, stderr=slave)
+        os.close(slave)
+        self.addCleanup(os.close, master)
+        self.assertIn("/dev/pts/0", self.read_until(master, b"pts/0\r\n"))
+        os.write(master, b"word\n")
+        self.assertIn("got word", self.read_until(master, b"got word\r\n"))
+        self.assertEqual(box.wait(timeout=30), 0)
+
+    def test_needs_a_receiver(self):
+        self.configure(**{"process.terminal": True})
+        self.refused("needs --console-socket", "create", "-b", self.bundle, "ufs-box")
+
+
+class CommandLineTest(unittest.TestCase):
+    def test_version_and_features(self):
+        done = run(bundle.UFS, "oci", "--version")
+        self.assertRegex(done.stdout, r"^ufs-oci version \S+\nspec: 1\.2\.0\n$")
+        features = json.loads(run(*bundle.as_user(bundle.UFS, "oci", "features")).stdout)
+        self.assertIn("rro", features["mountOptions"])
+        self.assertIn("user", features["linux"]["namespaces"])
+
+    def test_usage(self):
+        for words, message in ((["fly"], "unknown verb"), (["--fly", "list"], "unknown option"),
+                               (["state"], "no container id"),
+                               (["--systemd-cgroup", "list"], "not supported"),
+                               (["state", "a", "b"], "one container id"),
+                               (["kill", "a", "SIGNOPE"], "is no signal"),
+                               (["state", "../x"], "invalid container id"),
+                               (["delete", "--force", ".."], "invalid container id"),
+                               (["run", "-b", "/nowhere", "x"], "/nowhere/config.json")):
+            done = run(bundle.UFS, "oci", *words)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertRegex(done.stderr, message)
+
+
+if __name__ == "__main__":
+    bundle.main()

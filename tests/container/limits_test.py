@@ -1,0 +1,132 @@
+"""Limits: what is asked for stands in the cgroups and holds; what cannot be set
+is an error."""
+import glob
+import json
+import os
+import subprocess
+import time
+
+import bundle
+from bundle import own_cgroup, wait_until
+
+
+def limit(path, file):
+    with open(f"{path}/{file}") as stream:
+        return stream.read().strip()
+
+
+class LimitTest(bundle.ContainerTest):
+    def setUp(self):
+        super().setUp()
+        if not own_cgroup("memory") or not os.path.isdir("/sys/fs/cgroup/pids"):
+            self.skipTest("needs cgroup v1 or hybrid")
+
+    def resources(self, **changes):
+        self.configure(**{"linux.resources": changes})
+
+    def cgroup(self, controller, name="ufs-box"):
+        return f"{own_cgroup(controller)}/ufs-{name}"
+
+    def test_limits_stand(self):
+        self.resources(
+            memory={"limit": 64 << 20, "swap": 64 << 20, "reservation": 32 << 20},
+            cpu={"shares": 512, "quota": 50000, "period": 100000, "cpus": "0", "mems": "0"},
+            pids={"limit": 20},
+            blockIO={"throttleReadBpsDevice": [{"major": 7, "minor": 0, "rate": 1048576}]})
+        pid = self.start_box()
+        for controller, file, value in (
+                ("memory", "memory.limit_in_bytes", str(64 << 20)),
+                ("memory", "memory.memsw.limit_in_bytes", str(64 << 20)),
+                ("memory", "memory.soft_limit_in_bytes", str(32 << 20)),
+                ("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"),
+                ("cpuset", "cpuset.cpus", "0"), ("pids", "pids.max", "20")):
+            self.assertEqual(limit(self.cgroup(controller), file), value, file)
+            self.assertIn(str(pid), limit(self.cgroup(controller), "cgroup.procs").split())
+        self.ok("update", "--memory", str(32 << 20), "--memory-swap", str(32 << 20),
+                "--pids-limit", "30", "ufs-box")
+        self.assertEqual(limit(self.cgroup("memory"), "memory.limit_in_bytes"), str(32 << 20))
+        self.assertEqual(limit(self.cgroup("pids"), "pids.max"), "30")
+        # Up again: the sum with swap has to be written first.
+        done = subprocess.run(self.command("update", "--resources", "-", "ufs-box"), timeout=30,
+                              input=json.dumps({"memory": {"limit": 96 << 20,
+                                                           "swap": 96 << 20}}).encode())
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(limit(self.cgroup("memory"), "memory.limit_in_bytes"), str(96 << 20))
+        stats = json.loads(self.ok("events", "--stats", "ufs-box"))
+        self.assertEqual(stats["type"], "stats")
+        self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
+        self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
+
+    def test_memory_bomb_is_held_and_told(self):
+        self.resources(memory={"limit": 16 << 20, "swap": 16 << 20})
+        self.start_box()
+        events = subprocess.Popen(self.command("events", "--interval", "1s", "ufs-box"),
+                                  stdout=subprocess.PIPE, text=True)
+        self.assertIn('"stats"', events.stdout.readline())
+        self.detached("exec", "--detach", "ufs-box", "dd", "if=/dev/zero", "of=/dev/null",
+                      "bs=64M", "count=1")
+        kinds = set()
+        end = time.monotonic() + 30
+        while "oom" not in kinds and time.monotonic() < end:
+            kinds.add(json.loads(events.stdout.readline())["type"])
+        self.assertIn("oom", kinds)
+        self.ok("delete", "--force", "ufs-box")
+        events.communicate(timeout=30)
+
+    def test_fork_bomb_is_held(self):
+        self.resources(pids={"limit": 10})
+        self.start_box("while :; do sleep 1000 & done 2>/dev/null; sleep 1000")
+        current = self.cgroup("pids") + "/pids.current"
+        self.assertTrue(wait_until(lambda: limit(os.path.dirname(current), "pids.events")
+                                   != "max 0"))
+        self.assertLessEqual(int(limit(os.path.dirname(current), "pids.current")), 10)
+        begin = time.monotonic()
+        self.ok("delete", "--force", "ufs-box")
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_too_little_memory_to_start(self):
+        self.resources(memory={"limit": 65536})
+        done = self.run_refused("memory")
+        self.assertIn("too low to start", done.stderr)
+
+    def test_what_cannot_be_set(self):
+        for resources, message in (
+                ({"network": {"classID": 7}}, "network.classID cannot be set: no cgroup"),
+                ({"unified": {"memory.high": "max"}}, "unified.memory.high cannot be set"),
+                ({"cpu": {"cpus": "999"}}, "cpu.cpus cannot be set.*cpuset.cpus"),
+                ({"memory": {"limit": "1"}}, "memory.limit must be a whole number"),
+                ({"hugepageLimits": [{"pageSize": "3XB", "limit": 0}]}, "hugepageLimits cannot")):
+            self.resources(**resources)
+            self.run_refused(message)
+
+    def test_own_path_and_its_parents(self):
+        self.configure(**{"linux.cgroupsPath": "/ufs-test-parent/ufs-inner"})
+        self.start_box()
+        self.assertTrue(os.path.isdir("/sys/fs/cgroup/pids/ufs-test-parent/ufs-inner"))
+        # A second one in the same place would be emptied with the first.
+        second = self.make_bundle("second")
+        self.configure(bundle=second, **{"linux.cgroupsPath": "/ufs-test-parent/ufs-inner"})
+        self.refused("cgroup is not empty", "run", "-b", second, "ufs-box2")
+        self.ok("delete", "--force", "ufs-box")
+        self.assertEqual(glob.glob("/sys/fs/cgroup/*/ufs-test-parent"), [])
+
+    def test_paths_that_lead_elsewhere(self):
+        for path, message in (("/a/../../b", "must not contain"), ("/", "must not be the root"),
+                              ("system.slice:ufs:box", "systemd")):
+            self.configure(**{"linux.cgroupsPath": path})
+            self.run_refused(message)
+
+    def test_without_cgroups(self):
+        self.script("cat /proc/self/cgroup")
+        inside = self.oci("--cgroup-manager", "disabled", "run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(inside.returncode, 0, inside.stderr)
+
+    def test_cgroups_of_the_container_itself(self):
+        """A directory it has made below its own is removed with it."""
+        self.start_box()
+        os.mkdir(self.cgroup("pids") + "/ufs-below")
+        self.ok("delete", "--force", "ufs-box")
+
+
+if __name__ == "__main__":
+    bundle.main()
