@@ -35,10 +35,10 @@ class LayerTest(CliTest):
         self.assertRegex(done.stderr, message)
         return done
 
-    def damage(self, folder):
-        """Flips a byte of the first file below a folder of the store."""
+    def damage(self, folder, suffix=""):
+        """Flips a byte of a file below a folder of the store."""
         for parent, _, names in os.walk(os.path.join(self.store, folder)):
-            for name in sorted(names):
+            for name in filter(lambda name: name.endswith(suffix), names):
                 path = os.path.join(parent, name)
                 os.chmod(path, 0o644)
                 with open(path, "r+b") as file:
@@ -69,9 +69,9 @@ class LayerTest(CliTest):
         self.assertRegex(text, rf"(?m)^base:v1 +{base[7:19]} ")
         self.assertRegex(text, rf"(?m)^host:5000/team/app:v2 +{app[7:19]} +2 ")
         listed = json.loads(self.ok("layer", "ls", "--json"))
-        self.assertEqual([layer["digest"] for layer in listed], [base, app])
-        self.assertEqual(listed[0]["names"], ["base", "base:v1"])
-        self.assertEqual(self.ok("layer", "ls", "-q").split(), [base, app])
+        self.assertEqual({layer["digest"]: layer["names"] for layer in listed},
+                         {base: ["base", "base:v1"], app: ["host:5000/team/app:v2"]})
+        self.assertEqual(set(self.ok("layer", "ls", "-q").split()), {base, app})
         # A name moves.
         self.ok("layer", "tag", app, "base")
         self.assertEqual(json.loads(self.ok("layer", "show", "--json", "base"))["digest"], app)
@@ -93,7 +93,7 @@ class LayerTest(CliTest):
         base = self.make("base", **{"small": "few", "dir/big": "x" * 9000})
         text = self.ok("layer", "show", base)
         self.assertRegex(text, rf"(?m)^digest +{base}$")
-        self.assertRegex(text, r"(?m)^contents +8.8 KiB in files, 1 objects$")
+        self.assertRegex(text, r"(?m)^contents +8\.79 KiB in files, 1 objects$")
         self.assertRegex(text, r"(?m)^its own +12.0 KiB on the disk")
         text = self.ok("layer", "tree", base)
         self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* dir/big$")
@@ -154,8 +154,9 @@ class LayerTest(CliTest):
         self.refused(r"catalog: .*\(S9\)", "store", "check")
         self.assertEqual(self.ok("store", "repair"), "catalog: made anew from the layers\n")
         self.ok("store", "check")
-        self.damage("layers")
-        self.refused(rf"layer {base}: its index is damaged.*\(S2\)|description", "store", "check")
+        self.damage("layers", ".tree")
+        self.refused(rf"layer {base}: its index is damaged.*\(S2\)", "store", "check")
+        self.refused("nothing was removed", "store", "gc")
 
     def test_gc(self):
         base = self.make("base", f="1" * 9000)
