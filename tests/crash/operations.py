@@ -134,6 +134,7 @@ def data_operations():
     yield "write metacopy", do(write, "file"), chmodded
     yield "write upper", do(write, "file"), do(write, "file", b"first")
     yield "sync", do(sync, "file"), do(write, "file")
+    yield "write all and sync", both(do(write, "file", PATTERN[::-1], 0), do(sync, "file"))
     yield "write set-uid", as_user(write, "public/suid")
     yield "write hard link", do(write, "hard1")
     yield "write hard link metacopy", do(write, "hard1"), do(os.chmod, "hard2", 0o600)
