@@ -6,6 +6,8 @@ namespace ufs {
 
 int RunLayer(int argc, char** argv) {
   static constexpr Command kVerbs[] = {
+      {"import", "Make a layer of a directory or a tar", RunLayerImport},
+      {"export", "Write a layer as a tar", RunLayerExport},
       {"ls", "List layers", RunLayerLs},
       {"show", "Tell about one layer", RunLayerShow},
       {"tree", "List the files of a layer", RunLayerTree},

@@ -3,6 +3,8 @@
 
 namespace ufs {
 
+int RunLayerImport(int argc, char** argv);
+int RunLayerExport(int argc, char** argv);
 int RunLayerLs(int argc, char** argv);
 int RunLayerShow(int argc, char** argv);
 int RunLayerTree(int argc, char** argv);

@@ -25,7 +25,7 @@ complete -c ufs -n '__fish_seen_subcommand_from mount commit squash' -l store -x
 complete -c ufs -n '__fish_seen_subcommand_from commit squash' -l name -x -d 'A name for the layer'
 complete -c ufs -n '__fish_seen_subcommand_from commit' -l layer -x -a '(__fish_complete_directories)' -d 'A layer under the upper'
 complete -c ufs -n '__fish_seen_subcommand_from commit squash' -l json -d 'For programs'
-complete -c ufs -n '__fish_seen_subcommand_from layer' -x -a 'ls show tree tag untag verify rm'
+complete -c ufs -n '__fish_seen_subcommand_from layer' -x -a 'import export ls show tree tag untag verify rm'
 complete -c ufs -n '__fish_seen_subcommand_from store' -x -a 'df gc check repair'
 complete -c ufs -n '__fish_seen_subcommand_from layer store' -l store -x -a '(__fish_complete_directories)' -d 'The store'
 complete -c ufs -n '__fish_seen_subcommand_from layer store' -l json -d 'For programs'

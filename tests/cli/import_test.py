@@ -1,0 +1,69 @@
+"""ufs layer import and export: directories and tars become layers and come back."""
+import hashlib
+import json
+import os
+
+import harness
+from harness import CliTest, run
+
+
+class Import(CliTest):
+    def store(self, *arguments, **options):
+        return self.ufs("layer", *arguments, "--store", self.at("store"), **options)
+
+    def make_tar(self, *arguments):
+        path = self.at("made.tar")
+        self.assertEqual(run("tar", *arguments, "-cf", path, "-C", self.base, ".").returncode, 0)
+        return path
+
+    def digest_of(self, path):
+        with open(path, "rb") as file:
+            return "sha256:" + hashlib.sha256(file.read()).hexdigest()
+
+    def test_a_tar_is_known_by_its_digest_and_comes_back_as_it_was(self):
+        tar = self.make_tar("--sort=name")
+        done = self.store("import", tar, "--name", "base:v1")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout.strip(), self.digest_of(tar))
+        out = self.at("out.tar")
+        self.assertEqual(self.store("export", "base:v1", out).returncode, 0)
+        self.assertEqual(self.digest_of(out), self.digest_of(tar))
+
+    def test_compressed_tars_are_the_same_layer(self):
+        tar = self.make_tar()
+        expected = self.digest_of(tar)
+        for tool, suffix in (("gzip", "gz"), ("xz", "xz")):
+            self.assertEqual(run(tool, "--keep", tar).returncode, 0)
+            done = self.store("import", f"{tar}.{suffix}", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["digest"], expected)
+
+    def test_a_directory_is_the_same_layer_wherever_it_lies(self):
+        first = self.store("import", self.base)
+        self.assertEqual((first.returncode, first.stderr), (0, ""))
+        copy = self.at("copy")
+        self.assertEqual(run("cp", "-a", self.base, copy).returncode, 0)
+        second = self.ufs("layer", "import", copy, "--store", self.at("other-store"))
+        self.assertEqual(second.stdout, first.stdout)
+
+    def test_a_layer_mounts_by_name(self):
+        self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
+        self.mount("--store", self.at("store"), "--upper", self.at("up"), "base", self.mnt)
+        self.assertEqual(self.read("mnt/both"), "base")
+        self.write("mnt/both", "changed")
+        self.assertEqual(self.read("mnt/both"), "changed")
+        self.assertEqual(self.read("base/both"), "base")
+        self.umount()
+
+    def test_what_is_no_layer_is_refused_and_leaves_nothing(self):
+        self.write("junk", "no tar at all" * 100)
+        done = self.store("import", self.at("junk"), "--name", "junk")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(self.at("junk"), done.stderr)
+        listed = self.store("ls", "--json")
+        self.assertEqual(json.loads(listed.stdout), [])
+        self.assertEqual(os.listdir(self.at("store/objects")), [])
+
+
+if __name__ == "__main__":
+    harness.main()
