@@ -67,4 +67,27 @@ function(ufs_add_fuzzer name)
   add_test(NAME ${name} COMMAND ${name} -max_total_time=${UFS_FUZZ_SECONDS} -timeout=10
            -print_final_stats=1 ${found} ${arg_CORPUS})
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT ${limit})
+  add_dependencies(fuzzers ${name})
+endfunction()
+add_custom_target(fuzzers)
+
+# Tests are compiled without the optimizer: they wait for what they test, and
+# compiling them is most of the work. `unit_tests` is what needs no mount, and
+# the semantic tests.
+add_custom_target(unit_tests)
+function(ufs_finish_tests directory)
+  get_property(targets DIRECTORY ${directory} PROPERTY BUILDSYSTEM_TARGETS)
+  foreach(target ${targets})
+    if(NOT target MATCHES "_test$")
+      continue()
+    endif()
+    target_compile_options(${target} PRIVATE -O0 -U_FORTIFY_SOURCE)
+    if(NOT target MATCHES "^(model|crash|random|space|store)")
+      add_dependencies(unit_tests ${target})
+    endif()
+  endforeach()
+  get_property(folders DIRECTORY ${directory} PROPERTY SUBDIRECTORIES)
+  foreach(folder ${folders})
+    ufs_finish_tests(${folder})
+  endforeach()
 endfunction()
