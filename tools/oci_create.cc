@@ -147,6 +147,9 @@ void SealOwnProgram(char** argv) {
   // either, unless it is the user's own.
   const auto view = sys::CloneMount("/proc/self/exe", /*read_only=*/true);
   if (!view.ok()) return;
+  // By the name that leads here again, also from `ufs oci`.
+  char name[] = "ufs-oci";
+  argv[0] = name;
   execveat(view->get(), "", argv, environ, AT_EMPTY_PATH);
 }
 
