@@ -7,10 +7,10 @@ namespace {
 
 TEST(ProgressLine, SaysHowFarItIs) {
   EXPECT_EQ(ProgressLine("verify", 512 << 10, 1 << 20, 2, "base", 100),
-            "verify  [############............] 50 %  512.0 KiB  256.0 KiB/s  "
+            "verify  [############............] 50 %  512 KiB  256 KiB/s  "
             "base");
   EXPECT_EQ(ProgressLine("import", 1 << 20, 0, 0.1, "", 100),
-            "import  1.0 MiB");
+            "import  1.00 MiB");
 }
 
 TEST(ProgressLine, FitsTheTerminalAndForgesNoLines) {

@@ -289,9 +289,9 @@ class FaultPoints(CliTest):
     def test_are_listed(self):
         done = self.ufs("mount", "--list-fault-points")
         self.assertEqual(done.returncode, 0)
-        names = done.stdout.split()
-        self.assertEqual(names, sorted(names))
-        self.assertIn("copy_up.published", names)
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines, sorted(lines))
+        self.assertIn("copy_up.published kill|sleep=MS", lines)
 
     def test_fail_the_operation_that_visits_them(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt,

@@ -292,8 +292,9 @@ class Watching(OptionTest):
         self.mount_with("rw")
         process = self.watch()
         self.write("mnt/both", "copied up")
-        for line in process.stdout:
-            if "copy-ups" in line and "1 with data" in line:
+        for _ in range(2000):  # lines
+            line = process.stdout.readline()
+            if "copy-ups" in line and "1 whole" in line:
                 break
         else:
             self.fail("the copy-up did not show")
