@@ -69,8 +69,14 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
     return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kSetAttr.Visit());
   if (change.size_bytes) {
+    const auto has_suid = [&]() -> Result<bool> {
+      ReaderLock lock(inode->mu);
+      const mode_t mode = TRY(AttrLocked(inode)).mode;
+      return (mode & S_ISUID) != 0 ||
+             ((mode & S_ISGID) != 0 && (mode & S_IXGRP) != 0);
+    };
     // Set-id bits go first: a crash in between may cost them, never keep them.
-    if (change.kill_suidgid) {
+    if (change.kill_suidgid && !inode->no_suid && TRY(has_suid())) {
       TRY(CopyUp(inode, Backing::kMetacopy, *change.size_bytes));
       TRY(KillSuid(inode));
     }
