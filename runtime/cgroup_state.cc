@@ -1,8 +1,8 @@
 // What of a Cgroup outlives the process: its directories, as JSON.
 #include <nlohmann/json.hpp>
 
+#include "layerdb/base/json_reader.h"
 #include "runtime/cgroup.h"
-#include "runtime/json_reader.h"
 
 namespace ufs::runtime {
 

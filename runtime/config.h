@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "layerdb/base/json_reader.h"
 #include "layerdb/base/result.h"
-#include "runtime/json_reader.h"
 #include "runtime/spec.h"
 
 namespace ufs::runtime {

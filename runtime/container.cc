@@ -9,12 +9,12 @@
 #include <cerrno>
 
 #include "layerdb/base/cleanup.h"
+#include "layerdb/base/json_reader.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
 #include "runtime/config.h"
 #include "runtime/hooks.h"
 #include "runtime/init.h"
-#include "runtime/json_reader.h"
 #include "runtime/kernel.h"
 #include "runtime/launcher.h"
 #include "runtime/namespaces.h"

@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "runtime/json_reader.h"
+#include "layerdb/base/json_reader.h"
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 

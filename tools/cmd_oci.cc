@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "layerdb/base/json_reader.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/config.h"
-#include "runtime/json_reader.h"
 #include "runtime/kernel.h"
 #include "runtime/state.h"
 #include "tools/command.h"
@@ -106,7 +106,7 @@ std::string TextOf(const Error& error) {
 void Tell(const OciGlobals& globals, const std::string& message) {
   Complain("ufs-oci", message, 0);
   if (globals.log.empty()) return;
-  const std::string quoted = runtime::QuoteJson(message);
+  const std::string quoted = QuoteJson(message);
   const std::string time = runtime::NowRfc3339();
   const std::string text =
       globals.log_json ? "{\"level\":\"error\",\"msg\":" + quoted +

@@ -17,7 +17,7 @@
 
 #include "layerdb/base/result.h"
 
-namespace ufs::runtime {
+namespace ufs {
 
 // A document of at most `limit_bytes`, nested at most 32 deep.
 Result<nlohmann::json> ParseJson(std::string_view text, size_t limit_bytes);
@@ -121,4 +121,4 @@ Status JsonReader::Read(std::map<std::string, T>& target) const {
   return Ok();
 }
 
-}  // namespace ufs::runtime
+}  // namespace ufs

@@ -1,9 +1,9 @@
-#include "runtime/json_reader.h"
+#include "layerdb/base/json_reader.h"
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
-namespace ufs::runtime {
+namespace ufs {
 namespace {
 
 constexpr int kMaxDepth = 32;
@@ -107,4 +107,4 @@ Status JsonReader::ReadInteger(int64_t min, uint64_t max, bool& negative,
   return Ok();
 }
 
-}  // namespace ufs::runtime
+}  // namespace ufs
