@@ -107,6 +107,9 @@ Status TreeFile::Attach(std::span<const char> map, Verify verify) {
   if (!std::has_single_bit(slots_.size()) || nodes_.empty() ||
       !S_ISDIR(nodes_[kRoot].mode))
     return Error(EUCLEAN, "tree file: it has no root");
+  // A lookup in a full table would go round.
+  if (header_->max_probes > slots_.size())
+    return Error(EUCLEAN, "tree file: a lookup would never end");
   return verify == Verify::kAll ? CheckHashes() : Ok();
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "layerdb/tree_hash.h"
+#include "layerdb/tree_merge.h"
 #include "layerdb/tree_test_util.h"
 
 namespace ufs {
@@ -195,6 +196,41 @@ TEST(TreeFile, CheckNamesTheInvariant) {
   breaks("T8", Section::kSlots, offsetof(tree_format::Slot, entry), 999u);
   breaks("T9", Section::kNodes, 5 * sizeof(Node) + offsetof(Node, flags),
          tree_format::kInline);
+}
+
+TEST(TreeFile, RefusesALookupWithoutEnd) {
+  std::string bytes = Sample();
+  const uint32_t probes = 1 << 30;
+  memcpy(bytes.data() + offsetof(Header, max_probes), &probes, sizeof(probes));
+  bytes = Patched(bytes, Section::kNames, 0, bytes[0]);
+  const auto file = TreeFile::Parse(bytes, TreeFile::Verify::kHeader);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.code(), EUCLEAN);
+}
+
+// What only CheckAll finds must not hurt a merge that was not preceded by it.
+TEST(TreeFile, MergesDamageWithoutHarm) {
+  using tree_format::Entry;
+  using tree_format::Node;
+  const auto merge = [](const std::string& bytes) {
+    const auto file = TreeFile::Parse(bytes, TreeFile::Verify::kAll);
+    EXPECT_TRUE(file.ok());
+    const TreeFile* const run[] = {file->get(), file->get()};
+    TreeBuilder merged;
+    return MergeTrees(run, merged);
+  };
+  const std::string bytes = Sample();
+  EXPECT_TRUE(merge(bytes).ok());
+  // Node 3 is the symbolic link, entry 1 is `e`.
+  EXPECT_TRUE(merge(Patched(bytes, Section::kNodes,
+                            3 * sizeof(Node) + offsetof(Node, flags),
+                            uint32_t{tree_format::kOpaque}))
+                  .ok());
+  for (const uint32_t twice : {0u, 1u})
+    EXPECT_EQ(merge(Patched(bytes, Section::kEntries,
+                            sizeof(Entry) + offsetof(Entry, node), twice))
+                  .code(),
+              EUCLEAN);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ class LayerMerge {
       : layer_(layer),
         source_(source),
         out_(out),
-        placed_(layer.node_count(), tree_format::kNone) {}
+        placed_(layer.node_count(), tree_format::kNone) {
+    placed_[TreeFile::kRoot] = TreeBuilder::kRoot;
+  }
 
   Status Run() {
     const TreeNode root = TRY(layer_.Copy(TreeFile::kRoot));
@@ -28,25 +30,34 @@ class LayerMerge {
       const TreeFile::NodeNo from = dirs.back().first;
       const TreeBuilder::NodeNo to = dirs.back().second;
       dirs.pop_back();
-      TRY(layer_.ForEachChild(
-          from, [&](const TreeFile::Child& child) -> Status {
-            // A damaged file may say that a directory is within itself.
-            if (++entries > layer_.entry_count())
-              return Error(EUCLEAN, "tree file: a directory has several names");
-            if (child.whiteout) return out_.WhiteoutAt(to, child.name);
-            const auto placed = TRY(Place(child, to));
-            if (S_ISDIR(child.mode)) dirs.emplace_back(child.node, placed);
-            return Ok();
-          }));
+      TRY(layer_.ForEachChild(from,
+                              [&](const TreeFile::Child& child) -> Status {
+                                // In a damaged file directories may share their
+                                // entries.
+                                if (++entries > layer_.entry_count())
+                                  return SeveralNames();
+                                if (child.whiteout)
+                                  return out_.WhiteoutAt(to, child.name);
+                                const auto placed = TRY(Place(child, to));
+                                if (S_ISDIR(child.mode))
+                                  dirs.emplace_back(child.node, placed);
+                                return Ok();
+                              }));
     }
     return Ok();
   }
 
  private:
+  static Error SeveralNames() {
+    return Error(EUCLEAN, "tree file: a directory has several names");
+  }
+
   Result<TreeBuilder::NodeNo> Place(const TreeFile::Child& child,
                                     TreeBuilder::NodeNo dir) {
     TreeBuilder::NodeNo& placed = placed_[child.node];
     if (placed != tree_format::kNone) {
+      // In a damaged file a directory may even be within itself.
+      if (S_ISDIR(child.mode)) return SeveralNames();
       TRY(out_.LinkAt(dir, child.name, placed));
       return placed;
     }
@@ -55,7 +66,7 @@ class LayerMerge {
     placed = TRY(out_.PutAt(dir, child.name, node));
     // A directory that merges with one below stays that one.
     if (placed == next) out_.SetSource(placed, source_, child.node);
-    if (node.opaque) out_.ClearAt(placed);
+    if (node.opaque && S_ISDIR(node.mode)) out_.ClearAt(placed);
     return placed;
   }
 
