@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -252,6 +253,38 @@ Measured Chmod(const Args& args) {
         ReadAll(OpenAt(root, name, O_RDONLY),
                 static_cast<size_t>(st.st_size) + 1, name, nullptr);
     m.check += HashString(content, HashString(name));
+  }
+  return m;
+}
+
+Measured Sum(const Args& args) {
+  Fd root = OpenRoot(args);
+  Measured m;
+  struct stat st;
+  if (fstatat(root.get(), args.file.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno != ENOENT) Die("stat", args.file);
+    return m;
+  }
+  std::vector<Seen> seen;
+  Visit(AT_FDCWD, (args.root + "/" + args.file).c_str(), "", true, &seen);
+  m.ops = 1 + seen.size();
+  for (const Seen& one : seen) {
+    const std::string path = args.file + one.path;
+    uint64_t hash = HashString(one.path, one.st.st_mode);
+    if (S_ISREG(one.st.st_mode)) {
+      const std::string content = ReadAll(
+          OpenAt(root, path, O_RDONLY | O_NOFOLLOW), 1 << 20, path, nullptr);
+      hash = HashString(content, hash);
+      m.bytes += content.size();
+    } else if (S_ISLNK(one.st.st_mode)) {
+      std::string target(PATH_MAX, '\0');
+      const ssize_t size =
+          readlinkat(root.get(), path.c_str(), target.data(), target.size());
+      if (size < 0) Die("readlink", path);
+      target.resize(static_cast<size_t>(size));
+      hash = HashString(target, hash);
+    }
+    m.check += hash;
   }
   return m;
 }

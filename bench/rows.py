@@ -25,7 +25,7 @@ class Roles:
 DEBIAN = Roles("usr/share/doc", "usr/share/man", "usr/share/zoneinfo", "usr/lib/python3.11", "usr/include", True,
                create_count=2000, negative_count=20000, read_mib=256, write_mib=128, random_count=20000, fsync_count=50)
 # A copy of /usr/include/linux: small, on every machine with a C compiler.
-QUICK = Roles("netfilter", "tc_act", "can", "netfilter", "netfilter", False,
+SMOKE = Roles("netfilter", "tc_act", "can", "netfilter", "netfilter", False,
               create_count=50, negative_count=500, read_mib=4, write_mib=2, random_count=200, fsync_count=3)
 
 
@@ -36,9 +36,13 @@ class Row:
     cold: bool = False             # caches dropped and mounted anew just before
     warmup: tuple = ()             # done once in the same mount before the measurement; () is nothing
     touches: tuple = ()            # what has to be restored in a plain copy afterwards
-
+    # What has to be there afterwards: (path, the subtree of the layers that it must equal; None: it must be gone).
+    leaves: tuple = ()
+    scales: bool = False           # measured at every number of layers: it may depend on it
+    quick: bool = False            # part of --quick
     reads_only: bool = False       # its right answer is taken from the plain merged tree before the race
     needs_programs: bool = False   # runs programs out of the layers
+    needs_host: str = ""           # a program of this machine
     timeout: int = 300
 
 
@@ -85,12 +89,34 @@ rm -f /tmp/bench.db*
 """
 
 
+# From the pool of .deb files that the warm-up copies in; no network.
+_APT = """
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+printf 'deb [trusted=yes] file:/pool ./\\n' >/etc/apt/sources.list
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends bc cpio file jq less nano patch strace tree zip >/tmp/apt.log 2>&1 || {
+  tail -20 /tmp/apt.log; exit 1; }
+dpkg --audit
+dpkg-query -W -f '${Package} ${Version} ${Status}\\n' bc cpio file jq less nano patch strace tree zip
+jq -n '6 * 7'
+"""
+
+# Reads back and compares what it wrote.
+_FIO = """
+fio --name=mixed --directory=. --size=SIZE --rw=randrw --bs=4k --ioengine=psync --verify=crc32c --verify_fatal=1 \\
+  --randseed=1 --output=fio.log || { cat fio.log; exit 1; }
+rm mixed.0.0 fio.log
+echo verified
+"""
+
+
 def _shell(script):
     return ("exec", "--chroot", "--", "sh", "-ec", script)
 
 
-def make_rows(roles, lists, archive):
-    """All rows, in the order of the table. `lists` maps a role to its list file."""
+def make_rows(roles, lists, archive, pool):
+    """All rows, in the order of the table. `lists` maps a role to its list file; `pool` is a folder of .deb files."""
     big = ("--file", "bench/big.bin")
     read = (*big, "--size", str(roles.read_mib << 20))
     random_io = ("--block", "4096", "--count", str(roles.random_count))
@@ -103,44 +129,54 @@ def make_rows(roles, lists, archive):
     python = ("exec", "--chroot", "--", "python3", "-B", "-c", _IMPORTS)
     compiled, git, sqlite = _shell(_COMPILE), _shell(_GIT), _shell(_SQLITE)
     tar = ("exec", "--", "sh", "-c", "tar --exclude=./bench -cf - . | wc -c")
+    moved = roles.remove + ".moved"
+    fio = ("exec", "--", "sh", "-ec", _FIO.replace("SIZE", str(roles.write_mib << 17)))
     rows = [
-        Row("walk cold", walk, cold=True, reads_only=True),
-        Row("walk warm", walk, warmup=walk, reads_only=True),
-        Row("readdir warm", listing, warmup=listing, reads_only=True),
-        Row("stat cold", stat, cold=True, reads_only=True),
-        Row("stat warm", stat, warmup=stat, reads_only=True),
-        Row("negative cold", negative, cold=True),
-        Row("negative warm", negative, warmup=negative),
-        Row("read small cold", small, cold=True, reads_only=True),
-        Row("read small warm", small, warmup=small, reads_only=True),
+        Row("walk cold", walk, cold=True, reads_only=True, scales=True, quick=True),
+        Row("walk warm", walk, warmup=walk, reads_only=True, scales=True, quick=True),
+        Row("readdir warm", listing, warmup=listing, reads_only=True, scales=True),
+        Row("stat cold", stat, cold=True, reads_only=True, scales=True),
+        Row("stat warm", stat, warmup=stat, reads_only=True, scales=True, quick=True),
+        Row("negative cold", negative, cold=True, scales=True, quick=True),
+        Row("negative warm", negative, warmup=negative, scales=True),
+        Row("read small cold", small, cold=True, reads_only=True, scales=True, quick=True),
+        Row("read small warm", small, warmup=small, reads_only=True, scales=True, quick=True),
         Row("tar whole tree cold", tar, cold=True, reads_only=True),
         Row("seq read cold", ("seq-read", *read), cold=True, reads_only=True),
-        Row("seq read warm", ("seq-read", *read), warmup=("seq-read", *read), reads_only=True),
+        Row("seq read warm", ("seq-read", *read), warmup=("seq-read", *read), reads_only=True, quick=True),
         Row("rand read warm", ("rand-read", *read, *random_io), warmup=("seq-read", *read), reads_only=True),
         Row("mmap read warm", ("mmap-read", *read), warmup=("seq-read", *read), reads_only=True),
-        Row("seq write", ("seq-write", *write)),
+        Row("seq write", ("seq-write", *write), quick=True),
         Row("rand write", ("rand-write", *write, *random_io)),
         Row("512 B writes", ("seq-write", "--size", str(roles.write_mib << 17), "--block", "512")),
         Row("fsync", ("fsync", "--size", "4096", "--count", str(roles.fsync_count))),
-        Row("create", ("create", *create)),
+        Row("fio mixed verified", fio, needs_host="fio"),
+        Row("create", ("create", *create), scales=True, quick=True),
         Row("unlink", ("unlink", *create)),
         Row("unlink lower", ("unlink-lower", "--list", lists["unlink"]), warmup=("stat", "--list", lists["unlink"]),
             touches=(roles.unlink,)),
         Row("append to lower", ("append", "--list", lists["append"]), warmup=("open-read", "--list", lists["append"]),
-            touches=(roles.append,)),
+            touches=(roles.append,), scales=True, quick=True),
         Row("chmod lower", ("chmod", "--list", lists["chmod"]), warmup=("stat", "--list", lists["chmod"]),
-            touches=(roles.chmod,)),
-        Row("1 byte into big", ("one-byte", *big), warmup=("seq-read", *big, "--size", str(1 << 40)), touches=("bench/big.bin",)),
-        Row("mv lower dir", ("exec", "--", "mv", roles.remove, roles.remove + ".moved"), warmup=walk,
-            touches=(roles.remove, roles.remove + ".moved")),
-        Row("untar", ("exec", "--", "sh", "-ec", f"mkdir untar; tar -C untar -xf {archive}"), touches=("untar",)),
-        Row("rm -rf lower", ("exec", "--", "rm", "-rf", roles.remove), warmup=walk, touches=(roles.remove,)),
+            touches=(roles.chmod,), scales=True, quick=True),
+        Row("1 byte into big", ("one-byte", *big), warmup=("seq-read", *big, "--size", str(1 << 40)),
+            touches=("bench/big.bin",), quick=True),
+        Row("mv lower dir", ("exec", "--", "mv", roles.remove, moved), warmup=walk, touches=(roles.remove, moved),
+            leaves=((roles.remove, None), (moved, roles.remove)), quick=True),
+        Row("untar", ("exec", "--", "sh", "-ec", f"mkdir untar; tar -C untar -xf {archive}"), touches=("untar",),
+            leaves=((f"untar/{roles.archive}", roles.archive),), quick=True),
+        Row("rm -rf lower", ("exec", "--", "rm", "-rf", roles.remove), warmup=walk, touches=(roles.remove,),
+            leaves=((roles.remove, None),), quick=True),
         Row("compile", compiled, warmup=compiled, touches=("usr/src/lua5.4", "tmp"), needs_programs=True),
         Row("git", git, warmup=git, touches=("root", "tmp"), needs_programs=True),
-        Row("sqlite", sqlite, warmup=sqlite, touches=("tmp",), needs_programs=True),
+        Row("sqlite", sqlite, warmup=sqlite, touches=("tmp",), needs_programs=True, quick=True),
         Row("python imports cold", python, cold=True, needs_programs=True),
-        Row("python imports warm", python, warmup=python, needs_programs=True),
-        Row("mount + umount", ("mount",)),
+        Row("python imports warm", python, warmup=python, needs_programs=True, quick=True),
+        Row("apt-get install", _shell(_APT), warmup=("exec", "--", "cp", "-r", str(pool), "pool"),
+            touches=("etc", "pool", "tmp", "usr", "var"), needs_programs=True),
+        Row("apt-get install cold", _shell(_APT), warmup=("exec", "--", "cp", "-r", str(pool), "pool"), cold=True,
+            touches=("etc", "pool", "tmp", "usr", "var"), needs_programs=True),
+        Row("mount + umount", ("mount",), leaves=((roles.archive, roles.archive),), scales=True, quick=True),
     ]
     return rows
 

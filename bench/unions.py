@@ -106,6 +106,9 @@ class Candidate:
         if self.in_userns:
             self.machine.user_namespace()
 
+    def take_layers(self, layer_set):
+        """What is done once with a set of layers, before the race."""
+
     def layers_of(self, layer_set):
         return layer_set.layers
 
@@ -260,6 +263,9 @@ class Native(Candidate):
             subprocess.run(["cp", "-a", str(layer_set.merged), str(self.root)], check=True)
             _refresh_times(layer_set.merged, self.root)
 
+    def remount(self, layer_set, timer=None):
+        pass
+
     def restore(self, touched):
         """Takes back what a writing row did to the plain copy."""
         for path in touched:
@@ -336,6 +342,30 @@ class Ufs(Candidate):
         return [str(self.program), "umount", str(self.root)]
 
 
+class UfsHashed(Ufs):
+    """The layers as a store of ufs has them: hashed, with one view of all."""
+
+    name, title = "ufs-hashed", "ufs (root, io_uring, hashed layers)"
+
+    def take_layers(self, layer_set):
+        for layer in layer_set.layers:
+            self.run([self.program, "layer", "import", "--store", self._store(), "--name", f"layer-{layer.name}", layer], 600)
+
+    def _store(self):
+        return str(self.work / "store")
+
+    def prepare(self):
+        super().prepare()
+        (self.work / "store").mkdir(parents=True, exist_ok=True)
+
+    def layers_of(self, layer_set):
+        return [f"layer-{layer.name}" for layer in layer_set.layers]
+
+    def mount_command(self, layers):
+        command = super().mount_command(layers)
+        return command[:2] + ["--store", self._store()] + command[2:]
+
+
 class UfsClassic(Ufs):
     name, title = "ufs-classic", "ufs (root, classic)"
     options = "transport=classic"
@@ -346,4 +376,4 @@ class UfsUserns(Ufs):
     options = "transport=io_uring"
 
 
-CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsClassic, UfsUserns]
+CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsHashed, UfsClassic, UfsUserns]

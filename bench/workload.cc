@@ -104,6 +104,7 @@ const std::map<std::string, Operation>& Operations() {
       {"unlink", Unlink},
       {"unlink-lower", UnlinkLower},
       {"chmod", Chmod},
+      {"sum", Sum},
       {"open-read", OpenRead},
       {"append", Append},
       {"seq-read", SequentialRead},

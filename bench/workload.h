@@ -104,6 +104,9 @@ Measured Create(const Args& args);
 Measured Unlink(const Args& args);
 Measured UnlinkLower(const Args& args);
 Measured Chmod(const Args& args);
+// What lies at --file and below it: names, types, permissions, contents and
+// link targets. Nothing there is no error, and no ops.
+Measured Sum(const Args& args);
 
 // Data (data_ops.cc).
 Measured OpenRead(const Args& args);
