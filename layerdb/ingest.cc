@@ -38,6 +38,15 @@ Result<std::unique_ptr<Ingest>> LayerStore::BeginIngest(std::string source) {
   return ingest;
 }
 
+Result<UniqueFd> LayerStore::MakeScratchFile() const {
+  const std::string name = TemporaryNameFor("scratch").substr(1);
+  const sys::At at{ingest_dir_, name.c_str()};
+  UniqueFd file = TRY(
+      sys::OpenAt(at, O_RDWR | O_CREAT | O_EXCL, 0600).With(path_ + "/ingest"));
+  TRY(sys::UnlinkAt(at));
+  return file;
+}
+
 Ingest::~Ingest() {
   if (!folder_.valid()) return;
   objects_.reset();
@@ -122,13 +131,16 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   info.objects = objects.size();
   info.blob = blob_;
   info.has_recipe = !recipe_file_.empty();
+  info.of_image = of_image_;
 
   // There already, and sound: only what it lacks is added.
   const auto there = store_->OpenLayer(diff_id, TreeFile::Verify::kAll);
   if (there.ok()) {
     LayerInfo known = TRY(store_->InfoFromFiles(diff_id));
-    if (blob_ && !known.blob) {
-      known.blob = blob_;
+    const bool wanted_now = known.of_image && !of_image_;
+    if ((blob_ && !known.blob) || wanted_now) {
+      if (!known.blob) known.blob = blob_;
+      known.of_image = known.of_image && of_image_;
       recipe_file_.clear();
       TRY(PublishTexts(known).With(what));
       TRY(catalog->PutLayer(known, {}).With(what));

@@ -275,6 +275,13 @@ class ProgressSource final : public ByteSource {
   uint64_t told_ = 0;
 };
 
+Result<UniqueFd> MakeFile(Ingest& ingest, const char* name) {
+  return sys::OpenAt({ingest.folder(), name}, O_WRONLY | O_CREAT | O_EXCL,
+                     kStoreFileMode);
+}
+
+}  // namespace
+
 const char* MediaTypeOf(Compression compression) {
   switch (compression) {
     case Compression::kGzip:
@@ -288,13 +295,6 @@ const char* MediaTypeOf(Compression compression) {
   }
   return "application/vnd.oci.image.layer.v1.tar";
 }
-
-Result<UniqueFd> MakeFile(Ingest& ingest, const char* name) {
-  return sys::OpenAt({ingest.folder(), name}, O_WRONLY | O_CREAT | O_EXCL,
-                     kStoreFileMode);
-}
-
-}  // namespace
 
 Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
                            const ImportOptions& options) {

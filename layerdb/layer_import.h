@@ -40,6 +40,9 @@ struct Imported {
   Compression compression = Compression::kNone;
 };
 
+// What OCI calls a tar compressed so.
+const char* MediaTypeOf(Compression compression);
+
 // A tar, compressed or not.
 Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
                            const ImportOptions& options = {});

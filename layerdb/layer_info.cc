@@ -3,36 +3,19 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <charconv>
 
 #include "layerdb/percent.h"
+#include "layerdb/record_text.h"
 
 namespace ufs {
 namespace {
 
 constexpr std::string_view kFirstLine = "ufs-layer 1";
 
-// The text up to `separator`, which is taken away too.
-std::string_view Take(std::string_view& text, char separator) {
-  const size_t at = text.find(separator);
-  const std::string_view taken = text.substr(0, at);
-  text.remove_prefix(at == text.npos ? text.size() : at + 1);
-  return taken;
-}
-
-template <typename Number>
-Status ParseNumber(std::string_view text, Number& number) {
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end)
-    return Error(EINVAL, "'" + std::string(text) + "' is no number");
-  return Ok();
-}
-
 Status ParseBlob(std::string_view value, LayerInfo& info) {
   BlobInfo blob;
-  blob.digest = TRY(Digest::Parse(Take(value, ' ')));
-  TRY(ParseNumber(Take(value, ' '), blob.size_bytes));
+  blob.digest = TRY(Digest::Parse(TakeUntil(value, ' ')));
+  TRY(ParseNumber(TakeUntil(value, ' '), blob.size_bytes));
   blob.media_type = TRY(PercentDecode(value));
   info.blob = std::move(blob);
   return Ok();
@@ -58,6 +41,8 @@ Status ParseLine(std::string_view key, std::string_view value,
     TRY(ParseBlob(value, info));
   } else if (key == "recipe") {
     info.has_recipe = value == "yes";
+  } else if (key == "of-image") {
+    info.of_image = value == "yes";
   }
   // Other keys are those of a later ufs.
   return Ok();
@@ -66,13 +51,13 @@ Status ParseLine(std::string_view key, std::string_view value,
 }  // namespace
 
 Result<LayerInfo> LayerInfo::Parse(std::string_view text) {
-  if (Take(text, '\n') != kFirstLine)
+  if (TakeUntil(text, '\n') != kFirstLine)
     return Error(EINVAL, "no description of a layer");
   LayerInfo info;
   bool ended = false;
   while (!text.empty() && !ended) {
-    std::string_view line = Take(text, '\n');
-    const std::string_view key = Take(line, ' ');
+    std::string_view line = TakeUntil(text, '\n');
+    const std::string_view key = TakeUntil(line, ' ');
     ended = key == "end";
     TRY(ParseLine(key, line, info).With(key));
   }
@@ -97,6 +82,7 @@ std::string LayerInfo::Encode() const {
                     std::to_string(blob->size_bytes) + " " +
                     PercentEncode(blob->media_type));
   if (has_recipe) add("recipe", "yes");
+  if (of_image) add("of-image", "yes");
   return text + "\nend\n";
 }
 

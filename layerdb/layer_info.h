@@ -32,6 +32,8 @@ struct LayerInfo {
   uint64_t objects = 0;        // different contents that are not inline
   std::optional<BlobInfo> blob;
   bool has_recipe = false;
+  // It came with an image, and goes with the last that has it.
+  bool of_image = false;
 
   // Not stored here; filled in by LayerStore.
   std::vector<std::string> names;

@@ -21,7 +21,6 @@ constexpr size_t kVersionBytes = 100;
 constexpr size_t kInfoBytes = 64 << 10;
 constexpr size_t kRunBytes = 1 << 20;
 constexpr size_t kLeastPrefix = 4;
-constexpr size_t kMostListed = 8;
 
 // Who may look into the store may read /etc/shadow of every image in it.
 constexpr mode_t kStoreMode = 0700;
@@ -39,11 +38,6 @@ Status MakePath(const std::string& path) {
   return Ok();
 }
 
-bool IsHexPrefix(std::string_view text) {
-  return text.size() >= kLeastPrefix && text.size() <= 64 &&
-         text.find_first_not_of("0123456789abcdef") == text.npos;
-}
-
 }  // namespace
 
 std::string IndexFileName(const Digest& digest) {
@@ -56,6 +50,11 @@ std::string RecipeFileName(const Digest& digest) {
   return digest.Hex() + ".recipe";
 }
 std::string RunFileName(const Digest& digest) { return digest.Hex() + ".run"; }
+
+bool IsDigestPrefix(std::string_view text) {
+  return text.size() >= kLeastPrefix && text.size() <= 64 &&
+         text.find_first_not_of("0123456789abcdef") == text.npos;
+}
 
 std::optional<Digest> DigestOfFile(std::string_view name,
                                    std::string_view suffix) {
@@ -80,9 +79,9 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
   if (version.code() == ENOENT && access == Access::kWrite) {
     // A directory of somebody else's is not filled with ours.
     const auto there = TRY(ListNames({store->dir_}).With(path));
-    static const std::set<std::string> kOurs = {"objects", "layers", "views",
-                                                "blobs",   "names",  "ingest",
-                                                "lock",    "uppers", "catalog"};
+    static const std::set<std::string> kOurs = {
+        "objects", "layers", "views", "blobs",  "names",
+        "images",  "ingest", "lock",  "uppers", "catalog"};
     for (const std::string& name : there)
       if (!kOurs.contains(name) && !IsTemporaryName(name))
         return Error(ENOTEMPTY, path + ": neither empty nor a store of layers");
@@ -103,7 +102,7 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
 
 Status LayerStore::CreateFolders() {
   for (const char* name : {"objects", "layers", "views", "blobs",
-                           "blobs/sha256", "names", "ingest"}) {
+                           "blobs/sha256", "names", "images", "ingest"}) {
     const auto made = sys::MkDirAt({dir_, name}, kStoreMode);
     if (!made.ok() && made.code() != EEXIST)
       return Error(made.error()).With(name);
@@ -127,6 +126,9 @@ Status LayerStore::OpenFolders() {
                                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
                        .With("blobs/sha256"));
   names_dir_ = TRY(open("names"));
+  auto images = open("images");
+  if (images.ok() || images.code() != ENOENT)
+    images_dir_ = TRY(std::move(images));
   ingest_dir_ = TRY(open("ingest"));
   return Ok();
 }
@@ -141,36 +143,6 @@ Result<std::vector<Digest>> LayerStore::LayerFiles() const {
 
 bool LayerStore::Has(const Digest& diff_id) const {
   return sys::Statx({layers_dir_, IndexFileName(diff_id).c_str()}).ok();
-}
-
-Result<Digest> LayerStore::Resolve(std::string_view reference) const {
-  const std::string shown(reference.substr(0, 300));
-  if (const auto name = NormalizeLayerName(reference); name.ok()) {
-    const auto digest = names().Get(*name);
-    if (digest.ok() && !Has(*digest))
-      return Error(ENOENT, "name " + *name + ": its layer " +
-                               digest->ToString() +
-                               " is not in the store (see 'ufs store check')");
-    if (digest.ok() || digest.code() != ENOENT) return digest;
-  }
-  std::string_view hex = reference;
-  if (hex.starts_with("sha256:")) hex.remove_prefix(7);
-  std::vector<Digest> matches;
-  if (IsHexPrefix(hex))
-    for (const Digest& digest : TRY(LayerFiles()))
-      if (digest.Hex().starts_with(hex)) matches.push_back(digest);
-  if (matches.size() == 1) return matches[0];
-  if (matches.empty())
-    return Error(
-        ENOENT,
-        "'" + shown + "': no layer with this name or digest in " + path_);
-  std::string list;
-  for (size_t i = 0; i < matches.size() && i < kMostListed; ++i)
-    list += (i > 0 ? ", " : "") + matches[i].Hex().substr(0, hex.size() + 4);
-  if (matches.size() > kMostListed) list += ", ...";
-  return Error(ENOTUNIQ, "'" + shown + "' begins the digests of " +
-                             std::to_string(matches.size()) +
-                             " layers: " + list);
 }
 
 Result<LayerInfo> LayerStore::InfoFromFiles(const Digest& diff_id) const {
@@ -236,9 +208,16 @@ Result<LayerInfo> LayerStore::Info(const Digest& diff_id) const {
   if (!Has(diff_id))
     return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
   LayerInfo info = TRY(InfoFromFiles(diff_id));
-  for (const auto& [name, digest] : TRY(names().All()))
-    if (digest == diff_id) info.names.push_back(name);
+  info.names = TRY(NamesOf(diff_id));
   return info;
+}
+
+Result<std::vector<std::string>> LayerStore::NamesOf(
+    const Digest& digest) const {
+  std::vector<std::string> own;
+  for (const auto& [name, named] : TRY(names().All()))
+    if (named == digest) own.push_back(name);
+  return own;
 }
 
 Result<std::shared_ptr<const TreeFile>> LayerStore::OpenLayer(
@@ -305,12 +284,12 @@ Result<std::unique_ptr<Catalog>> LayerStore::OpenCatalogForWriting() {
 
 // --- changing ----------------------------------------------------------------
 
-Status LayerStore::SetName(std::string_view name, const Digest& diff_id) {
+Status LayerStore::SetName(std::string_view name, const Digest& digest) {
   const std::string normal = TRY(NormalizeLayerName(name));
   const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
-  if (!Has(diff_id))
-    return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
-  return names().Set(normal, diff_id);
+  if (!Has(digest) && !HasImage(digest))
+    return Error(ENOENT, digest.ToString() + " is not in " + path_);
+  return names().Set(normal, digest);
 }
 
 Status LayerStore::RemoveName(std::string_view name) {
@@ -318,7 +297,7 @@ Status LayerStore::RemoveName(std::string_view name) {
   const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
   auto removed = names().Remove(normal);
   if (removed.code() == ENOENT)
-    return Error(ENOENT, "no layer is named " + normal);
+    return Error(ENOENT, "nothing is named " + normal);
   return removed;
 }
 
@@ -372,13 +351,15 @@ Status LayerStore::Remove(const Digest& diff_id, bool names_too) {
   const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
   if (!Has(diff_id))
     return Error(ENOENT, "layer " + diff_id.ToString() + " is not in " + path_);
-  std::vector<std::string> own_names;
-  for (const auto& [name, digest] : TRY(names().All()))
-    if (digest == diff_id) own_names.push_back(name);
+  const std::vector<std::string> own_names = TRY(NamesOf(diff_id));
   if (!own_names.empty() && !names_too)
     return Error(EBUSY, "layer " + diff_id.ToString() + " is named " +
                             own_names.front() +
                             (own_names.size() > 1 ? " and more" : ""));
+  if (const auto users = TRY(ImagesWith(diff_id)); !users.empty())
+    return Error(EBUSY, "layer " + diff_id.ToString() + " is part of image " +
+                            users.front().ToString() +
+                            "; 'ufs layer rm' that first");
   // Asked before its names go: a refusal changes nothing.
   TRY(LockForRemoval(diff_id));
   for (const std::string& name : own_names) TRY(names().Remove(name));

@@ -28,6 +28,7 @@
 #include "layerdb/base/unique_fd.h"
 #include "layerdb/catalog.h"
 #include "layerdb/digest.h"
+#include "layerdb/image.h"
 #include "layerdb/layer_info.h"
 #include "layerdb/layer_names.h"
 #include "layerdb/object_stage.h"
@@ -40,6 +41,12 @@
 namespace ufs {
 
 class Ingest;
+
+// What a word means in a store.
+struct StoreReference {
+  Digest digest;  // a layer's diffID, an image's manifest
+  bool is_image = false;
+};
 
 class LayerStore : public std::enable_shared_from_this<LayerStore> {
  public:
@@ -54,12 +61,33 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   const std::string& path() const { return path_; }
 
   // --- finding -------------------------------------------------------------
-  // A name, a digest, or the first digits of one. ENOENT; ENOTUNIQ, listing
-  // them, when several layers begin with those digits. A name wins.
+  // A name, a digest, or the first digits of one; of an image that of its
+  // configuration too. ENOENT; ENOTUNIQ, listing them, when several begin with
+  // those digits. A name wins.
+  Result<StoreReference> Find(std::string_view reference) const;
+  // The same where a layer is meant: EINVAL for an image.
   Result<Digest> Resolve(std::string_view reference) const;
+  // What is mounted for a word, bottom to top: the layer, or all of an image's.
+  // ENODATA for an image that has none.
+  Result<std::vector<Digest>> ResolveRun(std::string_view reference) const;
   Result<std::vector<LayerInfo>> List() const;  // by age, then digest
   Result<LayerInfo> Info(const Digest& diff_id) const;
   bool Has(const Digest& diff_id) const;
+  // Of a layer or an image.
+  Result<std::vector<std::string>> NamesOf(const Digest& digest) const;
+
+  // --- images --------------------------------------------------------------
+  // An image is manifest and configuration; its layers are among the others.
+  Result<Image> FindImage(std::string_view reference) const;  // EINVAL: a layer
+  Result<Image> OpenImage(const Digest& digest) const;
+  Result<std::vector<Image>> Images() const;  // by age, then digest
+  bool HasImage(const Digest& digest) const;
+  // Makes it visible, durably; `created` is filled in. REQUIRES: the Ingests of
+  // its layers are sealed and still there, so that no gc takes what nobody uses
+  // yet. ENOENT when a layer was removed nevertheless. Fault point: image.put.
+  Status PutImage(Image& image);
+  // Its layers are left to Gc. EBUSY as Remove. Fault point: image.remove.
+  Status RemoveImage(const Digest& digest, bool names_too = false);
 
   // --- reading -------------------------------------------------------------
   Result<std::shared_ptr<const TreeFile>> OpenLayer(
@@ -77,18 +105,24 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   // --- changing ------------------------------------------------------------
   // `source` says for people what it will be made from.
   Result<std::unique_ptr<Ingest>> BeginIngest(std::string source);
-  Status SetName(std::string_view name, const Digest& diff_id);
+  // A file without a name on the store's file system, for what does not fit in
+  // memory.
+  Result<UniqueFd> MakeScratchFile() const;
+  // `digest`: of a layer or an image.
+  Status SetName(std::string_view name, const Digest& digest);
   Status RemoveName(std::string_view name);
   // The layer, and `names_too` or else EBUSY when it has names. EBUSY when it
-  // is pinned or in a pinned view. What it alone used is left to Gc.
+  // is pinned, in a pinned view or part of an image. What it alone used is left
+  // to Gc.
   Status Remove(const Digest& diff_id, bool names_too = false);
 
   // --- keeping -------------------------------------------------------------
   // Removes what no layer needs: objects, blobs, views, what was left half
-  // done. EUCLEAN, and nothing is removed, while a layer's index is damaged.
+  // done; layers that came with an image and that neither a name nor an image
+  // needs. EUCLEAN, and nothing is removed, while an index or image is damaged.
   struct GcOptions {
     bool dry_run = false;
-    bool unnamed_layers = false;  // and layers without a name that nobody uses
+    bool unnamed_layers = false;  // and unnamed layers, images that nobody uses
     bool all_views = false;       // and every view that nobody uses
   };
   Result<GcReport> Gc(const GcOptions& options);
@@ -102,6 +136,9 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<CheckReport> Verify(
       const Digest& diff_id,
       const std::function<void(uint64_t)>& on_read = nullptr) const;
+  // An image's own part: its record, and the blobs that no layer's description
+  // names. Its layers are to be verified on their own.
+  Result<CheckReport> VerifyImage(const Digest& digest) const;
   Result<DiskUsage> Usage() const;
   // What removing the layer would let Gc free.
   Result<uint64_t> ExclusiveBytes(const Digest& diff_id) const;
@@ -136,12 +173,19 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<Doomed> LockForRemoval(const Digest& diff_id) const;
   Status RemoveLocked(const Digest& diff_id);
 
+  Result<std::vector<Digest>> ImageFiles() const;
+  Result<Image> ImageFromFile(const Digest& digest) const;
+  Result<std::vector<Digest>> ImagesWith(const Digest& diff_id) const;
+  Result<bool> IsImageMounted(const Digest& digest) const;
+  Status RemoveImageLocked(const Digest& digest);
+
   const std::string path_;
   UniqueFd dir_;
   UniqueFd layers_dir_;
   UniqueFd views_dir_;
   UniqueFd blobs_dir_;
   UniqueFd names_dir_;
+  UniqueFd images_dir_;  // none in a store of an earlier ufs, read only
   UniqueFd ingest_dir_;
   std::shared_ptr<const ObjectStore> objects_;
 };
@@ -175,6 +219,8 @@ class Ingest {
 
   // `created` of the layer; now, unless told.
   void SetCreated(int64_t seconds) { created_ = seconds; }
+  // It is part of an image, and goes with it unless somebody wants it too.
+  void SetOfImage() { of_image_ = true; }
 
  private:
   friend class LayerStore;
@@ -192,6 +238,7 @@ class Ingest {
   HeldLock folder_;
   std::string source_;
   std::optional<int64_t> created_;
+  bool of_image_ = false;
   std::unique_ptr<ObjectStage> objects_;
   TreeBuilder tree_;
   std::optional<BlobInfo> blob_;
@@ -207,8 +254,11 @@ std::string IndexFileName(const Digest& digest);   // HEX.tree
 std::string InfoFileName(const Digest& digest);    // HEX.info
 std::string RecipeFileName(const Digest& digest);  // HEX.recipe
 std::string RunFileName(const Digest& digest);     // HEX.run
+std::string ImageFileName(const Digest& digest);   // HEX.image
 // The digest when `name` is its HEX and `suffix`.
 std::optional<Digest> DigestOfFile(std::string_view name,
                                    std::string_view suffix);
+// Four or more of a digest's digits.
+bool IsDigestPrefix(std::string_view text);
 
 }  // namespace ufs

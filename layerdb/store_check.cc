@@ -19,6 +19,8 @@ std::string PathOf(const TreeFile& tree, TreeFile::NodeNo node) {
   return path.ok() ? *path : "a file";
 }
 
+constexpr char kImportImageAgain[] =
+    "; import the image again, which mends it, or 'ufs layer rm' it";
 constexpr char kImportAgain[] =
     "; import the layer again, which mends it, or 'ufs layer rm' it";
 
@@ -33,6 +35,7 @@ class StoreChecker {
         TRY(LockShared({store_.dir_, "lock"}).With(store_.path()));
     TRY(ListObjects());
     TRY(CheckLayers());
+    TRY(CheckImages());
     CountUnused();
     TRY(CheckNames());
     TRY(CheckBlobs());
@@ -161,12 +164,59 @@ class StoreChecker {
       if (!object.used) ++report_.unused_objects;
   }
 
-  // S5: a name names a layer that is there.
+  // S11: an image's record is whole, and its layers are there.
+  Status CheckImages() {
+    if (!store_.images_dir_.valid()) return Ok();
+    for (const std::string& name : TRY(ListNames({store_.images_dir_}))) {
+      const auto digest = DigestOfFile(name, ".image");
+      if (!digest) {
+        if (IsTemporaryName(name)) {
+          ++report_.leftovers;
+        } else {
+          Find(11, "images/" + EscapeName(name), "no file of an image");
+        }
+        continue;
+      }
+      ++report_.images;
+      images_.insert(*digest);
+      const std::string subject = "image " + digest->ToString();
+      const auto image = store_.ImageFromFile(*digest);
+      if (!image.ok()) {
+        Find(11, subject, image.error().ToString() + kImportImageAgain);
+        continue;
+      }
+      for (const Digest& layer : image->config.diff_ids)
+        if (!layers_.contains(layer))
+          Find(11, subject,
+               "its layer " + layer.ToString() + " is not there" +
+                   kImportImageAgain);
+      for (const Digest& blob : image->blobs) CheckImageBlob(*image, blob);
+    }
+    return Ok();
+  }
+
+  // S6, of the blobs an image names.
+  void CheckImageBlob(const Image& image, const Digest& blob) {
+    image_blobs_.insert(blob);
+    const auto stat = sys::Statx({store_.blobs_dir_, blob.Hex().c_str()});
+    bool right_size = false;
+    for (const Descriptor& layer : image.manifest.layers)
+      if (layer.digest == blob)
+        right_size = stat.ok() && stat->stx_size == layer.size_bytes;
+    if (!right_size)
+      Find(6, "image " + image.digest.ToString(),
+           "its blob " + blob.ToString() +
+               (stat.ok() ? " has another length"
+                          : ": " + stat.error().ToString()) +
+               kImportImageAgain);
+  }
+
+  // S5: a name names a layer or an image that is there.
   Status CheckNames() {
     std::vector<std::string> damaged;
     for (const auto& [name, digest] : TRY(store_.names().All(&damaged))) {
       ++report_.names;
-      if (!layers_.contains(digest))
+      if (!layers_.contains(digest) && !images_.contains(digest))
         Find(5, "name " + name,
              "its layer " + digest.ToString() +
                  " is not there; import it, or 'ufs layer untag' the name");
@@ -199,7 +249,7 @@ class StoreChecker {
       const auto digest = DigestOfFile(name, "");
       if (!digest) {
         Find(6, "blobs/sha256/" + EscapeName(name), "no name of a blob");
-      } else if (!blobs_.contains(*digest)) {
+      } else if (!blobs_.contains(*digest) && !image_blobs_.contains(*digest)) {
         ++report_.leftovers;
       }
     }
@@ -310,6 +360,8 @@ class StoreChecker {
   CheckReport report_;
   std::unordered_map<ObjectId, Object> objects_;
   std::set<Digest> layers_;
+  std::set<Digest> images_;
+  std::set<Digest> image_blobs_;
   std::map<Digest, std::vector<ObjectId>> objects_of_;
   std::vector<LayerInfo> infos_;
   std::map<Digest, LayerInfo> blobs_;

@@ -15,6 +15,7 @@ FaultPoint kSweep("gc.sweep");
 FaultPoint kSweepObject("gc.object");
 FaultPoint kSweepBlob("gc.blob");
 FaultPoint kSweepView("gc.view");
+FaultPoint kSweepLayer("gc.layer");
 
 constexpr size_t kRunBytes = 1 << 20;
 
@@ -37,11 +38,15 @@ class StoreGc {
     }
     // Reconciles: nothing is marked by what the catalog forgot.
     TRY(store_.OpenCatalogForWriting());
-    if (options_.unnamed_layers) TRY(RemoveUnnamedLayers());
+    for (const auto& [name, digest] : TRY(store_.names().All()))
+      named_.insert(digest);
+    TRY(MarkImages());
+    TRY(RemoveUnusedLayers());
     TRY(Mark());
     TRY(kSweep.Visit());
     TRY(SweepViews());
     TRY(SweepTemporaries(store_.names_dir_));
+    TRY(SweepTemporaries(store_.images_dir_));
     if (!report_.imports_under_way) {
       TRY(SweepIngest());
       TRY(SweepLayerTexts());
@@ -52,12 +57,45 @@ class StoreGc {
   }
 
  private:
-  Status RemoveUnnamedLayers() {
-    std::set<Digest> named;
-    for (const auto& [name, digest] : TRY(store_.names().All()))
-      named.insert(digest);
+  // What images need; those without a name go, if that is asked for.
+  Status MarkImages() {
+    for (const Digest& digest : TRY(store_.ImageFiles())) {
+      if (options_.unnamed_layers && !named_.contains(digest)) {
+        if (TRY(store_.IsImageMounted(digest))) {
+          ++report_.in_use;
+        } else {
+          ++report_.images;
+          Count({store_.images_dir_, ImageFileName(digest).c_str()});
+          if (!options_.dry_run) TRY(store_.RemoveImageLocked(digest));
+          continue;
+        }
+      }
+      const auto image = store_.ImageFromFile(digest);
+      if (!image.ok())
+        return Error(image.error())
+            .With(
+                "nothing was removed, as it is not known what a damaged "
+                "image needs; import it again or 'ufs layer rm' it");
+      const std::vector<Digest>& layers = image->config.diff_ids;
+      of_images_.insert(layers.begin(), layers.end());
+      blobs_.insert(image->blobs.begin(), image->blobs.end());
+    }
+    return Ok();
+  }
+
+  // Layers that came with an image go with it; others when that is asked for.
+  // A layer that an import has just sealed may get its image at any moment.
+  Result<bool> IsUnused(const Digest& digest) const {
+    if (named_.contains(digest) || of_images_.contains(digest)) return false;
+    if (options_.unnamed_layers) return true;
+    if (report_.imports_under_way) return false;
+    const auto info = store_.InfoFromFiles(digest);
+    return info.ok() && info->of_image;  // a damaged one: Mark says so
+  }
+
+  Status RemoveUnusedLayers() {
     for (const Digest& digest : TRY(store_.LayerFiles())) {
-      if (named.contains(digest)) continue;
+      if (!TRY(IsUnused(digest))) continue;
       const auto locks = store_.LockForRemoval(digest);
       if (locks.code() == EBUSY) {
         ++report_.in_use;
@@ -69,7 +107,10 @@ class StoreGc {
       Count({store_.layers_dir_, IndexFileName(digest).c_str()});
     }
     if (options_.dry_run) return Ok();
-    for (const Digest& digest : removed_) TRY(store_.RemoveLocked(digest));
+    for (const Digest& digest : removed_) {
+      TRY(kSweepLayer.Visit());
+      TRY(store_.RemoveLocked(digest));
+    }
     return Ok();
   }
 
@@ -223,6 +264,8 @@ class StoreGc {
   LayerStore& store_;
   const LayerStore::GcOptions options_;
   GcReport report_;
+  std::set<Digest> named_;
+  std::set<Digest> of_images_;
   std::set<Digest> removed_;
   std::set<Digest> layers_;
   std::set<Digest> blobs_;

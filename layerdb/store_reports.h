@@ -8,6 +8,7 @@
 namespace ufs {
 
 struct GcReport {
+  uint64_t images = 0;
   uint64_t layers = 0;
   uint64_t objects = 0;
   uint64_t blobs = 0;
@@ -31,6 +32,7 @@ struct CheckReport {
   std::vector<Finding> findings;
   // What was looked at.
   uint64_t layers = 0;
+  uint64_t images = 0;
   uint64_t objects = 0;
   uint64_t names = 0;
   uint64_t views = 0;
@@ -51,6 +53,7 @@ struct RepairReport {
 struct DiskUsage {
   uint64_t objects = 0;
   uint64_t layers = 0;
+  uint64_t images = 0;
   uint64_t views = 0;
   uint64_t blobs = 0;
   uint64_t catalog = 0;
@@ -60,6 +63,7 @@ struct DiskUsage {
 
   uint64_t object_count = 0;
   uint64_t layer_count = 0;
+  uint64_t image_count = 0;
   uint64_t content_bytes = 0;  // what the layers would take without sharing
 };
 

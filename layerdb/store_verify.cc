@@ -1,6 +1,7 @@
 // Every hash of a layer, and how much room a store takes.
 #include <cerrno>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "layerdb/layer_store.h"
@@ -99,12 +100,46 @@ Result<CheckReport> LayerStore::Verify(
   return report;
 }
 
+Result<CheckReport> LayerStore::VerifyImage(const Digest& digest) const {
+  CheckReport report;
+  report.images = 1;
+  const std::string subject = "image " + digest.ToString();
+  const auto image = ImageFromFile(digest);
+  if (image.code() == ENOENT) return Error(image.error());
+  if (!image.ok()) {
+    report.findings.push_back({11, subject, image.error().ToString()});
+    return report;
+  }
+  std::set<Digest> of_layers;
+  for (const Digest& layer : image->config.diff_ids)
+    if (const auto info = InfoFromFiles(layer); !info.ok()) {
+      report.findings.push_back(
+          {11, subject, "its layer: " + info.error().ToString()});
+    } else if (info->blob) {
+      of_layers.insert(info->blob->digest);
+    }
+  for (const Digest& blob : image->blobs) {
+    if (of_layers.contains(blob)) continue;
+    const auto file = OpenBlob(blob);
+    if (!file.ok()) {
+      report.findings.push_back({6, subject, file.error().ToString()});
+    } else if (TRY(Sha256OfFile(*file, report.bytes)) != blob) {
+      report.findings.push_back({6, subject,
+                                 "its blob " + blob.ToString() +
+                                     " is damaged: its contents have another "
+                                     "hash"});
+    }
+  }
+  return report;
+}
+
 Result<DiskUsage> LayerStore::Usage() const {
   DiskUsage usage;
   const HeldLock lock = TRY(LockShared({dir_, "lock"}).With(path_));
   std::map<uint64_t, int> seen;
   usage.objects = TRY(BlocksOf({dir_, "objects"}, seen));
   usage.layers = TRY(BlocksOf({dir_, "layers"}, seen));
+  usage.images = TRY(BlocksOf({dir_, "images"}, seen));
   usage.views = TRY(BlocksOf({dir_, "views"}, seen));
   usage.blobs = TRY(BlocksOf({dir_, "blobs"}, seen));
   usage.catalog = TRY(BlocksOf({dir_, "catalog"}, seen));
@@ -112,16 +147,18 @@ Result<DiskUsage> LayerStore::Usage() const {
   usage.rest = TRY(sys::Statx({dir_})).stx_blocks * 512;
   for (const std::string& name : TRY(ListNames({dir_}))) {
     const bool counted = name == "objects" || name == "layers" ||
-                         name == "views" || name == "blobs" ||
-                         name == "catalog" || name == "ingest";
+                         name == "images" || name == "views" ||
+                         name == "blobs" || name == "catalog" ||
+                         name == "ingest";
     if (!counted) usage.rest += TRY(BlocksOf({dir_, name.c_str()}, seen));
   }
-  usage.total = usage.objects + usage.layers + usage.views + usage.blobs +
-                usage.catalog + usage.ingest + usage.rest;
+  usage.total = usage.objects + usage.layers + usage.images + usage.views +
+                usage.blobs + usage.catalog + usage.ingest + usage.rest;
   TRY(objects_->ForEach([&](const ObjectStore::Found& found) -> Status {
     if (found.id) ++usage.object_count;
     return Ok();
   }));
+  usage.image_count = TRY(ImageFiles()).size();
   for (const Digest& digest : TRY(LayerFiles())) {
     ++usage.layer_count;
     if (const auto info = InfoFromFiles(digest); info.ok())

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "layerdb/base/fault.h"
@@ -35,20 +36,48 @@ Files NewFiles() {
   return files;
 }
 
+Files BaseFiles(const std::string& name) {
+  return {{"shared", Contents('s', 300'000)},
+          {"own", Contents(name[0])},
+          {"small", name}};
+}
+
 // What every command starts from: two named layers and a view of both.
 void Prepare(const std::string& path) {
   const Store store = OpenStore(path);
   for (const std::string name : {"base", "app"}) {
-    const auto sealed = Import(*store, name,
-                               {{"shared", Contents('s', 300'000)},
-                                {"own", Contents(name[0])},
-                                {"small", name}},
-                               "blob of " + name);
+    const auto sealed =
+        Import(*store, name, BaseFiles(name), "blob of " + name);
     ASSERT_TRUE(sealed.ok()) << sealed.error().ToString();
     ASSERT_TRUE(store->SetName(name, sealed->diff_id).ok());
   }
   const Digest run[] = {Sha256Of("base"), Sha256Of("app")};
   ASSERT_TRUE(store->OpenView(run).ok());
+}
+
+// An image of a layer of its own and one that is there already, as an importer
+// puts it in.
+Status ImportImage(LayerStore& store) {
+  std::vector<std::unique_ptr<Ingest>> ingests;
+  std::vector<Descriptor> blobs;
+  nlohmann::json diff_ids = nlohmann::json::array();
+  for (const std::string name : {"base", "of image"}) {
+    ingests.push_back(TRY(store.BeginIngest("image")));
+    TRY(Fill(*ingests.back(), name == "base" ? BaseFiles(name) : NewFiles()));
+    ingests.back()->SetOfImage();
+    blobs.push_back({kOciLayer, Sha256Of(name), 1, {}, {}});
+    diff_ids.push_back(Sha256Of(name).ToString());
+  }
+  const std::string config =
+      nlohmann::json{{"rootfs", {{"diff_ids", diff_ids}}}}.dump();
+  Image image = TRY(Image::Make(
+      MakeImageManifest({kOciConfig, Sha256Of(config), config.size(), {}, {}},
+                        blobs),
+      config));
+  TRY(ingests[0]->Seal(Sha256Of("base")));
+  TRY(ingests[1]->Seal(Sha256Of("of image")));
+  TRY(store.PutImage(image));
+  return store.SetName("image", image.digest);
 }
 
 struct Case {
@@ -71,6 +100,22 @@ std::vector<Case> Cases() {
        },
        {"base", "app"},
        {"ingest.", "object.", "seal.", "name.set"}},
+      {"import image",
+       nothing,
+       ImportImage,
+       {"base", "app"},
+       {"ingest.", "object.", "seal.", "image.put", "name.set"}},
+      {"rm image",
+       [](const std::string& path) {
+         ASSERT_TRUE(ImportImage(*OpenStore(path)).ok());
+       },
+       [](LayerStore& store) -> Status {
+         TRY(store.RemoveImage(TRY(store.FindImage("image")).digest, true));
+         TRY(store.Gc({}));
+         return Ok();
+       },
+       {"base", "app"},
+       {"image.remove", "remove.", "name.remove", "gc."}},
       {"rm",
        nothing,
        [](LayerStore& store) -> Status {
@@ -174,6 +219,9 @@ class CrashTest : public testing::Test {
     const auto list = store.List().value();
     for (const LayerInfo& info : list)
       EXPECT_TRUE(store.Verify(info.diff_id).value().clean());
+    const auto images = store.Images().value();
+    for (const Image& image : images)
+      EXPECT_EQ(Text(store.VerifyImage(image.digest).value()), "");
   }
 
   void RunCase(const Case& test, const std::string& action,
