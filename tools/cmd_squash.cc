@@ -23,9 +23,10 @@ Result<LayerInfo> Squash(const std::string& store_path,
   std::vector<const TreeFile*> run;
   std::string source = "squash";
   for (const std::string& word : words) {
-    const Digest digest = TRY(store->Resolve(word).With(word));
-    layers.push_back(TRY(store->OpenLayer(digest)));
-    run.push_back(layers.back().get());
+    for (const Digest& digest : TRY(store->ResolveRun(word).With(word))) {
+      layers.push_back(TRY(store->OpenLayer(digest)));
+      run.push_back(layers.back().get());
+    }
     source += " " + word;
   }
   const auto ingest = TRY(store->BeginIngest(source));

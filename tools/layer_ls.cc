@@ -1,5 +1,6 @@
 // ufs layer ls.
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tools/layer_commands.h"
@@ -13,18 +14,40 @@ namespace {
 constexpr char kWho[] = "ufs layer ls";
 using Align = Table::Align;
 
-void PrintTable(const std::vector<LayerInfo>& layers) {
-  Table table({Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
-               Align::kLeft, Align::kLeft});
-  table.AddRow({"NAME", "DIGEST", "ENTRIES", "CONTENTS", "CREATED", "SOURCE"});
-  for (const LayerInfo& info : layers) {
-    std::vector<std::string> names = info.names;
-    if (names.empty()) names.emplace_back("-");
-    for (const std::string& name : names)
-      table.AddRow({name, ShortDigest(info.diff_id), FormatCount(info.entries),
-                    FormatBytes(info.content_bytes), FormatTime(info.created),
-                    EscapePath(info.source)});
+void AddRows(Table& table, std::vector<std::string> names, const Digest& digest,
+             const std::vector<std::string>& rest) {
+  if (names.empty()) names.emplace_back("-");
+  for (const std::string& name : names) {
+    std::vector<std::string> row = {name, ShortDigest(digest)};
+    row.insert(row.end(), rest.begin(), rest.end());
+    table.AddRow(row);
   }
+}
+
+// Images first: they are what most layers are there for.
+void PrintTable(const std::vector<Image>& images,
+                const std::vector<LayerInfo>& layers) {
+  std::map<Digest, LayerInfo> infos;
+  for (const LayerInfo& info : layers) infos.emplace(info.diff_id, info);
+  Table table({Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
+               Align::kRight, Align::kLeft, Align::kLeft});
+  table.AddRow(
+      {"NAME", "DIGEST", "LAYERS", "ENTRIES", "CONTENTS", "CREATED", "SOURCE"});
+  for (const Image& image : images) {
+    uint64_t entries = 0, bytes = 0;
+    for (const Digest& layer : image.config.diff_ids) {
+      entries += infos[layer].entries;
+      bytes += infos[layer].content_bytes;
+    }
+    AddRows(table, image.names, image.digest,
+            {FormatCount(image.config.diff_ids.size()), FormatCount(entries),
+             FormatBytes(bytes), FormatTime(image.created),
+             EscapePath(image.source)});
+  }
+  for (const LayerInfo& info : layers)
+    AddRows(table, info.names, info.diff_id,
+            {"-", FormatCount(info.entries), FormatBytes(info.content_bytes),
+             FormatTime(info.created), EscapePath(info.source)});
   std::fputs(table.ToString().c_str(), stdout);
 }
 
@@ -33,7 +56,8 @@ void PrintTable(const std::vector<LayerInfo>& layers) {
 int RunLayerLs(int argc, char** argv) {
   bool json = false, quiet = false;
   ArgumentParser parser(kWho, "ufs layer ls [--json | --quiet]",
-                        "Lists the layers of the store, the oldest first.",
+                        "Lists the images and layers of the store, the "
+                        "oldest first.",
                         "Example:\n  ufs layer ls --quiet | xargs ufs layer "
                         "verify\n");
   const StoreOption store_option(parser);
@@ -47,15 +71,21 @@ int RunLayerLs(int argc, char** argv) {
   const auto layers = (*store)->List();
   if (!layers.ok())
     return Complain(kWho, layers.error().ToString(), kExitFailure);
+  const auto images = (*store)->Images();
+  if (!images.ok())
+    return Complain(kWho, images.error().ToString(), kExitFailure);
   if (json) {
     auto list = nlohmann::json::array();
+    for (const Image& image : *images) list.push_back(ToJson(image));
     for (const LayerInfo& info : *layers) list.push_back(ToJson(info));
     PrintJson(list);
   } else if (quiet) {
+    for (const Image& image : *images)
+      std::puts(image.digest.ToString().c_str());
     for (const LayerInfo& info : *layers)
       std::puts(info.diff_id.ToString().c_str());
   } else {
-    PrintTable(*layers);
+    PrintTable(*images, *layers);
   }
   return FinishOutput(kWho);
 }

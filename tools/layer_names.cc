@@ -10,8 +10,8 @@ int RunLayerTag(int argc, char** argv) {
   constexpr char kWho[] = "ufs layer tag";
   std::vector<std::string> words;
   ArgumentParser parser(kWho, "ufs layer tag LAYER NAME...",
-                        "Gives a layer names; a name that another layer has "
-                        "moves to this one.",
+                        "Gives a layer or image names; a name that another "
+                        "has moves to this one.",
                         "Example:\n  ufs layer tag 3f2a0c base base:v2\n");
   const StoreOption store_option(parser);
   parser.add_option("words", words);
@@ -23,7 +23,7 @@ int RunLayerTag(int argc, char** argv) {
                     kExitUsage);
   const auto run = [&]() -> Status {
     const auto store = TRY(store_option.Open(LayerStore::Access::kWrite));
-    const Digest digest = TRY(store->Resolve(words[0]));
+    const Digest digest = TRY(store->Find(words[0])).digest;
     // All or none: a name that is none is said before the first is given.
     for (size_t i = 1; i < words.size(); ++i) TRY(NormalizeLayerName(words[i]));
     for (size_t i = 1; i < words.size(); ++i)
@@ -39,7 +39,7 @@ int RunLayerUntag(int argc, char** argv) {
   constexpr char kWho[] = "ufs layer untag";
   std::vector<std::string> names;
   ArgumentParser parser(kWho, "ufs layer untag NAME...",
-                        "Takes names away; their layers stay.", "");
+                        "Takes names away; what they named stays.", "");
   const StoreOption store_option(parser);
   parser.add_option("names", names);
   if (auto done = parser.Parse(argc, argv)) return *done;

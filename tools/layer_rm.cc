@@ -11,23 +11,26 @@ namespace {
 
 constexpr char kWho[] = "ufs layer rm";
 
-// By a name: the name, and the layer unless it has others. By a digest: the
-// layer, with its names when `force` says so.
+// By a name: the name, and what it names unless that has others. By a digest:
+// the layer or image, with its names when `force` says so.
 Status RemoveOne(LayerStore& store, const std::string& reference, bool force) {
-  const Digest digest = TRY(store.Resolve(reference));
-  const LayerInfo info = TRY(store.Info(digest));
+  const StoreReference found = TRY(store.Find(reference));
+  const Digest& digest = found.digest;
   const auto name = NormalizeLayerName(reference);
-  bool by_name = false;
-  for (const std::string& own : info.names)
-    by_name = by_name || (name.ok() && own == *name);
-  if (by_name && info.names.size() > 1 && !force) {
+  bool by_name = false, has_others = false;
+  for (const std::string& own : TRY(store.NamesOf(digest)))
+    (name.ok() && own == *name ? by_name : has_others) = true;
+  if (by_name && has_others && !force) {
     TRY(store.RemoveName(*name));
-    std::printf("%s: the name is gone, the layer stays (%s)\n", name->c_str(),
+    std::printf("%s: the name is gone, the %s stays (%s)\n", name->c_str(),
+                found.is_image ? "image" : "layer",
                 ShortDigest(digest).c_str());
     return Ok();
   }
-  auto removed = store.Remove(digest, by_name || force);
-  if (removed.code() == EBUSY && !info.names.empty() && !by_name && !force)
+  const bool names_too = by_name || force;
+  auto removed = found.is_image ? store.RemoveImage(digest, names_too)
+                                : store.Remove(digest, names_too);
+  if (removed.code() == EBUSY && has_others && !names_too)
     return std::move(removed).With("remove its names, or use --force");
   TRY(removed);
   std::printf("removed %s\n", digest.ToString().c_str());
@@ -41,9 +44,10 @@ int RunLayerRm(int argc, char** argv) {
   bool force = false, keep = false;
   ArgumentParser parser(
       kWho, "ufs layer rm [--force] LAYER...",
-      "Removes layers and frees what they alone used. By a name: the name, "
-      "and\n"
-      "the layer when that was its last. What is mounted cannot be removed.",
+      "Removes layers or images and frees what they alone used: an image takes "
+      "along the\nlayers that came with it and that nothing else has. By a "
+      "name: the name, and the\nlayer or image when that was its last. What is "
+      "mounted cannot be removed.",
       "Examples:\n"
       "  ufs layer rm base:v1\n"
       "  ufs layer rm --force 3f2a0c    with all of its names\n");

@@ -35,13 +35,69 @@ void PrintText(const LayerInfo& info, const Result<uint64_t>& own) {
   std::fputs(table.ToString().c_str(), stdout);
 }
 
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words)
+    text += (text.empty() ? "" : " ") + EscapePath(word);
+  return text;
+}
+
+void PrintImage(const LayerStore& store, const Image& image) {
+  Table table({Align::kLeft, Align::kLeft});
+  table.AddRow({"digest", image.digest.ToString()});
+  table.AddRow({"image ID", image.id().ToString()});
+  for (const std::string& name : image.names) table.AddRow({"name", name});
+  table.AddRow({"source", EscapePath(image.source)});
+  table.AddRow({"imported", FormatTime(image.created)});
+  table.AddRow({"platform", EscapePath(image.config.platform.ToString())});
+  const ImageConfig& config = image.config;
+  const std::pair<const char*, std::string> fields[] = {
+      {"user", EscapePath(config.user)},
+      {"directory", EscapePath(config.working_dir)},
+      {"entrypoint", Joined(config.entrypoint)},
+      {"command", Joined(config.cmd)}};
+  for (const auto& [key, value] : fields)
+    if (!value.empty()) table.AddRow({key, value});
+  for (const std::string& variable : config.env)
+    table.AddRow({"env", EscapePath(variable)});
+  for (size_t i = 0; i < config.diff_ids.size(); ++i) {
+    const auto info = store.Info(config.diff_ids[i]);
+    table.AddRow(
+        {"layer " + std::to_string(i + 1),
+         config.diff_ids[i].ToString() +
+             (info.ok() ? ", " + FormatCount(info->entries) + " entries, " +
+                              FormatBytes(info->content_bytes)
+                        : ", is missing")});
+  }
+  std::fputs(table.ToString().c_str(), stdout);
+}
+
+Status Show(const LayerStore& store, const std::string& reference, bool json) {
+  const StoreReference found = TRY(store.Find(reference));
+  if (found.is_image) {
+    const Image image = TRY(store.OpenImage(found.digest));
+    json ? PrintJson(ToJson(image)) : PrintImage(store, image);
+    return Ok();
+  }
+  const LayerInfo info = TRY(store.Info(found.digest));
+  const auto own = store.ExclusiveBytes(found.digest);
+  if (json) {
+    auto document = ToJson(info);
+    if (own.ok()) document["exclusive_bytes"] = *own;
+    PrintJson(document);
+  } else {
+    PrintText(info, own);
+  }
+  return Ok();
+}
+
 }  // namespace
 
 int RunLayerShow(int argc, char** argv) {
   std::string reference;
   bool json = false;
   ArgumentParser parser(kWho, "ufs layer show [--json] LAYER",
-                        "Tells about one layer.", "");
+                        "Tells about one layer or image.", "");
   const StoreOption store_option(parser);
   parser.add_option("layer", reference);
   parser.add_flag("--json", json, "For programs");
@@ -53,18 +109,8 @@ int RunLayerShow(int argc, char** argv) {
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
     return Complain(kWho, store.error().ToString(), kExitFailure);
-  const auto digest = (*store)->Resolve(reference);
-  const auto info = digest.ok() ? (*store)->Info(*digest)
-                                : Result<LayerInfo>(Error(digest.error()));
-  if (!info.ok()) return Complain(kWho, info.error().ToString(), kExitFailure);
-  const auto own = (*store)->ExclusiveBytes(*digest);
-  if (json) {
-    auto document = ToJson(*info);
-    if (own.ok()) document["exclusive_bytes"] = *own;
-    PrintJson(document);
-  } else {
-    PrintText(*info, own);
-  }
+  if (const auto shown = Show(**store, reference, json); !shown.ok())
+    return Complain(kWho, shown.error().ToString(), kExitFailure);
   return FinishOutput(kWho);
 }
 

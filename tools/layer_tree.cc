@@ -176,9 +176,9 @@ int RunLayerTree(int argc, char** argv) {
   std::string reference, path;
   bool json = false;
   ArgumentParser parser(kWho, "ufs layer tree [--json] LAYER [PATH]",
-                        "Lists what a layer has, whiteouts included, or what "
-                        "it has at and below\n"
-                        "PATH.",
+                        "Lists what a layer has, whiteouts included, or an "
+                        "image, all of its layers\ntogether; or what it has "
+                        "at and below PATH.",
                         "Example:\n  ufs layer tree base etc/ssl\n");
   const StoreOption store_option(parser);
   parser.add_option("layer", reference);
@@ -191,7 +191,7 @@ int RunLayerTree(int argc, char** argv) {
 
   const auto run = [&]() -> Status {
     const auto store = TRY(store_option.Open(LayerStore::Access::kRead));
-    const auto tree = TRY(store->OpenLayer(TRY(store->Resolve(reference))));
+    const auto tree = TRY(store->OpenView(TRY(store->ResolveRun(reference))));
     const TreeFile::NodeNo start = TRY(Find(*tree, path).With(path));
     return Walk(*tree, json).Run(TRY(tree->PathOf(start)), start);
   };

@@ -1,6 +1,8 @@
 // ufs layer verify.
 #include <cerrno>
 #include <cstdio>
+#include <functional>
+#include <set>
 
 #include "tools/layer_commands.h"
 #include "tools/layer_json.h"
@@ -13,19 +15,41 @@ namespace {
 
 constexpr char kWho[] = "ufs layer verify";
 
-Result<std::vector<LayerInfo>> Chosen(const LayerStore& store,
-                                      const std::vector<std::string>& wanted) {
-  if (wanted.empty()) return store.List();
+// What is to be read.
+struct Choice {
+  std::vector<Digest> images;
   std::vector<LayerInfo> layers;
+};
+
+Result<Choice> Choose(const LayerStore& store,
+                      const std::vector<std::string>& wanted) {
+  Choice choice;
+  if (wanted.empty()) {
+    choice.layers = TRY(store.List());
+    for (const Image& image : TRY(store.Images()))
+      choice.images.push_back(image.digest);
+    return choice;
+  }
+  std::set<Digest> layers;
   for (const std::string& reference : wanted) {
-    const Digest digest = TRY(store.Resolve(reference));
+    const StoreReference found = TRY(store.Find(reference));
+    if (!found.is_image) {
+      layers.insert(found.digest);
+      continue;
+    }
+    choice.images.push_back(found.digest);
+    if (const auto image = store.OpenImage(found.digest); image.ok())
+      for (const Digest& layer : image->config.diff_ids)
+        if (store.Has(layer)) layers.insert(layer);  // else VerifyImage says so
+  }
+  for (const Digest& digest : layers) {
     auto info = store.Info(digest);
     // A damaged one has nothing to tell, and is the very one to verify.
     if (!info.ok()) info = LayerInfo{};
     info->diff_id = digest;
-    layers.push_back(std::move(*info));
+    choice.layers.push_back(std::move(*info));
   }
-  return layers;
+  return choice;
 }
 
 }  // namespace
@@ -35,8 +59,8 @@ int RunLayerVerify(int argc, char** argv) {
   bool json = false;
   ArgumentParser parser(
       kWho, "ufs layer verify [--json] [LAYER...]",
-      "Reads the index, every object and the blob of layers, of all layers "
-      "when\n"
+      "Reads the index, every object and the blob of layers and images, of "
+      "all when\n"
       "none is named, and compares every hash. Exits with 1 and names what is\n"
       "damaged; importing the layer again mends it.",
       "");
@@ -48,24 +72,20 @@ int RunLayerVerify(int argc, char** argv) {
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
     return Complain(kWho, store.error().ToString(), kExitFailure);
-  const auto layers = Chosen(**store, references);
-  if (!layers.ok())
-    return Complain(kWho, layers.error().ToString(), kExitFailure);
+  const auto choice = Choose(**store, references);
+  if (!choice.ok())
+    return Complain(kWho, choice.error().ToString(), kExitFailure);
 
   auto findings = nlohmann::json::array();
   uint64_t total = 0, bytes = 0;
-  for (const LayerInfo& info : *layers)
+  for (const LayerInfo& info : choice->layers)
     total += info.content_bytes + (info.blob ? info.blob->size_bytes : 0);
   bool clean = true;
   Progress progress("verify", total);
-  for (const LayerInfo& info : *layers) {
-    const auto report = (*store)->Verify(
-        info.diff_id, [&](uint64_t read) { progress.Add(read); });
-    if (report.code() == ENOENT && references.empty()) continue;  // removed
-    if (!report.ok()) {
-      progress.Finish();
-      return Complain(kWho, report.error().ToString(), kExitFailure);
-    }
+  const auto take = [&](const Result<CheckReport>& report) {
+    // Removed meanwhile, unless it was asked for.
+    if (report.code() == ENOENT && references.empty()) return true;
+    if (!report.ok()) return false;
     bytes += report->bytes;
     for (const Finding& finding : report->findings) {
       clean = false;
@@ -79,13 +99,30 @@ int RunLayerVerify(int argc, char** argv) {
                  kExitFailure);
       }
     }
+    return true;
+  };
+  std::vector<std::function<Result<CheckReport>()>> steps;
+  for (const Digest& image : choice->images)
+    steps.emplace_back([&] { return (*store)->VerifyImage(image); });
+  for (const LayerInfo& info : choice->layers)
+    steps.emplace_back([&] {
+      return (*store)->Verify(info.diff_id,
+                              [&](uint64_t read) { progress.Add(read); });
+    });
+  for (const auto& step : steps) {
+    const auto report = step();
+    if (take(report)) continue;
+    progress.Finish();
+    return Complain(kWho, report.error().ToString(), kExitFailure);
   }
   progress.Finish();
   if (json) {
-    PrintJson(
-        {{"layers", layers->size()}, {"bytes", bytes}, {"findings", findings}});
+    PrintJson({{"layers", choice->layers.size()},
+               {"images", choice->images.size()},
+               {"bytes", bytes},
+               {"findings", findings}});
   } else {
-    std::printf("%zu layers, %s read: %s\n", layers->size(),
+    std::printf("%zu layers, %s read: %s\n", choice->layers.size(),
                 FormatBytes(bytes).c_str(), clean ? "sound" : "damaged");
   }
   if (FinishOutput(kWho) != kExitOk) return kExitFailure;

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <optional>
 #include <vector>
 
 #include "layerdb/base/syscall.h"
@@ -14,6 +13,12 @@ namespace {
 
 bool IsDirectoryHere(const std::string& word) {
   return sys::Open(word.c_str(), O_PATH | O_DIRECTORY).ok();
+}
+
+// Images may have slashes in their names; a directory wins over those.
+bool MeansDirectory(const std::string& word) {
+  if (word.find('/') == word.npos) return word.empty();
+  return !NormalizeLayerName(word).ok() || IsDirectoryHere(word);
 }
 
 // Null when there is none and nobody asked for one in particular.
@@ -28,9 +33,9 @@ Result<std::shared_ptr<LayerStore>> OpenStore(const std::string& named) {
   return store;
 }
 
-// The digest a word means in the store; nullopt for a directory, or nothing.
-Result<std::optional<Digest>> Resolve(const LayerStore* store,
-                                      const std::string& word) {
+// The layers a word means in the store; none for a directory, or nothing.
+Result<std::vector<Digest>> Resolve(const LayerStore* store,
+                                    const std::string& word) {
   const bool must_be_sealed = IsSealedName(word);
   const bool is_directory = !must_be_sealed && IsDirectoryHere(word);
   if (store == nullptr) {
@@ -38,19 +43,19 @@ Result<std::optional<Digest>> Resolve(const LayerStore* store,
       return Error(ENOENT, word +
                                ": there is no store of layers; name it with "
                                "--store, or fill it with 'ufs layer import'");
-    return std::optional<Digest>();
+    return std::vector<Digest>();
   }
-  const auto found = store->Resolve(word);
+  auto found = store->ResolveRun(word);
   if (found.ok()) {
     if (is_directory)
       return Error(EEXIST, word +
                                ": is both a layer of the store and a directory "
                                "here; say './" +
-                               word + "', or '" + found->ToString() + "'");
-    return std::optional(*found);
+                               word + "', or its digest");
+    return found;
   }
   const bool no_layer = found.code() == ENOENT || found.code() == EINVAL;
-  if (no_layer && is_directory) return std::optional<Digest>();
+  if (no_layer && is_directory) return std::vector<Digest>();
   if (no_layer)
     return Error(ENOENT, word + ": no such layer in the store " +
                              store->path() +
@@ -79,15 +84,21 @@ OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store) {
 Status ResolveLayers(const std::string& named_store, UnionConfig& config) {
   std::shared_ptr<LayerStore> store;
   bool looked = false;
-  for (std::string& word : config.layers) {
-    if (word.empty() || word.find('/') != word.npos) continue;
-    if (!looked) store = TRY(OpenStore(named_store));
-    looked = true;
-    const auto digest = TRY(Resolve(store.get(), word));
-    if (!digest) continue;
-    word = digest->ToString();
-    if (!config.open_sealed) config.open_sealed = OpenFrom(store);
+  std::vector<std::string> layers;
+  for (const std::string& word : config.layers) {
+    const bool path = MeansDirectory(word);
+    if (!path && !looked) {
+      store = TRY(OpenStore(named_store));
+      looked = true;
+    }
+    const std::vector<Digest> run =
+        path ? std::vector<Digest>() : TRY(Resolve(store.get(), word));
+    if (run.empty()) layers.push_back(word);
+    for (const Digest& digest : run) layers.push_back(digest.ToString());
+    if (!run.empty() && !config.open_sealed)
+      config.open_sealed = OpenFrom(store);
   }
+  config.layers = std::move(layers);
   return Ok();
 }
 

@@ -1,8 +1,9 @@
 // What the words that name layers on a command line mean.
 //
-// A word with a slash is the path of a directory. Any other is looked up in the
-// store (a name with or without a tag, a digest, the first digits of one), then
-// as a directory here; one that is both is refused.
+// A word with a slash is the path of a directory, if there is one. Any other is
+// looked up in the store (a name with or without a tag, a digest, the first
+// digits of one), then as a directory here; one that is both is refused. An
+// image stands for all of its layers.
 #pragma once
 
 #include <memory>

@@ -37,7 +37,7 @@ int RunStoreCheck(int argc, char** argv) {
   bool json = false;
   ArgumentParser parser(
       kWho, "ufs store check [--json]",
-      "Proves what may be relied upon in a store (S1 to S9 of "
+      "Proves what may be relied upon in a store (S1 to S11 of "
       "layerdb/README.md),\nreading no contents: 'ufs layer verify' does that. "
       "Exits with 1 and says what\nis broken.",
       "");
@@ -52,6 +52,7 @@ int RunStoreCheck(int argc, char** argv) {
     return Complain(kWho, report.error().ToString(), kExitFailure);
   if (json) {
     PrintJson({{"layers", report->layers},
+               {"images", report->images},
                {"objects", report->objects},
                {"names", report->names},
                {"views", report->views},
@@ -61,6 +62,8 @@ int RunStoreCheck(int argc, char** argv) {
     return Finish(kWho, report->clean());
   }
   PrintFindings(kWho, report->findings);
+  if (report->images > 0)
+    std::printf("%s images, ", FormatCount(report->images).c_str());
   std::printf(
       "%s layers, %s objects, %s names, %s views: %s\n",
       FormatCount(report->layers).c_str(), FormatCount(report->objects).c_str(),

@@ -18,6 +18,7 @@ void PrintText(const GcReport& report, bool dry_run) {
     what += (what.empty() ? "" : ", ") + FormatCount(count) + " " +
             (count == 1 ? one : more);
   };
+  add(report.images, "image", "images");
   add(report.layers, "layer", "layers");
   add(report.objects, "object", "objects");
   add(report.blobs, "blob", "blobs");
@@ -42,11 +43,12 @@ int RunStoreGc(int argc, char** argv) {
   ArgumentParser parser(
       kWho, "ufs store gc [--unnamed | --all] [--dry-run] [--json]",
       "Frees what no layer needs: contents, blobs, views of layers that are "
-      "gone,\nwhat failed imports left. Layers stay, and whatever is mounted.",
+      "gone, layers\nthat came with images that are gone, what failed imports "
+      "left. Other layers and\nimages stay, and whatever is mounted.",
       "");
   const StoreOption store_option(parser);
   parser.add_flag("--unnamed", options.unnamed_layers,
-                  "Layers without a name go too");
+                  "Layers and images without a name go too");
   parser.add_flag("--all", all,
                   "As --unnamed; and views, which the next mount makes again");
   parser.add_flag("-n,--dry-run", options.dry_run, "Only say what would go");
@@ -62,6 +64,7 @@ int RunStoreGc(int argc, char** argv) {
     return Complain(kWho, report.error().ToString(), kExitFailure);
   if (json) {
     PrintJson({{"dry_run", options.dry_run},
+               {"images", report->images},
                {"layers", report->layers},
                {"objects", report->objects},
                {"blobs", report->blobs},

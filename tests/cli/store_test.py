@@ -64,10 +64,10 @@ class LayerTest(CliTest):
         self.ok("layer", "tag", base, "base", "base:v1")
         self.ok("layer", "tag", app[7:20], "host:5000/team/app:v2")
         text = self.ok("layer", "ls")
-        self.assertRegex(text, r"(?m)^NAME +DIGEST +ENTRIES +CONTENTS +CREATED +SOURCE$")
-        self.assertRegex(text, rf"(?m)^base +{base[7:19]} +1 +1 B ")
+        self.assertRegex(text, r"(?m)^NAME +DIGEST +LAYERS +ENTRIES +CONTENTS +CREATED +SOURCE$")
+        self.assertRegex(text, rf"(?m)^base +{base[7:19]} +- +1 +1 B ")
         self.assertRegex(text, rf"(?m)^base:v1 +{base[7:19]} ")
-        self.assertRegex(text, rf"(?m)^host:5000/team/app:v2 +{app[7:19]} +2 ")
+        self.assertRegex(text, rf"(?m)^host:5000/team/app:v2 +{app[7:19]} +- +2 ")
         listed = json.loads(self.ok("layer", "ls", "--json"))
         self.assertEqual({layer["digest"]: layer["names"] for layer in listed},
                          {base: ["base", "base:v1"], app: ["host:5000/team/app:v2"]})
@@ -76,8 +76,8 @@ class LayerTest(CliTest):
         self.ok("layer", "tag", app, "base")
         self.assertEqual(json.loads(self.ok("layer", "show", "--json", "base"))["digest"], app)
         self.ok("layer", "untag", "base")
-        self.refused("'base': no layer with this name or digest", "layer", "show", "base")
-        self.refused("no layer is named base", "layer", "untag", "base")
+        self.refused("'base': no layer or image with this name or digest", "layer", "show", "base")
+        self.refused("nothing is named base", "layer", "untag", "base")
 
     def test_refused_names(self):
         base = self.make("base", f="1")
@@ -87,7 +87,7 @@ class LayerTest(CliTest):
         # All or none.
         self.refused("no name of a layer", "layer", "tag", base, "good", "b@d name")
         self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])
-        self.refused("no layer with this name", "layer", "tag", "0123456789", "x")
+        self.refused("no layer or image with this name", "layer", "tag", "0123456789", "x")
 
     def test_show_and_tree(self):
         base = self.make("base", **{"small": "few", "dir/big": "x" * 9000})
@@ -113,7 +113,7 @@ class LayerTest(CliTest):
         self.assertRegex(self.ok("layer", "rm", "other"),
                          rf"removed {base}\nfreed [\d.]+ KiB")
         self.assertEqual(self.ok("layer", "ls", "-q").split(), [app])
-        self.refused("no layer with this name", "layer", "rm", "base")
+        self.refused("no layer or image with this name", "layer", "rm", "base")
         self.ok("layer", "verify")
         self.ok("layer", "tag", app, "app")
         self.ok("layer", "rm", "--force", app[7:15])
