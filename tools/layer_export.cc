@@ -4,10 +4,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <string>
 
+#include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/compress.h"
+#include "layerdb/image_export.h"
+#include "layerdb/store_io.h"
 #include "tools/layer_commands.h"
 #include "tools/output.h"
 #include "tools/store_option.h"
@@ -17,66 +23,159 @@ namespace {
 
 constexpr char kWho[] = "ufs layer export";
 
-Status Write(const LayerStore& store, const Digest& digest,
-             Compression compression, BorrowedFd out) {
-  FdSink sink(out);
-  const auto compressed = TRY(Compress(sink, compression));
-  TRY(ExportTar(store, digest, *compressed));
+struct Arguments {
+  std::string reference;
+  std::string output = "-";
+  std::string format;
+  std::string compression = "none";
+};
+
+Compression CompressionOf(const std::string& word) {
+  return word == "gzip"   ? Compression::kGzip
+         : word == "zstd" ? Compression::kZstd
+                          : Compression::kNone;
+}
+
+// A layer is exported as an image of itself alone.
+Result<Image> FindImage(const LayerStore& store, const Arguments& arguments) {
+  const StoreReference found = TRY(store.Find(arguments.reference));
+  if (found.is_image) return store.OpenImage(found.digest);
+  return MakeImageOf(store, {found.digest});
+}
+
+// The name it was asked for by, if it is one.
+std::string NameOf(const LayerStore& store, const Arguments& arguments) {
+  const auto found = store.Find(arguments.reference);
+  const auto name = NormalizeLayerName(arguments.reference);
+  if (!found.ok() || !name.ok()) return "";
+  const auto names = store.NamesOf(found->digest);
+  const bool is_name = names.ok() && std::find(names->begin(), names->end(),
+                                               *name) != names->end();
+  return is_name ? *name : "";
+}
+
+Status WriteTar(const LayerStore& store, const Arguments& arguments,
+                ByteSink& sink) {
+  const StoreReference found = TRY(store.Find(arguments.reference));
+  if (found.is_image)
+    return Error(EINVAL, "'" + arguments.reference +
+                             "' is an image; choose a --format: oci (a "
+                             "directory), oci-archive or docker-archive");
+  const auto compressed =
+      TRY(Compress(sink, CompressionOf(arguments.compression)));
+  TRY(ExportTar(store, found.digest, *compressed));
   return compressed->Finish();
 }
 
+Status WriteImage(const LayerStore& store, const Arguments& arguments,
+                  ImageOutput& output) {
+  const Image image = TRY(FindImage(store, arguments));
+  const std::string name = NameOf(store, arguments);
+  if (arguments.format == "docker-archive")
+    return WriteDockerArchive(store, image, name, output);
+  const Digest written = TRY(WriteOciLayout(
+      store, image, {name, CompressionOf(arguments.compression)}, output));
+  std::fprintf(stderr, "%s\n", written.ToString().c_str());
+  return Ok();
+}
+
+Status WriteTo(const LayerStore& store, const Arguments& arguments,
+               BorrowedFd out) {
+  FdSink sink(out);
+  if (arguments.format == "tar") return WriteTar(store, arguments, sink);
+  return WriteImage(store, arguments, *OutputToTar(sink));
+}
+
 // A new file appears when it is whole.
-Status Export(const LayerStore& store, const std::string& reference,
-              Compression compression, const std::string& output) {
-  const Digest digest = TRY(store.Resolve(reference));
-  if (output == "-") return Write(store, digest, compression, STDOUT_FILENO);
-  const std::string draft = output + ".part";
+Status ExportFile(const LayerStore& store, const Arguments& arguments) {
+  if (arguments.output == "-") return WriteTo(store, arguments, STDOUT_FILENO);
+  const std::string draft = arguments.output + ".part";
   {
     const UniqueFd file =
         TRY(sys::Open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644)
                 .With(draft));
-    auto written = Write(store, digest, compression, file);
+    auto written = WriteTo(store, arguments, file);
     if (written.ok()) written = sys::FSync(file);
     if (!written.ok()) {
       (void)sys::UnlinkAt({AT_FDCWD, draft.c_str()});
-      return std::move(written).With(output);
+      return std::move(written).With(arguments.output);
     }
   }
-  return sys::RenameAt2({AT_FDCWD, draft.c_str()}, {AT_FDCWD, output.c_str()})
-      .With(output);
+  return sys::RenameAt2({AT_FDCWD, draft.c_str()},
+                        {AT_FDCWD, arguments.output.c_str()})
+      .With(arguments.output);
+}
+
+// So does a new directory; one that is there is not touched.
+Status ExportDirectory(const LayerStore& store, const Arguments& arguments) {
+  std::string output = arguments.output;
+  while (output.size() > 1 && output.ends_with('/')) output.pop_back();
+  if (sys::Statx({AT_FDCWD, output.c_str()}).ok())
+    return Error(EEXIST, output + ": name a place where nothing is yet");
+  const std::string draft = output + ".part";
+  const sys::At at{AT_FDCWD, draft.c_str()};
+  TRY(sys::MkDirAt(at, 0755).With(draft));
+  Cleanup remove([&] { (void)RemoveTree(at); });
+  {
+    const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
+    TRY(WriteImage(store, arguments, *OutputToDirectory(dir)).With(output));
+  }
+  TRY(sys::RenameAt2(at, {AT_FDCWD, output.c_str()}, RENAME_NOREPLACE)
+          .With(output));
+  remove.Dismiss();
+  return Ok();
 }
 
 }  // namespace
 
 int RunLayerExport(int argc, char** argv) {
-  std::string layer, output = "-", compression = "none";
+  Arguments arguments;
   ArgumentParser parser(
-      kWho, "ufs layer export [options] LAYER [FILE]",
-      "Writes a layer as a tar, the very bytes its digest is of: to FILE, or "
-      "to stdout.",
+      kWho, "ufs layer export [options] LAYER|IMAGE [FILE]",
+      "Writes a layer as a tar, the very bytes its digest is of, or an image "
+      "for other\ntools, to FILE or stdout. Compressed layers are written as "
+      "they came, so that an\nimage keeps its digest, which is printed to "
+      "stderr.",
       "Examples:\n"
       "  ufs layer export base:v1 base.tar\n"
-      "  ufs layer export --compress zstd base:v1 base.tar.zst\n");
+      "  ufs layer export --compress zstd base:v1 base.tar.zst\n"
+      "  ufs layer export --format oci app:2 layout && skopeo inspect "
+      "oci:layout\n"
+      "  ufs layer export --format docker-archive app:2 | podman load\n");
   const StoreOption store_option(parser);
-  parser.add_option("layer", layer);
-  parser.add_option("file", output);
-  parser.add_option("--compress", compression, "none, gzip or zstd")
+  parser.add_option("layer", arguments.reference);
+  parser.add_option("file", arguments.output);
+  parser
+      .add_option("--format", arguments.format,
+                  "tar (a layer's, the default), oci (a directory), "
+                  "oci-archive or docker-archive")
+      ->check(CLI::IsMember({"tar", "oci", "oci-archive", "docker-archive"}))
+      ->type_name("FORMAT");
+  parser
+      .add_option("--compress", arguments.compression,
+                  "none, gzip or zstd: what is not compressed already")
       ->check(CLI::IsMember({"none", "gzip", "zstd"}))
       ->type_name("HOW");
   if (auto done = parser.Parse(argc, argv)) return *done;
-  if (layer.empty())
+  if (arguments.reference.empty())
     return Complain(kWho, "no layer given; see 'ufs layer export --help'",
                     kExitUsage);
-  if (output == "-" && isatty(STDOUT_FILENO))
+  if (arguments.format.empty()) arguments.format = "tar";
+  const bool is_directory = arguments.format == "oci";
+  if (is_directory && arguments.output == "-")
+    return Complain(kWho, "an OCI layout is a directory; name it", kExitUsage);
+  if (arguments.format == "docker-archive" && arguments.compression != "none")
+    return Complain(kWho,
+                    "a docker archive holds plain tars; leave out "
+                    "--compress",
+                    kExitUsage);
+  if (arguments.output == "-" && isatty(STDOUT_FILENO))
     return Complain(kWho, "stdout is a terminal; name a file", kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
     return Complain(kWho, store.error().ToString(), kExitFailure);
-  const auto done = Export(**store, layer,
-                           compression == "gzip"   ? Compression::kGzip
-                           : compression == "zstd" ? Compression::kZstd
-                                                   : Compression::kNone,
-                           output);
+  const auto done = is_directory ? ExportDirectory(**store, arguments)
+                                 : ExportFile(**store, arguments);
   if (!done.ok()) return Complain(kWho, done.error().ToString(), kExitFailure);
   return FinishOutput(kWho);
 }
