@@ -25,15 +25,25 @@ _ufs() {
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       return
+    elif [[ $inner == export && $prev == --format ]]; then
+      words='tar oci oci-archive docker-archive'
+    elif [[ $inner == export && $prev == --compress ]]; then
+      words='none gzip zstd'
     elif [[ $cur == -* ]]; then
       words='--store --help'
       case $inner in
+        import) words+=' --name --image --platform --layer --max-size --max-ratio --no-keep-blob --json' ;;
+        export) words+=' --format --compress' ;;
         ls) words+=' --json --quiet' ;;
         rm) words+=' --force --no-gc' ;;
         gc) words+=' --unnamed --all --dry-run --json' ;;
         tag | untag) ;;
         *) words+=' --json' ;;
       esac
+    elif [[ $inner == import ]]; then
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return
     elif [[ $verb == layer ]]; then
       words=$(ufs layer ls 2> /dev/null | awk 'NR > 1 && $1 != "-" { print $1 }')
     fi
