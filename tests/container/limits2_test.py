@@ -1,0 +1,102 @@
+"""Limits under pure cgroup v2; what a hybrid host has is in limits_test."""
+import glob
+import json
+import os
+import subprocess
+import time
+
+import bundle
+from bundle import wait_until
+
+ROOT = "/sys/fs/cgroup"
+
+
+def limit(path, file):
+    with open(f"{path}/{file}") as stream:
+        return stream.read().strip()
+
+
+class UnifiedTest(bundle.ContainerTest):
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(ROOT + "/cgroup.controllers"):
+            self.skipTest("needs pure cgroup v2")
+        with open("/proc/self/cgroup") as file:
+            own = file.read().strip().removeprefix("0::").rstrip("/")
+        self.cgroup = f"{ROOT}{own}/ufs-ufs-box"
+
+    def resources(self, **changes):
+        self.configure(**{"linux.resources": changes})
+
+    def test_limits_stand(self):
+        self.resources(
+            memory={"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20},
+            cpu={"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
+            pids={"limit": 20}, unified={"memory.high": str(48 << 20)})
+        pid = self.start_box()
+        for file, value in (
+                ("memory.max", str(64 << 20)), ("memory.swap.max", str(32 << 20)),
+                ("memory.low", str(32 << 20)), ("memory.high", str(48 << 20)),
+                ("cpu.max", "50000 100000"), ("cpuset.cpus", "0"), ("pids.max", "20")):
+            self.assertEqual(limit(self.cgroup, file), value, file)
+        self.assertLess(int(limit(self.cgroup, "cpu.weight")), 100)
+        self.assertIn(str(pid), limit(self.cgroup, "cgroup.procs").split())
+        self.ok("update", "--memory", str(32 << 20), "--memory-swap", str(32 << 20),
+                "--pids-limit", "30", "ufs-box")
+        self.assertEqual(limit(self.cgroup, "memory.max"), str(32 << 20))
+        self.assertEqual(limit(self.cgroup, "memory.swap.max"), "0")
+        self.assertEqual(limit(self.cgroup, "pids.max"), "30")
+        stats = json.loads(self.ok("events", "--stats", "ufs-box"))
+        self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
+        self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 32 << 20)
+
+    def test_pause_and_resume(self):
+        self.start_box()
+        self.ok("pause", "ufs-box")
+        self.assertEqual(limit(self.cgroup, "cgroup.freeze"), "1")
+        self.assertEqual(self.status()["status"], "paused")
+        self.ok("resume", "ufs-box")
+        self.assertEqual(self.status()["status"], "running")
+
+    def test_memory_bomb_is_held_and_told(self):
+        self.resources(memory={"limit": 16 << 20, "swap": 16 << 20})
+        self.start_box()
+        events = subprocess.Popen(self.command("events", "--interval", "1s", "ufs-box"),
+                                  stdout=subprocess.PIPE, text=True)
+        self.assertIn('"stats"', events.stdout.readline())
+        self.detached("exec", "--detach", "ufs-box", "dd", "if=/dev/zero", "of=/dev/null",
+                      "bs=64M", "count=1")
+        kinds = set()
+        end = time.monotonic() + 60
+        while "oom" not in kinds and time.monotonic() < end:
+            kinds.add(json.loads(events.stdout.readline())["type"])
+        self.assertIn("oom", kinds)
+        self.ok("delete", "--force", "ufs-box")
+        events.communicate(timeout=30)
+
+    def test_fork_bomb_is_held(self):
+        self.resources(pids={"limit": 10})
+        self.start_box("while :; do sleep 1000 & done 2>/dev/null; sleep 1000")
+        self.assertTrue(wait_until(lambda: limit(self.cgroup, "pids.events") != "max 0", 30))
+        self.assertLessEqual(int(limit(self.cgroup, "pids.current")), 10)
+        self.ok("delete", "--force", "ufs-box")
+
+    def test_what_cannot_be_set(self):
+        for resources, message in (
+                ({"network": {"classID": 7}}, "network.classID cannot be set"),
+                ({"cpu": {"cpus": "999"}}, "cpu.cpus cannot be set"),
+                ({"unified": {"memory.nothing": "1"}}, "unified.memory.nothing cannot be set"),
+                ({"unified": {"../memory.max": "1"}}, "unified")):
+            self.resources(**resources)
+            self.run_refused(message)
+
+    def test_own_path_and_its_parents(self):
+        self.configure(**{"linux.cgroupsPath": "/ufs-test-parent/ufs-inner"})
+        self.start_box()
+        self.assertTrue(os.path.isdir(ROOT + "/ufs-test-parent/ufs-inner"))
+        self.ok("delete", "--force", "ufs-box")
+        self.assertEqual(glob.glob(ROOT + "/ufs-test-parent"), [])
+
+
+if __name__ == "__main__":
+    bundle.main()

@@ -1,0 +1,32 @@
+"""Containers under pure cgroup v2 and an older kernel: tests/container, whole,
+in a virtual machine."""
+import re
+
+import machine
+
+# limits_test is of v1; the rootless cases need an account.
+FILES = ["limits2", "lifecycle", "inside", "attack"]
+SCRIPT = """
+    export UFS=/usr/bin/ufs
+    [ "$(cat /proc/self/cgroup)" = 0::/ ] || exit 1
+    for file in FILES; do
+      echo "== file $file"
+      python3 -B /tests/container/${file}_test.py 2>&1
+      echo "== code $?"
+    done
+"""
+
+
+class Containers(machine.MachineTest):
+    def test_under_pure_cgroup_v2(self):
+        said = self.run_script(SCRIPT.replace("FILES", " ".join(FILES)), seconds=3000)
+        parts = {name: (text, int(code)) for name, text, code in
+                 re.findall(r"== file (\w+)\n(.*?)== code (\d+)", said, re.S)}
+        self.assertEqual(sorted(parts), sorted(FILES))
+        for name, (text, code) in parts.items():
+            self.assertEqual(code, 0, f"{name}:\n{text[-3000:]}")
+            self.assertRegex(text, r"Ran [1-9]\d* tests")
+
+
+if __name__ == "__main__":
+    machine.main()
