@@ -104,32 +104,41 @@ Result<Entry> UnionFs::Create(NodeId parent, Name name, mode_t mode, int flags,
   const InodeRef dir = TRY(GetDir(parent));
   TRY(kCreate.Visit());
   TRY(EnsureUpperDir(dir));
-  WriterLock lock(dir->mu);
-  auto spot = FreeSpot(dir, name);
-  if (spot.code() == EEXIST && (flags & O_EXCL) == 0) {
+  InodeRef existing;
+  {
+    WriterLock lock(dir->mu);
+    const auto spot = FreeSpot(dir, name);
+    if (spot.ok()) return CreateFile(*spot, mode, caller);
+    if (spot.code() != EEXIST || (flags & O_EXCL) != 0) return spot.error();
     Child child = TRY(Probe(dir, name));
-    const InodeRef inode = TRY(Adopt(dir, name, child));
-    if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EEXIST);
-    ReaderLock inode_lock(inode->mu);
-    return MakeEntry(inode, TRY(AttrLocked(inode)));
+    existing = TRY(Adopt(dir, name, child));
   }
-  if (!spot.ok()) return spot.error();
-  mode = MaskedMode(dir, mode, caller) & kPermissionBits;
-  const bool direct = spot->hidden == UpperDir::Hidden::kNo &&
+  // The directory's lock is given up first: its own may come before that.
+  if (!existing->is_regular())
+    return Error(existing->is_dir() ? EISDIR : EEXIST);
+  ReaderLock lock(existing->mu);
+  return MakeEntry(existing, TRY(AttrLocked(existing)));
+}
+
+// REQUIRES: spot.dir->mu held alone.
+Result<Entry> UnionFs::CreateFile(const Spot& spot, mode_t mode,
+                                  const Caller& caller) {
+  mode = MaskedMode(spot.dir, mode, caller) & kPermissionBits;
+  const bool direct = spot.hidden == UpperDir::Hidden::kNo &&
                       upper_->MakesOwner(caller.uid, caller.gid) &&
-                      !IsAufsMarkName(name.view());
+                      !IsAufsMarkName(spot.name.view());
   UniqueFd fd;
   if (direct) {
     fd = TRY(
-        sys::OpenAt(spot->at(), O_CREAT | O_EXCL | O_RDWR | O_NOATIME, mode));
+        sys::OpenAt(spot.at(), O_CREAT | O_EXCL | O_RDWR | O_NOATIME, mode));
     kCreated.Visit();
   } else {
-    Draft draft = TRY(upper_->NewFile(*spot->fd, mode));
-    TRY(GiveOwner(*spot, draft, mode, caller));
-    TRY(PlaceDraft(*spot, draft, S_IFREG));
+    Draft draft = TRY(upper_->NewFile(*spot.fd, mode));
+    TRY(GiveOwner(spot, draft, mode, caller));
+    TRY(PlaceDraft(spot, draft, S_IFREG));
     fd = draft.TakeFd();
   }
-  Entry entry = TRY(NewEntry(*spot));
+  Entry entry = TRY(NewEntry(spot));
   if (const InodeRef inode = table_.Find(entry.node))
     fds_.Insert(inode->fd_key(), std::move(fd));
   return entry;

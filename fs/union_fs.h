@@ -281,6 +281,7 @@ class UnionFs final {
   Result<Entry> CreateNode(NodeId parent, Name name, mode_t mode, dev_t rdev,
                            const char* target, const Caller& caller);
   mode_t MaskedMode(const InodeRef& dir, mode_t mode,
+  Result<Entry> CreateFile(const Spot& spot, mode_t mode, const Caller& caller);
                     const Caller& caller) const;
   Result<bool> LowerShows(const InodeRef& dir, Name name) const;
   Status RemoveName(const InodeRef& dir, Name name, bool is_dir);
