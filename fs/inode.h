@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -172,6 +173,7 @@ class Inode {
     std::string index_name;  // in the work directory's index
   };
 
+    std::optional<timespec> removed_at;  // of what is in a layer alone
   std::atomic<uint32_t> references_{1};
   uint32_t part_count_ = 0;
   std::unique_ptr<const LowerPart[]> parts_;

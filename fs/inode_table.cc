@@ -268,6 +268,17 @@ void InodeTable::SetOrphan(const InodeRef& inode, FdCache::Pin pin) {
   ExtraOf(*inode).orphan.swap(pin);
 }
 
+void InodeTable::SetRemovedAt(const InodeRef& inode, const timespec& when) {
+  MutexLock lock(mu_);
+  ExtraOf(*inode).removed_at = when;
+}
+
+std::optional<timespec> InodeTable::RemovedAt(const InodeRef& inode) const {
+  MutexLock lock(mu_);
+  if (inode->extra_ == nullptr) return std::nullopt;
+  return inode->extra_->removed_at;
+}
+
 Result<InodeTable::UpperPlace> InodeTable::PlaceOf(
     const InodeRef& inode) const {
   MutexLock lock(mu_);

@@ -81,6 +81,10 @@ class InodeTable {
   uint64_t UpperIno(const InodeRef& inode) const;
   void SetIndexName(const InodeRef& inode, std::string name);
   void SetOrphan(const InodeRef& inode, FdCache::Pin pin);
+  // When the last name of an inode that only a layer has was removed, which is
+  // a change of it that the layer cannot be told.
+  void SetRemovedAt(const InodeRef& inode, const timespec& when);
+  std::optional<timespec> RemovedAt(const InodeRef& inode) const;
   // Where the upper object is to be found.
   struct UpperPlace {
     FdCache::Pin orphan;     // by itself, or

@@ -365,7 +365,10 @@ Result<Attr> UnionFs::AttrLocked(const InodeRef& inode) {
   attr.ino = inode->ino();
   if (inode->is_dir() && inode->parts().size() > 1) attr.nlink = 1;
   // Deleted in the union; the layer does not know.
-  if (inode->id != NodeId::kRoot && !table_.NameOf(inode)) attr.nlink = 0;
+  if (inode->id != NodeId::kRoot && !table_.NameOf(inode)) {
+    attr.nlink = 0;
+    attr.ctime = table_.RemovedAt(inode).value_or(attr.ctime);
+  }
   return attr;
 }
 

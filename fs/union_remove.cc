@@ -48,6 +48,8 @@ Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
 void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
                        FdCache::Pin pin) {
   const size_t left = table_.RemoveName(inode, dir, name.view());
+  if (left == 0 && !inode->in_upper())
+    table_.SetRemovedAt(inode, sys::CoarseNow());
   Changed(dir);
   if (left == 0 && pin != nullptr && !inode->is_dir() && !inode->is_regular())
     if (const auto stat = sys::Statx({*pin}); stat.ok() && stat->stx_nlink == 0)

@@ -199,6 +199,12 @@ Status UtimensAt(At at, const timespec times[2]) {
   return Check(utimensat(at.dir.get(), "", times, AT_EMPTY_PATH));
 }
 
+timespec CoarseNow() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);  // fails for no valid clock
+  return now;
+}
+
 Status FTruncate(BorrowedFd fd, uint64_t size) {
   return Check(
       Restart([&] { return ftruncate(fd.get(), static_cast<off_t>(size)); }));

@@ -56,6 +56,8 @@ Status ChownAt(At at, uid_t uid, gid_t gid);
 // Not for symbolic links, whose mode cannot change.
 Status ChmodAt(At at, mode_t mode);
 Status UtimensAt(At at, const timespec times[2]);
+// The clock that file systems stamp with.
+timespec CoarseNow();
 Status FTruncate(BorrowedFd fd, uint64_t size);
 
 // Extended attributes of the object itself.

@@ -6,6 +6,8 @@ const std::map<std::string, std::string>& OverlayFaults() {
   static const auto* const faults = new std::map<std::string, std::string>{
       {"Attr.FstatOfAnUnlinkedFileSaysNoLinks",
        "a lower file that was unlinked while open still shows its lower nlink"},
+      {"Remove.IsAChangeOfWhoeverHasItOpen",
+       "a descriptor of a lower file shows the layer's attributes"},
       {"Unlinked.RenameOverAnOpenFileKeepsTheOldOneAlive",
        "a lower file that was replaced while open still shows its lower nlink"},
       {"Unlinked.AttributesCanStillBeSet",

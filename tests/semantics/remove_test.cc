@@ -45,6 +45,21 @@ TEST_F(Remove, AndMakeAgainManyTimes) {
   EXPECT_EQ(ReadFile("d/x"), "4");
 }
 
+TEST_F(Remove, IsAChangeOfWhoeverHasItOpen) {
+  Mount({Tree().File("low", "l")});
+  WriteFile("up", "u");
+  for (const char* name : {"low", "up"}) {
+    const UniqueFd fd = Open(name, O_RDONLY);
+    struct stat before, after;
+    ASSERT_OK(fstat(fd.get(), &before));
+    usleep(20000);  // the clock that stamps files is a coarse one
+    EXPECT_OK(unlink(name));
+    ASSERT_OK(fstat(fd.get(), &after));
+    EXPECT_EQ(after.st_nlink, 0u) << name;
+    EXPECT_TRUE(before.st_ctim < after.st_ctim) << name;
+  }
+}
+
 TEST_F(Remove, UnlinkRefusesDirectoriesRmdirRefusesFiles) {
   Mount({Tree().File("f").Dir("d").Symlink("l", "d")});
   EXPECT_ERRNO(EISDIR, unlink("d"));
