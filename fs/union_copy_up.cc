@@ -226,8 +226,13 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
 
 Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
                                Backing& want, uint64_t keep) {
+  // As a regular file, which can carry the count of its names.
+  const bool stands_in = inode->hard_linked && !S_ISREG(attr.mode) &&
+                         upper_->has_xattrs() && !names_.trusted();
   if (S_ISLNK(attr.mode)) {
     const std::string target = TRY(inode->lower.layer().ReadLink(inode->lower));
+    if (stands_in)
+      return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, 0}, target);
     Draft link = TRY(upper_->NewSymlink(target.c_str()));
     const Attr now = TRY(upper_->GetAttr(link.at()));
     const auto owned = upper_->SetOwner(link.at(), now, attr.uid, attr.gid);
@@ -238,6 +243,8 @@ Result<Draft> UnionFs::DraftOf(const InodeRef& inode, const Attr& attr,
     return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, 0}, target);
   }
   if (!S_ISREG(attr.mode)) {
+    if (stands_in)
+      return upper_->NewStandIn({attr.uid, attr.gid, attr.mode, attr.rdev}, "");
     Draft node = TRY(upper_->NewNode(attr.mode, attr.rdev));
     const Attr now = TRY(upper_->GetAttr(node.at()));
     const auto owned = upper_->SetOwnerAndMode(
