@@ -73,12 +73,12 @@ void OnSetAttr(fuse_req_t req, fuse_ino_t node, struct stat* st, int to_set,
                fuse_file_info*) noexcept {
   Request request(req, Message::kSetAttr, node);
   const bool slow = IsSlowChange(req, request);
-  AnswerMaybeSlowly(
-      slow, std::move(request),
-      [change = ToChange(*st, to_set)](Request& request) {
-        request.Trace([&] { return Describe(change); });
-        request.ReplyAttr(request.fs().SetAttr(request.node(), change));
-      });
+  AnswerMaybeSlowly(slow, std::move(request),
+                    [change = ToChange(*st, to_set)](Request& request) {
+                      request.Trace([&] { return Describe(change); });
+                      request.ReplyAttr(request.fs().SetAttr(
+                          request.node(), change, request.caller()));
+                    });
 }
 
 void OnGetXattr(fuse_req_t req, fuse_ino_t node, const char* name,

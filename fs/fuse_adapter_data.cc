@@ -1,6 +1,7 @@
 // The handlers about what is in a file: reading, writing, and making it stay.
 
 #include <cerrno>
+#include <optional>
 #include <string>
 
 #include "fs/fuse_request.h"
@@ -62,14 +63,15 @@ void OnRead(fuse_req_t req, fuse_ino_t node, size_t size, off_t at,
 void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
              off_t at, fuse_file_info* file) noexcept {
   const auto offset = static_cast<uint64_t>(at);
-  const bool kill_suidgid = file->kill_suidgid;
+  const bool loses = file->kill_suidgid;
   Request request(req, Message::kWrite, node);
   const bool slow = fuse_req_is_uring(req) &&
                     request.fs().MayCopyUp(request.node(), offset, size);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] { return Range(offset, size); });
-    request.ReplyWritten(
-        request.fs().Write(request.node(), data, size, offset, kill_suidgid));
+    const Caller caller = request.caller();
+    request.ReplyWritten(request.fs().Write(request.node(), data, size, offset,
+                                            loses ? &caller : nullptr));
   });
 }
 
@@ -89,17 +91,20 @@ void OnFSyncDir(fuse_req_t req, fuse_ino_t dir, int data_only,
 
 // Whether the caller's change of contents costs a file its set-id bits. For
 // these two the kernel leaves it to us, and tells no capabilities.
-bool LosesSuid(const Request& request) {
-  return request.caller().uid != 0 || !InInitialUserNamespace();
+std::optional<Caller> WhoLosesSuid(const Request& request) {
+  const Caller caller = request.caller();
+  if (caller.uid == 0 && InInitialUserNamespace()) return std::nullopt;
+  return caller;
 }
 
 void OnFallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
                  off_t length, fuse_file_info*) noexcept {
   AnswerSlowly(Request(req, Message::kFallocate, node), [=](Request& request) {
     request.Trace([&] { return Range(offset, length); });
+    const auto loses = WhoLosesSuid(request);
     request.Done(request.fs().Fallocate(
         request.node(), mode, static_cast<uint64_t>(offset),
-        static_cast<uint64_t>(length), LosesSuid(request)));
+        static_cast<uint64_t>(length), loses ? &*loses : nullptr));
   });
 }
 
@@ -120,9 +125,11 @@ void OnCopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset,
         request.Trace([&] {
           return Range(in_offset, length) + " to " + std::to_string(out);
         });
+        const auto loses = WhoLosesSuid(request);
         request.ReplyWritten(request.fs().CopyFileRange(
             request.node(), static_cast<uint64_t>(in_offset), NodeId{out},
-            static_cast<uint64_t>(out_offset), length, LosesSuid(request)));
+            static_cast<uint64_t>(out_offset), length,
+            loses ? &*loses : nullptr));
       });
 }
 

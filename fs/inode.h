@@ -133,6 +133,8 @@ class Inode {
   std::atomic<bool> no_aufs{false};
   // A file without set-id bits: a write need not look for them.
   std::atomic<bool> no_suid{false};
+  // Its file capabilities were removed and nothing has been set since.
+  std::atomic<bool> lost_capability{false};
   // The contents' descriptor in the cache is for reading alone, as the host
   // would not open an immutable file, or a running program, for writing.
   std::atomic<bool> fd_only_reads{false};
@@ -171,9 +173,9 @@ class Inode {
     std::vector<LinkName> more_names;
     FdCache::Pin orphan;     // keeps an upper object that has no name left
     std::string index_name;  // in the work directory's index
+    std::optional<timespec> removed_at;  // of what is in a layer alone
   };
 
-    std::optional<timespec> removed_at;  // of what is in a layer alone
   std::atomic<uint32_t> references_{1};
   uint32_t part_count_ = 0;
   std::unique_ptr<const LowerPart[]> parts_;

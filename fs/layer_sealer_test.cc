@@ -235,7 +235,7 @@ class Changes {
         if (node != NodeId::kNone) Try(fs_.Link(node, other, new_name));
         break;
       case 7:
-        if (node != NodeId::kNone) Try(fs_.SetAttr(node, mode));
+        if (node != NodeId::kNone) Try(fs_.SetAttr(node, mode, {}));
         break;
       case 8:
         Try(fs_.Symlink(dir, name, "target", caller));
@@ -247,7 +247,7 @@ class Changes {
         break;
       default:
         if (node != NodeId::kNone)
-          Try(fs_.Write(node, "changed", 7, Below(700), false));
+          Try(fs_.Write(node, "changed", 7, Below(700), nullptr));
     }
   }
 
@@ -298,8 +298,8 @@ TEST_F(LayerSealerTest, ShowsWhatTheUpperShowed) {
 
 TEST_F(LayerSealerTest, ChangedLinksKeepAllTheirNames) {
   Open(Layers(), /*with_upper=*/true);
-  ASSERT_TRUE(fs_->Write(Walk("a/one"), "L", 1, 0, false).ok());
-  ASSERT_TRUE(fs_->Write(Walk("b/second"), "T", 1, 0, false).ok());
+  ASSERT_TRUE(fs_->Write(Walk("a/one"), "L", 1, 0, nullptr).ok());
+  ASSERT_TRUE(fs_->Write(Walk("b/second"), "T", 1, 0, nullptr).ok());
   const auto before = Everything();
   Seal();
   Open(Layers(), /*with_upper=*/false);
@@ -312,7 +312,7 @@ TEST_F(LayerSealerTest, NeedsTheLayersThatMarksLeadTo) {
   Open(Layers(), /*with_upper=*/true);
   AttrChange mode;
   mode.mode = 0600;
-  ASSERT_TRUE(fs_->SetAttr(Walk("a/b/big"), mode).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("a/b/big"), mode, {}).ok());
   const bool trusted = fs_->Info().xattr_prefix.starts_with("trusted.");
   fs_.reset();
   TreeBuilder tree;

@@ -166,15 +166,15 @@ TEST_F(SealedLayerTest, CopiesUp) {
                                                   {"big", Stat("big").ino}};
   AttrChange mode;
   mode.mode = 0600;
-  ASSERT_TRUE(fs_->SetAttr(Walk("small"), mode).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("small"), mode, {}).ok());
   EXPECT_EQ(Read("small"), "hello") << "attributes alone";
-  ASSERT_TRUE(fs_->Write(Walk("small"), "J", 1, 0, false).ok());
-  ASSERT_TRUE(fs_->Write(Walk("big"), "J", 1, 0, false).ok());
-  ASSERT_TRUE(fs_->Write(Walk("grown"), "!", 1, 5, false).ok());
-  ASSERT_TRUE(fs_->Write(Walk("empty"), "x", 1, 0, false).ok());
+  ASSERT_TRUE(fs_->Write(Walk("small"), "J", 1, 0, nullptr).ok());
+  ASSERT_TRUE(fs_->Write(Walk("big"), "J", 1, 0, nullptr).ok());
+  ASSERT_TRUE(fs_->Write(Walk("grown"), "!", 1, 5, nullptr).ok());
+  ASSERT_TRUE(fs_->Write(Walk("empty"), "x", 1, 0, nullptr).ok());
   AttrChange size;
   size.size_bytes = 2;
-  ASSERT_TRUE(fs_->SetAttr(Walk("shorn"), size).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("shorn"), size, {}).ok());
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(Read("small"), "Jello");
     EXPECT_EQ(Read("grown"), "hello!");
@@ -204,9 +204,12 @@ TEST_F(SealedLayerTest, CopiesRangesFromMemory) {
   ASSERT_TRUE(tree.Put("from", File("hello")).ok());
   ASSERT_TRUE(tree.Put("to", File("")).ok());
   Mount({Seal(tree)});
-  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 1, Walk("to"), 0, 3, false), 3u);
-  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 4, Walk("to"), 3, 9, false), 1u);
-  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 9, Walk("to"), 4, 9, false), 0u);
+  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 1, Walk("to"), 0, 3, nullptr),
+            3u);
+  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 4, Walk("to"), 3, 9, nullptr),
+            1u);
+  EXPECT_EQ(*fs_->CopyFileRange(Walk("from"), 9, Walk("to"), 4, 9, nullptr),
+            0u);
   EXPECT_EQ(Read("to"), "ello");
 }
 
@@ -259,7 +262,7 @@ TEST_F(SealedLayerTest, HardLinksStayTogether) {
   Mount({Seal(tree)});
   EXPECT_EQ(Stat("one").nlink, 2u);
   EXPECT_EQ(Walk("one"), Walk("d/two"));
-  ASSERT_TRUE(fs_->Write(Walk("one"), "J", 1, 0, false).ok());
+  ASSERT_TRUE(fs_->Write(Walk("one"), "J", 1, 0, nullptr).ok());
   EXPECT_EQ(Read("d/two"), "Jello");
   Mount({layers_.begin()->first.ToString()});
   EXPECT_EQ(Read("d/two"), "Jello");

@@ -86,9 +86,14 @@ struct AttrChange {
   std::optional<uint64_t> size_bytes;
   std::optional<timespec> atime;
   std::optional<timespec> mtime;
-  // The kernel asks that set-id bits and file capabilities be dropped, as the
-  // caller may not keep them (FUSE_HANDLE_KILLPRIV_V2).
+  // The kernel asks that set-id bits be dropped, as the caller may not keep
+  // them (FUSE_HANDLE_KILLPRIV_V2).
   bool kill_suidgid = false;
+
+  // What chown(2) with no ids comes as.
+  bool empty() const {
+    return !mode && !uid && !gid && !size_bytes && !atime && !mtime;
+  }
 };
 
 // The answer to a lookup or a creation. It carries one lookup reference, which

@@ -11,8 +11,10 @@
 
 #include "fs/acl.h"
 #include "fs/ioctl.h"
+#include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/privilege.h"
 
 namespace ufs {
 namespace {
@@ -30,7 +32,8 @@ bool IsAcl(std::string_view name) {
 }  // namespace
 
 // REQUIRES: inode->mu held alone, and the inode in the upper.
-Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
+Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
+                              const Caller& caller) {
   const Place place = TRY(UpperPlace(inode));
   const sys::At at = place.at();
   Attr now = TRY(upper_->GetAttr(at));
@@ -38,7 +41,11 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
     TRY(upper_->SetOwner(at, now, change.uid.value_or(now.uid),
                          change.gid.value_or(now.gid)));
     kOwned.Visit();
+    const mode_t kept =
+        S_ISDIR(now.mode) ? now.mode : WithoutSetId(now.mode, now.gid, caller);
     now = TRY(upper_->GetAttr(at));
+    if ((now.mode & ~kept & (S_ISUID | S_ISGID)) != 0)
+      TRY(upper_->SetMode(at, now, kept));
   }
   if (change.size_bytes) {
     const FdCache::Pin fd = TRY(WritableDataFd(inode));
@@ -63,22 +70,46 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change) {
   return Ok();
 }
 
-Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
+// Who may change the mode gives up set-id bits by changing nothing: either he
+// called chown(2) without ids, or the kernel announces his write. Anybody
+// else's write says itself that it drops them, and his chown is not told from
+// it.
+Result<Attr> UnionFs::SetNothing(const InodeRef& inode, const Caller& caller) {
+  const auto attr_of = [&]() -> Result<Attr> {
+    ReaderLock lock(inode->mu);
+    return AttrLocked(inode);
+  };
+  const Attr attr = TRY(attr_of());
+  // With CAP_FSETID it is a write that has cost a capability, and nothing more.
+  const bool writes =
+      inode->lost_capability.exchange(false) && IsHostRoot() && caller.uid == 0;
+  const bool may = caller.uid == 0 || caller.uid == attr.uid;
+  if (writes || !may || S_ISDIR(attr.mode) || S_ISLNK(attr.mode) ||
+      WithoutSetId(attr.mode, attr.gid, caller) == attr.mode)
+    return attr;
+  TRY(CopyUp(inode, Backing::kMetacopy));
+  TRY(KillSuid(inode, caller));
+  return attr_of();
+}
+
+Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change,
+                              const Caller& caller) {
   const InodeRef inode = TRY(Get(node));
   if (change.size_bytes && !inode->is_regular())
     return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kSetAttr.Visit());
+  if (change.empty()) return SetNothing(inode, caller);
+  inode->lost_capability = false;
   if (change.size_bytes) {
     const auto has_suid = [&]() -> Result<bool> {
       ReaderLock lock(inode->mu);
-      const mode_t mode = TRY(AttrLocked(inode)).mode;
-      return (mode & S_ISUID) != 0 ||
-             ((mode & S_ISGID) != 0 && (mode & S_IXGRP) != 0);
+      const Attr attr = TRY(AttrLocked(inode));
+      return WithoutSetId(attr.mode, attr.gid, caller) != attr.mode;
     };
     // Set-id bits go first: a crash in between may cost them, never keep them.
     if (change.kill_suidgid && !inode->no_suid && TRY(has_suid())) {
       TRY(CopyUp(inode, Backing::kMetacopy, *change.size_bytes));
-      TRY(KillSuid(inode));
+      TRY(KillSuid(inode, caller));
     }
     TRY(CopyUp(inode,
                *change.size_bytes == 0 ? Backing::kUpper : Backing::kPartial,
@@ -88,7 +119,7 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   }
   const auto set = [&]() -> Result<Attr> {
     WriterLock lock(inode->mu);
-    TRY(SetAttrLocked(inode, change));
+    TRY(SetAttrLocked(inode, change, caller));
     return AttrLocked(inode);
   };
   if (!inode->is_split()) return set();
@@ -151,6 +182,8 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
   TRY(upper_->RemoveXattr(place.at(), name));
+  if (std::string_view(name) == "security.capability")
+    inode->lost_capability = true;
   if (std::string_view(name) == kDefaultAclXattr)
     inode->has_default_acl = false;
   return Ok();

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
 
@@ -97,30 +98,28 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   return got;
 }
 
-// What write(2) does to set-id bits, for a caller who may not keep them; the
-// daemon's own writes may.
-Status UnionFs::KillSuid(const InodeRef& inode) {
+// What write(2) does to set-id bits; the daemon's own writes keep them.
+Status UnionFs::KillSuid(const InodeRef& inode, const Caller& who) {
   if (inode->no_suid) return Ok();
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
   const Attr now = TRY(upper_->GetAttr(place.at()));
-  mode_t mode = now.mode & ~S_ISUID;
-  if (mode & S_IXGRP) mode &= ~S_ISGID;
+  const mode_t mode = WithoutSetId(now.mode, now.gid, who);
   if (mode != now.mode) {
     TRY(upper_->SetMode(place.at(), now, mode));
     kSuidDropped.Visit();
   }
-  inode->no_suid = true;
+  inode->no_suid = (mode & (S_ISUID | S_ISGID)) == 0;
   return Ok();
 }
 
 Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
-                              uint64_t offset, bool kill_suidgid) {
+                              uint64_t offset, const Caller* loses) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kWrite.Visit());
   TRY(CopyUp(inode, Backing::kPartial));
-  if (kill_suidgid) TRY(KillSuid(inode));
+  if (loses != nullptr) TRY(KillSuid(inode, *loses));
   if (inode->backing() == Backing::kPartial)
     return WritePartial(inode, data, size, offset);
   ReaderLock lock(inode->mu);
@@ -158,12 +157,12 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
 }
 
 Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
-                          uint64_t length, bool kill_suidgid) {
+                          uint64_t length, const Caller* loses) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : ENODEV);
   TRY(kWrite.Visit());
   TRY(CopyUp(inode, Backing::kPartial));
-  if (kill_suidgid) TRY(KillSuid(inode));
+  if (loses != nullptr) TRY(KillSuid(inode, *loses));
   if (inode->backing() == Backing::kPartial)
     return FallocatePartial(inode, mode, offset, length);
   ReaderLock lock(inode->mu);
@@ -198,13 +197,13 @@ Result<FdCache::Pin> UnionFs::SourceAt(const InodeRef& inode, uint64_t offset,
 
 Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
                                       uint64_t out_offset, size_t length,
-                                      bool kill_suidgid) {
+                                      const Caller* loses) {
   const InodeRef source = TRY(Get(in));
   const InodeRef target = TRY(Get(out));
   if (!source->is_regular() || !target->is_regular()) return Error(EINVAL);
   TRY(kWrite.Visit());
   TRY(CopyUp(target, Backing::kPartial));
-  if (kill_suidgid) TRY(KillSuid(target));
+  if (loses != nullptr) TRY(KillSuid(target, *loses));
   std::optional<std::string_view> bytes;
   {
     // Within one file, what is copied may not become part of what is to copy.

@@ -109,7 +109,7 @@ class UnionFsTest : public testing::Test {
     return attr.ok() ? *attr : Attr{};
   }
   int WriteAt(NodeId node, const std::string& text, uint64_t offset) {
-    return fs_->Write(node, text.data(), text.size(), offset, false).code();
+    return fs_->Write(node, text.data(), text.size(), offset, nullptr).code();
   }
   std::set<std::string> List(const std::string& path) {
     NameSink sink;

@@ -124,7 +124,8 @@ class UnionFs final {
 
   // --- attributes --------------------------------------------------------
   Result<Attr> GetAttr(NodeId node);
-  Result<Attr> SetAttr(NodeId node, const AttrChange& change);
+  Result<Attr> SetAttr(NodeId node, const AttrChange& change,
+                       const Caller& caller);
   Result<std::string> GetXattr(NodeId node, const char* name);
   // Names, each ended by NUL, as listxattr(2).
   Result<std::string> ListXattr(NodeId node);
@@ -139,20 +140,22 @@ class UnionFs final {
   // --- data --------------------------------------------------------------
   // There are no handles: a node knows its current backing, so that every open
   // of it, old or new, reads and writes the same bytes.
+  // `loses` is a caller who may not keep set-id bits of what he changes, null
+  // for one who may.
   enum class Wait { kMayWait, kNoWait };
   // Bytes read; less than `size` only at the end. EAGAIN under kNoWait when
   // the data is not in memory.
   Result<size_t> Read(NodeId node, char* buffer, size_t size, uint64_t offset,
                       Wait wait);
   Result<size_t> Write(NodeId node, const char* data, size_t size,
-                       uint64_t offset, bool kill_suidgid);
+                       uint64_t offset, const Caller* loses);
   Status FSync(NodeId node, bool data_only);
   Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length,
-                   bool kill_suidgid);
+                   const Caller* loses);
   Result<uint64_t> LSeek(NodeId node, uint64_t offset, int whence);
   Result<size_t> CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
                                uint64_t out_offset, size_t length,
-                               bool kill_suidgid);
+                               const Caller* loses);
   Result<struct statvfs> StatFs();
   Status SyncFs();
 
@@ -278,10 +281,10 @@ class UnionFs final {
   Status GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
                    const Caller& caller);
   Result<Entry> NewEntry(const Spot& spot);
+  Result<Entry> CreateFile(const Spot& spot, mode_t mode, const Caller& caller);
   Result<Entry> CreateNode(NodeId parent, Name name, mode_t mode, dev_t rdev,
                            const char* target, const Caller& caller);
   mode_t MaskedMode(const InodeRef& dir, mode_t mode,
-  Result<Entry> CreateFile(const Spot& spot, mode_t mode, const Caller& caller);
                     const Caller& caller) const;
   Result<bool> LowerShows(const InodeRef& dir, Name name) const;
   Status RemoveName(const InodeRef& dir, Name name, bool is_dir);
@@ -324,8 +327,10 @@ class UnionFs final {
   }
   Result<FdCache::Pin> SourceAt(const InodeRef& inode, uint64_t offset,
                                 size_t& length);
-  Status KillSuid(const InodeRef& inode);
-  Status SetAttrLocked(const InodeRef& inode, const AttrChange& change);
+  Status KillSuid(const InodeRef& inode, const Caller& who);
+  Status SetAttrLocked(const InodeRef& inode, const AttrChange& change,
+                       const Caller& caller);
+  Result<Attr> SetNothing(const InodeRef& inode, const Caller& caller);
 
   // --- contents in parts (union_partial.cc) -------------------------------
   bool MaySplitContents(const Inode& inode) const;

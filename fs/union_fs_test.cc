@@ -55,7 +55,7 @@ TEST_F(UnionFsTest, AModeChangeCopiesNoData) {
   AttrChange change;
   change.mode = 0600;
   const NodeId f = Walk("f");
-  ASSERT_TRUE(fs_->SetAttr(f, change).ok());
+  ASSERT_TRUE(fs_->SetAttr(f, change, {}).ok());
   EXPECT_EQ(Stat(f).mode & 07777, 0600u);
   EXPECT_EQ(Stat(f).size_bytes, 100000u);
   EXPECT_EQ(fs_->Stats().copy_ups_data, 0u);
@@ -156,7 +156,7 @@ TEST_F(UnionFsTest, AnUnlinkedFileLivesOnInEveryState) {
   Mount();
   AttrChange change;
   change.mode = 0600;
-  ASSERT_TRUE(fs_->SetAttr(Walk("meta"), change).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("meta"), change, {}).ok());
   ASSERT_EQ(WriteAt(Walk("upper"), "t", 0), 0);
   for (const char* name : {"lower", "meta", "upper"}) {
     const NodeId node = Walk(name);

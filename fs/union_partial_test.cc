@@ -35,7 +35,7 @@ class PartialTest : public UnionFsTest {
   int Resize(NodeId node, uint64_t size) {
     AttrChange change;
     change.size_bytes = size;
-    return fs_->SetAttr(node, change).code();
+    return fs_->SetAttr(node, change, {}).code();
   }
   std::string MarkName(const char* mark) const {
     return (IsHostRoot() ? "trusted.overlay." : "user.overlay.") +
@@ -257,10 +257,10 @@ TEST_F(PartialTest, AttributesAloneDoNotHideTheMap) {
   Mount();
   AttrChange change;
   change.mode = 0600;
-  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change, {}).ok());
   ASSERT_EQ(WriteAt(Walk("f"), "x", kChunk), 0);
   change.mode = 0640;
-  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change).ok());
+  ASSERT_TRUE(fs_->SetAttr(Walk("f"), change, {}).ok());
   text[kChunk] = 'x';
   Mount();
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
@@ -364,7 +364,7 @@ TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
         const int mode = Below(2) != 0
                              ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
                              : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-        ASSERT_TRUE(fs_->Fallocate(node, mode, at, size, false).ok());
+        ASSERT_TRUE(fs_->Fallocate(node, mode, at, size, nullptr).ok());
         if (at < text.size()) {
           const uint64_t cut = std::min<uint64_t>(size, text.size() - at);
           text.replace(at, cut, cut, '\0');
@@ -372,14 +372,14 @@ TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
         break;
       }
       case 5:
-        ASSERT_TRUE(fs_->Fallocate(node, 0, at, size, false).ok());
+        ASSERT_TRUE(fs_->Fallocate(node, 0, at, size, nullptr).ok());
         grow(at + size);
         break;
       case 6: {
         const uint64_t from = Below(text.size() + 1);
         if (from < at + size && at < from + size) break;
         const auto copied =
-            fs_->CopyFileRange(node, from, node, at, size, false);
+            fs_->CopyFileRange(node, from, node, at, size, nullptr);
         ASSERT_TRUE(copied.ok()) << copied.error().ToString();
         const std::string moved = text.substr(from, *copied);
         ASSERT_EQ(moved.size(), *copied);

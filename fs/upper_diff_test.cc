@@ -257,8 +257,8 @@ TEST_F(UpperDiff, OfWhatTheUnionWrites) {
     ASSERT_NE(fs, nullptr);
     AttrChange mode;
     mode.mode = 0600;
-    ASSERT_TRUE(fs->SetAttr(Find(*fs, "/chmod"), mode).ok());
-    ASSERT_TRUE(fs->Write(Find(*fs, "/write"), "22", 2, 0, false).ok());
+    ASSERT_TRUE(fs->SetAttr(Find(*fs, "/chmod"), mode, {}).ok());
+    ASSERT_TRUE(fs->Write(Find(*fs, "/write"), "22", 2, 0, nullptr).ok());
     ASSERT_TRUE(fs->Unlink(NodeId::kRoot, Name::Trusted("unlink")).ok());
     Rename(*fs, "/move", "/into/moved");
     Rename(*fs, "/dir", "/into/renamed");

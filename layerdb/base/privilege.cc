@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <string>
 
+#include "layerdb/base/syscall.h"
 #include "layerdb/base/unique_fd.h"
 
 namespace ufs {
@@ -20,7 +23,41 @@ bool MapIsWhole() {
   return inside == 0 && outside == 0 && length == UINT32_MAX;
 }
 
+// The value of a line of /proc/THREAD/status; empty if there is none.
+std::string StatusOf(pid_t thread, const std::string& field) {
+  const std::string path = "/proc/" + std::to_string(thread) + "/status";
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return "";
+  std::string text;
+  char buffer[4096];
+  for (;;) {
+    const auto got = sys::Read(file, buffer, sizeof(buffer));
+    if (!got.ok() || *got == 0) break;
+    text.append(buffer, *got);
+  }
+  const size_t line = text.find("\n" + field + ":");
+  if (line == text.npos) return "";
+  const size_t begin = line + field.size() + 2;
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
 }  // namespace
+
+bool HasCapability(pid_t thread, int capability) {
+  const uint64_t effective =
+      strtoull(StatusOf(thread, "CapEff").c_str(), nullptr, 16);
+  return (effective >> capability & 1) != 0;
+}
+
+bool HasSupplementaryGroup(pid_t thread, gid_t group) {
+  const std::string groups = StatusOf(thread, "Groups");
+  const char* at = groups.c_str();
+  for (char* end = nullptr;; at = end) {
+    const unsigned long found = strtoul(at, &end, 10);
+    if (end == at) return false;
+    if (found == group) return true;
+  }
+}
 
 bool InInitialUserNamespace() {
   static const bool initial = MapIsWhole();

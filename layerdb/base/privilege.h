@@ -1,6 +1,8 @@
 // Which powers this process has, as far as a file system server must know.
 #pragma once
 
+#include <sys/types.h>
+
 namespace ufs {
 
 // Whether user ids here are those of the host: the process is in the initial
@@ -9,5 +11,10 @@ bool InInitialUserNamespace();
 
 // Root there: with CAP_SYS_ADMIN and CAP_FSETID as the kernel's capable() asks.
 bool IsHostRoot();
+
+// What /proc says of another thread, such as a request comes from. False where
+// it says nothing: the thread has gone, or is hidden from this process.
+bool HasCapability(pid_t thread, int capability);
+bool HasSupplementaryGroup(pid_t thread, gid_t group);
 
 }  // namespace ufs

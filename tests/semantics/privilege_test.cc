@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "tests/harness/union_test.h"
 
 namespace ufs::test {
@@ -134,6 +136,52 @@ TEST_F(KillPrivileges, SetgidWithoutGroupExecIsAMandatoryLockAndStays) {
   EXPECT_EQ(Mode("noexec-group"), 02767u);
 }
 
+TEST_F(KillPrivileges, SetgidWithoutGroupExecIsLostToAnOutsider) {
+  NEEDS_SEVERAL_IDS();
+  MountPrograms();
+  const std::function<int(int)> changes[] = {
+      [](int fd) { return ErrnoOf(write(fd, "x", 1)); },
+      [](int fd) { return ErrnoOf(ftruncate(fd, 3)); },
+      [](int fd) { return ErrnoOf(fallocate(fd, 0, 0, 100)); },
+      [](int fd) {
+        off64_t in = 0, out = 10;
+        const int from = open("noexec-group", O_RDONLY);
+        return ErrnoOf(copy_file_range(from, &in, fd, &out, 3, 0));
+      },
+  };
+  for (const auto& change : changes) {
+    const auto body = [&change] {
+      const int fd = open("noexec-group", O_WRONLY);
+      return fd < 0 ? errno : change(fd);
+    };
+    ASSERT_OK(chmod("noexec-group", 02767));
+    // Of the group by a supplementary one only.
+    EXPECT_ERRNO_EQ(0, AsUser({1002, 1002, {1000}}, body));
+    EXPECT_EQ(Mode("noexec-group"), 02767u);
+    EXPECT_ERRNO_EQ(0, AsUser(kBob, body));
+    EXPECT_EQ(Mode("noexec-group"), 0767u);
+  }
+}
+
+TEST_F(KillPrivileges, ChownToNobodyDoes) {
+  NEEDS_SEVERAL_IDS();
+  MountPrograms();
+  constexpr auto kSame = static_cast<uid_t>(-1);
+  for (const char* name : kPrograms) {
+    EXPECT_OK(chown(name, kSame, kSame));
+    EXPECT_EQ(Mode(name), 0777u) << name;
+    SetAgain(name);
+    EXPECT_ERRNO_EQ(0, AsUser(kAlice, [name] {
+                      return ErrnoOf(chown(name, kSame, kSame));
+                    }));
+    EXPECT_EQ(Mode(name), 0777u) << name;
+    SetAgain(name);
+    // Whether he hears of it or not: nobody takes them from another's file.
+    AsUser(kBob, [name] { return ErrnoOf(chown(name, kSame, kSame)); });
+    EXPECT_EQ(Mode(name), 06777u) << name;
+  }
+}
+
 TEST_F(KillPrivileges, DirectoriesKeepTheirBits) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().Dir("d").Mode(06775).Owner(1000, 1000)});
@@ -198,6 +246,19 @@ TEST_F(Capabilities, AnyWriteRemovesThem) {
     EXPECT_EQ(GetXattr(name, kCapability), std::nullopt) << name;
   }
   EXPECT_EQ(GetXattr("mmap", kCapability), kNetRaw) << "that was not touched";
+}
+
+TEST_F(Capabilities, AWriteByRootCostsThemAndNotTheSetIdBits) {
+  NEEDS_REAL_ROOT("only root of the host may keep set-id bits");
+  Mount({Tree().File("low", "program").Mode(06755)});
+  WriteFile("up", "program");
+  ASSERT_OK(chmod("up", 06755));
+  for (const char* name : {"low", "up"}) {
+    SetXattr(name, kCapability, kNetRaw);
+    AppendFile(name, "x");
+    EXPECT_FALSE(GetXattr(name, kCapability)) << name;
+    EXPECT_EQ(Mode(name), 06755u) << name;
+  }
 }
 
 TEST_F(Capabilities, ChownRemovesThem) {
