@@ -1,6 +1,8 @@
 // The handlers about what a file is: attributes, extended attributes, ioctls.
 
+#include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/xattr.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 
 #include "fs/fuse_request.h"
 #include "fs/ioctl.h"
+#include "layerdb/base/privilege.h"
 
 namespace ufs {
 namespace {
@@ -89,9 +92,30 @@ void OnGetXattr(fuse_req_t req, fuse_ino_t node, const char* name,
   });
 }
 
+// The kernel shows trusted attributes to nobody else, but leaves the names to
+// us.
+bool SeesTrusted(const Request& request) {
+  return InInitialUserNamespace() &&
+         HasCapability(request.caller().pid, CAP_SYS_ADMIN);
+}
+
+std::string WithoutTrusted(std::string_view names) {
+  std::string kept;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find('\0') + 1);
+    names.remove_prefix(name.size());
+    if (!name.starts_with(XATTR_TRUSTED_PREFIX)) kept += name;
+  }
+  return kept;
+}
+
 void OnListXattr(fuse_req_t req, fuse_ino_t node, size_t size) noexcept {
   Answer(Request(req, Message::kListXattr, node), [=](Request& request) {
-    request.ReplyXattr(request.fs().ListXattr(request.node()), size);
+    Result<std::string> names = request.fs().ListXattr(request.node());
+    if (names.ok() && names->find(XATTR_TRUSTED_PREFIX) != names->npos &&
+        !SeesTrusted(request))
+      *names = WithoutTrusted(*names);
+    request.ReplyXattr(names, size);
   });
 }
 

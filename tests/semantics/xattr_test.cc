@@ -135,6 +135,12 @@ TEST_F(Xattr, TrustedOnesAreForRoot) {
                   }));
   Remount();
   EXPECT_EQ(ListXattrs("f"), (XattrNames{"trusted.low", "trusted.mine"}));
+  // Nobody else is told of them.
+  EXPECT_ERRNO_EQ(0, AsUser(kBob, [] {
+                    char names[100];
+                    return listxattr("f", names, sizeof(names)) == 0 ? 0
+                                                                     : EEXIST;
+                  }));
   EXPECT_EQ(GetXattr("f", "trusted.mine"), "m");
 }
 
