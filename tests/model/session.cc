@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "tests/harness/files.h"
+#include "tests/harness/process.h"
 #include "tests/harness/scratch_dir.h"
 #include "tests/harness/supervisor.h"
 #include "tests/model/check.h"
@@ -93,12 +94,22 @@ std::string Session::Unmount() {
 
 Remounted Session::Remount(bool commit) {
   Remounted done;
-  done.error = Unmount();
+  commit = commit && TheSubject().is_ufs();
+  if (commit) done.error = Complete();
+  if (done.error.empty()) done.error = Unmount();
   if (!done.error.empty()) return done;
-  done.new_layer = commit && TheSubject().is_ufs() && MayCommit();
+  done.new_layer = commit && MayCommit();
   if (done.new_layer) Commit();
   done.error = Mount();
   return done;
+}
+
+// What is in the upper in part is no part of a layer.
+std::string Session::Complete() {
+  const auto done =
+      test::RunProgram({getenv("UFS_BIN"), "complete", plan_.mountpoint},
+                       /*timeout_seconds=*/60);
+  return done.exit_code == 0 ? "" : "ufs complete: " + done.output;
 }
 
 // A lower file with several names has one upper object for all of them only as

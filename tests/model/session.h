@@ -35,6 +35,7 @@ class Session {
 
  private:
   void BeginUpper();
+  std::string Complete();
   bool MayCommit() const;
   void Commit();
 
