@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +11,7 @@
 #include "fs/mount_info.h"
 #include "fs/upper_diff.h"
 #include "layerdb/base/syscall.h"
+#include "tools/change_text.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
@@ -23,48 +23,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kWho[] = "ufs diff";
-
-struct Kind {
-  char letter;
-  const char* word;
-};
-
-Kind KindOf(ChangeKind kind) {
-  switch (kind) {
-    case ChangeKind::kAdded:
-      return {'A', "added"};
-    case ChangeKind::kChanged:
-      return {'C', "changed"};
-    case ChangeKind::kDeleted:
-      return {'D', "deleted"};
-    case ChangeKind::kRenamed:
-      return {'R', "renamed"};
-    case ChangeKind::kMetadata:
-      return {'M', "metadata"};
-  }
-  return {'?', "unknown"};
-}
-
-const char* TypeOf(mode_t type) {
-  switch (type & S_IFMT) {
-    case S_IFREG:
-      return "file";
-    case S_IFDIR:
-      return "directory";
-    case S_IFLNK:
-      return "symlink";
-    case S_IFCHR:
-      return "char-device";
-    case S_IFBLK:
-      return "block-device";
-    case S_IFIFO:
-      return "fifo";
-    case S_IFSOCK:
-      return "socket";
-    default:
-      return nullptr;  // gone, and no layer to tell what it was
-  }
-}
 
 // What the daemon of a mount says its parts are.
 Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
@@ -89,54 +47,6 @@ Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
       TRY(sys::Open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY));
   TRY(sys::SyncFs(fd).With(mountpoint));
   return options;
-}
-
-bool IsUtf8(const std::string& text) {
-  try {
-    (void)Json(text).dump();
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
-// JSON holds no other bytes than UTF-8: a path with such stands there in
-// hexadecimal, under another key.
-void AddPath(Json& object, const std::string& key, const std::string& path) {
-  if (IsUtf8(path)) {
-    object[key] = path;
-    return;
-  }
-  std::string hex;
-  for (const unsigned char c : path) {
-    char digits[3];
-    std::snprintf(digits, sizeof(digits), "%02x", c);
-    hex += digits;
-  }
-  object[key + "_hex"] = hex;
-}
-
-std::string ToJson(const std::vector<Change>& changes) {
-  Json list = Json::array();
-  for (const Change& change : changes) {
-    Json entry = {{"kind", KindOf(change.kind).word}};
-    AddPath(entry, "path", change.path);
-    if (!change.from.empty()) AddPath(entry, "from", change.from);
-    if (const char* type = TypeOf(change.type)) entry["type"] = type;
-    list.push_back(std::move(entry));
-  }
-  return list.dump(2) + "\n";
-}
-
-std::string ToText(const std::vector<Change>& changes) {
-  std::string text;
-  for (const Change& change : changes) {
-    text += KindOf(change.kind).letter;
-    text += ' ';
-    if (!change.from.empty()) text += EscapePath(change.from) + " -> ";
-    text += EscapePath(change.path) + "\n";
-  }
-  return text;
 }
 
 Result<std::vector<Change>> Diff(const std::string& path,
@@ -206,7 +116,8 @@ int RunDiff(int argc, char** argv) {
   const auto changes = Diff(path, layers, user_xattr);
   if (!changes.ok())
     return Complain(kWho, changes.error().ToString(), kExitFailure);
-  const std::string text = as_json ? ToJson(*changes) : ToText(*changes);
+  const std::string text =
+      as_json ? ChangesJson(*changes) : ChangesText(*changes);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return FinishOutput(kWho);
 }

@@ -6,20 +6,21 @@ namespace ufs {
 
 int RunLayer(int argc, char** argv) {
   static constexpr Command kVerbs[] = {
-      {"import", "Make a layer of a directory or a tar", RunLayerImport},
-      {"export", "Write a layer as a tar", RunLayerExport},
-      {"ls", "List layers", RunLayerLs},
-      {"show", "Tell about one layer", RunLayerShow},
-      {"tree", "List the files of a layer", RunLayerTree},
-      {"tag", "Give a layer a name", RunLayerTag},
+      {"import", "Take in a directory, a tar or images", RunLayerImport},
+      {"export", "Write a layer as a tar, or an image", RunLayerExport},
+      {"ls", "List images and layers", RunLayerLs},
+      {"show", "Tell about one layer or image", RunLayerShow},
+      {"tree", "List the files of a layer or image", RunLayerTree},
+      {"diff", "Compare two layers or images", RunLayerDiff},
+      {"tag", "Give a layer or image a name", RunLayerTag},
       {"untag", "Take a name away", RunLayerUntag},
       {"verify", "Read layers and compare every hash", RunLayerVerify},
-      {"rm", "Remove layers", RunLayerRm},
+      {"rm", "Remove layers or images", RunLayerRm},
   };
   return RunSubcommand(
       "ufs layer",
-      "Layers are named by a name ('base', 'base:v2'), a digest, or the first\n"
-      "digits of one.\n",
+      "Layers and images are named by a name ('base', 'base:v2'), a digest, or "
+      "the first\ndigits of one.\n",
       kVerbs, argc, argv);
 }
 

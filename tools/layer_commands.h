@@ -7,6 +7,7 @@ int RunLayerImport(int argc, char** argv);
 int RunLayerExport(int argc, char** argv);
 int RunLayerLs(int argc, char** argv);
 int RunLayerShow(int argc, char** argv);
+int RunLayerDiff(int argc, char** argv);
 int RunLayerTree(int argc, char** argv);
 int RunLayerRm(int argc, char** argv);
 int RunLayerVerify(int argc, char** argv);

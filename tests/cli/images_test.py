@@ -133,6 +133,24 @@ class Images(CliTest):
         self.assertEqual(our_links, their_links)
         self.umount()
 
+    @needs("umoci")
+    def test_the_difference_of_images_and_of_layers(self):
+        self.layer("import", self.make_layout(), "--name", "app")
+        first, second = (layer["digest"] for layer in self.show("app")["layers"])
+        self.layer("export", "--format", "oci", first, "first")
+        self.layer("import", "first", "--name", "app:first")
+        changes = ["D /dir/goes", "C /dir/stays", "C /hidden", "A /opaque/new", "D /opaque/inner",
+                   "D /opaque/old"]
+        shown = self.layer("diff", "app:first", "app").splitlines()
+        self.assertEqual(sorted(shown), sorted(changes))
+        back = self.layer("diff", "app", "app:first").splitlines()
+        self.assertEqual(sorted(line[2:] for line in back),
+                         sorted(line[2:] for line in changes))
+        self.assertEqual(self.layer("diff", "app", "app"), "")
+        held = json.loads(self.layer("diff", "--json", first, second))
+        self.assertIn({"kind": "deleted", "path": "/dir/goes", "type": "file"}, held)
+        self.assertIn({"kind": "deleted", "path": "/fifo", "type": "fifo"}, held)
+
     @needs("umoci", "skopeo")
     def test_what_skopeo_makes_of_it_is_the_same_image(self):
         layout = self.make_layout()
