@@ -157,7 +157,7 @@ class Machine:
                    "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                    "-kernel", next((self.kernel / "boot").glob("vmlinuz-*")),
                    "-initrd", self.folder / "initramfs.gz",
-                   "-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all",
+                   "-append", "console=ttyS0 quiet panic=-1 no_timer_check cgroup_no_v1=all",
                    "-drive", drive.format(self.image), "-drive", drive.format(self.folder / "script.img")]
         console = self.folder / "console"
         with open(console, "w") as output:
