@@ -336,7 +336,8 @@ Result<std::string> HostLayer::GetXattr(const NodeRef& node,
                                         const char* name) const {
   const Place place = TRY(PlaceOf(node));
   auto value = sys::GetXattr(place.at(), names_.ToStored(name).c_str());
-  if (value.ok() || !has_overrides_) return value;
+  if (value.ok()) return value;
+  // Kept aside where the host would not take the name itself.
   auto kept = sys::GetXattr(place.at(), names_.ToOverride(name).c_str());
   return kept.ok() ? std::move(kept) : std::move(value);
 }

@@ -94,6 +94,19 @@ TEST_F(LowerStackTest, DirectoriesMergeUpToAFileOrAnOpaqueOne) {
   EXPECT_EQ(LayersOf(Find("e")), (std::vector<uint32_t>{0, 1}));
 }
 
+// No override is needed for that, neither at the root nor beside it.
+TEST_F(LowerStackTest, AttributesKeptAsideAreListedAndRead) {
+  File(0, "f");
+  Mark(0, "f", names_.ToOverride("trusted.secret"), "kept");
+  Open(1);
+  const LowerFound found = Find("f");
+  const Layer& layer = stack_->layer(0);
+  EXPECT_EQ(layer.ListXattr(found.node).value(),
+            std::string("trusted.secret\0", 15));
+  EXPECT_EQ(layer.GetXattr(found.node, "trusted.secret").value(), "kept");
+  EXPECT_EQ(layer.GetXattr(found.node, "trusted.other").code(), ENODATA);
+}
+
 TEST_F(LowerStackTest, AufsMarksHide) {
   File(0, ".wh.f");
   stdfs::resize_file(In(0, ".wh.f"), 0);
