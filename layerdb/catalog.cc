@@ -124,6 +124,9 @@ rocksdb::Options OptionsFor(Catalog::Mode mode) {
   options.max_write_buffer_number = 2;
   options.max_total_wal_size = kMostWalBytes;
   options.keep_log_file_num = 1;
+  // The log of the last import is replayed, not made a file of each family
+  // with its own syncs; it ends at kMostWalBytes.
+  options.avoid_flush_during_recovery = true;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.skip_stats_update_on_db_open = true;
