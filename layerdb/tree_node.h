@@ -38,6 +38,6 @@ struct TreeNode {
 
 // Contents up to this many bytes are kept in the tree file itself. The figures
 // behind it: layerdb/README.md.
-inline constexpr size_t kMaxInlineBytes = 512;
+inline constexpr size_t kMaxInlineBytes = 2048;
 
 }  // namespace ufs
