@@ -15,6 +15,7 @@
 #include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 #include "tools/command.h"
+#include "tools/complete_files.h"
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
@@ -98,14 +99,16 @@ Status SyncMount(const std::string& mountpoint) {
 
 Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
                               const CommitArguments& arguments) {
-  // What the kernel holds back has to be in the upper.
-  TRY(SyncMount(mountpoint));
-  Json before = TRY(Ask(mountpoint));
-  const Json parts = before["union"];
+  const Json parts = TRY(Ask(mountpoint))["union"];
   SealSource source;
   source.directory = parts.value("upper", "");
   if (source.directory.empty())
     return Error(EROFS, mountpoint + ": is read-only, there is no upper");
+  // What the kernel holds back, and the rest of files that were written to,
+  // has to be in the upper.
+  TRY(SyncMount(mountpoint));
+  TRY(CompleteUpper(mountpoint, source.directory));
+  Json before = TRY(Ask(mountpoint));
   source.layers = parts.value("layers", std::vector<std::string>());
   source.index = IndexOf(parts.value("work", ""));
   source.trusted_marks =
@@ -117,9 +120,11 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   // Nobody is stopped: a layer counts if nothing was changed while it was made.
   return Seal(store, source, arguments, [&]() -> Result<bool> {
     TRY(SyncMount(mountpoint));
-    Json after = TRY(Ask(mountpoint));
-    const bool unchanged = Changes(before) == Changes(after);
-    before = std::move(after);
+    const bool unchanged = Changes(before) == Changes(TRY(Ask(mountpoint)));
+    if (!unchanged) {
+      TRY(CompleteUpper(mountpoint, source.directory));
+      before = TRY(Ask(mountpoint));
+    }
     return unchanged;
   });
 }

@@ -1,14 +1,11 @@
 // ufs complete: brings the rest of files that are partly in the upper there.
-#include <fcntl.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "fs/ioctl.h"
-#include "layerdb/base/syscall.h"
 #include "tools/command.h"
+#include "tools/complete_files.h"
 #include "tools/output.h"
 
 namespace ufs {
@@ -25,14 +22,8 @@ struct Total {
   uint64_t bytes = 0;
 };
 
-Status CompleteFile(const std::string& path, Total& total) {
-  const UniqueFd fd = TRY(
-      sys::OpenAt({AT_FDCWD, path.c_str()}, O_RDONLY | O_NONBLOCK).With(path));
-  uint64_t copied = 0;
-  const Status done = sys::Ioctl(fd, kIoctlComplete, &copied);
-  if (done.code() == ENOTTY)
-    return Error(ENOTTY, path + ": not of a ufs mount");
-  TRY(Status(done).With(path));
+Status Complete(const std::string& path, Total& total) {
+  const uint64_t copied = TRY(CompleteFile(path));
   total.files += copied > 0 ? 1 : 0;
   total.bytes += copied;
   return Ok();
@@ -53,7 +44,7 @@ Status CompleteTree(const std::string& path, Total& total) {
     if (is_file) {
       const uintmax_t size = entry.file_size(error);
       TRY(check(entry.path()));
-      if (size >= kSmallestBytes) TRY(CompleteFile(entry.path(), total));
+      if (size >= kSmallestBytes) TRY(Complete(entry.path(), total));
     }
     at.increment(error);
     TRY(check(path));
@@ -78,7 +69,7 @@ int RunComplete(int argc, char** argv) {
     std::error_code error;
     const Status done = stdfs::is_directory(path, error)
                             ? CompleteTree(path, total)
-                            : CompleteFile(path, total);
+                            : Complete(path, total);
     if (!done.ok())
       return Complain(kWho, done.error().ToString(), kExitFailure);
   }

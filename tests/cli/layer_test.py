@@ -82,6 +82,20 @@ class Sealed(CliTest):
         self.mount_sealed("--ro", "low", "latest", "mnt")
         self.assertEqual(self.read("mnt/both"), "later")
 
+    def test_commit_takes_files_that_are_partly_in_the_upper(self):
+        text = "".join(f"line {number}\n" for number in range(300_000))  # some 3 MiB
+        self.make_layer("big", {"dir/large": text, "dir/small": text[:100_000]})
+        self.commit("big", "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", "mnt")
+        for name in ("large", "small"):
+            with open(self.at(f"mnt/dir/{name}"), "r+") as file:
+                file.write("LINE")
+        self.commit("mnt", "--name", "high")
+        self.umount()
+        self.mount_sealed("--ro", "low", "high", "mnt")
+        self.assertEqual(self.read("mnt/dir/large"), "LINE" + text[4:])
+        self.assertEqual(self.read("mnt/dir/small"), "LINE" + text[4:100_000])
+
     def test_commit_refuses_an_upper_in_use(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         done = self.in_store("commit", "up")
