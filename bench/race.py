@@ -52,13 +52,15 @@ def prepare(names, machine, work, layer_set, results, log):
 class Race:
     """All rows of one set of layers."""
 
-    def __init__(self, machine, layer_set, candidates, rows, results, log):
+    def __init__(self, machine, layer_set, candidates, rows, results, log, gives_up):
         self.machine = machine
+        self.gives_up = gives_up  # who does not answer once is not waited for again
         self.layer_set = layer_set
         self.candidates = candidates
         self.rows = rows
         self.results = results
         self.log = log
+        self.gave_up = {}   # candidate -> why it runs no more rows
         self.answers = {}   # row -> the check of the first right answer
         self.expected = {}  # subtree -> what the row's verification must say
 
@@ -146,6 +148,8 @@ class Race:
 
     def one(self, where, row, candidate):
         key = (row.name, candidate.name)
+        if candidate.name in self.gave_up:
+            self.results.failures.setdefault(key, f"not tried again after {self.gave_up[candidate.name]}")
         if key in self.results.failures or (row.command == ("mount",) and isinstance(candidate, unions.Native)):
             return
         started = time.monotonic()
@@ -155,5 +159,7 @@ class Race:
             outcome = f"{measured['seconds'] * 1e3:.3f} ms"
         except (unions.Refused, unions.Hung, RuntimeError) as error:
             self.results.fail(*key, str(error))
+            if isinstance(error, unions.Hung) and self.gives_up:
+                self.gave_up[candidate.name] = row.name
             outcome = f"FAILED: {error}"
         self.log(f"[{where}] {row.name:20} {candidate.name:15} {outcome}  ({time.monotonic() - started:.1f} s)")

@@ -210,7 +210,7 @@ class Candidate:
 
     def _end_daemons(self):
         deadline = time.monotonic() + 10
-        while daemons := _processes_naming(self.work):
+        while daemons := processes_naming(self.work):
             if time.monotonic() > deadline:
                 for pid in daemons:
                     with contextlib.suppress(ProcessLookupError):
@@ -230,14 +230,15 @@ def _kill_session(process):
     process.communicate()
 
 
-def _processes_naming(path):
-    """Processes with `path` in their arguments: the daemons of a mount below it."""
-    needle = os.fsencode(str(path)) + b"/"
+def processes_naming(path):
+    """Processes with `path` in their arguments, or something below it: the daemons of a mount there."""
+    needle = os.fsencode(str(path))
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
             with contextlib.suppress(OSError):
-                if needle in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes():
+                arguments = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes()
+                if needle + b"/" in arguments or needle + b"\0" in arguments:
                     found.append(int(entry))
     return found
 
