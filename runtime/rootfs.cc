@@ -199,15 +199,20 @@ Status Rootfs::OpenSources(const std::string& bundle) {
 
 Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
   const ufs::runtime::Mount& mount = *prepared.mount;
-  const auto opened = kernel::FsOpen(mount.type.c_str());
-  if (!opened.ok())
-    return Error(opened.code(), "file system \"" + mount.type +
-                                    "\" is unknown to this kernel");
-  const BorrowedFd fs = *opened;
-  const std::string& source = mount.source.empty() ? mount.type : mount.source;
-  TRY(kernel::FsSetString(fs, "source", source.c_str()));
-  TRY(SetOptions(fs, prepared.flags.data));
-  auto made = kernel::FsMount(fs, 0);
+  const auto make = [&]() -> Result<UniqueFd> {
+    const auto fs = kernel::FsOpen(mount.type.c_str());
+    if (fs.code() == ENODEV)
+      return Error(ENODEV, "file system \"" + mount.type +
+                               "\" is unknown to this kernel");
+    // EPERM of sysfs: the network namespace is not ours.
+    if (!fs.ok()) return fs.error();
+    const std::string& source =
+        mount.source.empty() ? mount.type : mount.source;
+    TRY(kernel::FsSetString(*fs, "source", source.c_str()));
+    TRY(SetOptions(*fs, prepared.flags.data));
+    return kernel::FsMount(*fs, 0);
+  };
+  auto made = make();
   if (made.code() != EPERM && made.code() != EBUSY) return made;
   if (mount.type == "sysfs" && sys_fallback_.valid()) {
     TRY(kernel::SetMountAttr({sys_fallback_}, {.set = MOUNT_ATTR_RDONLY},
