@@ -1,5 +1,6 @@
 #include "runtime/kernel.h"
 
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -198,6 +199,28 @@ Status CloseOnExecFrom(unsigned first) {
   return Check(close_range(first, ~0U, CLOSE_RANGE_CLOEXEC));
 }
 
+Result<UniqueFd> MoveAndCloseRest(UniqueFd keep) {
+  constexpr int kFirst = 3;
+  if (keep.get() != kFirst) {
+    TRY(Check(dup3(keep.get(), kFirst, O_CLOEXEC)));
+    keep = UniqueFd(kFirst);
+  }
+  TRY(Check(syscall(SYS_close_range, kFirst + 1, ~0U, 0)));
+  return keep;
+}
+
+Result<Pipe> MakePipe() {
+  int ends[2];
+  TRY(Check(pipe2(ends, O_CLOEXEC)));
+  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+Status SetNonBlocking(BorrowedFd fd) {
+  const int flags = fcntl(fd.get(), F_GETFL);
+  TRY(Check(flags));
+  return Check(fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK));
+}
+
 Result<UniqueFd> Duplicate(BorrowedFd fd) {
   return FdOf(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
 }
@@ -299,12 +322,16 @@ Result<Message> ReceiveMessage(BorrowedFd socket, size_t limit) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
-  const long got = Restart(
-      [&] { return recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC); });
-  // The peer died with data of ours unread.
+  const auto receive = [&] {
+    return Restart(
+        [&] { return recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC); });
+  };
+  long got = receive();
+  // The peer went with data of ours unread. That is told once, and before what
+  // it had said itself.
   if (got < 0 && errno == ECONNRESET) {
-    result.eof = true;
-    return result;
+    message.msg_controllen = sizeof(control);
+    got = receive();
   }
   TRY(Check(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;

@@ -90,6 +90,13 @@ Status MakeDirectories(const std::string& path, mode_t mode);
 Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size);
 // No other descriptor from `first` on survives an execve.
 Status CloseOnExecFrom(unsigned first);
+// Closes every descriptor but the standard streams and this one, which moves.
+Result<UniqueFd> MoveAndCloseRest(UniqueFd keep);
+struct Pipe {
+  UniqueFd read, write;
+};
+Result<Pipe> MakePipe();
+Status SetNonBlocking(BorrowedFd fd);
 // A second descriptor, close-on-exec, of the same open file.
 Result<UniqueFd> Duplicate(BorrowedFd fd);
 // dup3(2) without close-on-exec.
