@@ -15,6 +15,7 @@
 #include "runtime/hooks.h"
 #include "runtime/id_map.h"
 #include "runtime/kernel.h"
+#include "runtime/loopback.h"
 #include "runtime/namespaces.h"
 #include "runtime/privileges.h"
 #include "runtime/rooted_path.h"
@@ -124,6 +125,8 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, input.cgroup));
   TRY(BecomeContainerRoot(spec));
   TRY(MakeUndumpable());  // changing ids has undone it
+  if (spec.HasNew(NamespaceType::kNetwork))
+    TRY(BringUpLoopback().With("bringing up the loopback interface"));
   TRY(rootfs.Mount());
   UniqueFd slave;
   TRY(MakeTerminal(input, rootfs, channel, slave));
