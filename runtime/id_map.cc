@@ -9,6 +9,7 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
+#include "runtime/programs.h"
 
 namespace ufs::runtime {
 namespace {
@@ -34,14 +35,6 @@ std::vector<IdMapping> WithRanges(uint32_t self,
     next += range.count;
   }
   return maps;
-}
-
-std::string FindProgram(const char* name) {
-  for (const char* directory : {"/usr/bin/", "/bin/", "/usr/local/bin/"}) {
-    const std::string path = std::string(directory) + name;
-    if (access(path.c_str(), X_OK) == 0) return path;
-  }
-  return "";
 }
 
 Status RunHelper(const char* name, pid_t pid,

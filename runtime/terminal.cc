@@ -75,23 +75,19 @@ Status SendTerminal(const std::string& path, BorrowedFd master) {
       .With("console socket " + path);
 }
 
-TerminalProxy::~TerminalProxy() {
+RawTerminal::RawTerminal() {
+  struct termios settings;
+  if (tcgetattr(STDIN_FILENO, &settings) != 0) return;
+  std::memcpy(saved_, &settings, sizeof(settings));
+  cfmakeraw(&settings);
+  raw_ = tcsetattr(STDIN_FILENO, TCSANOW, &settings) == 0;
+}
+
+RawTerminal::~RawTerminal() {
   if (!raw_) return;
   struct termios saved;
   std::memcpy(&saved, saved_, sizeof(saved));
   tcsetattr(STDIN_FILENO, TCSANOW, &saved);
-}
-
-Status TerminalProxy::Start() {
-  struct termios settings;
-  if (tcgetattr(STDIN_FILENO, &settings) == 0) {
-    std::memcpy(saved_, &settings, sizeof(settings));
-    cfmakeraw(&settings);
-    TRY(kernel::Check(tcsetattr(STDIN_FILENO, TCSANOW, &settings)));
-    raw_ = true;
-  }
-  Resize();
-  return Ok();
 }
 
 void TerminalProxy::Resize() {

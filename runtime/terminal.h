@@ -28,18 +28,28 @@ Status TakeTerminal(BorrowedFd slave);
 // Sends the master to whoever listens at `socket`, as runc and conmon agreed.
 Status SendTerminal(const std::string& socket, BorrowedFd master);
 
+// Our own terminal, if standard input is one, in raw mode; as it was before
+// once this goes.
+class RawTerminal {
+ public:
+  RawTerminal();
+  ~RawTerminal();
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+
+ private:
+  bool raw_ = false;
+  alignas(8) char saved_[64];  // struct termios
+};
+
 // Copies between our own standard streams, whose terminal becomes raw, and
 // `master` until the other side is gone. Follows the size of our window.
-// `on_signal` gets every signal but SIGWINCH that arrives meanwhile; SIGCHLD
-// ends the copying once what is left has been read.
 class TerminalProxy {
  public:
-  explicit TerminalProxy(UniqueFd master) : master_(std::move(master)) {}
-  ~TerminalProxy();
-  TerminalProxy(const TerminalProxy&) = delete;
-  TerminalProxy& operator=(const TerminalProxy&) = delete;
+  explicit TerminalProxy(UniqueFd master) : master_(std::move(master)) {
+    Resize();
+  }
 
-  Status Start();  // raw mode, size
   BorrowedFd master() const { return master_; }
   void Resize();
   // One turn of what poll found. False once the other side is gone.
@@ -48,8 +58,7 @@ class TerminalProxy {
 
  private:
   UniqueFd master_;
-  bool raw_ = false;
-  alignas(8) char saved_[64];  // struct termios
+  RawTerminal raw_;
 };
 
 }  // namespace ufs::runtime

@@ -206,7 +206,12 @@ int RunOci(int argc, char** argv) {
     return FinishOutput("ufs-oci");
   }
   if (line.globals.debug) log::SetLevel(log::Level::kDebug);
-  if (verb->enters_container) SealOwnProgram(argv);
+  if (verb->enters_container) {
+    // By the name that leads here again, also from `ufs oci`.
+    std::vector<std::string> words = {"ufs-oci"};
+    words.insert(words.end(), argv + 1, argv + argc);
+    SealOwnProgram(std::move(words));
+  }
   const auto done = verb->run(line.globals, line.verb);
   return done.ok() ? *done : fail(done.error());
 }

@@ -111,10 +111,7 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
   const UniqueFd signals(raw);
 
   std::optional<runtime::TerminalProxy> terminal;
-  if (master.valid()) {
-    terminal.emplace(std::move(master));
-    TRY(terminal->Start());
-  }
+  if (master.valid()) terminal.emplace(std::move(master));
   int status = 0;
   bool output = terminal.has_value(), input = terminal.has_value();
   // It may have ended before we blocked SIGCHLD.
@@ -139,7 +136,7 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
   return runtime::kernel::ExitCodeOf(status);
 }
 
-void SealOwnProgram(char** argv) {
+void SealOwnProgram(std::vector<std::string> words) {
   struct statvfs st;
   if (statvfs("/proc/self/exe", &st) != 0 || (st.f_flag & ST_RDONLY) != 0)
     return;
@@ -147,10 +144,10 @@ void SealOwnProgram(char** argv) {
   // either, unless it is the user's own.
   const auto view = sys::CloneMount("/proc/self/exe", /*read_only=*/true);
   if (!view.ok()) return;
-  // By the name that leads here again, also from `ufs oci`.
-  char name[] = "ufs-oci";
-  argv[0] = name;
-  execveat(view->get(), "", argv, environ, AT_EMPTY_PATH);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execveat(view->get(), "", argv.data(), environ, AT_EMPTY_PATH);
 }
 
 Result<int> OciCreate(const OciGlobals& globals, const Words& words) {
