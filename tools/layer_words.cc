@@ -102,4 +102,22 @@ Status ResolveLayers(const std::string& named_store, UnionConfig& config) {
   return Ok();
 }
 
+Result<std::optional<ImageConfig>> FindImageConfig(
+    const std::string& named_store, const std::vector<std::string>& words) {
+  std::optional<ImageConfig> config;
+  std::shared_ptr<LayerStore> store;
+  bool looked = false;
+  for (const std::string& word : words) {
+    if (MeansDirectory(word)) continue;
+    if (!looked) store = TRY(OpenStore(named_store));
+    looked = true;
+    if (store == nullptr) break;
+    // A word that means nothing is told by who mounts it.
+    const auto found = store->Find(word);
+    if (found.ok() && found->is_image)
+      config = TRY(store->OpenImage(found->digest).With(word)).config;
+  }
+  return config;
+}
+
 }  // namespace ufs

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/union_config.h"
 #include "layerdb/base/result.h"
@@ -21,6 +23,11 @@ namespace ufs {
 // not there has no layers, unless it was named. The errors are complete
 // sentences for a user.
 Status ResolveLayers(const std::string& store, UnionConfig& config);
+
+// How a container of the topmost image among the words is to be run; nullopt
+// when none of them is an image.
+Result<std::optional<ImageConfig>> FindImageConfig(
+    const std::string& store, const std::vector<std::string>& words);
 
 // Opens runs of layers out of a store, which keeps them from being removed for
 // as long as they are open.

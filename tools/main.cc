@@ -8,6 +8,7 @@
 
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/run/commands.h"
 
 namespace ufs {
 namespace {
@@ -25,6 +26,20 @@ constexpr Command kCommands[] = {
      RunLayer},
     {"store", "How much room the store of layers takes; gc, check, repair",
      RunStore},
+    {"run", "Run a program in a container over layers", RunRun},
+    {"ps", "List containers", RunPs},
+    {"exec", "Run another program in a container", RunExec},
+    {"logs", "Print what a container has written", RunLogs},
+    {"attach", "Connect to the terminal or streams of a container", RunAttach},
+    {"stop", "Ask containers to end, and see to it", RunStop},
+    {"kill", "Send a signal to containers", RunKill},
+    {"pause", "Freeze containers", RunPause},
+    {"unpause", "Let them run again", RunUnpause},
+    {"wait", "Wait for containers; print their exit codes", RunWait},
+    {"rm", "Remove containers that have ended", RunRm},
+    {"inspect", "Print all that is known of containers", RunInspect},
+    {"top", "List the processes of a container", RunTop},
+    {"stats", "Show what containers use", RunStats},
     {"oci", "Be an OCI runtime, as ufs-oci", RunOci},
 };
 
@@ -47,7 +62,8 @@ void PrintHelp(FILE* out) {
       "  ufs mount base app /mnt    a writable union of two layers, app on "
       "top\n"
       "  ufs diff /mnt              what has changed since\n"
-      "  ufs umount /mnt\n",
+      "  ufs umount /mnt\n"
+      "  ufs run -it base app -- sh    a shell in a container over them\n",
       out);
 }
 

@@ -1,9 +1,12 @@
 #include "tools/mount_union.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -20,6 +23,7 @@
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
+#include "runtime/channel.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
 #include "tools/state_dir.h"
@@ -190,6 +194,7 @@ Status Serve(const MountRequest& request, MadeDirectories& made,
     if (request.fresh_upper) std::printf("upper: %s\n", config.upper->c_str());
     std::fflush(stdout);
     if (daemon != nullptr) daemon->Detach("ufs");
+    if (request.ready) request.ready();
   }));
   // As overlayfs at each unmount.
   if (config.durability == Durability::kStrict) TRY(union_fs->SyncFs());
@@ -241,6 +246,40 @@ int MountUnion(MountRequest request) {
   const auto served = Serve(request, made, daemon ? &*daemon : nullptr);
   if (!served.ok()) return fail(served.error().ToString());
   return kExitOk;
+}
+
+Result<runtime::kernel::Child> StartUnion(MountRequest request) {
+  namespace kernel = runtime::kernel;
+  auto pair = TRY(kernel::MakeSocketPair());
+  const pid_t parent = getpid();
+  auto child = TRY(kernel::Clone(0));
+  if (child.pid != 0) {
+    pair.theirs.reset();
+    const auto said = runtime::Expect(pair.ours, runtime::Word::kReady);
+    if (said.ok()) return child;
+    const int code = kernel::ExitCodeOf(TRY(kernel::WaitPid(child.pid)));
+    if (code == request.failure_code) return Error(ECHILD);
+    return Error(
+        EIO, "the daemon of the union ended with code " + std::to_string(code));
+  }
+  // No signal of our terminal, no descriptor that somebody waits to see closed.
+  setsid();
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(request.failure_code);
+  const UniqueFd channel = [&] {
+    auto kept = kernel::MoveAndCloseRest(std::move(pair.theirs));
+    return kept.ok() ? std::move(kept).value() : UniqueFd();
+  }();
+  request.options.foreground = true;
+  // What is worth a line in a log is none between the lines of a program.
+  log::UseSyslog("ufs");
+  request.ready = [&] {
+    if (const auto null = sys::Open("/dev/null", O_RDWR); null.ok())
+      for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        (void)kernel::DuplicateTo(*null, fd);
+    (void)runtime::Say(channel, runtime::Word::kReady);
+  };
+  _exit(MountUnion(std::move(request)));
 }
 
 }  // namespace ufs

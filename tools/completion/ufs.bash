@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store oci help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait rm inspect top stats oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -16,6 +16,16 @@ _ufs() {
     compopt -o nospace
     return
   fi
+  case $verb in
+    exec | logs | attach | stop | kill | pause | unpause | wait | rm | inspect | top | stats)
+      if [[ $cur != -* ]]; then
+        local all=''
+        [[ $verb == rm || $verb == logs || $verb == inspect || $verb == wait ]] && all=--all
+        mapfile -t COMPREPLY < <(compgen -W "$(ufs ps $all --quiet 2> /dev/null)" -- "$cur")
+        return
+      fi
+      ;;
+  esac
   if [[ $verb == layer || $verb == store ]]; then
     local inner=${COMP_WORDS[2]} words
     if ((COMP_CWORD == 2)); then
@@ -58,6 +68,18 @@ _ufs() {
       stat) words='--json --watch --help' ;;
       commit) words='--name --layer --work --store --json --userxattr --help' ;;
       squash) words='--name --store --json --help' ;;
+      run) words='-i -t -it -d --name --rm --keep --upper --store --detach-keys --stop-signal -e --env --env-file
+        -w --workdir -u --user --entrypoint --init --ulimit --cap-add --cap-drop --security-opt --sysctl --hostname
+        --read-only -v --volume --mount --tmpfs --device --network -m --memory --memory-swap --memory-reservation
+        --cpus --cpuset-cpus --cpuset-mems --cpu-shares --pids-limit --blkio-weight --help' ;;
+      exec) words='-i -t -it -d -e --env --env-file -w --workdir -u --user --help' ;;
+      ps) words='--all --quiet --json --help' ;;
+      logs) words='--follow --timestamps --tail --help' ;;
+      attach) words='--detach-keys --no-stdin --no-sig-proxy --help' ;;
+      stop) words='--time --help' ;;
+      kill) words='--signal --help' ;;
+      rm) words='--force --help' ;;
+      top | stats) words='--json --help' ;;
       oci) words='--root --log --log-format --cgroup-manager --version --help' ;;
       diff) words='--json --userxattr --help' ;;
     esac

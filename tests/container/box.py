@@ -1,0 +1,98 @@
+"""What the tests of `ufs run` and its relatives share: two layers around
+busybox, and a look at whether anything is left behind."""
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import bundle
+import harness
+from bundle import UFS, run, wait_until
+
+APPLETS = ("sh", "cat", "ls", "id", "true", "sleep", "mount", "hostname", "kill", "readlink",
+           "touch", "echo", "mkdir", "rm", "head", "grep", "tty", "stty", "unshare", "env", "wc",
+           "ip", "yes", "seq", "dd", "tail", "nc", "chown", "stat")
+STORE = "/var/lib/ufs/containers"
+
+
+class BoxTest(harness.CliTest):
+    """`self.layers` make a root file system; containers go to STORE."""
+    store = STORE
+
+    @classmethod
+    def setUpClass(cls):
+        if not bundle.BUSYBOX:
+            raise bundle.unittest.SkipTest("needs busybox-static")
+
+    def setUp(self):
+        super().setUp()
+        for directory in ("bin", "etc", "tmp"):
+            self.make_dir("base/" + directory)
+        shutil.copy(bundle.BUSYBOX, self.base + "/bin/busybox")
+        for applet in APPLETS:
+            os.symlink("busybox", f"{self.base}/bin/{applet}")
+        self.write("base/etc/passwd", "root:x:0:0::/root:/bin/sh\nwww:x:33:44::/srv:/bin/sh\n")
+        self.write("base/etc/group", "root:x:0:\nwww:x:44:\nextra:x:55:www\n")
+        self.write("base/plain", "no program")
+        self.write("app/etc/motd", "from app")
+        self.layers = [self.base, self.app]
+        self.before = (bundle.cgroups(), sorted(harness.mounts()))
+        self.addCleanup(self.check_nothing_left)
+
+    # --- the command ------------------------------------------------------------
+
+    def command(self, *words):
+        return [UFS, *words]
+
+    def ufs(self, *words, **options):
+        return run(*self.command(*words), **options)
+
+    def ok(self, *words, **options):
+        done = self.ufs(*words, **options)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def words(self, script, *options):
+        """A command line that runs a shell script."""
+        return ["run", *options, *self.layers, "--", "sh", "-c", script]
+
+    def box(self, script, *options, **more):
+        return self.ufs(*self.words(script, *options), **more)
+
+    def out(self, script, *options, **more):
+        done = self.box(script, *options, **more)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def start(self, script="sleep 1000", *options, name="box"):
+        self.addCleanup(self.ufs, "rm", "--force", name)
+        self.assertEqual(self.ok(*self.words(script, "-d", "--name", name, *options)),
+                         name + "\n")
+        return self.inspect(name)
+
+    def inspect(self, name="box"):
+        [found] = json.loads(self.ok("inspect", name))
+        return found
+
+    def refused(self, message, *options, code=125):
+        """`ufs run` with these options."""
+        done = self.box("echo ran", *options)
+        self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+        self.assertRegex(done.stderr, message)
+
+    # --- what must hold -----------------------------------------------------------
+
+    def records(self):
+        return os.listdir(self.store) if os.path.isdir(self.store) else []
+
+    def processes(self):
+        return [line for line in bundle.processes() if self.dir in line]
+
+    def check_nothing_left(self):
+        """Once all containers are removed."""
+        self.assertEqual(self.records(), [])
+        self.assertTrue(wait_until(lambda: not self.processes(), 20), self.processes())
+        self.assertTrue(wait_until(lambda: bundle.cgroups() == self.before[0], 5),
+                        bundle.cgroups())
+        self.assertEqual(sorted(harness.mounts()), self.before[1])

@@ -1,0 +1,246 @@
+"""ufs ps, exec, logs, attach, stop, kill, pause, wait, rm, inspect, top, stats:
+containers that run in the background; and what killed supervisors leave."""
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import bundle
+import box
+from bundle import wait_until
+
+
+class VerbTest(box.BoxTest):
+    def test_life(self):
+        found = self.start("echo out; echo err >&2; exec sleep 1000")
+        self.assertEqual((found["status"], found["ended"]), ("running", False))
+        text = self.ok("ps")
+        self.assertRegex(text, rf"box +up .*{found['pid']}.*{self.base} .*sh -c")
+        self.assertEqual(self.ok("ps", "-q"), "box\n")
+        self.assertEqual(json.loads(self.ok("ps", "--json"))[0]["pid"], found["pid"])
+        self.assertTrue(wait_until(lambda: "out" in self.ok("logs", "box")))
+        done = self.ufs("rm", "box")
+        self.assertIn("is running; stop it first, or use --force", done.stderr)
+        started = time.monotonic()
+        self.assertEqual(self.ok("stop", "--time", "1", "box"), "box\n")
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertEqual(self.ok("wait", "box"), "137\n")  # process 1 heeds no TERM
+        self.assertEqual(self.ok("ps", "-q"), "")
+        self.assertIn("exited (137)", self.ok("ps", "--all"))
+        done = self.ufs("logs", "box")
+        self.assertEqual((done.stdout, done.stderr), ("out\n", "err\n"))
+        self.assertRegex(self.ok("logs", "-t", "box"), r"^\d{4}-.*Z out\n$")
+        self.assertEqual(self.ok("rm", "box"), "box\n")
+        done = self.ufs("inspect", "box")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no container box; see 'ufs ps --all'", done.stderr)
+
+    def test_exec(self):
+        found = self.start()
+        self.assertEqual(self.ok("exec", "box", "cat", "/etc/motd"), "from app")
+        self.assertEqual(self.ok("exec", "-u", "www", "-w", "/tmp", "-e", "A=1", "box", "sh", "-c",
+                                 "id -u; readlink /proc/self/cwd; echo $A; umask"),
+                         "33\n/tmp\n1\n0022\n")
+        self.assertEqual(self.ok("exec", "box", "readlink", "/proc/self/ns/mnt"),
+                         os.readlink(f"/proc/{found['pid']}/ns/mnt") + "\n")
+        self.assertEqual(self.ufs("exec", "box", "sh", "-c", "exit 9").returncode, 9)
+        self.assertEqual(self.ufs("exec", "box", "none").returncode, 127)
+        self.assertEqual(self.ufs("exec", "box", "/plain").returncode, 126)
+        done = subprocess.run(self.command("exec", "-i", "box", "cat"), input=b"in",
+                              stdout=subprocess.PIPE, timeout=30)
+        self.assertEqual(done.stdout, b"in")
+        self.ok("exec", "-d", "box", "touch", "/done")
+        self.assertTrue(wait_until(lambda: self.ufs("exec", "box", "ls", "/done").returncode == 0))
+        self.ok("kill", "box")
+        self.ok("wait", "box")
+        done = self.ufs("exec", "box", "true")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("box is not running", done.stderr)
+
+    def test_removed_by_itself(self):
+        self.start("sleep 1000", "--rm")
+        self.ok("stop", "-t", "0", "box")
+        self.assertTrue(wait_until(lambda: self.records() == []))
+
+    def test_stop_signal_and_wait(self):
+        self.start("trap 'exit 5' USR1; while :; do sleep 0.05; done", "--stop-signal", "USR1")
+        waiting = subprocess.Popen(self.command("wait", "box"), stdout=subprocess.PIPE, text=True)
+        time.sleep(0.2)
+        self.ok("stop", "box")
+        self.assertEqual(waiting.communicate(timeout=30)[0], "5\n")
+
+    def test_pause(self):
+        self.start("while :; do echo tick; sleep 0.01; done")
+        self.ok("pause", "box")
+        self.assertEqual(self.inspect()["status"], "paused")
+        lines = len(self.ok("logs", "box"))
+        time.sleep(0.3)
+        self.assertEqual(len(self.ok("logs", "box")), lines)
+        self.assertIn("but paused", self.ufs("pause", "box").stderr)
+        self.ok("unpause", "box")
+        self.assertTrue(wait_until(lambda: len(self.ok("logs", "box")) > lines))
+        self.ok("pause", "box")
+        self.ok("stop", "-t", "0", "box")  # also when it is frozen
+
+    def test_top_and_stats(self):
+        found = self.start("sleep 1001 & exec sleep 1002")
+        self.assertTrue(wait_until(lambda: self.ok("top", "box").count("sleep 100") == 2))
+        processes = json.loads(self.ok("top", "--json", "box"))
+        self.assertEqual({p["command"] for p in processes}, {"sleep 1001", "sleep 1002"})
+        self.assertIn(found["pid"], [p["pid"] for p in processes])
+        [stats] = json.loads(self.ok("stats", "--json"))
+        self.assertEqual((stats["name"], stats["processes"]), ("box", 2))
+        self.assertGreater(stats["memory_bytes"], 0)
+        self.assertIn("box", self.ok("stats", "box"))
+
+    def test_logs_follow_and_tail(self):
+        self.start("for i in 1 2 3; do echo line $i; sleep 0.2; done")
+        self.assertEqual(self.ok("logs", "--follow", "box"), "line 1\nline 2\nline 3\n")
+        self.assertEqual(self.ok("logs", "--tail", "1", "box"), "line 3\n")
+
+    def test_attach(self):
+        self.start("trap 'exit 3' TERM; while :; do echo tick; sleep 0.05; done")
+        attached = subprocess.Popen(self.command("attach", "--no-stdin", "box"),
+                                    stdout=subprocess.PIPE, text=True)
+        self.assertEqual(attached.stdout.readline(), "tick\n")
+        attached.send_signal(signal.SIGTERM)
+        attached.communicate(timeout=30)
+        self.assertEqual(attached.returncode, 3)
+
+
+class TerminalTest(box.BoxTest):
+    def open(self, *words):
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execv(self.command()[0], self.command(*words))
+        self.addCleanup(os.close, master)
+        self.master = master
+        return pid
+
+    def expect(self, text):
+        """Reads until `text` has come."""
+        seen = ""
+        end = time.monotonic() + 30
+        while text not in seen and time.monotonic() < end:
+            if select.select([self.master], [], [], 0.5)[0]:
+                try:
+                    seen += os.read(self.master, 4096).decode(errors="replace")
+                except OSError:
+                    break
+        self.assertIn(text, seen)
+        return seen
+
+    def code_of(self, pid):
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def test_terminal_of_its_own(self):
+        pid = self.open("run", "-it", "--name", "box", *self.layers, "--", "sh")
+        self.type("tty; test -t 0 && echo is-$((1+1))\n")
+        self.assertIn("/dev/pts/0", self.expect("is-2"))
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        os.kill(pid, signal.SIGWINCH)
+        time.sleep(0.5)
+        self.type("stty size\n")
+        self.expect("33 77")
+        self.type("exit 6\n")
+        self.expect("exit 6")
+        self.assertEqual(self.code_of(pid), 6)
+
+    def test_detach_and_attach(self):
+        self.addCleanup(self.ufs, "rm", "-f", "box")
+        pid = self.open("run", "-it", "--keep", "--name", "box", *self.layers, "--", "sh")
+        self.type("echo one-$((1+1))\n")
+        self.expect("one-2")
+        self.type("\x10\x11")  # ctrl-p ctrl-q
+        self.assertEqual(self.code_of(pid), 0)
+        self.assertEqual(self.inspect()["status"], "running")
+        pid = self.open("attach", "box")
+        self.type("echo two-$((1+1))\n")
+        self.expect("two-2")
+        self.type("exit 4\n")
+        self.expect("exit 4")
+        self.assertEqual(self.code_of(pid), 4)
+        self.assertIn("one-2", self.ok("logs", "box"))
+
+    def test_exec_with_a_terminal(self):
+        self.start()
+        pid = self.open("exec", "-it", "box", "sh")
+        self.type("tty; echo is-$((1+1))\n")
+        self.assertIn("/dev/pts/0", self.expect("is-2"))
+        self.type("exit 2\n")
+        self.expect("exit 2")
+        self.assertEqual(self.code_of(pid), 2)
+
+
+class KilledTest(box.BoxTest):
+    """Whatever is killed, the next command finds and cleans it."""
+
+    def daemon_of(self, found):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            if parent == found["supervisor"] and int(pid) != found["pid"]:
+                return int(pid)
+        self.fail("no daemon")
+
+    def is_gone(self, pid):
+        return not os.path.exists(f"/proc/{pid}")
+
+    def test_supervisor(self):
+        found = self.start()
+        daemon = self.daemon_of(found)
+        os.kill(found["supervisor"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: "exited (137)" in self.ok("ps", "--all")))
+        now = self.inspect()
+        self.assertEqual((now["ended"], now["error"]), (True, "its supervisor was killed"))
+        self.assertTrue(wait_until(lambda: self.is_gone(found["pid"]) and self.is_gone(daemon)))
+        self.ok("rm", "box")
+
+    def test_supervisor_of_one_to_be_removed(self):
+        found = self.start("sleep 1000", "--rm")
+        os.kill(found["supervisor"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.is_gone(found["supervisor"])))
+        self.out("true")
+        self.assertEqual(self.records(), [])
+
+    def test_daemon(self):
+        found = self.start("while :; do cat /both; sleep 0.01; done")
+        os.kill(self.daemon_of(found), signal.SIGKILL)
+        self.assertEqual(self.ok("wait", "box"), "137\n")
+        self.assertEqual(self.inspect()["error"], "the daemon of its file system was killed")
+        self.ok("rm", "box")
+
+    def test_supervisor_and_daemon(self):
+        found = self.start("while :; do cat /both; sleep 0.01; done")
+        daemon = self.daemon_of(found)
+        os.kill(found["supervisor"], signal.SIGKILL)
+        os.kill(daemon, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.is_gone(found["supervisor"])))
+        self.assertEqual(self.ok("rm", "box"), "box\n")
+        self.assertTrue(wait_until(lambda: self.is_gone(found["pid"])))
+
+    def test_client(self):
+        words = self.words("echo ready; sleep 1000", "--name", "box", "--keep")
+        self.addCleanup(self.ufs, "rm", "-f", "box")
+        client = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, text=True)
+        self.assertEqual(client.stdout.readline(), "ready\n")
+        client.kill()
+        client.wait()
+        client.stdout.close()
+        self.assertEqual(self.inspect()["status"], "running")
+
+
+if __name__ == "__main__":
+    bundle.main()

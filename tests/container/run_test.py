@@ -1,0 +1,269 @@
+"""ufs run: a program in a container over layers, from mount to nothing left."""
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+
+import bundle
+import box
+
+
+class RunTest(box.BoxTest):
+    def test_output_exit_code_and_union(self):
+        done = self.box("cat /both /only-base /etc/motd; echo no >&2; exit 42")
+        self.assertEqual((done.stdout, done.stderr, done.returncode),
+                         ("app1from app", "no\n", 42))
+
+    def test_layers_stay_as_they_are(self):
+        before = self.tree()
+        self.out("rm /both; echo new >/only-base; touch /etc/x; chown 7 /only-app")
+        self.assertEqual(self.tree(), before)
+        self.assertEqual(self.read("base/only-base"), "1")
+
+    def test_exit_codes_of_what_cannot_run(self):
+        for program, code, message in (("nothing", 127, "not found"),
+                                       ("/nothing", 127, "No such file"),
+                                       ("/plain", 126, "Permission denied"),
+                                       ("/etc", 126, "Permission denied")):
+            done = self.ufs("run", *self.layers, "--", program)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+            self.assertIn(message, done.stderr)
+        done = self.ufs("run", self.at("none"), "--", "true")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn(self.at("none"), done.stderr)
+
+    def test_input_only_if_asked_for(self):
+        def feed(*options):
+            return subprocess.run(self.command(*self.words("cat", *options)), input=b"through",
+                                  stdout=subprocess.PIPE, timeout=30).stdout
+        self.assertEqual(feed("-i"), b"through")
+        self.assertEqual(feed(), b"")
+
+    def test_much_output_arrives_whole(self):
+        done = subprocess.run(self.command(*self.words("seq 200000; seq 10 >&2")),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.stdout, b"".join(b"%d\n" % n for n in range(1, 200001)))
+        self.assertEqual(len(done.stderr.split()), 10)
+
+    def test_a_reader_that_goes_away_ends_the_pipeline(self):
+        line = " ".join(self.command("run", *self.layers, "--", "yes")) + " | head -1"
+        done = bundle.run("sh", "-c", line)
+        self.assertEqual(done.stdout, "y\n")
+
+    def test_signals_are_passed_on(self):
+        words = self.words("trap 'echo got; exit 7' TERM; echo ready;"
+                           "while :; do sleep 0.05; done")
+        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, text=True)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.communicate(timeout=30)[0], "got\n")
+        self.assertEqual(process.returncode, 7)
+
+    def test_the_daemon_is_out_of_reach(self):
+        text = self.out("readlink /proc/self/ns/pid; ls -d /proc/[0-9]*; mount | grep ' / '")
+        self.assertNotIn(os.readlink("/proc/self/ns/pid"), text)
+        self.assertIn("/proc/1\n", text)
+        self.assertIn("fuse.ufs", text)
+        found = self.start()
+        with open(f"/proc/{found['pid']}/cgroup") as file:
+            self.assertIn("ufs-box", file.read())
+        daemons = [pid for pid in os.listdir("/proc") if pid.isdigit()
+                   and self.is_child_of(pid, found["supervisor"]) and int(pid) != found["pid"]]
+        self.assertEqual(len(daemons), 1)
+        with open(f"/proc/{daemons[0]}/cgroup") as file:
+            self.assertNotIn("ufs-box", file.read())
+
+    def is_child_of(self, pid, parent):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return int(file.read().rsplit(")", 1)[1].split()[1]) == parent
+        except OSError:
+            return False
+
+    def test_uppers(self):
+        upper = self.at("up")
+        self.out("echo mine >/new; rm /only-base", "--upper", upper)
+        self.assertEqual(self.read("up/new"), "mine\n")
+        self.assertEqual(self.out("cat /new; ls /", "--upper", upper).count("only-base"), 0)
+        self.out("echo kept >/new", "--keep", "--name", "kept")
+        with open(self.inspect("kept")["upper"] + "/new") as file:
+            self.assertEqual(file.read(), "kept\n")
+        self.assertEqual(self.ok("rm", "kept"), "kept\n")
+
+    def test_names(self):
+        self.start(name="one")
+        self.refused("there is a container one already; choose another --name", "--name", "one")
+        self.refused("invalid container id", "--name", "../one")
+        self.assertEqual(self.inspect("one")["status"], "running")
+
+    def test_what_is_not_supported_is_refused_by_name(self):
+        for option, message in ((["-p", "80:80"], "-p is not supported; use --network host"),
+                                (["--restart=always"], "--restart is not supported"),
+                                (["--privileged"], "--privileged is not supported; give"),
+                                (["-v", "data:/x"], r"volumes with a name .* './data'"),
+                                (["-v", "/none-such:/x"], "does not exist on the host"),
+                                (["--network", "web"], "none, host or private"),
+                                (["-m", "much"], "is no size, as 512m"),
+                                (["--cap-add", "FLY"], "CAP_FLY' is no capability"),
+                                (["--ulimit", "x=1"], "not NAME=SOFT"),
+                                (["--security-opt", "apparmor=x"], "not supported; leave"),
+                                (["--device", "/etc"], "is no device"),
+                                (["--user", "nobody-here"], "no user \"nobody-here\""),
+                                (["--frobnicate"], "--frobnicate")):
+            self.refused(message, *option)
+        done = self.ufs("run", *self.layers)
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("no command given; say what to run after --", done.stderr)
+
+
+class OptionTest(box.BoxTest):
+    def test_environment(self):
+        self.write("env", "# comment\nA=file\nB=two words\n")
+        text = self.out("echo $A,$B,$C,$D,$HOSTNAME,$HOME", "--env-file", self.at("env"),
+                        "-e", "A=own", "-e", "C", "-e", "D", "--hostname", "here",
+                        env={**os.environ, "C": "caller's"})
+        self.assertEqual(text, "own,two words,caller's,,here,/root\n")
+
+    def test_user_and_working_directory(self):
+        self.assertEqual(self.out("id; umask", "-u", "www", "-w", "/tmp"),
+                         "uid=33(www) gid=44(www) groups=55(extra)\n0022\n")
+        self.assertEqual(self.out("id -u; id -g; readlink /proc/self/cwd", "-u", "12:34",
+                                  "--workdir", "/made/here"), "12\n34\n/made/here\n")
+
+    def test_names_of_the_machine(self):
+        text = self.out("hostname; cat /etc/hostname /etc/hosts", "--hostname", "here")
+        self.assertTrue(text.startswith("here\nhere\n127.0.0.1\tlocalhost\n"), text)
+        self.assertIn("127.0.1.1\there\n", text)
+
+    def test_mounts(self):
+        self.write("vol/file", "of the host")
+        volume = self.at("vol")
+        self.assertEqual(self.out("cat /v/file; echo new >/v/new", "-v", volume + ":/v"),
+                         "of the host")
+        self.assertEqual(self.read("vol/new"), "new\n")
+        done = self.box("touch /v/x", "--volume", volume + ":/v:ro")
+        self.assertIn("Read-only file system", done.stderr)
+        self.assertEqual(self.out("cat /deep/er/file; touch /deep/x", "--tmpfs", "/deep:size=1m",
+                                  "--mount", f"type=bind,src={volume},dst=/deep/er,ro"),
+                         "of the host")
+        done = self.box("touch /x || touch /t/x", "--read-only", "--tmpfs", "/t")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Read-only file system", done.stderr)
+
+    def test_capabilities(self):
+        def effective(*options):
+            text = self.out("grep CapEff /proc/self/status", *options)
+            return int(text.split()[1], 16)
+        self.assertEqual(effective(), 0xa80425fb)  # docker's
+        self.assertEqual(effective("--cap-drop", "ALL"), 0)
+        self.assertEqual(effective("--cap-drop", "all", "--cap-add", "chown"), 1)
+        self.assertEqual(effective("-u", "www"), 0)
+        self.assertGreater(effective("--cap-add", "ALL"), 0xa80425fb)
+
+    def test_system_calls_are_filtered(self):
+        self.assertIn("Seccomp:\t2", self.out("grep Seccomp: /proc/self/status"))
+        done = self.box("unshare -m true", "--cap-add", "ALL", "--cap-drop", "SYS_ADMIN")
+        self.assertIn("Operation not permitted", done.stderr)
+        self.out("unshare -m true", "--cap-add", "SYS_ADMIN")
+        self.assertIn("Seccomp:\t0", self.out("grep Seccomp: /proc/self/status",
+                                              "--security-opt", "seccomp=unconfined"))
+        self.assertIn("NoNewPrivs:\t1", self.out("grep NoNewPrivs /proc/self/status",
+                                                 "--security-opt", "no-new-privileges"))
+
+    def test_limits(self):
+        self.assertEqual(self.out("ulimit -n; ulimit -Hn", "--ulimit", "nofile=100:200"),
+                         "100\n200\n")
+        done = self.box("for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait",
+                        "--pids-limit", "5")
+        self.assertIn("can't fork", done.stderr)
+
+    def test_memory_that_runs_out_is_told(self):
+        self.box("exec dd if=/dev/zero of=/dev/null bs=64M count=1", "-m", "16m",
+                 "--memory-swap", "16m", "--keep", "--name", "small")
+        found = self.inspect("small")
+        self.assertEqual((found["exit_code"], found["out_of_memory"]), (137, True))
+        self.assertIn("exited (137), out of memory", self.ok("ps", "--all"))
+        self.ok("rm", "small")
+
+    def test_networks(self):
+        self.assertIn("UP", self.out("ip link show lo"))
+        own = os.readlink("/proc/self/ns/net") + "\n"
+        self.assertNotEqual(self.out("readlink /proc/self/ns/net"), own)
+        self.assertEqual(self.out("readlink /proc/self/ns/net", "--network", "host"), own)
+        self.refused("use --network private", "--network", "pasta")
+
+    def test_private_network(self):
+        if not shutil.which("slirp4netns"):
+            self.refused("needs slirp4netns, which is not installed", "--network", "private")
+            return
+        text = self.out("ip addr; cat /etc/resolv.conf", "--network", "private")
+        self.assertRegex(text, r"(?s)LOOPBACK,UP.*inet 10\.0\.2\.100/.*nameserver 10\.0\.2\.3")
+
+    def test_entrypoint_and_init(self):
+        self.assertEqual(self.ok("run", "--entrypoint", "echo", *self.layers, "--", "a", "b"),
+                         "a b\n")
+        done = self.box("readlink /proc/1/exe; echo $$", "--init")
+        if "neither is installed" in done.stderr:
+            self.assertEqual(done.returncode, 125)
+        else:
+            self.assertNotEqual(done.stdout.split()[-1], "1", done.stderr)
+
+    def test_device(self):
+        text = self.out("ls -l /dev/kmsg2", "--device", "/dev/kmsg:/dev/kmsg2:r") \
+            if os.path.exists("/dev/kmsg") else "1, 11"
+        self.assertIn("1, 11", text.replace("1,  11", "1, 11"))
+
+
+class ImageTest(box.BoxTest):
+    """A container of an image does what the image says, unless told otherwise."""
+
+    def blob(self, data):
+        digest = hashlib.sha256(data).hexdigest()
+        os.makedirs(self.at("layout/blobs/sha256"), exist_ok=True)
+        with open(self.at("layout/blobs/sha256/" + digest), "wb") as file:
+            file.write(data)
+        return {"digest": "sha256:" + digest, "size": len(data)}
+
+    def make_image(self, **config):
+        """An OCI layout of the two layers, imported as img:1."""
+        layers, diff_ids = [], []
+        for layer in self.layers:
+            tar = io.BytesIO()
+            with tarfile.open(fileobj=tar, mode="w") as archive:
+                archive.add(layer, arcname=".")
+            layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar",
+                           **self.blob(tar.getvalue())})
+            diff_ids.append(layers[-1]["digest"])
+        text = {"architecture": "amd64", "os": "linux", "config": config,
+                "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                               **self.blob(json.dumps(text).encode())}, "layers": layers}
+        index = {"schemaVersion": 2, "manifests": [
+            {"mediaType": manifest["mediaType"], **self.blob(json.dumps(manifest).encode())}]}
+        self.write("layout/oci-layout", '{"imageLayoutVersion": "1.0.0"}')
+        self.write("layout/index.json", json.dumps(index))
+        self.ok("layer", "import", self.at("layout"), "--name", "img:1")
+
+    def test_what_the_image_says(self):
+        self.make_image(Env=["A=image", "B=image"], Entrypoint=["sh", "-c"], User="www",
+                        Cmd=["echo $A $B; id -u; readlink /proc/self/cwd; cat /both"],
+                        WorkingDir="/tmp", StopSignal="SIGUSR1")
+        self.assertEqual(self.ok("run", "img:1"), "image image\n33\n/tmp\napp")
+        self.assertEqual(self.ok("run", "-e", "B=own", "-u", "0", "-w", "/", "img:1", "--",
+                                 "echo $A $B; id -u; readlink /proc/self/cwd"),
+                         "image own\n0\n/\n")
+        self.assertEqual(self.ok("run", "--entrypoint", "echo", "img:1", "--", "hello"), "hello\n")
+        self.addCleanup(self.ufs, "rm", "-f", "box")
+        self.ok("run", "-d", "--name", "box", "img:1", "--",
+                "trap 'exit 5' USR1; while :; do sleep 0.05; done")
+        self.ok("stop", "box")
+        self.assertEqual(self.ok("wait", "box"), "5\n")
+
+
+if __name__ == "__main__":
+    bundle.main()

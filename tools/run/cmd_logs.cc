@@ -1,0 +1,169 @@
+// ufs logs: what a container has written.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <deque>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+#include "tools/command.h"
+#include "tools/output.h"
+#include "tools/run/commands.h"
+#include "tools/run/container_log.h"
+#include "tools/run/exit_code.h"
+#include "tools/run/find.h"
+
+namespace ufs {
+namespace {
+
+namespace kernel = runtime::kernel;
+
+constexpr char kWho[] = "ufs logs";
+constexpr useconds_t kFollowPauseUs = 100'000;
+
+struct LogsArguments {
+  std::string name;
+  bool follow = false, timestamps = false;
+  int64_t tail = -1;  // -1: all
+};
+
+void Print(std::string_view line, bool timestamps) {
+  const auto parsed = ParseLogLine(line);
+  if (!parsed) return;
+  FILE* const out = parsed->errors ? stderr : stdout;
+  const auto put = [&](std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), out);
+  };
+  if (timestamps) {
+    put(parsed->time);
+    put(" ");
+  }
+  put(parsed->text);
+  // A line in parts is put together, unless each part has a time.
+  if (!parsed->partial || timestamps) put("\n");
+}
+
+// Takes whole lines off the front of `text`.
+template <typename Visit>
+void TakeLines(std::string& text, Visit visit) {
+  size_t begin = 0;
+  while (true) {
+    const size_t end = text.find('\n', begin);
+    if (end == text.npos) break;
+    visit(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  text.erase(0, begin);
+}
+
+class LogReader {
+ public:
+  LogReader(std::string directory, const LogsArguments& arguments)
+      : path_(std::move(directory) + "/log"), arguments_(arguments) {}
+
+  Status PrintAll() {
+    std::deque<std::string> last;
+    const auto keep = [&](std::string line) {
+      if (arguments_.tail < 0) return Print(line, arguments_.timestamps);
+      last.push_back(std::move(line));
+      if (last.size() > static_cast<size_t>(arguments_.tail)) last.pop_front();
+    };
+    const std::string older = path_ + ".1";
+    if (auto file = sys::Open(older.c_str(), O_RDONLY | O_NOFOLLOW);
+        file.ok()) {
+      std::string text;
+      TRY(Read(*file, text, keep));
+    }
+    TRY(Open());
+    TRY(Read(file_, rest_, keep));
+    for (const std::string& line : last) Print(line, arguments_.timestamps);
+    return Ok();
+  }
+
+  // Prints what has come since, over a change of the file.
+  Status PrintMore() {
+    const auto print = [&](const std::string& line) {
+      Print(line, arguments_.timestamps);
+    };
+    TRY(Read(file_, rest_, print));
+    const auto ours = TRY(sys::Statx({file_}));
+    const auto now = sys::Statx({AT_FDCWD, path_.c_str()});
+    if (now.ok() && now->stx_ino != ours.stx_ino) {
+      TRY(Read(file_, rest_, print));
+      TRY(Open());
+      TRY(Read(file_, rest_, print));
+    }
+    std::fflush(stdout);
+    std::fflush(stderr);
+    return Ok();
+  }
+
+ private:
+  Status Open() {
+    auto file = sys::Open(path_.c_str(), O_RDONLY | O_NOFOLLOW);
+    if (file.code() == ENOENT)
+      return Error(
+          ENOENT, arguments_.name + " has no log yet; it has not been started");
+    file_ = TRY(std::move(file).With(path_));
+    return Ok();
+  }
+
+  template <typename Visit>
+  static Status Read(BorrowedFd file, std::string& text, Visit visit) {
+    char buffer[64 << 10];
+    while (const size_t got = TRY(kernel::Read(file, buffer, sizeof(buffer)))) {
+      text.append(buffer, got);
+      TakeLines(text, visit);
+    }
+    return Ok();
+  }
+
+  const std::string path_;
+  const LogsArguments& arguments_;
+  UniqueFd file_;
+  std::string rest_;  // the beginning of a line
+};
+
+Status ShowLogs(const LogsArguments& arguments) {
+  const FoundContainer found = TRY(FindContainer(arguments.name));
+  LogReader reader(found.directory(), arguments);
+  TRY(reader.PrintAll());
+  if (!arguments.follow) return Ok();
+  std::fflush(stdout);
+  while (true) {
+    // First looked, then read: what it wrote last is not missed.
+    const bool alive = !found.record.ended && HasSupervisor(found.record);
+    TRY(reader.PrintMore());
+    if (!alive || std::ferror(stdout) != 0) return Ok();
+    usleep(kFollowPauseUs);
+  }
+}
+
+}  // namespace
+
+int RunLogs(int argc, char** argv) {
+  LogsArguments arguments;
+  ArgumentParser parser(
+      kWho, "ufs logs [options] CONTAINER",
+      "Prints what a container has written to its standard output and error, "
+      "or its\nterminal: the last 16 to 32 MiB of it.",
+      "");
+  parser.add_option("container", arguments.name);
+  parser.add_flag("-f,--follow", arguments.follow, "Until it has ended");
+  parser.add_flag("-t,--timestamps", arguments.timestamps,
+                  "When each line was written");
+  parser.add_option("-n,--tail", arguments.tail, "The last lines alone")
+      ->type_name("LINES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  if (auto done = parser.Parse(argc, argv)) return *done;
+  if (arguments.name.empty())
+    return Complain(kWho, "no container given; see 'ufs logs --help'",
+                    kExitUsage);
+  if (const auto shown = ShowLogs(arguments); !shown.ok())
+    return Complain(kWho, Explain(shown.error()), kExitFailure);
+  return FinishOutput(kWho);
+}
+
+}  // namespace ufs

@@ -1,0 +1,99 @@
+// ufs run: mount, contain, run, clean up.
+#include <signal.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "runtime/id_map.h"
+#include "tools/cmd_oci.h"
+#include "tools/command.h"
+#include "tools/layer_words.h"
+#include "tools/output.h"
+#include "tools/run/attach_client.h"
+#include "tools/run/commands.h"
+#include "tools/run/detach_keys.h"
+#include "tools/run/exit_code.h"
+#include "tools/run/find.h"
+#include "tools/run/supervisor.h"
+
+namespace ufs {
+namespace {
+
+constexpr char kWho[] = "ufs run";
+
+// Twelve hexadecimal digits.
+Result<std::string> RandomName() {
+  unsigned char bytes[6];
+  TRY(runtime::kernel::Check(getrandom(bytes, sizeof(bytes), 0)));
+  std::string name;
+  for (const unsigned char byte : bytes) {
+    name += "0123456789abcdef"[byte >> 4];
+    name += "0123456789abcdef"[byte & 15];
+  }
+  return name;
+}
+
+Status CheckTerminal(const RunOptions& options) {
+  if (!options.terminal || options.detach || !options.interactive ||
+      isatty(STDIN_FILENO))
+    return Ok();
+  return Error(EINVAL,
+               "-t: standard input is no terminal; leave -t out, or -i");
+}
+
+Result<int> Run(RunOptions& options) {
+  TRY(CheckTerminal(options));
+  const ImageConfig image = TRY(FindImageConfig(options.store, options.layers))
+                                .value_or(ImageConfig());
+  TRY(CommandOf(options, image));
+  if (options.name.empty()) options.name = TRY(RandomName());
+  SupervisorInput input{options, image, TRY(ContainersDirectory()), {}};
+  if (geteuid() != 0) {
+    input.maps = runtime::RootlessMaps();
+    if (!input.maps.fallback_reason.empty())
+      Complain(kWho, "only one id is mapped: " + input.maps.fallback_reason, 0);
+  }
+  Sweep(input.containers);
+  // One that comes while it starts is passed on once it runs.
+  if (!options.detach) HoldSignals();
+  const auto supervisor = TRY(StartSupervisor(input));
+  Attached attached = TRY(AwaitStart(supervisor.channel));
+  if (attached.end == Attached::End::kEnded && !options.detach) {
+    AttachOptions attach;
+    attach.input = options.interactive;
+    attach.terminal = options.terminal;
+    attach.owner = true;
+    attach.detach_keys = TRY(ParseDetachKeys(options.detach_keys));
+    attached = TRY(Attach(supervisor.channel, attach));
+  }
+  switch (attached.end) {
+    case Attached::End::kEnded:
+      if (options.detach) std::printf("%s\n", options.name.c_str());
+      return attached.code;
+    case Attached::End::kDetached:
+      return kExitOk;
+    case Attached::End::kFailed:
+      if (attached.message.empty()) return attached.code;  // said already
+      return Complain(kWho, attached.message, attached.code);
+    case Attached::End::kLost:
+      break;
+  }
+  return Complain(kWho, "the supervisor of " + options.name + " was killed",
+                  kExitNotStarted);
+}
+
+}  // namespace
+
+int RunRun(int argc, char** argv) {
+  RunOptions options;
+  if (auto done = ParseRunOptions(argc, argv, options)) return *done;
+  std::vector<std::string> words = {"ufs"};
+  words.insert(words.end(), argv, argv + argc);
+  SealOwnProgram(std::move(words));
+  const auto code = Run(options);
+  if (!code.ok()) return Complain(kWho, Explain(code.error()), kExitNotStarted);
+  return FinishOutput(kWho) == kExitOk ? *code : kExitNotStarted;
+}
+
+}  // namespace ufs

@@ -1,0 +1,108 @@
+// ufs stop, kill, pause, unpause, rm: what is done to containers by name.
+#include <signal.h>
+
+#include <cerrno>
+
+#include "runtime/names.h"
+#include "tools/command.h"
+#include "tools/run/commands.h"
+#include "tools/run/for_each.h"
+
+namespace ufs {
+namespace {
+
+// No more than a day, so that it fits in milliseconds.
+constexpr int kSecondsMax = 86'400;
+
+struct Verb {
+  ArgumentParser parser;
+  std::vector<std::string> names;
+
+  Verb(const char* who, const char* usage, const char* description)
+      : parser(who, usage, description, "") {
+    parser.add_option("containers", names);
+  }
+};
+
+}  // namespace
+
+int RunStop(int argc, char** argv) {
+  constexpr char kWho[] = "ufs stop";
+  Verb verb(kWho, "ufs stop [--time SECONDS] CONTAINER...",
+            "Asks containers to end (TERM, or their --stop-signal), kills "
+            "them after a\nwhile, and waits until they are cleaned up.");
+  int seconds = 10;
+  verb.parser
+      .add_option("-t,--time", seconds, "Before it is killed (default: 10)")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, kSecondsMax));
+  if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
+    return StopContainer(found, seconds);
+  });
+}
+
+int RunKill(int argc, char** argv) {
+  constexpr char kWho[] = "ufs kill";
+  Verb verb(kWho, "ufs kill [--signal SIGNAL] CONTAINER...",
+            "Sends a signal to the first process of containers.");
+  std::string name = "KILL";
+  verb.parser.add_option("-s,--signal", name, "By name or number (KILL)")
+      ->type_name("SIGNAL");
+  if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  const auto signal = runtime::ParseSignal(name);
+  if (!signal)
+    return Complain(kWho, "--signal '" + name + "': is no signal", kExitUsage);
+  return ForEachContainer(
+      kWho, verb.names, [&](const FoundContainer& found) -> Status {
+        return TRY(found.Open()).Kill(*signal, /*all=*/false);
+      });
+}
+
+int RunPause(int argc, char** argv) {
+  constexpr char kWho[] = "ufs pause";
+  Verb verb(kWho, "ufs pause CONTAINER...",
+            "Freezes all processes of containers.");
+  if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  return ForEachContainer(kWho, verb.names,
+                          [&](const FoundContainer& found) -> Status {
+                            return TRY(found.Open()).Pause();
+                          });
+}
+
+int RunUnpause(int argc, char** argv) {
+  constexpr char kWho[] = "ufs unpause";
+  Verb verb(kWho, "ufs unpause CONTAINER...",
+            "Lets paused containers run again.");
+  if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  return ForEachContainer(kWho, verb.names,
+                          [&](const FoundContainer& found) -> Status {
+                            return TRY(found.Open()).Resume();
+                          });
+}
+
+int RunRm(int argc, char** argv) {
+  constexpr char kWho[] = "ufs rm";
+  Verb verb(kWho, "ufs rm [--force] CONTAINER...",
+            "Removes containers that have ended, with their log and fresh "
+            "upper. An upper\nthat was named stays.");
+  bool force = false;
+  verb.parser.add_flag("-f,--force", force, "Those too that run: kill them");
+  if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  return ForEachContainer(
+      kWho, verb.names, [&](const FoundContainer& found) -> Status {
+        if (!found.record.ended) {
+          if (!force)
+            return Error(EBUSY, found.record.name +
+                                    " is running; stop it first, or use "
+                                    "--force");
+          TRY(StopContainer(found, 0));
+        }
+        // With --rm it is gone by itself.
+        const auto left = LoadRecord(found.root, found.record.name);
+        if (left.code() == ENOENT) return Ok();
+        return RemoveRecord(found.root, TRY(left));
+      });
+}
+
+}  // namespace ufs

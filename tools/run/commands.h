@@ -1,0 +1,21 @@
+// The verbs about containers over layers, as tools/command.h has the others.
+#pragma once
+
+namespace ufs {
+
+int RunRun(int argc, char** argv);
+int RunPs(int argc, char** argv);
+int RunExec(int argc, char** argv);
+int RunLogs(int argc, char** argv);
+int RunAttach(int argc, char** argv);
+int RunStop(int argc, char** argv);
+int RunKill(int argc, char** argv);
+int RunPause(int argc, char** argv);
+int RunUnpause(int argc, char** argv);
+int RunWait(int argc, char** argv);
+int RunRm(int argc, char** argv);
+int RunInspect(int argc, char** argv);
+int RunTop(int argc, char** argv);
+int RunStats(int argc, char** argv);
+
+}  // namespace ufs

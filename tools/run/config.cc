@@ -1,0 +1,342 @@
+#include "tools/run/config.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/default_config.h"
+#include "runtime/default_seccomp.h"
+#include "runtime/kernel.h"
+#include "runtime/names.h"
+#include "runtime/namespaces.h"
+#include "runtime/programs.h"
+#include "runtime/user_db.h"
+
+namespace ufs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Strings = std::vector<std::string>;
+namespace kernel = runtime::kernel;
+
+// Where the program of --init is put: a tmpfs, so that no upper has it.
+constexpr char kInitPath[] = "/dev/init";
+
+// Of dockerd, daemon/pkg/oci/caps/defaults.go.
+constexpr const char* kDefaultCapabilities[] = {
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+    "CAP_KILL",    "CAP_AUDIT_WRITE"};
+
+std::string CapabilityName(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::toupper(c));
+  if (name != "ALL" && !name.starts_with("CAP_")) name.insert(0, "CAP_");
+  return name;
+}
+
+// Every capability that can be had here.
+void AddAll(std::set<std::string>& set) {
+  for (std::string_view name : runtime::CapabilityNames()) {
+    const auto number = runtime::ParseCapability(name);
+    if (number && prctl(PR_CAPBSET_READ, *number, 0, 0, 0) == 1)
+      set.emplace(name);
+  }
+}
+
+// The ids of the user namespace that this process is in.
+std::vector<runtime::IdMapping> OwnMap(const char* path) {
+  std::vector<runtime::IdMapping> maps;
+  const auto text = kernel::ReadFile({AT_FDCWD, path});
+  if (!text.ok()) return maps;
+  size_t begin = 0;
+  while (begin < text->size()) {
+    const size_t end = std::min(text->find('\n', begin), text->size());
+    runtime::IdMapping map;
+    if (std::sscanf(text->c_str() + begin, "%u %u %u", &map.container_id,
+                    &map.host_id, &map.size) == 3)
+      maps.push_back(map);
+    begin = end + 1;
+  }
+  return maps;
+}
+
+Json BaseConfig() {
+  if (runtime::InInitialUserNamespace()) return runtime::DefaultConfig(nullptr);
+  // The namespace is there already, and we are its root.
+  runtime::IdMaps maps;
+  maps.uids = OwnMap("/proc/self/uid_map");
+  maps.gids = OwnMap("/proc/self/gid_map");
+  Json config = runtime::DefaultConfig(&maps);
+  Json& linux_part = config["linux"];
+  linux_part.erase("uidMappings");
+  linux_part.erase("gidMappings");
+  Json& namespaces = linux_part["namespaces"];
+  for (size_t i = 0; i < namespaces.size(); ++i)
+    if (namespaces[i]["type"] == "user") namespaces.erase(i--);
+  return config;
+}
+
+Status WriteText(const std::string& path, const std::string& text) {
+  const UniqueFd file = TRY(
+      sys::Open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
+  return kernel::WriteAll(file, text);
+}
+
+std::string HostFile(const char* path) {
+  auto text = kernel::ReadFile({AT_FDCWD, path});
+  return text.ok() ? std::move(text).value() : "";
+}
+
+// The three files that belong to the place a container runs in, not its image.
+Status WriteNetworkFiles(const RunOptions& options,
+                         const std::string& directory,
+                         const std::string& hostname) {
+  const bool host = options.network == Network::kHost;
+  TRY(WriteText(directory + "/hostname", hostname + "\n"));
+  TRY(WriteText(directory + "/hosts",
+                host ? HostFile("/etc/hosts")
+                     : "127.0.0.1\tlocalhost\n"
+                       "::1\tlocalhost ip6-localhost ip6-loopback\n"
+                       "127.0.1.1\t" +
+                           hostname + "\n"));
+  return WriteText(directory + "/resolv.conf",
+                   options.network == Network::kPrivate
+                       ? "nameserver 10.0.2.3\n"
+                       : HostFile("/etc/resolv.conf"));
+}
+
+Json MountOf(const runtime::Mount& mount) {
+  return {{"destination", mount.destination},
+          {"type", mount.type},
+          {"source", mount.source},
+          {"options", mount.options}};
+}
+
+// Parents before what lies below them, else in the order they were given.
+void AddMounts(const RunOptions& options, const std::string& directory,
+               Json& config) {
+  std::vector<runtime::Mount> mounts;
+  for (const char* name : {"hosts", "hostname", "resolv.conf"})
+    mounts.push_back({std::string("/etc/") + name,
+                      "bind",
+                      directory + "/" + name,
+                      {"bind", "rprivate"}});
+  for (const runtime::Mount& mount : options.mounts) {
+    std::erase_if(mounts, [&](const runtime::Mount& other) {
+      return other.destination == mount.destination;
+    });
+    mounts.push_back(mount);
+  }
+  const auto depth = [](const runtime::Mount& mount) {
+    return std::count(mount.destination.begin(), mount.destination.end(), '/');
+  };
+  std::stable_sort(mounts.begin(), mounts.end(),
+                   [&](const runtime::Mount& a, const runtime::Mount& b) {
+                     return depth(a) < depth(b);
+                   });
+  for (const runtime::Mount& mount : mounts)
+    config["mounts"].push_back(MountOf(mount));
+}
+
+// "HOST[:CONTAINER[:rwm]]"
+Status AddDevice(const std::string& text, Json& config) {
+  const std::string what = "--device " + text;
+  const size_t first = text.find(':');
+  const std::string host = text.substr(0, first);
+  std::string path = host, access = "rwm";
+  if (first != text.npos) {
+    const size_t second = text.find(':', first + 1);
+    const std::string middle = text.substr(first + 1, second - first - 1);
+    if (middle.starts_with('/')) path = middle;
+    if (!middle.starts_with('/') && second == text.npos) access = middle;
+    if (second != text.npos) access = text.substr(second + 1);
+  }
+  if (access.empty() || access.find_first_not_of("rwm") != access.npos)
+    return Error(EINVAL, what + ": access is made of r, w and m");
+  const UniqueFd node = TRY(sys::Open(host.c_str(), O_PATH).With(what));
+  const auto stat = TRY(sys::Statx({node}).With(what));
+  const bool block = S_ISBLK(stat.stx_mode);
+  if (!block && !S_ISCHR(stat.stx_mode))
+    return Error(EINVAL, what + ": is no device; name each node itself");
+  const char* const type = block ? "b" : "c";
+  config["linux"]["devices"].push_back({{"path", path},
+                                        {"type", type},
+                                        {"major", stat.stx_rdev_major},
+                                        {"minor", stat.stx_rdev_minor},
+                                        {"fileMode", stat.stx_mode & 07777},
+                                        {"uid", stat.stx_uid},
+                                        {"gid", stat.stx_gid}});
+  // In a user namespace the kernel guards them by their modes.
+  if (runtime::InInitialUserNamespace())
+    config["linux"]["resources"]["devices"].push_back(
+        {{"allow", true},
+         {"type", type},
+         {"major", stat.stx_rdev_major},
+         {"minor", stat.stx_rdev_minor},
+         {"access", access}});
+  return Ok();
+}
+
+Status AddInit(Json& config) {
+  for (const char* name : {"tini-static", "catatonit", "docker-init"}) {
+    const std::string path = runtime::FindProgram(name);
+    if (path.empty()) continue;
+    config["mounts"].push_back(
+        MountOf({kInitPath, "bind", path, {"bind", "ro", "rprivate"}}));
+    Json args = {kInitPath, "--"};
+    for (const auto& word : config["process"]["args"]) args.push_back(word);
+    config["process"]["args"] = std::move(args);
+    return Ok();
+  }
+  return Error(ENOENT,
+               "--init needs tini-static or catatonit, and neither is "
+               "installed; install the package tini or catatonit");
+}
+
+Status SetProcess(const RunOptions& options, const ImageConfig& image,
+                  const std::string& root, const std::string& hostname,
+                  Json& config) {
+  Json& process = config["process"];
+  process["args"] = TRY(CommandOf(options, image));
+  process["terminal"] = options.terminal;
+  winsize window;
+  if (options.terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0)
+    process["consoleSize"] = {{"height", window.ws_row},
+                              {"width", window.ws_col}};
+  Strings env = {
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "HOSTNAME=" + hostname};
+  if (options.terminal) env.push_back("TERM=xterm");
+  for (const Strings* more : {&image.env, &options.env})
+    for (const std::string& entry : *more) TRY(AddEnvironment(entry, env));
+  process["env"] = env;
+  process["cwd"] = !options.workdir.empty()     ? options.workdir
+                   : !image.working_dir.empty() ? image.working_dir
+                                                : "/";
+  const std::string& user = options.user.empty() ? image.user : options.user;
+  if (!user.empty()) {
+    const UniqueFd tree =
+        TRY(sys::Open(root.c_str(), O_PATH | O_DIRECTORY).With(root));
+    const runtime::User found =
+        TRY(runtime::ResolveUser(tree, user).With("--user " + user));
+    process["user"] = {{"uid", found.uid}, {"gid", found.gid}};
+    if (!found.additional_gids.empty())
+      process["user"]["additionalGids"] = found.additional_gids;
+  }
+  // Not the caller's, as the rest of its surroundings.
+  process["user"]["umask"] = 0022;
+  const Strings capabilities =
+      CapabilitiesOf(options.cap_add, options.cap_drop);
+  for (const char* set : {"bounding", "effective", "permitted"})
+    process["capabilities"][set] = capabilities;
+  process["noNewPrivileges"] = options.no_new_privileges;
+  // Those of the caller, but for what was asked for.
+  process["rlimits"] = options.rlimits;
+  return Ok();
+}
+
+void SetNetwork(const RunOptions& options, const std::string& network,
+                Json& config) {
+  Json& namespaces = config["linux"]["namespaces"];
+  for (size_t i = 0; i < namespaces.size(); ++i) {
+    if (namespaces[i]["type"] != "network") continue;
+    if (!network.empty()) namespaces[i]["path"] = network;
+    if (options.network == Network::kHost) namespaces.erase(i--);
+  }
+}
+
+Status SetLinux(const RunOptions& options, Json& config) {
+  Json& linux_part = config["linux"];
+  for (const auto& [key, value] : options.resources.items())
+    linux_part["resources"][key] = value;
+  for (const std::string& device : options.devices)
+    TRY(AddDevice(device, config));
+  if (!options.sysctls.empty()) linux_part["sysctl"] = options.sysctls;
+  if (options.unmask) {
+    linux_part.erase("maskedPaths");
+    linux_part.erase("readonlyPaths");
+  }
+  if (!options.seccomp) {
+    uint64_t capabilities = 0;
+    for (const auto& name : config["process"]["capabilities"]["bounding"])
+      capabilities |= uint64_t{1}
+                      << *runtime::ParseCapability(name.get<std::string>());
+    linux_part["seccomp"] = runtime::DefaultSeccomp(capabilities);
+  } else if (!options.seccomp->empty()) {
+    linux_part["seccomp"] = Json::parse(*options.seccomp, nullptr, false);
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Strings CapabilitiesOf(const Strings& add, const Strings& drop) {
+  std::set<std::string> set(std::begin(kDefaultCapabilities),
+                            std::end(kDefaultCapabilities));
+  const auto has_all = [](const Strings& names) {
+    return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+      return CapabilityName(name) == "ALL";
+    });
+  };
+  if (has_all(add)) AddAll(set);
+  if (has_all(drop)) set.clear();
+  for (const std::string& name : drop) set.erase(CapabilityName(name));
+  for (const std::string& name : add)
+    if (CapabilityName(name) != "ALL") set.insert(CapabilityName(name));
+  return {set.begin(), set.end()};
+}
+
+Result<Strings> CommandOf(const RunOptions& options, const ImageConfig& image) {
+  Strings words;
+  if (options.entrypoint) {
+    if (!options.entrypoint->empty()) words.push_back(*options.entrypoint);
+  } else {
+    words = image.entrypoint;
+  }
+  // Another program has no use for the arguments of the image's own.
+  const Strings& rest = !options.command.empty() || options.entrypoint
+                            ? options.command
+                            : image.cmd;
+  words.insert(words.end(), rest.begin(), rest.end());
+  if (words.empty())
+    return Error(EINVAL,
+                 "no command given; say what to run after --, as in "
+                 "'ufs run LAYER -- sh'");
+  return words;
+}
+
+Result<std::string> MakeRunConfig(const RunOptions& options,
+                                  const ImageConfig& image,
+                                  const std::string& directory,
+                                  const std::string& root,
+                                  const std::string& network) {
+  constexpr size_t kHostnameMax = 63;
+  std::string hostname = options.hostname;
+  if (hostname.empty()) {
+    hostname = options.name.substr(0, kHostnameMax);
+    std::replace(hostname.begin(), hostname.end(), '_', '-');
+  }
+  Json config = BaseConfig();
+  config["root"] = {{"path", root}, {"readonly", options.read_only}};
+  config["hostname"] = hostname;
+  TRY(SetProcess(options, image, root, hostname, config));
+  TRY(SetLinux(options, config));
+  SetNetwork(options, network, config);
+  TRY(WriteNetworkFiles(options, directory, hostname).With(directory));
+  AddMounts(options, directory, config);
+  if (options.init) TRY(AddInit(config));
+  using Handler = Json::error_handler_t;
+  return config.dump(-1, ' ', false, Handler::replace);
+}
+
+}  // namespace ufs

@@ -1,0 +1,24 @@
+// Exit codes and messages of the verbs that run programs in containers.
+#pragma once
+
+#include <string>
+
+#include "layerdb/base/result.h"
+
+namespace ufs {
+
+// As docker and podman give them; anything else is the program's own.
+enum RunExitCode {
+  kExitNotStarted = 125,     // we failed
+  kExitNotExecutable = 126,  // the program is there and cannot be run
+  kExitNotFound = 127,       // it is not there
+};
+
+// What the failure to start a program means for the exit code.
+int ExitCodeFor(const Error& error);
+
+// The error for a user: its context alone where that is a whole sentence, so
+// that no errno's text trails behind the remedy.
+std::string Explain(const Error& error);
+
+}  // namespace ufs

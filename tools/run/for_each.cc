@@ -1,0 +1,67 @@
+#include "tools/run/for_each.h"
+
+#include <signal.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "runtime/kernel.h"
+#include "tools/command.h"
+#include "tools/output.h"
+#include "tools/run/exit_code.h"
+
+namespace ufs {
+namespace {
+
+namespace kernel = runtime::kernel;
+
+// For what must come to its end once it was killed.
+constexpr int kKillPatienceMs = 150'000;
+
+}  // namespace
+
+int ForEachContainer(const char* who, const std::vector<std::string>& names,
+                     const std::function<Status(const FoundContainer&)>& act) {
+  if (names.empty())
+    return Complain(who,
+                    std::string("no container given; see '") + who + " --help'",
+                    kExitUsage);
+  int code = kExitOk;
+  for (const std::string& name : names) {
+    const auto found = FindContainer(name);
+    const Status done = found.ok() ? act(*found) : Status(Error(found.error()));
+    if (done.ok())
+      std::printf("%s\n", name.c_str());
+    else
+      code = Complain(who, Explain(done.error()), kExitFailure);
+  }
+  const int finished = FinishOutput(who);
+  return code == 0 ? finished : code;
+}
+
+Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
+  const RunRecord& record = found.record;
+  const auto supervisor = kernel::PidfdOpen(record.supervisor);
+  // Opened first, then checked: the number may be somebody else's by now.
+  if (!supervisor.ok() || !HasSupervisor(record)) return Ok();
+  if (kernel::WaitForExit(*supervisor, timeout_ms)) return Ok();
+  return Error(ETIMEDOUT, record.name + " does not end");
+}
+
+Status StopContainer(const FoundContainer& found, int seconds) {
+  auto container = found.Open();
+  if (container.code() == ESRCH) return AwaitEnd(found, kKillPatienceMs);
+  TRY(std::move(container));
+  auto& running = *container;
+  const auto status = running.Status();
+  if (status.ok() && *status == runtime::RunState::kPaused)
+    TRY(running.Resume());
+  const auto asked = running.Kill(found.record.stop_signal, /*all=*/false);
+  if (!asked.ok() && asked.code() != ESRCH) return asked;
+  if (AwaitEnd(found, seconds * 1000).ok()) return Ok();
+  const auto killed = running.Kill(SIGKILL, /*all=*/false);
+  if (!killed.ok() && killed.code() != ESRCH) return killed;
+  return AwaitEnd(found, kKillPatienceMs);
+}
+
+}  // namespace ufs

@@ -1,0 +1,421 @@
+#include "tools/run/options.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+#include "runtime/names.h"
+#include "runtime/programs.h"
+#include "runtime/state.h"
+#include "tools/command.h"
+#include "tools/run/detach_keys.h"
+#include "tools/run/exit_code.h"
+
+namespace ufs {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+constexpr char kWho[] = "ufs run";
+constexpr char kUsage[] = "ufs run [options] LAYER... [-- COMMAND [ARG...]]";
+constexpr char kDescription[] =
+    "Runs COMMAND in a container whose root is a union of LAYERs, the bottom "
+    "one\n"
+    "first, named as for 'ufs mount'. What it changes goes to a fresh upper, "
+    "which\n"
+    "is removed with the container once COMMAND has ended: keep it with --keep "
+    "(then\n"
+    "'ufs rm' removes it) or name one with --upper. A container that is "
+    "started with\n"
+    "-d is kept unless --rm is given.";
+constexpr char kFooter[] =
+    "Exit code: that of COMMAND, 128 plus the signal that ended it; 125 when "
+    "ufs\n"
+    "failed, 126 when COMMAND cannot be run, 127 when it is not there.\n"
+    "\n"
+    "Examples:\n"
+    "  ufs run -it base app -- sh\n"
+    "  ufs run -d --name web -m 256m -v ./site:/srv:ro base:1 -- httpd -f\n"
+    "  ufs run --upper changes base -- make install\n"
+    "\n"
+    "See also: ufs ps, ufs exec, ufs logs, ufs stop, ufs rm\n";
+
+// What people know from elsewhere and we do not have.
+struct Missing {
+  const char* name;
+  const char* remedy;
+};
+constexpr Missing kMissing[] = {
+    {"-p", "use --network host, where ports are the machine's"},
+    {"--publish", "use --network host, where ports are the machine's"},
+    {"-P", "use --network host, where ports are the machine's"},
+    {"--restart", "have a service manager start 'ufs run' again"},
+    {"--privileged",
+     "give what is needed: --cap-add ALL, --security-opt seccomp=unconfined, "
+     "--security-opt unmask=ALL, --device"},
+    {"--pid", "each container has a pid namespace of its own"},
+    {"--ipc", "each container has an ipc namespace of its own"},
+    {"--uts", "each container has a uts namespace of its own"},
+    {"--userns", "as an ordinary user a container has one by itself"},
+    {"--cgroupns", "each container has a cgroup namespace of its own"},
+    {"--gpus", "name the devices: --device /dev/..."},
+    {"--link", "containers have no network among themselves"},
+    {"--log-driver", "'ufs logs' reads what a container writes"},
+    {"--platform", "layers are for this machine"},
+    {"--pull", "layers are in the store, or directories"},
+    {"--health-cmd", "have a service manager watch it"},
+    {"--volumes-from", "name the directories: -v"},
+    {"--cgroup-parent", "start ufs in the cgroup that is to be the parent"},
+};
+
+std::string NotSupported(const std::string& word) {
+  const std::string name = word.substr(0, word.find('='));
+  for (const Missing& missing : kMissing)
+    if (name == missing.name)
+      return name + " is not supported; " + missing.remedy;
+  return "";
+}
+
+// The words as they came; what they mean is found out by Combine.
+struct Words {
+  Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls;
+  std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
+      cpuset_mems, network = "none", stop_signal, entrypoint;
+  int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0, oom_score = 0;
+};
+
+CLI::Option* List(ArgumentParser& parser, const char* name, Strings& target,
+                  const char* type, const char* text) {
+  return parser.add_option(name, target, text)
+      ->type_name(type)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
+  const auto text = [&](const char* name, std::string& target, const char* type,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name(type);
+  };
+  text("--name", options.name, "NAME", "Of the container; else made up");
+  parser.add_flag("-i,--interactive", options.interactive,
+                  "Give COMMAND our standard input");
+  parser.add_flag("-t,--tty", options.terminal, "Give COMMAND a terminal");
+  parser.add_flag("-d,--detach", options.detach,
+                  "Leave it running and print its name");
+  text("--detach-keys", options.detach_keys, "KEYS",
+       "What leaves it running from its terminal");
+  parser.add_flag("--rm", options.remove, "Remove it once COMMAND has ended");
+  parser.add_flag("--keep", options.keep, "Keep it, its upper and its log");
+  text("--upper", options.upper, "DIR", "Takes all changes; made if missing");
+  text("--store", options.store, "DIR",
+       "Where layers with a name are (see ufs mount)");
+  text("--stop-signal", words.stop_signal, "SIGNAL", "For 'ufs stop'");
+}
+
+void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
+  const auto text = [&](const char* name, std::string& target, const char* type,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name(type);
+  };
+  List(parser, "-e,--env", words.env, "NAME[=VALUE]", "Environment variable");
+  List(parser, "--env-file", words.env_files, "FILE", "The same, by lines");
+  text("-w,--workdir", options.workdir, "DIR", "Where COMMAND starts");
+  text("-u,--user", options.user, "USER[:GROUP]", "As whom, name or number");
+  text("--entrypoint", words.entrypoint, "PROGRAM",
+       "Runs this with COMMAND as its arguments");
+  parser.add_flag("--init", options.init,
+                  "Under a process 1 that reaps and passes signals on");
+  List(parser, "--ulimit", words.ulimits, "NAME=SOFT[:HARD]", "Limit");
+  List(parser, "--cap-add", options.cap_add, "CAPABILITY", "Or ALL");
+  List(parser, "--cap-drop", options.cap_drop, "CAPABILITY", "Or ALL");
+  List(parser, "--security-opt", words.security, "OPTION",
+       "no-new-privileges, seccomp=FILE, seccomp=unconfined, unmask=ALL");
+  List(parser, "--sysctl", words.sysctls, "NAME=VALUE", "Of its namespaces");
+}
+
+void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
+  parser.add_option("--hostname", options.hostname, "Default: the name")
+      ->type_name("NAME");
+  parser.add_flag("--read-only", options.read_only,
+                  "COMMAND cannot change the root");
+  List(parser, "-v,--volume", words.volumes, "SOURCE:TARGET[:ro]",
+       "A directory or file of the host");
+  List(parser, "--mount", words.mounts, "type=bind|tmpfs,src=,dst=[,ro]",
+       "The same in words");
+  List(parser, "--tmpfs", words.tmpfs, "TARGET[:OPTIONS]", "In memory");
+  List(parser, "--device", options.devices, "PATH[:PATH[:rwm]]",
+       "A device of the host");
+  parser
+      .add_option("--network", words.network,
+                  "none (loopback, the default), host, private (by "
+                  "slirp4netns)")
+      ->type_name("NETWORK");
+}
+
+void DeclareLimits(ArgumentParser& parser, Words& words) {
+  const auto text = [&](const char* name, std::string& target, const char* type,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name(type);
+  };
+  text("-m,--memory", words.memory, "BYTES", "With b, k, m or g");
+  text("--memory-swap", words.memory_swap, "BYTES", "Memory and swap");
+  text("--memory-reservation", words.memory_reservation, "BYTES",
+       "When memory is short");
+  text("--cpus", words.cpus, "NUMBER", "How many processors' time");
+  text("--cpuset-cpus", words.cpuset_cpus, "LIST", "On which, 0-2,4");
+  text("--cpuset-mems", words.cpuset_mems, "LIST", "Memory nodes");
+  parser.add_option("--cpu-shares", words.cpu_shares, "Weight, 1024 is usual")
+      ->type_name("N");
+  parser.add_option("--pids-limit", words.pids_limit, "Processes and threads")
+      ->type_name("N");
+  parser.add_option("--blkio-weight", words.blkio_weight, "10 to 1000")
+      ->type_name("N");
+}
+
+Error Invalid(const std::string& option, const std::string& value,
+              const std::string& what) {
+  return Error(EINVAL, option + " '" + value + "': " + what);
+}
+
+Status SetBytes(const char* option, const std::string& text, const char* key,
+                RunOptions& options) {
+  if (text.empty()) return Ok();
+  options.resources["memory"][key] = TRY(ParseBytes(text).With(option));
+  return Ok();
+}
+
+Status CombineLimits(const Words& words, RunOptions& options) {
+  auto& resources = options.resources;
+  TRY(SetBytes("--memory", words.memory, "limit", options));
+  TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
+               options));
+  if (words.memory_swap == "-1") {
+    resources["memory"]["swap"] = -1;
+  } else {
+    TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
+  }
+  if (!words.cpus.empty()) {
+    char* rest = nullptr;
+    const double cpus = std::strtod(words.cpus.c_str(), &rest);
+    if (*rest != '\0' || !std::isfinite(cpus) || cpus < 0.01 || cpus > 65536)
+      return Invalid("--cpus", words.cpus, "not a number of at least 0.01");
+    constexpr int64_t kPeriodUs = 100'000;
+    resources["cpu"]["period"] = kPeriodUs;
+    resources["cpu"]["quota"] = static_cast<int64_t>(cpus * kPeriodUs);
+  }
+  if (!words.cpuset_cpus.empty()) resources["cpu"]["cpus"] = words.cpuset_cpus;
+  if (!words.cpuset_mems.empty()) resources["cpu"]["mems"] = words.cpuset_mems;
+  if (words.cpu_shares != 0) resources["cpu"]["shares"] = words.cpu_shares;
+  if (words.pids_limit != 0) resources["pids"]["limit"] = words.pids_limit;
+  if (words.blkio_weight != 0)
+    resources["blockIO"]["weight"] = words.blkio_weight;
+  return Ok();
+}
+
+// "nofile=1024:2048"
+Status AddUlimit(const std::string& text, RunOptions& options) {
+  const auto wrong = [&] {
+    return Invalid("--ulimit", text, "not NAME=SOFT[:HARD], as nofile=1024");
+  };
+  const size_t equals = text.find('=');
+  if (equals == text.npos) return wrong();
+  std::string type = "RLIMIT_" + text.substr(0, equals);
+  for (char& c : type) c = static_cast<char>(std::toupper(c));
+  if (!runtime::ParseRlimit(type)) return wrong();
+  const auto number = [&](const std::string& word) -> std::optional<uint64_t> {
+    if (word == "unlimited" || word == "-1") return RLIM_INFINITY;
+    if (word.empty() || word.find_first_not_of("0123456789") != word.npos ||
+        word.size() > 18)
+      return std::nullopt;
+    return std::strtoull(word.c_str(), nullptr, 10);
+  };
+  const size_t colon = text.find(':', equals);
+  const auto soft = number(text.substr(equals + 1, colon - equals - 1));
+  const auto hard = colon == text.npos ? soft : number(text.substr(colon + 1));
+  if (!soft || !hard) return wrong();
+  options.rlimits.push_back({{"type", type}, {"soft", *soft}, {"hard", *hard}});
+  return Ok();
+}
+
+Status AddSecurity(const std::string& text, RunOptions& options) {
+  const size_t sign = text.find_first_of("=:");
+  const std::string key = text.substr(0, sign);
+  const std::string value = sign == text.npos ? "" : text.substr(sign + 1);
+  if (key == "no-new-privileges" && (value.empty() || value == "true")) {
+    options.no_new_privileges = true;
+  } else if (key == "seccomp" && value == "unconfined") {
+    options.seccomp = "";
+  } else if (key == "seccomp" && !value.empty()) {
+    options.seccomp =
+        TRY(runtime::kernel::ReadFile({AT_FDCWD, value.c_str()}, 1 << 20)
+                .With("--security-opt seccomp=" + value));
+    if (!nlohmann::json::parse(*options.seccomp, nullptr, false).is_object())
+      return Invalid("--security-opt", text,
+                     "the file is no JSON object as 'linux.seccomp' of the "
+                     "OCI runtime specification");
+  } else if (key == "unmask" && value == "ALL") {
+    options.unmask = true;
+  } else if ((key == "apparmor" && value == "unconfined") ||
+             (key == "label" && value == "disable")) {
+    // As it is: neither is used.
+  } else if (key == "apparmor" || key == "label") {
+    return Error(ENOTSUP, "--security-opt '" + text +
+                              "': AppArmor and SELinux are not supported; "
+                              "leave it out");
+  } else {
+    return Invalid("--security-opt", text,
+                   "no-new-privileges, seccomp=FILE, seccomp=unconfined or "
+                   "unmask=ALL");
+  }
+  return Ok();
+}
+
+Status ReadNetwork(const std::string& text, RunOptions& options) {
+  if (text == "none") {
+    options.network = Network::kNone;
+  } else if (text == "host") {
+    options.network = Network::kHost;
+  } else if (text == "private" || text == "slirp4netns") {
+    options.network = Network::kPrivate;
+    if (runtime::FindProgram("slirp4netns").empty())
+      return Error(ENOENT, "--network " + text +
+                               " needs slirp4netns, which is not installed; "
+                               "install it, or use --network host or none");
+  } else if (text == "pasta") {
+    return Error(ENOTSUP,
+                 "--network pasta is not supported; use --network private, "
+                 "which is by slirp4netns");
+  } else {
+    return Invalid("--network", text,
+                   "none, host or private; there are no bridges");
+  }
+  return Ok();
+}
+
+Status CheckCapabilities(const Strings& names) {
+  for (std::string name : names) {
+    for (char& c : name) c = static_cast<char>(std::toupper(c));
+    if (name == "ALL") continue;
+    if (!name.starts_with("CAP_")) name.insert(0, "CAP_");
+    if (!runtime::ParseCapability(name))
+      return Error(EINVAL, "'" + name + "' is no capability");
+  }
+  return Ok();
+}
+
+Status CombineTree(const Words& words, RunOptions& options) {
+  for (const std::string& text : words.volumes)
+    options.mounts.push_back(TRY(ParseVolume(text)));
+  for (const std::string& text : words.mounts)
+    options.mounts.push_back(TRY(ParseMountOption(text)));
+  for (const std::string& text : words.tmpfs)
+    options.mounts.push_back(TRY(ParseTmpfs(text)));
+  return ReadNetwork(words.network, options);
+}
+
+Status CombineProcess(const Words& words, RunOptions& options) {
+  for (const std::string& path : words.env_files)
+    TRY(AddEnvironmentFile(path, options.env));
+  for (const std::string& text : words.env)
+    TRY(AddEnvironment(text, options.env).With("-e"));
+  for (const std::string& text : words.ulimits) TRY(AddUlimit(text, options));
+  for (const std::string& text : words.security)
+    TRY(AddSecurity(text, options));
+  for (const std::string& text : words.sysctls) {
+    const size_t equals = text.find('=');
+    if (equals == text.npos || equals == 0)
+      return Invalid("--sysctl", text, "not NAME=VALUE");
+    options.sysctls[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  TRY(CheckCapabilities(options.cap_add).With("--cap-add"));
+  TRY(CheckCapabilities(options.cap_drop).With("--cap-drop"));
+  if (!options.workdir.empty() && !options.workdir.starts_with('/'))
+    return Invalid("--workdir", options.workdir, "must be absolute");
+  if (!words.stop_signal.empty()) {
+    const auto signal = runtime::ParseSignal(words.stop_signal);
+    if (!signal)
+      return Invalid("--stop-signal", words.stop_signal, "is no signal");
+    options.stop_signal = *signal;
+  }
+  return Ok();
+}
+
+Status Combine(const Words& words, RunOptions& options) {
+  if (options.layers.empty())
+    return Error(EINVAL, "no layer given; say which stand before --");
+  if (!options.name.empty()) TRY(runtime::CheckId(options.name).With("--name"));
+  if (options.keep && options.remove)
+    return Error(EINVAL, "--keep and --rm: choose one");
+  if (options.detach && options.interactive && !options.terminal)
+    return Error(EINVAL,
+                 "-d leaves nobody to give -i its input; leave one out");
+  if (!options.upper.empty())
+    options.upper = std::filesystem::absolute(options.upper).lexically_normal();
+  TRY(ParseDetachKeys(options.detach_keys));
+  TRY(CombineLimits(words, options));
+  TRY(CombineTree(words, options));
+  return CombineProcess(words, options);
+}
+
+}  // namespace
+
+const char* NameOf(Network network) {
+  switch (network) {
+    case Network::kNone:
+      return "none";
+    case Network::kHost:
+      return "host";
+    case Network::kPrivate:
+      return "private";
+  }
+  return "none";
+}
+
+Result<int64_t> ParseBytes(const std::string& text) {
+  char* rest = nullptr;
+  const double number = std::strtod(text.c_str(), &rest);
+  std::string unit = rest;
+  for (char& c : unit) c = static_cast<char>(std::tolower(c));
+  if (unit.size() > 1 && unit.back() == 'b') unit.pop_back();
+  if (unit.size() > 1 && unit.back() == 'i') unit.pop_back();
+  const size_t power = unit.empty() ? 0 : std::string("bkmgt").find(unit);
+  if (text.empty() || unit.size() > 1 || power == std::string::npos ||
+      !std::isfinite(number) || number <= 0)
+    return Error(EINVAL, "'" + text + "' is no size, as 512m or 2g");
+  const double bytes = std::ldexp(number, static_cast<int>(10 * power));
+  if (bytes < 1 || bytes > 9e18)
+    return Error(EINVAL, "'" + text + "' is out of range");
+  return static_cast<int64_t>(bytes);
+}
+
+std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
+  int end = 1;
+  while (end < argc && std::string_view(argv[end]) != "--") ++end;
+  for (int i = end + 1; i < argc; ++i) options.command.push_back(argv[i]);
+
+  ArgumentParser parser(kWho, kUsage, kDescription, kFooter);
+  Words words;
+  parser.add_option("layers", options.layers);
+  DeclareLife(parser, options, words);
+  DeclareProcess(parser, options, words);
+  DeclareTree(parser, options, words);
+  DeclareLimits(parser, words);
+  for (int i = 1; i < end; ++i)
+    if (const std::string why = NotSupported(argv[i]); !why.empty())
+      return Complain(kWho, why, kExitNotStarted);
+  if (auto done = parser.Parse(end, argv))
+    return *done == 0 ? 0 : kExitNotStarted;
+  if (parser.count("--entrypoint") > 0) options.entrypoint = words.entrypoint;
+
+  if (const auto combined = Combine(words, options); !combined.ok())
+    return Complain(kWho, Explain(combined.error()), kExitNotStarted);
+  return std::nullopt;
+}
+
+}  // namespace ufs

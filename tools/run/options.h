@@ -1,0 +1,71 @@
+// What the words of `ufs run` mean: plain data, checked as far as it can be
+// without looking at layers or the machine.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "runtime/spec.h"
+
+namespace ufs {
+
+enum class Network { kNone, kHost, kPrivate };
+const char* NameOf(Network network);
+
+struct RunOptions {
+  std::vector<std::string> layers;
+  std::vector<std::string> command;
+  std::optional<std::string> entrypoint;
+
+  std::string name;   // of the container
+  std::string upper;  // absolute; empty: a fresh one
+  std::string store;
+  bool keep = false, remove = false;
+  bool detach = false, interactive = false, terminal = false;
+  std::string detach_keys = "ctrl-p,ctrl-q";
+
+  std::vector<std::string> env;  // NAME=VALUE
+  std::string workdir, user, hostname;
+  bool read_only = false, init = false;
+  std::vector<runtime::Mount> mounts;
+  std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
+  Network network = Network::kNone;
+  int stop_signal = 0;  // 0: the image's, else TERM
+
+  // As in config.json.
+  nlohmann::ordered_json resources = nlohmann::ordered_json::object();
+  nlohmann::ordered_json rlimits = nlohmann::ordered_json::array();
+  std::map<std::string, std::string> sysctls;
+
+  std::vector<std::string> cap_add, cap_drop;  // names as given
+  bool no_new_privileges = false;
+  bool unmask = false;
+  // Nullopt: the default one; an empty text: none; else a "linux.seccomp".
+  std::optional<std::string> seccomp;
+};
+
+// The words behind "ufs run". Nullopt to go on; else the exit code, once help
+// was printed or the user told what is wrong.
+std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options);
+
+// --- parts, for options.cc and the other verbs -------------------------------
+
+// "SOURCE:TARGET[:OPTIONS]", "type=bind,src=...,dst=...", "TARGET[:OPTIONS]".
+Result<runtime::Mount> ParseVolume(const std::string& text);
+Result<runtime::Mount> ParseMountOption(const std::string& text);
+Result<runtime::Mount> ParseTmpfs(const std::string& text);
+
+// "64m" -> bytes, with the suffixes b k m g (powers of 1024); at least 1.
+Result<int64_t> ParseBytes(const std::string& text);
+
+// NAME=VALUE as it is; a NAME alone takes the caller's value, if there is one.
+Status AddEnvironment(const std::string& text, std::vector<std::string>& env);
+// One to a line; empty lines and those that begin with # do not count.
+Status AddEnvironmentFile(const std::string& path,
+                          std::vector<std::string>& env);
+
+}  // namespace ufs

@@ -1,0 +1,120 @@
+#include "tools/run/options.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "tools/run/config.h"
+#include "tools/run/container_log.h"
+#include "tools/run/detach_keys.h"
+
+namespace ufs {
+namespace {
+
+TEST(ParseBytes, TakesTheUsualSuffixes) {
+  EXPECT_EQ(*ParseBytes("512"), 512);
+  EXPECT_EQ(*ParseBytes("4b"), 4);
+  EXPECT_EQ(*ParseBytes("2k"), 2048);
+  EXPECT_EQ(*ParseBytes("1.5m"), 3 << 19);
+  EXPECT_EQ(*ParseBytes("1G"), 1 << 30);
+  EXPECT_EQ(*ParseBytes("1GiB"), 1 << 30);
+  for (const char* wrong :
+       {"", "m", "-1", "0", "1x", "1mm2", "1e400", "nan", "inf", "9e18g"})
+    EXPECT_EQ(ParseBytes(wrong).code(), EINVAL) << wrong;
+}
+
+TEST(ParseVolume, ReadsAndRefuses) {
+  const auto mount = ParseVolume("/tmp:/in/side:ro,z");
+  ASSERT_TRUE(mount.ok());
+  EXPECT_EQ(mount->source, "/tmp");
+  EXPECT_EQ(mount->destination, "/in/side");
+  EXPECT_EQ(mount->options,
+            (std::vector<std::string>{"rbind", "rprivate", "ro"}));
+  EXPECT_EQ(ParseVolume("/tmp").code(), ENOTSUP);
+  EXPECT_EQ(ParseVolume("name:/x").code(), ENOTSUP);
+  EXPECT_EQ(ParseVolume("/tmp:x").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/tmp:/").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/tmp:/x:odd").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/tmp:/x:ro:rw").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/none/such:/x").code(), ENOENT);
+}
+
+TEST(ParseMountOption, ReadsAndRefuses) {
+  const auto mount =
+      ParseMountOption("type=tmpfs,dst=/t,tmpfs-size=1m,readonly");
+  ASSERT_TRUE(mount.ok());
+  EXPECT_EQ(mount->type, "tmpfs");
+  EXPECT_EQ(mount->options.back(), "ro");
+  EXPECT_EQ(ParseMountOption("type=volume,src=x,dst=/x").code(), ENOTSUP);
+  EXPECT_EQ(ParseMountOption("src=/tmp,dst=/x,odd=1").code(), EINVAL);
+  EXPECT_EQ(ParseMountOption("src=/tmp").code(), EINVAL);
+}
+
+TEST(AddEnvironment, LaterOnesReplaceEarlierOnes) {
+  std::vector<std::string> env = {"A=1", "AB=2"};
+  ASSERT_TRUE(AddEnvironment("A=3=4", env).ok());
+  EXPECT_EQ(env, (std::vector<std::string>{"AB=2", "A=3=4"}));
+  ASSERT_TRUE(AddEnvironment("UFS_NO_SUCH_VARIABLE", env).ok());
+  EXPECT_EQ(env.size(), 2U);
+  EXPECT_EQ(AddEnvironment("=x", env).code(), EINVAL);
+}
+
+TEST(CapabilitiesOf, AddsAndDrops) {
+  EXPECT_EQ(CapabilitiesOf({}, {}).size(), 14U);
+  EXPECT_EQ(CapabilitiesOf({"net_admin"}, {"ALL"}),
+            (std::vector<std::string>{"CAP_NET_ADMIN"}));
+  EXPECT_EQ(CapabilitiesOf({}, {"cap_chown"}).size(), 13U);
+}
+
+TEST(CommandOf, PutsEntryPointAndCommandTogether) {
+  using Words = std::vector<std::string>;
+  ImageConfig image;
+  image.entrypoint = {"entry"};
+  image.cmd = {"default"};
+  RunOptions options;
+  EXPECT_EQ(*CommandOf(options, image), (Words{"entry", "default"}));
+  options.command = {"mine"};
+  EXPECT_EQ(*CommandOf(options, image), (Words{"entry", "mine"}));
+  options.entrypoint = "other";
+  EXPECT_EQ(*CommandOf(options, image), (Words{"other", "mine"}));
+  options.entrypoint = "";
+  options.command = {};
+  EXPECT_EQ(CommandOf(options, image).code(), EINVAL);
+}
+
+TEST(DetachKeys, AreFoundAcrossReads) {
+  EXPECT_EQ(*ParseDetachKeys("ctrl-p,ctrl-q"), "\x10\x11");
+  EXPECT_EQ(*ParseDetachKeys("a,ctrl-@"), std::string("a\0", 2));
+  EXPECT_EQ(*ParseDetachKeys(""), "");
+  EXPECT_EQ(ParseDetachKeys("ctrl-!").code(), EINVAL);
+  EXPECT_EQ(ParseDetachKeys("ab").code(), EINVAL);
+
+  DetachKeys keys("\x10\x11");
+  EXPECT_EQ(keys.Filter("ls\x10"), "ls");
+  EXPECT_EQ(keys.Filter("x"), "\x10x");
+  EXPECT_EQ(keys.Filter("\x10\x10"), "\x10");
+  EXPECT_FALSE(keys.detached());
+  EXPECT_EQ(keys.Filter("\x11rest"), "");
+  EXPECT_TRUE(keys.detached());
+}
+
+TEST(DetachKeys, NoneMeansNever) {
+  DetachKeys keys("");
+  EXPECT_EQ(keys.Filter("\x10\x11"), "\x10\x11");
+  EXPECT_FALSE(keys.detached());
+}
+
+TEST(ParseLogLine, ReadsWhatTheLogWrites) {
+  const auto line = ParseLogLine("2026-01-01T00:00:00Z stderr P some text");
+  ASSERT_TRUE(line.has_value());
+  EXPECT_EQ(line->time, "2026-01-01T00:00:00Z");
+  EXPECT_TRUE(line->errors);
+  EXPECT_TRUE(line->partial);
+  EXPECT_EQ(line->text, "some text");
+  EXPECT_TRUE(ParseLogLine("t stdout F ").has_value());
+  for (const char* wrong : {"", "t", "t stdin F x", "t stdout X x", "t stdout"})
+    EXPECT_FALSE(ParseLogLine(wrong).has_value()) << wrong;
+}
+
+}  // namespace
+}  // namespace ufs

@@ -1,0 +1,246 @@
+#include "tools/run/record.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "layerdb/base/json_reader.h"
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+#include "runtime/state.h"
+#include "tools/run/user_namespace.h"
+#include "tools/state_dir.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+namespace kernel = runtime::kernel;
+
+constexpr size_t kRecordBytesMax = 1 << 20;
+constexpr char kFile[] = "record.json";
+
+nlohmann::ordered_json ToJson(const std::vector<runtime::IdMapping>& maps) {
+  auto list = nlohmann::ordered_json::array();
+  for (const runtime::IdMapping& map : maps)
+    list.push_back({{"container", map.container_id},
+                    {"host", map.host_id},
+                    {"size", map.size}});
+  return list;
+}
+
+Status ReadMaps(const JsonReader& json, std::vector<runtime::IdMapping>& maps) {
+  for (const JsonReader& element : TRY(json.Elements())) {
+    runtime::IdMapping map;
+    TRY(element.Require("container", map.container_id));
+    TRY(element.Require("host", map.host_id));
+    TRY(element.Require("size", map.size));
+    maps.push_back(map);
+  }
+  return Ok();
+}
+
+Status WriteText(const std::string& directory, std::string_view text) {
+  const UniqueFd dir =
+      TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  const std::string draft = std::string(kFile) + ".new";
+  {
+    const UniqueFd file = TRY(
+        sys::OpenAt({dir, draft.c_str()}, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    TRY(kernel::WriteAll(file, text));
+  }
+  return sys::RenameAt2({dir, draft.c_str()}, {dir, kFile});
+}
+
+// ".DRAFT.PID.NAME": whose death makes it rubbish can be told from it.
+std::string DraftName(const std::string& name) {
+  return ".draft." + std::to_string(getpid()) + "." + name;
+}
+
+pid_t MakerOf(const std::string& draft) {
+  constexpr std::string_view kPrefix = ".draft.";
+  return draft.starts_with(kPrefix)
+             ? static_cast<pid_t>(std::atol(draft.c_str() + kPrefix.size()))
+             : 0;
+}
+
+Status RemoveTree(const std::string& path) {
+  std::error_code error;
+  stdfs::remove_all(path, error);
+  if (error) return Error(error.value(), path + ": cannot be removed");
+  return Ok();
+}
+
+}  // namespace
+
+std::string RunRecord::ToJson() const {
+  nlohmann::ordered_json json = {{"name", name},
+                                 {"layers", layers},
+                                 {"command", command},
+                                 {"created", created},
+                                 {"started", started},
+                                 {"finished", finished},
+                                 {"upper", upper},
+                                 {"network", network},
+                                 {"error", error},
+                                 {"remove", remove},
+                                 {"terminal", terminal},
+                                 {"stop_signal", stop_signal},
+                                 {"ended", ended},
+                                 {"exit_code", exit_code},
+                                 {"out_of_memory", out_of_memory},
+                                 {"supervisor", supervisor},
+                                 {"supervisor_start", supervisor_start},
+                                 {"uids", ufs::ToJson(uids)},
+                                 {"gids", ufs::ToJson(gids)}};
+  using Handler = nlohmann::ordered_json::error_handler_t;
+  return json.dump(1, ' ', false, Handler::replace) + "\n";
+}
+
+Result<std::string> ContainersDirectory() {
+  return TRY(StateDirectory()) + "/containers";
+}
+
+bool HasSupervisor(const RunRecord& record) {
+  if (record.supervisor <= 0) return false;
+  const auto start = kernel::StartTimeOf(record.supervisor);
+  return start.ok() && *start == record.supervisor_start;
+}
+
+Status CreateRecord(const std::string& root, const RunRecord& record) {
+  TRY(runtime::CheckId(record.name));
+  std::error_code error;
+  stdfs::create_directories(root, error);
+  if (error) return Error(error.value(), root + ": cannot be made");
+  const std::string draft = root + "/" + DraftName(record.name);
+  TRY(RemoveTree(draft));
+  TRY(sys::MkDirAt({AT_FDCWD, draft.c_str()}, 0700).With(draft));
+  const auto fill = [&]() -> Status {
+    for (const char* name : {"/oci", "/root"})
+      TRY(sys::MkDirAt({AT_FDCWD, (draft + name).c_str()}, 0700).With(draft));
+    TRY(WriteText(draft, record.ToJson()).With(draft));
+    const std::string path = RecordPath(root, record.name);
+    const auto renamed = sys::RenameAt2(
+        {AT_FDCWD, draft.c_str()}, {AT_FDCWD, path.c_str()}, RENAME_NOREPLACE);
+    if (renamed.code() == EEXIST)
+      return Error(EEXIST, "there is a container " + record.name +
+                               " already; choose another --name, or remove "
+                               "it: ufs rm " +
+                               record.name);
+    return Status(renamed).With(path);
+  };
+  auto filled = fill();
+  if (!filled.ok()) (void)RemoveTree(draft);
+  return filled;
+}
+
+Status SaveRecord(const std::string& root, const RunRecord& record) {
+  const std::string path = RecordPath(root, record.name);
+  return WriteText(path, record.ToJson()).With(path);
+}
+
+Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
+  TRY(runtime::CheckId(name));
+  const std::string path = RecordPath(root, name) + "/" + kFile;
+  const auto load = [&]() -> Result<RunRecord> {
+    const auto text =
+        TRY(kernel::ReadFile({AT_FDCWD, path.c_str()}, kRecordBytesMax));
+    const auto json = TRY(ParseJson(text, kRecordBytesMax));
+    const JsonReader reader(&json, "");
+    RunRecord record;
+    TRY(reader.Require("name", record.name));
+    TRY(reader.Read("layers", record.layers));
+    TRY(reader.Read("command", record.command));
+    TRY(reader.Read("created", record.created));
+    TRY(reader.Read("started", record.started));
+    TRY(reader.Read("finished", record.finished));
+    TRY(reader.Read("upper", record.upper));
+    TRY(reader.Read("network", record.network));
+    TRY(reader.Read("error", record.error));
+    TRY(reader.Read("remove", record.remove));
+    TRY(reader.Read("terminal", record.terminal));
+    TRY(reader.Read("stop_signal", record.stop_signal));
+    TRY(reader.Read("ended", record.ended));
+    TRY(reader.Read("exit_code", record.exit_code));
+    TRY(reader.Read("out_of_memory", record.out_of_memory));
+    TRY(reader.Require("supervisor", record.supervisor));
+    TRY(reader.Require("supervisor_start", record.supervisor_start));
+    TRY(ReadMaps(TRY(reader.Get("uids")), record.uids));
+    TRY(ReadMaps(TRY(reader.Get("gids")), record.gids));
+    return record;
+  };
+  auto record = load();
+  if (record.code() == ENOENT)
+    return Error(ENOENT, "no container " + name + "; see 'ufs ps --all'");
+  return std::move(record).With(path);
+}
+
+Result<std::vector<RunRecord>> ListRecords(const std::string& root) {
+  std::vector<RunRecord> records;
+  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
+  if (dir.code() == ENOENT) return records;
+  if (!dir.ok()) return Error(dir.code(), root);
+  TRY(sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
+    if (!runtime::CheckId(name).ok()) return true;
+    auto record = LoadRecord(root, name);
+    if (record.ok()) records.push_back(std::move(record).value());
+    return true;
+  }));
+  std::sort(
+      records.begin(), records.end(),
+      [](const RunRecord& a, const RunRecord& b) { return a.name < b.name; });
+  return records;
+}
+
+Status RemoveRecord(const std::string& root, const RunRecord& record) {
+  // First out of sight: the name is free at once, and whoever finds the rest
+  // removes it.
+  const std::string path = RecordPath(root, record.name);
+  const std::string draft = root + "/" + DraftName(record.name);
+  TRY(sys::RenameAt2({AT_FDCWD, path.c_str()}, {AT_FDCWD, draft.c_str()})
+          .With(path));
+  return InUserNamespace(record.uids, record.gids,
+                         [&] { return RemoveTree(draft); });
+}
+
+void RemoveDrafts(const std::string& root) {
+  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!dir.ok()) return;
+  std::vector<std::string> names;
+  (void)sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
+    const pid_t maker = MakerOf(name);
+    if (maker > 0 && !kernel::StartTimeOf(maker).ok()) names.emplace_back(name);
+    return true;
+  });
+  for (const std::string& name : names) {
+    const std::string path = root + "/" + name;
+    std::vector<runtime::IdMapping> uids, gids;
+    if (geteuid() != 0) {
+      const runtime::IdMaps maps = runtime::RootlessMaps();
+      uids = maps.uids;
+      gids = maps.gids;
+    }
+    // The next command tries again.
+    (void)InUserNamespace(uids, gids, [&] { return RemoveTree(path); });
+  }
+}
+
+Result<UniqueFd> LockRecord(const std::string& root, const std::string& name) {
+  const std::string path = RecordPath(root, name);
+  UniqueFd dir =
+      TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY).With(path));
+  TRY(sys::FLock(dir, LOCK_EX).With("locking " + path));
+  // Removed while we waited.
+  if (TRY(sys::Statx({dir})).stx_nlink == 0 ||
+      !sys::Open(path.c_str(), O_PATH | O_DIRECTORY).ok())
+    return Error(ENOENT, "no container " + name);
+  return dir;
+}
+
+}  // namespace ufs

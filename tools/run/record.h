@@ -1,0 +1,83 @@
+// What is known of a container that `ufs run` made, on disk:
+//
+//   STATE/containers/NAME/record.json   this, replaced atomically
+//                         oci/          the runtime's own state of it
+//                         upper work    the fresh upper, unless one was named
+//                         root          where the union is mounted, for the
+//                                       supervisor and the container alone
+//                         log log.1     what it has written
+//                         attach        the supervisor's socket
+//                         hosts hostname resolv.conf
+//
+// A directory appears under its name when it is complete, so that a name is
+// taken once; what a killed command leaves begins with a dot, or has a
+// supervisor that is gone, and is cleaned up by the next (sweep.h).
+// Threads: any; processes exclude one another by RecordLock.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "runtime/spec.h"
+
+namespace ufs {
+
+struct RunRecord {
+  std::string name;
+  std::vector<std::string> layers;         // as they were named
+  std::vector<std::string> command;        // program and arguments
+  std::string created, started, finished;  // RFC 3339; empty: not yet
+  std::string upper;
+  std::string network;
+  std::string error;    // why it ended, if not by itself
+  bool remove = false;  // once it has ended
+  bool terminal = false;
+  int stop_signal = 15;
+  bool ended = false;
+  int exit_code = 0;
+  bool out_of_memory = false;
+  // Who looks after it, and since when (kernel::StartTimeOf).
+  pid_t supervisor = 0;
+  uint64_t supervisor_start = 0;
+  // Of the user namespace; none for a container of root.
+  std::vector<runtime::IdMapping> uids, gids;
+
+  std::string ToJson() const;
+};
+
+// STATE/containers, for the calling user.
+Result<std::string> ContainersDirectory();
+
+inline std::string RecordPath(const std::string& root,
+                              const std::string& name) {
+  return root + "/" + name;
+}
+
+// Whether its supervisor lives.
+bool HasSupervisor(const RunRecord& record);
+
+// Makes the directory of a new container with its record. EEXIST when the name
+// is taken; EINVAL for what is no name.
+Status CreateRecord(const std::string& root, const RunRecord& record);
+Status SaveRecord(const std::string& root, const RunRecord& record);
+// ENOENT, with a sentence for the user.
+Result<RunRecord> LoadRecord(const std::string& root, const std::string& name);
+// By name. What cannot be read is left out.
+Result<std::vector<RunRecord>> ListRecords(const std::string& root);
+
+// Removes the directory and all in it, in the user namespace whose ids own the
+// files. REQUIRES: nothing of it runs any more.
+Status RemoveRecord(const std::string& root, const RunRecord& record);
+// Removes what creations and removals left that were killed.
+void RemoveDrafts(const std::string& root);
+
+// Held by who changes a container that has no supervisor.
+Result<UniqueFd> LockRecord(const std::string& root, const std::string& name);
+
+}  // namespace ufs

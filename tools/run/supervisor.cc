@@ -1,0 +1,346 @@
+#include "tools/run/supervisor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/container.h"
+#include "runtime/names.h"
+#include "runtime/privileges.h"
+#include "tools/mount_union.h"
+#include "tools/run/exit_code.h"
+#include "tools/run/network.h"
+#include "tools/run/record.h"
+#include "tools/run/streams.h"
+
+namespace ufs {
+namespace {
+
+namespace kernel = runtime::kernel;
+
+// How long the daemon may write what it holds once its last user is gone.
+constexpr int kDaemonPatienceMs = 60'000;
+
+sigset_t WatchedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP})
+    sigaddset(&set, number);
+  return set;
+}
+
+class Supervisor {
+ public:
+  Supervisor(const SupervisorInput& input, UniqueFd channel)
+      : input_(input),
+        options_(input.options),
+        directory_(RecordPath(input.containers, input.options.name)),
+        channel_(std::move(channel)) {}
+
+  // Until the container has ended, or could not be started, and is cleaned up.
+  void Run() {
+    const auto started = Start();
+    if (started.ok()) {
+      Tell(AttachWord::kStarted, options_.name);
+      Watch();
+      CleanUp();
+      Tell(AttachWord::kEnded, std::to_string(record_.exit_code));
+    } else {
+      const Error& error = started.error();
+      const bool said =
+          error.code() == ECHILD && error.context().empty();  // by the union
+      const std::string message = std::to_string(ExitCodeFor(error)) + " " +
+                                  (said ? "" : Explain(error));
+      record_.remove = true;
+      CleanUp();
+      Tell(AttachWord::kFailed, message);
+    }
+    if (streams_) streams_->Flush();
+  }
+
+ private:
+  // --- the steps up to a container that runs ---------------------------------
+
+  Status Start() {
+    TRY(PrepareProcess());
+    TRY(MakeRecord());
+    TRY(MountTheUnion());
+    TRY(ConnectPrivateNetwork());
+    TRY(CreateContainer());
+    record_.started = runtime::NowRfc3339();
+    TRY(SaveRecord(input_.containers, record_));
+    TRY(Listen());
+    return container_->Start();
+  }
+
+  Status PrepareProcess() {
+    if (!input_.maps.uids.empty()) TRY(runtime::BecomeRoot());
+    setsid();
+    signal(SIGPIPE, SIG_IGN);
+    const sigset_t set = WatchedSignals();
+    TRY(kernel::Check(sigprocmask(SIG_BLOCK, &set, nullptr)));
+    const int raw = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    TRY(kernel::Check(raw));
+    signals_.reset(raw);
+    // Mounts of the host come in, none of ours goes out.
+    return kernel::SetPropagation("/", MS_SLAVE, /*recursive=*/true)
+        .With("making the mounts private");
+  }
+
+  Status MakeRecord() {
+    record_.name = options_.name;
+    record_.layers = options_.layers;
+    record_.command = TRY(CommandOf(options_, input_.image));
+    record_.created = runtime::NowRfc3339();
+    record_.upper =
+        options_.upper.empty() ? directory_ + "/upper" : options_.upper;
+    record_.network = NameOf(options_.network);
+    record_.remove = options_.remove || (!options_.keep && !options_.detach);
+    record_.terminal = options_.terminal;
+    record_.stop_signal = StopSignal();
+    record_.supervisor = getpid();
+    record_.supervisor_start = TRY(kernel::StartTimeOf(getpid()));
+    record_.uids = input_.maps.uids;
+    record_.gids = input_.maps.gids;
+    TRY(CreateRecord(input_.containers, record_));
+    has_record_ = true;
+    return Ok();
+  }
+
+  int StopSignal() const {
+    if (options_.stop_signal != 0) return options_.stop_signal;
+    return runtime::ParseSignal(input_.image.stop_signal).value_or(SIGTERM);
+  }
+
+  Status MountTheUnion() {
+    MountRequest request;
+    request.who = "ufs run";
+    request.failure_code = kExitNotStarted;
+    request.store = options_.store;
+    request.options.config.layers = options_.layers;
+    request.options.config.upper = record_.upper;
+    if (options_.upper.empty())
+      request.options.config.work = directory_ + "/work";
+    request.make_upper = request.make_work = true;
+    // With one id there is one owner; files of others could not be changed.
+    if (!input_.maps.fallback_reason.empty())
+      request.options.config.squash_uid = request.options.config.squash_gid = 0;
+    request.options.mount.mountpoint = Root();
+    daemon_ = TRY(StartUnion(std::move(request)));
+    return Ok();
+  }
+
+  Status ConnectPrivateNetwork() {
+    if (options_.network != Network::kPrivate) return Ok();
+    network_ = TRY(MakeNetwork());
+    network_helper_ = TRY(ConnectNetwork(network_));
+    return Ok();
+  }
+
+  Status CreateContainer() {
+    const std::string network =
+        network_.valid() ? "/proc/self/fd/" + std::to_string(network_.get())
+                         : "";
+    const std::string config =
+        TRY(MakeRunConfig(options_, input_.image, directory_, Root(), network));
+    streams_.emplace(TRY(ContainerLog::Create(directory_)));
+    streams_->OnSignal([this](int number) { (void)Signal(number); });
+    UniqueFd input, output, errors;
+    TRY(TakeStreams(input, output, errors));
+    runtime::CreateOptions create;
+    create.bundle = directory_;
+    container_ = TRY(runtime::Container::Create(directory_ + "/oci",
+                                                options_.name, config, create));
+    TRY(CloseStreams());
+    if (options_.terminal) {
+      output = container_->TakeTerminal();
+      input = TRY(kernel::Duplicate(output));
+    }
+    TRY(streams_->Connect(std::move(input), std::move(output),
+                          std::move(errors), options_.terminal));
+    streams_->AddClient(std::move(channel_), /*watches=*/!options_.detach);
+    return Ok();
+  }
+
+  // Makes our standard streams those of the container; our ends of them.
+  Status TakeStreams(UniqueFd& input, UniqueFd& output, UniqueFd& errors) {
+    TRY(CloseStreams());
+    if (options_.terminal) return Ok();
+    if (options_.interactive) {
+      auto pipe = TRY(kernel::MakePipe());
+      TRY(kernel::DuplicateTo(pipe.read, STDIN_FILENO));
+      input = std::move(pipe.write);
+    }
+    auto out = TRY(kernel::MakePipe());
+    auto err = TRY(kernel::MakePipe());
+    TRY(kernel::DuplicateTo(out.write, STDOUT_FILENO));
+    TRY(kernel::DuplicateTo(err.write, STDERR_FILENO));
+    output = std::move(out.read);
+    errors = std::move(err.read);
+    return Ok();
+  }
+
+  Status CloseStreams() {
+    const UniqueFd null = TRY(sys::Open("/dev/null", O_RDWR));
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      TRY(kernel::DuplicateTo(null, fd));
+    return Ok();
+  }
+
+  Status Listen() {
+    const UniqueFd dir =
+        TRY(sys::Open(directory_.c_str(), O_PATH | O_DIRECTORY));
+    listener_ = TRY(kernel::ListenUnix({dir, "attach"}, SOCK_SEQPACKET)
+                        .With(directory_ + "/attach"));
+    return kernel::SetNonBlocking(listener_);
+  }
+
+  // --- while it runs
+  // ----------------------------------------------------------
+
+  void Watch() {
+    while (!ended_) {
+      std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0},
+                                 {listener_.get(), POLLIN, 0}};
+      streams_->Prepare(fds);
+      if (poll(fds.data(), fds.size(), -1) < 0) continue;
+      streams_->Handle(fds.data() + 2);
+      if (fds[1].revents != 0) Welcome();
+      if (fds[0].revents != 0) HandleSignals();
+    }
+  }
+
+  void Welcome() {
+    while (true) {
+      auto client = kernel::Accept(listener_);
+      if (!client.ok()) return;
+      streams_->AddClient(std::move(client).value(), /*watches=*/false);
+    }
+  }
+
+  void HandleSignals() {
+    signalfd_siginfo info;
+    while (kernel::Read(signals_, reinterpret_cast<char*>(&info), sizeof(info))
+               .ok())
+      if (info.ssi_signo != SIGCHLD) (void)Signal(SIGTERM);
+    while (true) {
+      int status = 0;
+      const pid_t pid = waitpid(-1, &status, WNOHANG);
+      if (pid <= 0) return;
+      if (pid == container_->state().pid) {
+        record_.exit_code = kernel::ExitCodeOf(status);
+        ended_ = true;
+      } else if (pid == daemon_.pid) {
+        LoseUnion();
+      } else if (pid == network_helper_.pid) {
+        network_helper_ = kernel::Child();
+      }
+    }
+  }
+
+  Status Signal(int number) { return container_->Kill(number, /*all=*/false); }
+
+  // A container without its root can do nothing but hang.
+  void LoseUnion() {
+    daemon_ = kernel::Child();
+    record_.error = "the daemon of its file system was killed";
+    // Whoever waits for an answer gets an error, and can be ended.
+    (void)kernel::Unmount(Root().c_str(), MNT_FORCE | MNT_DETACH);
+    (void)Signal(SIGKILL);
+  }
+
+  // --- the end
+  // ----------------------------------------------------------------
+
+  void CleanUp() {
+    if (streams_) streams_->Drain();
+    if (container_) {
+      record_.out_of_memory = container_->cgroup().OomKills() > 0;
+      // What is left is found by the next command.
+      (void)container_->Delete(/*force=*/true);
+    }
+    if (network_helper_.pid > 0) {
+      (void)kernel::PidfdSignal(network_helper_.pidfd, SIGKILL);
+      (void)kernel::WaitPid(network_helper_.pid);
+    }
+    EndUnion();
+    if (listener_.valid()) {
+      Welcome();
+      listener_.reset();
+      (void)sys::UnlinkAt({AT_FDCWD, (directory_ + "/attach").c_str()});
+    }
+    if (!has_record_) return;
+    record_.ended = true;
+    record_.finished = runtime::NowRfc3339();
+    // Before the record can be found without us, so that nobody waits for us.
+    if (!record_.remove || !RemoveRecord(input_.containers, Unmapped()).ok())
+      (void)SaveRecord(input_.containers, record_);
+  }
+
+  // As seen from inside the user namespace, where we are already.
+  RunRecord Unmapped() const {
+    RunRecord record = record_;
+    record.uids.clear();
+    record.gids.clear();
+    return record;
+  }
+
+  void EndUnion() {
+    if (daemon_.pid <= 0) return;
+    (void)kernel::Unmount(Root().c_str(), MNT_DETACH);
+    if (!kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs)) {
+      (void)kernel::PidfdSignal(daemon_.pidfd, SIGTERM);
+      if (!kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs))
+        (void)kernel::PidfdSignal(daemon_.pidfd, SIGKILL);
+    }
+    (void)kernel::WaitPid(daemon_.pid);
+    daemon_ = kernel::Child();
+  }
+
+  void Tell(AttachWord word, std::string_view text) {
+    if (streams_ && !channel_.valid()) return streams_->Tell(word, text);
+    std::string message(1, static_cast<char>(word));
+    message += text;
+    (void)kernel::SendMessage(channel_, message);
+  }
+
+  std::string Root() const { return directory_ + "/root"; }
+
+  const SupervisorInput& input_;
+  const RunOptions& options_;
+  const std::string directory_;
+  UniqueFd channel_;  // until it is one of the clients
+  UniqueFd signals_, listener_;
+  RunRecord record_;
+  bool has_record_ = false;
+  UniqueFd network_;  // a namespace
+  kernel::Child daemon_, network_helper_;
+  std::optional<runtime::Container> container_;
+  std::optional<Streams> streams_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+Result<runtime::Launched> StartSupervisor(const SupervisorInput& input) {
+  runtime::ContainerSpec spec;
+  spec.namespaces = {{runtime::NamespaceType::kMount, ""}};
+  if (!input.maps.uids.empty()) {
+    spec.namespaces.push_back({runtime::NamespaceType::kUser, ""});
+    spec.uid_mappings = input.maps.uids;
+    spec.gid_mappings = input.maps.gids;
+  }
+  return runtime::Launch(spec, [&](UniqueFd channel) {
+    Supervisor(input, std::move(channel)).Run();
+    _exit(0);
+  });
+}
+
+}  // namespace ufs

@@ -1,0 +1,32 @@
+// The supervisor: the process that stays with a container that `ufs run` made.
+// It lives in a mount namespace of its own, where it mounts the union, so that
+// no mount is ever seen on the host or left there; for an ordinary user also in
+// a user namespace. Its children are the union's daemon and the container's
+// first process.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+#include "runtime/id_map.h"
+#include "runtime/launcher.h"
+#include "tools/run/config.h"
+#include "tools/run/options.h"
+
+namespace ufs {
+
+struct SupervisorInput {
+  const RunOptions& options;  // with a name
+  const ImageConfig& image;
+  std::string containers;  // see ContainersDirectory
+  runtime::IdMaps maps;    // none for root
+};
+
+// Starts it; the channel speaks as attach_protocol.h says, and its end without
+// a word is that of the supervisor.
+// Threads: in a process with one thread.
+Result<runtime::Launched> StartSupervisor(const SupervisorInput& input);
+
+}  // namespace ufs
