@@ -40,6 +40,8 @@ constexpr Command kCommands[] = {
     {"inspect", "Print all that is known of containers", RunInspect},
     {"top", "List the processes of a container", RunTop},
     {"stats", "Show what containers use", RunStats},
+    {"doctor", "Check what this machine has for unions and containers",
+     RunDoctor},
     {"oci", "Be an OCI runtime, as ufs-oci", RunOci},
 };
 

@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait rm inspect top stats oci help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait rm inspect top stats doctor oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -79,7 +79,7 @@ _ufs() {
       stop) words='--time --help' ;;
       kill) words='--signal --help' ;;
       rm) words='--force --help' ;;
-      top | stats) words='--json --help' ;;
+      top | stats | doctor) words='--json --help' ;;
       oci) words='--root --log --log-format --cgroup-manager --version --help' ;;
       diff) words='--json --userxattr --help' ;;
     esac

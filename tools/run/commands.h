@@ -18,4 +18,7 @@ int RunInspect(int argc, char** argv);
 int RunTop(int argc, char** argv);
 int RunStats(int argc, char** argv);
 
+// Whether the machine is fit for them, see tools/host_checks.h.
+int RunDoctor(int argc, char** argv);
+
 }  // namespace ufs
