@@ -3,8 +3,14 @@
 #include <sys/stat.h>
 
 #include "layerdb/base/privilege.h"
+#include "layerdb/base/syscall.h"
 
 namespace ufs {
+namespace {
+
+constexpr char kCapabilityXattr[] = "security.capability";
+
+}  // namespace
 
 mode_t WithoutSetId(mode_t mode, gid_t group, const Caller& who) {
   mode &= ~S_ISUID;
@@ -15,6 +21,22 @@ mode_t WithoutSetId(mode_t mode, gid_t group, const Caller& who) {
       (mode & S_IXGRP) == 0 && (who.uid == 0 || who.gid == group ||
                                 HasSupplementaryGroup(who.pid, group));
   return keeps ? mode : mode & ~S_ISGID;
+}
+
+Result<HostPrivileges> HostPrivileges::Of(BorrowedFd file) {
+  HostPrivileges had;
+  had.mode_ = TRY(sys::Statx({file})).stx_mode;
+  auto capability = sys::GetXattr({file}, kCapabilityXattr);
+  if (capability.ok()) had.capability_ = std::move(capability).value();
+  return had;
+}
+
+Status HostPrivileges::Restore(BorrowedFd file) const {
+  if ((mode_ & (S_ISUID | S_ISGID)) != 0 &&
+      TRY(sys::Statx({file})).stx_mode != mode_)
+    TRY(sys::ChmodAt({file}, mode_ & 07777));
+  if (!capability_) return Ok();
+  return sys::SetXattr({file}, kCapabilityXattr, *capability_);
 }
 
 }  // namespace ufs

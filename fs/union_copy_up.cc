@@ -12,6 +12,7 @@
 
 #include "fs/acl.h"
 #include "fs/data_copy.h"
+#include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
@@ -376,7 +377,10 @@ Status UnionFs::FillData(const InodeRef& inode, uint64_t keep) {
     kTimeHeld.Visit();
   }
   const uint64_t wanted = std::min(size, keep);
+  const auto privileges = TRY(HostPrivileges::Of(fd));
   TRY(CopyContents(inode, fd, std::min(wanted, inode->lower_size_bytes)));
+  // A write that is to follow, or the truncation, takes them itself.
+  TRY(privileges.Restore(fd));
 
   // From here on every read and write goes to the upper.
   WriterLock lock(inode->mu);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "fs/data_copy.h"
+#include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
@@ -300,7 +301,8 @@ Status UnionFs::MakeWhole(const InodeRef& inode, uint64_t keep) {
   return FinishLocked(inode, *whole.fd);
 }
 
-// Copies what is missing behind everybody's back: not even the times may tell.
+// Copies what is missing behind everybody's back: neither times nor privileges
+// may tell.
 // REQUIRES: stripe held.
 Status UnionFs::FillRest(const InodeRef& inode) {
   ++copying_;
@@ -318,7 +320,9 @@ Status UnionFs::FillRest(const InodeRef& inode) {
     const Attr before = AttrOf(TRY(sys::Statx({*to})));
     TRY(upper_->SetMark({*to}, names_.held_time,
                         FormatHeldTime({before.size_bytes, before.mtime})));
+    const auto privileges = TRY(HostPrivileges::Of(*to));
     copy_up_bytes_ += TRY(CopyRange(*from, *to, begin, end));
+    TRY(privileges.Restore(*to));
     const timespec times[2] = {before.atime, before.mtime};
     TRY(sys::UtimensAt({*to}, times));
     TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));

@@ -134,6 +134,13 @@ TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
   Mount();
   const NodeId node = Walk("f");
   ASSERT_EQ(WriteAt(node, "x", 3 * kChunk), 0);
+  AttrChange set_id;
+  set_id.mode = 06755;
+  ASSERT_TRUE(fs_->SetAttr(node, set_id, {}).ok());
+  // cap_net_raw, permitted
+  const std::string capability("\1\0\0\2\0\40\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  const bool has_capability =
+      fs_->SetXattr(node, "security.capability", capability, 0).ok();
   const Attr before = Stat(node);
   ASSERT_TRUE(fs_->Settle().ok());
   text[3 * kChunk] = 'x';
@@ -141,6 +148,11 @@ TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
   EXPECT_TRUE(Get(root_ / "upper/f") == text);
   EXPECT_TRUE(ReadAll(node) == text);
   EXPECT_EQ(Stat(node).mtime.tv_nsec, before.mtime.tv_nsec);
+  // Nobody has written to it since.
+  EXPECT_EQ(Stat(node).mode, before.mode);
+  if (has_capability) {
+    EXPECT_EQ(*fs_->GetXattr(node, "security.capability"), capability);
+  }
 }
 
 TEST_F(PartialTest, AWholeFileOnDiskIsAnOrdinaryOne) {
