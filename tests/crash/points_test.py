@@ -22,7 +22,7 @@ from union import DEAD, UFS, difference, run, snapshot
 ERRNOS = ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENOMEM")
 INDEX_OF_NLINK, INDEX_OF_FIRST_NAME = 5, 8
 # Of the layer store, which a mount only reads; its own tests visit these.
-STORE = ("object.", "seal.", "repair.", "name.", "ingest.", "gc.", "remove.index",
+STORE = ("object.", "image.", "seal.", "repair.", "name.", "ingest.", "gc.", "remove.index",
          "remove.catalog", "remove.texts")
 Visit = collections.namedtuple("Visit", "point nth")
 
