@@ -236,8 +236,7 @@ class UnionFs final {
   Attr ShowLower(Attr attr) const;
   // An O_PATH descriptor of a directory's upper part.
   Result<FdCache::Pin> UpperFd(const InodeRef& dir);
-  Result<std::shared_ptr<const Listing>> ListingOf(const InodeRef& dir,
-                                                   bool fresh);
+  Result<std::shared_ptr<const Listing>> ListingOf(const InodeRef& dir);
   Result<std::vector<Listing::Source>> Names(const InodeRef& dir);
   Status UpperNames(const InodeRef& dir,
                     std::unordered_map<std::string, bool>& seen,

@@ -204,6 +204,22 @@ TEST_F(UnionFsTest, ReaddirOffsetsOutliveChanges) {
     EXPECT_EQ(sink.names.count(std::to_string(i)), 1u) << i;
 }
 
+// Or the kernel keeps what it says as the end of a later reader's listing.
+TEST_F(UnionFsTest, AReaderUnderWayHearsOfChanges) {
+  for (int i = 0; i < 50; ++i) Put(root_ / "base/d" / std::to_string(i), "");
+  Mount();
+  const NodeId d = Walk("d");
+  NameSink sink;
+  sink.Again(7);
+  ASSERT_TRUE(fs_->ReadDir(d, 0, false, sink).ok());
+  const auto listed = sink.names;
+  for (int i = 0; i < 50; ++i)
+    ASSERT_TRUE(fs_->Unlink(d, N(std::to_string(i).c_str())).ok());
+  sink.Again(1000);
+  ASSERT_TRUE(fs_->ReadDir(d, sink.offset, false, sink).ok());
+  EXPECT_EQ(sink.names, listed);
+}
+
 TEST_F(UnionFsTest, ListedNumbersAreStatNumbers) {
   Put(root_ / "base/d/lower", "1");
   Put(root_ / "base/d/up", "2");

@@ -462,12 +462,13 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
   return names;
 }
 
-Result<std::shared_ptr<const Listing>> UnionFs::ListingOf(const InodeRef& dir,
-                                                          bool fresh) {
+Result<std::shared_ptr<const Listing>> UnionFs::ListingOf(const InodeRef& dir) {
   auto cached = listings_.Find(dir->id);
-  // A reader that is under way may go on with an older listing: POSIX leaves
-  // open whether it sees what changed since it began.
-  if (cached.listing != nullptr && (!fresh || cached.version == dir->version)) {
+  // POSIX would let a reader that is under way go on with an older listing. The
+  // kernel would not: it may keep one reader's answer as the end of another's,
+  // who began later and has seen the directory's newer version. Offsets stay
+  // good over any change.
+  if (cached.listing != nullptr && cached.version == dir->version) {
     ++listing_hits_;
     return cached.listing;
   }
@@ -517,7 +518,7 @@ Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
     const uint64_t above = name ? name->parent->ino() : dir->ino();
     if (!sink.Add("..", above, S_IFDIR, 2, nullptr)) return Ok();
   }
-  const auto listing = TRY(ListingOf(dir, /*fresh=*/offset == 0));
+  const auto listing = TRY(ListingOf(dir));
   const size_t begin = listing->After(offset);
   bool full = false;
   for (size_t i = begin; i < listing->items().size() && !full; ++i)
