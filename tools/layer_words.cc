@@ -21,12 +21,15 @@ bool MeansDirectory(const std::string& word) {
   return !NormalizeLayerName(word).ok() || IsDirectoryHere(word);
 }
 
-// Null when there is none and nobody asked for one in particular.
-Result<std::shared_ptr<LayerStore>> OpenStore(const std::string& named) {
+// The store to look `word` up in. Null when there is none and nobody asked for
+// one in particular; the environment does, for what is no directory here.
+Result<std::shared_ptr<LayerStore>> OpenStore(const std::string& named,
+                                              const std::string& word) {
   const auto path = StorePath(named);
   if (!path.ok() && named.empty()) return std::shared_ptr<LayerStore>();
   auto store = LayerStore::Open(TRY(path), LayerStore::Access::kRead);
-  const bool asked = !named.empty() || getenv("UFS_STORE") != nullptr;
+  const bool asked = !named.empty() ||
+                     (getenv("UFS_STORE") != nullptr && !IsDirectoryHere(word));
   // Who may not look into the usual store has no layers there.
   const bool none = store.code() == ENOENT || store.code() == EACCES;
   if (none && !asked) return std::shared_ptr<LayerStore>();
@@ -83,14 +86,10 @@ OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store) {
 
 Status ResolveLayers(const std::string& named_store, UnionConfig& config) {
   std::shared_ptr<LayerStore> store;
-  bool looked = false;
   std::vector<std::string> layers;
   for (const std::string& word : config.layers) {
     const bool path = MeansDirectory(word);
-    if (!path && !looked) {
-      store = TRY(OpenStore(named_store));
-      looked = true;
-    }
+    if (!path && store == nullptr) store = TRY(OpenStore(named_store, word));
     const std::vector<Digest> run =
         path ? std::vector<Digest>() : TRY(Resolve(store.get(), word));
     if (run.empty()) layers.push_back(word);
@@ -106,12 +105,10 @@ Result<std::optional<ImageConfig>> FindImageConfig(
     const std::string& named_store, const std::vector<std::string>& words) {
   std::optional<ImageConfig> config;
   std::shared_ptr<LayerStore> store;
-  bool looked = false;
   for (const std::string& word : words) {
     if (MeansDirectory(word)) continue;
-    if (!looked) store = TRY(OpenStore(named_store));
-    looked = true;
-    if (store == nullptr) break;
+    if (store == nullptr) store = TRY(OpenStore(named_store, word));
+    if (store == nullptr) continue;
     // A word that means nothing is told by who mounts it.
     const auto found = store->Find(word);
     if (found.ok() && found->is_image)

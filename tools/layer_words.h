@@ -20,7 +20,8 @@ namespace ufs {
 // Puts digests for the words in `config.layers` that mean layers of the store,
 // and `open_sealed` to open them; other words stay. The store is opened for
 // reading, if a word asks for it: no database, no lock on it. A store that is
-// not there has no layers, unless it was named. The errors are complete
+// not there has no layers, unless it was named: by an argument, or, for a word
+// that is no directory either, by the environment. The errors are complete
 // sentences for a user.
 Status ResolveLayers(const std::string& store, UnionConfig& config);
 

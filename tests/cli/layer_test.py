@@ -61,6 +61,15 @@ class Sealed(CliTest):
         self.assertIn("nothing: no such layer", done.stderr)
         self.assertIn(self.store, done.stderr)
 
+    def test_a_directory_needs_no_store(self):
+        environment = {**os.environ, "UFS_STORE": self.at("nowhere")}
+        done = run(UFS, "mount", "--ro", "base", "mnt", cwd=self.dir, env=environment)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.umount()
+        done = run(UFS, "mount", "--ro", "base", "other", "mnt", cwd=self.dir, env=environment)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("nowhere: no store of layers", done.stderr)
+
     def test_commit_takes_what_a_mount_changed(self):
         self.commit(self.base, "--name", "low")
         self.mount_sealed("--upper", self.at("up"), "low", "mnt")
