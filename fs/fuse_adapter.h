@@ -12,7 +12,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <utility>
 
+#include "fs/listing_streams.h"
 #include "fs/metrics.h"
 #include "fs/union_fs.h"
 #include "fs/worker_pool.h"
@@ -44,7 +47,16 @@ class FuseAdapter {
   // by the kernel with one more message for each write. After `initialized`.
   bool handles_killpriv() const { return handles_killpriv_; }
 
+  // What makes the kernel drop the names it keeps of a directory; called by a
+  // handler, before its reply. Set before the first request.
+  using DropListing = std::function<void(NodeId)>;
+  void SetDropListing(DropListing drop) { drop_listing_ = std::move(drop); }
+  void DropListingOf(NodeId dir) const {
+    if (drop_listing_) drop_listing_(dir);
+  }
+
   UnionFs& fs() const { return fs_; }
+  ListingStreams& streams() { return streams_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
   bool debug() const { return options_.debug; }
@@ -59,6 +71,8 @@ class FuseAdapter {
   WorkerPool& pool_;
   const Options options_;
   const double timeout_s_;
+  ListingStreams streams_;
+  DropListing drop_listing_;
 
   bool kernel_has_io_uring_ = false;  // written before initialized_
   bool handles_killpriv_ = false;     // written before initialized_

@@ -215,11 +215,16 @@ void List(Request& request, size_t size, off_t offset, bool plus) {
   });
   const Request::Buffer buffer = request.ReplyBuffer(size);
   ReplyDirSink sink(request, buffer, plus);
+  FuseAdapter& adapter = request.adapter();
+  if (offset == 0) adapter.streams().Begin(request.node());
   const Status status = request.fs().ReadDir(
       request.node(), static_cast<uint64_t>(offset), plus, sink);
   // What is in the buffer carries lookup references: it must reach the kernel,
   // and a failure that stays will be met again by the next message.
   if (!status.ok() && sink.used() == 0) return request.Fail(status.error());
+  const bool at_end = sink.used() == 0;
+  if (at_end && adapter.streams().End(request.node()))
+    adapter.DropListingOf(request.node());
   request.ReplyBytes(buffer.data, sink.used());
 }
 

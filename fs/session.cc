@@ -214,6 +214,11 @@ Status Session::GoLive() {
                                      -1, 0);
   });
   fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
+  // The kernel keeps no page of a directory locked while it asks for names.
+  adapter_.SetDropListing([this](NodeId dir) {
+    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(dir),
+                                     /*off=*/0, /*len: all=*/0);
+  });
 
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
   readers_->Wait(-1);
