@@ -15,7 +15,6 @@
 #include <functional>
 #include <utility>
 
-#include "fs/listing_streams.h"
 #include "fs/metrics.h"
 #include "fs/union_fs.h"
 #include "fs/worker_pool.h"
@@ -56,7 +55,6 @@ class FuseAdapter {
   }
 
   UnionFs& fs() const { return fs_; }
-  ListingStreams& streams() { return streams_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
   bool debug() const { return options_.debug; }
@@ -71,7 +69,6 @@ class FuseAdapter {
   WorkerPool& pool_;
   const Options options_;
   const double timeout_s_;
-  ListingStreams streams_;
   DropListing drop_listing_;
 
   bool kernel_has_io_uring_ = false;  // written before initialized_

@@ -133,11 +133,15 @@ class Inode {
   std::atomic<bool> no_aufs{false};
   // A file without set-id bits: a write need not look for them.
   std::atomic<bool> no_suid{false};
-  // Its file capabilities were removed and nothing has been set since.
-  std::atomic<bool> lost_capability{false};
   // The contents' descriptor in the cache is for reading alone, as the host
   // would not open an immutable file, or a running program, for writing.
   std::atomic<bool> fd_only_reads{false};
+
+  // Come and go.
+  // Its file capabilities were removed and nothing has been set since.
+  std::atomic<bool> lost_capability{false};
+  // A directory whose names changed since the kernel was told to drop them.
+  std::atomic<bool> names_changed{false};
 
   SharedMutex mu;
 

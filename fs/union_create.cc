@@ -22,7 +22,10 @@ constexpr mode_t kPermissionBits = 07777;
 
 }  // namespace
 
-void UnionFs::Changed(const InodeRef& dir) { ++dir->version; }
+void UnionFs::Changed(const InodeRef& dir) {
+  ++dir->version;
+  dir->names_changed = true;
+}
 
 // The mode bits that count: a default ACL takes the place of the umask.
 mode_t UnionFs::MaskedMode(const InodeRef& dir, mode_t mode,

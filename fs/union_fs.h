@@ -101,6 +101,8 @@ class UnionFs final {
   // there was memory: not for a thread that must not wait.
   void TrimMemory();
   Status ReadDir(NodeId dir, uint64_t offset, bool plus, DirSink& sink);
+  // Whether the names of `dir` have changed since this was last asked.
+  bool TakeNamesChanged(NodeId dir);
   Result<std::string> ReadLink(NodeId node);
 
   Result<Entry> MkNod(NodeId parent, Name name, mode_t mode, dev_t rdev,

@@ -508,6 +508,11 @@ Status UnionFs::AddEntry(const InodeRef& dir, const Listing& listing,
   return Ok();
 }
 
+bool UnionFs::TakeNamesChanged(NodeId node) {
+  const auto dir = Get(node);
+  return dir.ok() && (*dir)->names_changed.exchange(false);
+}
+
 Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
                         DirSink& sink) {
   const InodeRef dir = TRY(GetDir(node));

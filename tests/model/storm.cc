@@ -260,14 +260,7 @@ class Worker {
     return "";
   }
 
-  // A reader among others may be given names by the kernel that were right when
-  // one of the others began (fs/README.md, limits); a second one must not.
   std::string ListOwn() {
-    const std::string wrong = ListOnce();
-    return wrong.empty() ? wrong : ListOnce();
-  }
-
-  std::string ListOnce() {
     UniqueFd dir(At(".", O_RDONLY | O_DIRECTORY));
     const Outcome listing = ListDir(dir.get());
     if (listing.err != 0) return Wrong("listing");
