@@ -29,7 +29,7 @@ Status WriteTo(const std::string& file, std::string_view value) {
 }
 
 Result<std::string> ReadFrom(const std::string& file) {
-  auto text = TRY(kernel::ReadFile({AT_FDCWD, file.c_str()}, 16 << 20));
+  auto text = TRY(kernel::ReadFile(file, 16 << 20));
   while (text.ends_with('\n')) text.pop_back();
   return text;
 }

@@ -122,14 +122,13 @@ CgroupLayout ParseCgroupLayout(std::string_view mountinfo,
 
 Result<CgroupLayout> ReadCgroupLayout() {
   const std::string mountinfo =
-      TRY(kernel::ReadFile({AT_FDCWD, "/proc/self/mountinfo"}, 16 << 20));
-  const std::string cgroup =
-      TRY(kernel::ReadFile({AT_FDCWD, "/proc/self/cgroup"}));
+      TRY(kernel::ReadFile("/proc/self/mountinfo", 16 << 20));
+  const std::string cgroup = TRY(kernel::ReadFile("/proc/self/cgroup"));
   CgroupLayout layout = ParseCgroupLayout(mountinfo, cgroup);
   for (CgroupHierarchy& hierarchy : layout) {
     if (!hierarchy.v2) continue;
     const std::string file = hierarchy.mountpoint + "/cgroup.controllers";
-    const auto text = kernel::ReadFile({AT_FDCWD, file.c_str()});
+    const auto text = kernel::ReadFile(file);
     if (!text.ok()) continue;
     std::string_view line = *text;
     while (line.ends_with('\n')) line.remove_suffix(1);

@@ -136,7 +136,7 @@ IdMaps RootlessMaps() {
   const std::string name = UserName();
   const std::string number = std::to_string(geteuid());
   const auto read = [&](const char* path) {
-    const auto text = kernel::ReadFile({AT_FDCWD, path}, 4 << 20);
+    const auto text = kernel::ReadFile(path, 4 << 20);
     return text.ok() ? ParseSubIds(*text, name, number)
                      : std::vector<IdRange>();
   };

@@ -103,7 +103,7 @@ int ExitCodeOf(int wait_status) {
 
 Result<uint64_t> StartTimeOf(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/stat";
-  auto text = ReadFile({AT_FDCWD, path.c_str()}, 4096);
+  auto text = ReadFile(path, 4096);
   if (!text.ok()) return Error(ESRCH);
   // The name stands in parentheses and may hold any character.
   size_t at = text->rfind(')');
@@ -205,7 +205,7 @@ Result<UniqueFd> MoveAndCloseRest(UniqueFd keep) {
     TRY(Check(dup3(keep.get(), kFirst, O_CLOEXEC)));
     keep = UniqueFd(kFirst);
   }
-  TRY(Check(syscall(SYS_close_range, kFirst + 1, ~0U, 0)));
+  TRY(Check(close_range(kFirst + 1, ~0U, 0)));
   return keep;
 }
 
@@ -249,6 +249,11 @@ Result<std::string> ReadAll(BorrowedFd fd, size_t limit) {
 
 Result<std::string> ReadFile(sys::At at, size_t limit) {
   const UniqueFd fd = TRY(sys::OpenAt(at, O_RDONLY));
+  return ReadAll(fd, limit);
+}
+
+Result<std::string> ReadFile(const std::string& path, size_t limit) {
+  const UniqueFd fd = TRY(sys::Open(path.c_str(), O_RDONLY));
   return ReadAll(fd, limit);
 }
 

@@ -82,6 +82,8 @@ Status ChangeDirectory(BorrowedFd directory);
 // Whole contents; EFBIG beyond `limit` bytes.
 Result<std::string> ReadAll(BorrowedFd fd, size_t limit);
 Result<std::string> ReadFile(sys::At at, size_t limit = 1 << 20);
+// The same of a file somebody names: links are followed, as with open(2).
+Result<std::string> ReadFile(const std::string& path, size_t limit = 1 << 20);
 // One write(2), as /proc and cgroupfs want it.
 Status WriteOnce(BorrowedFd fd, std::string_view data);
 Status WriteFile(sys::At at, std::string_view data);

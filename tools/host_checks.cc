@@ -25,7 +25,7 @@ using State = HostCheck::State;
 
 // The first line of a file of /proc or /sys; empty without it.
 std::string LineOf(const char* path) {
-  auto text = kernel::ReadFile({AT_FDCWD, path});
+  auto text = kernel::ReadFile(path);
   if (!text.ok()) return "";
   return text->substr(0, text->find('\n'));
 }

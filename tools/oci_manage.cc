@@ -136,7 +136,7 @@ Result<int> OciPs(const OciGlobals& globals, const Words& words) {
   table.AddRow({"PID", "COMMAND"});
   for (pid_t pid : pids) {
     const std::string path = "/proc/" + std::to_string(pid) + "/cmdline";
-    auto text = runtime::kernel::ReadFile({AT_FDCWD, path.c_str()});
+    auto text = runtime::kernel::ReadFile(path);
     if (!text.ok()) continue;  // has ended
     for (char& c : *text)
       if (c == '\0') c = ' ';

@@ -53,14 +53,19 @@ class Client {
     if (options_.output) TRY(Say(socket_, AttachWord::kWatch));
     bool input = options_.input;
     while (true) {
-      pollfd fds[] = {{socket_.get(), POLLIN, 0},
+      // Input is taken when it can be sent at once: the supervisor may be
+      // waiting for us to read.
+      pollfd writable{socket_.get(), POLLOUT, 0};
+      const bool room = !input || poll(&writable, 1, 0) > 0;
+      const short wanted = static_cast<short>(room ? POLLIN : POLLIN | POLLOUT);
+      pollfd fds[] = {{socket_.get(), wanted, 0},
                       {signals.valid() ? signals.get() : -1, POLLIN, 0},
-                      {input ? STDIN_FILENO : -1, POLLIN, 0}};
+                      {input && room ? STDIN_FILENO : -1, POLLIN, 0}};
       if (poll(fds, 3, -1) < 0) continue;
       if (fds[1].revents != 0) PassSignals(signals);
       if (fds[2].revents != 0) input = CopyInput();
       if (keys_.detached()) return Attached{Attached::End::kDetached, 0, ""};
-      if (fds[0].revents != 0 && !TRY(Receive())) return attached_;
+      if ((fds[0].revents & ~POLLOUT) != 0 && !TRY(Receive())) return attached_;
     }
   }
 

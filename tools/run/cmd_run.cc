@@ -86,11 +86,12 @@ Result<int> Run(RunOptions& options) {
 }  // namespace
 
 int RunRun(int argc, char** argv) {
-  RunOptions options;
-  if (auto done = ParseRunOptions(argc, argv, options)) return *done;
+  // It starts the program again: before anything is read that can be read once.
   std::vector<std::string> words = {"ufs"};
   words.insert(words.end(), argv, argv + argc);
   SealOwnProgram(std::move(words));
+  RunOptions options;
+  if (auto done = ParseRunOptions(argc, argv, options)) return *done;
   const auto code = Run(options);
   if (!code.ok()) return Complain(kWho, Explain(code.error()), kExitNotStarted);
   return FinishOutput(kWho) == kExitOk ? *code : kExitNotStarted;

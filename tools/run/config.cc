@@ -38,12 +38,6 @@ constexpr const char* kDefaultCapabilities[] = {
     "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
     "CAP_KILL",    "CAP_AUDIT_WRITE"};
 
-std::string CapabilityName(std::string name) {
-  for (char& c : name) c = static_cast<char>(std::toupper(c));
-  if (name != "ALL" && !name.starts_with("CAP_")) name.insert(0, "CAP_");
-  return name;
-}
-
 // Every capability that can be had here.
 void AddAll(std::set<std::string>& set) {
   for (std::string_view name : runtime::CapabilityNames()) {
@@ -56,7 +50,7 @@ void AddAll(std::set<std::string>& set) {
 // The ids of the user namespace that this process is in.
 std::vector<runtime::IdMapping> OwnMap(const char* path) {
   std::vector<runtime::IdMapping> maps;
-  const auto text = kernel::ReadFile({AT_FDCWD, path});
+  const auto text = kernel::ReadFile(path);
   if (!text.ok()) return maps;
   size_t begin = 0;
   while (begin < text->size()) {
@@ -93,7 +87,7 @@ Status WriteText(const std::string& path, const std::string& text) {
 }
 
 std::string HostFile(const char* path) {
-  auto text = kernel::ReadFile({AT_FDCWD, path});
+  auto text = kernel::ReadFile(path);
   return text.ok() ? std::move(text).value() : "";
 }
 
@@ -217,8 +211,10 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       "HOSTNAME=" + hostname};
   if (options.terminal) env.push_back("TERM=xterm");
-  for (const Strings* more : {&image.env, &options.env})
-    for (const std::string& entry : *more) TRY(AddEnvironment(entry, env));
+  // A name alone takes the caller's value, which is no image's to see.
+  for (const std::string& entry : image.env)
+    if (entry.find('=') != entry.npos) TRY(AddEnvironment(entry, env));
+  for (const std::string& entry : options.env) TRY(AddEnvironment(entry, env));
   process["env"] = env;
   process["cwd"] = !options.workdir.empty()     ? options.workdir
                    : !image.working_dir.empty() ? image.working_dir
@@ -279,6 +275,12 @@ Status SetLinux(const RunOptions& options, Json& config) {
 }
 
 }  // namespace
+
+std::string CapabilityName(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::toupper(c));
+  if (name != "ALL" && !name.starts_with("CAP_")) name.insert(0, "CAP_");
+  return name;
+}
 
 Strings CapabilitiesOf(const Strings& add, const Strings& drop) {
   std::set<std::string> set(std::begin(kDefaultCapabilities),

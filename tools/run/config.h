@@ -27,6 +27,10 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
                                   const std::string& root,
                                   const std::string& network);
 
+// A capability as config.json spells it, of a name with or without CAP_ and in
+// any case; ALL stays.
+std::string CapabilityName(std::string name);
+
 // Names, with or without CAP_ and in any case, added to and taken from
 // docker's default set; as config.json spells them. REQUIRES: they exist, or
 // are ALL.

@@ -37,9 +37,8 @@ Status AddEnvironment(const std::string& text, std::vector<std::string>& env) {
 
 Status AddEnvironmentFile(const std::string& path,
                           std::vector<std::string>& env) {
-  const std::string text =
-      TRY(runtime::kernel::ReadFile({AT_FDCWD, path.c_str()}, kFileBytesMax)
-              .With("--env-file " + path));
+  const std::string text = TRY(runtime::kernel::ReadFile(path, kFileBytesMax)
+                                   .With("--env-file " + path));
   size_t begin = 0;
   while (begin < text.size()) {
     size_t end = text.find('\n', begin);

@@ -6,11 +6,9 @@ namespace ufs {
 
 int ExitCodeFor(const Error& error) {
   // The runtime's words for the program itself, see runtime/exec.cc.
-  if (error.context().find("exec") == std::string_view::npos)
-    return kExitNotStarted;
   const bool program =
       error.context().find("exec: \"") != std::string_view::npos ||
-      error.context().starts_with("exec /");
+      (error.context().starts_with("exec ") && error.code() != ENOTSUP);
   if (!program) return kExitNotStarted;
   return error.code() == ENOENT || error.code() == ENOTDIR ? kExitNotFound
                                                            : kExitNotExecutable;

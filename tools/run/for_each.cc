@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
@@ -44,7 +45,15 @@ Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
   const auto supervisor = kernel::PidfdOpen(record.supervisor);
   // Opened first, then checked: the number may be somebody else's by now.
   if (!supervisor.ok() || !HasSupervisor(record)) return Ok();
-  if (kernel::WaitForExit(*supervisor, timeout_ms)) return Ok();
+  constexpr int kStepMs = 200;
+  for (int left_ms = timeout_ms;; left_ms -= kStepMs) {
+    if (kernel::WaitForExit(*supervisor, std::clamp(left_ms, 0, kStepMs)))
+      return Ok();
+    // Cleaned up; it may stay until a slow reader has got all.
+    const auto now = LoadRecord(found.root, record.name);
+    if (now.ok() ? now->ended : now.code() == ENOENT) return Ok();
+    if (left_ms <= kStepMs) break;
+  }
   return Error(ETIMEDOUT, record.name + " does not end");
 }
 

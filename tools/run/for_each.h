@@ -14,8 +14,8 @@ namespace ufs {
 int ForEachContainer(const char* who, const std::vector<std::string>& names,
                      const std::function<Status(const FoundContainer&)>& act);
 
-// Waits until the container has ended and its supervisor has cleaned up.
-// ETIMEDOUT; -1 waits for ever.
+// Waits until the container has ended and its supervisor has cleaned up, which
+// may still be there to tell a slow reader. ETIMEDOUT.
 Status AwaitEnd(const FoundContainer& found, int timeout_ms);
 
 // Asks it to end, and makes it after `seconds`; then as AwaitEnd.

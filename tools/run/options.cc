@@ -13,6 +13,7 @@
 #include "runtime/programs.h"
 #include "runtime/state.h"
 #include "tools/command.h"
+#include "tools/run/config.h"
 #include "tools/run/detach_keys.h"
 #include "tools/run/exit_code.h"
 
@@ -86,7 +87,7 @@ struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls;
   std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
       cpuset_mems, network = "none", stop_signal, entrypoint;
-  int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0, oom_score = 0;
+  int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
 };
 
 CLI::Option* List(ArgumentParser& parser, const char* name, Strings& target,
@@ -252,9 +253,8 @@ Status AddSecurity(const std::string& text, RunOptions& options) {
   } else if (key == "seccomp" && value == "unconfined") {
     options.seccomp = "";
   } else if (key == "seccomp" && !value.empty()) {
-    options.seccomp =
-        TRY(runtime::kernel::ReadFile({AT_FDCWD, value.c_str()}, 1 << 20)
-                .With("--security-opt seccomp=" + value));
+    options.seccomp = TRY(runtime::kernel::ReadFile(value, 1 << 20)
+                              .With("--security-opt seccomp=" + value));
     if (!nlohmann::json::parse(*options.seccomp, nullptr, false).is_object())
       return Invalid("--security-opt", text,
                      "the file is no JSON object as 'linux.seccomp' of the "
@@ -299,12 +299,10 @@ Status ReadNetwork(const std::string& text, RunOptions& options) {
 }
 
 Status CheckCapabilities(const Strings& names) {
-  for (std::string name : names) {
-    for (char& c : name) c = static_cast<char>(std::toupper(c));
-    if (name == "ALL") continue;
-    if (!name.starts_with("CAP_")) name.insert(0, "CAP_");
-    if (!runtime::ParseCapability(name))
-      return Error(EINVAL, "'" + name + "' is no capability");
+  for (const std::string& name : names) {
+    const std::string full = CapabilityName(name);
+    if (full != "ALL" && !runtime::ParseCapability(full))
+      return Error(EINVAL, "'" + full + "' is no capability");
   }
   return Ok();
 }

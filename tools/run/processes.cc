@@ -42,8 +42,7 @@ Result<std::vector<pid_t>> PidsInNamespaceOf(pid_t init) {
 Result<ProcessInfo> Look(pid_t pid) {
   ProcessInfo info;
   info.pid = pid;
-  const std::string stat =
-      TRY(kernel::ReadFile({AT_FDCWD, ProcPath(pid, "stat").c_str()}));
+  const std::string stat = TRY(kernel::ReadFile(ProcPath(pid, "stat")));
   // The name stands in parentheses and may hold any character, see proc(5).
   const size_t open = stat.find('('), close = stat.rfind(')');
   if (open == stat.npos || close == stat.npos || close < open)
@@ -64,8 +63,7 @@ Result<ProcessInfo> Look(pid_t pid) {
   info.memory = static_cast<uint64_t>(resident) *
                 static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   info.uid = TRY(sys::Statx({AT_FDCWD, ProcPath(pid, "").c_str()})).stx_uid;
-  const auto line =
-      kernel::ReadFile({AT_FDCWD, ProcPath(pid, "cmdline").c_str()});
+  const auto line = kernel::ReadFile(ProcPath(pid, "cmdline"));
   info.command = line.ok() ? *line : "";
   while (!info.command.empty() && info.command.back() == '\0')
     info.command.pop_back();

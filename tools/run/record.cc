@@ -58,7 +58,7 @@ Status WriteText(const std::string& directory, std::string_view text) {
   return sys::RenameAt2({dir, draft.c_str()}, {dir, kFile});
 }
 
-// ".DRAFT.PID.NAME": whose death makes it rubbish can be told from it.
+// ".draft.PID.NAME": whose death makes it rubbish can be told from it.
 std::string DraftName(const std::string& name) {
   return ".draft." + std::to_string(getpid()) + "." + name;
 }

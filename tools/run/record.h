@@ -11,14 +11,13 @@
 //
 // A directory appears under its name when it is complete, so that a name is
 // taken once; what a killed command leaves begins with a dot, or has a
-// supervisor that is gone, and is cleaned up by the next (sweep.h).
-// Threads: any; processes exclude one another by RecordLock.
+// supervisor that is gone, and is cleaned up by the next (find.h).
+// Threads: any; processes exclude one another by LockRecord.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 

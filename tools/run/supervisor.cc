@@ -203,7 +203,6 @@ class Supervisor {
   }
 
   // --- while it runs
-  // ----------------------------------------------------------
 
   void Watch() {
     while (!ended_) {
@@ -257,7 +256,6 @@ class Supervisor {
   }
 
   // --- the end
-  // ----------------------------------------------------------------
 
   void CleanUp() {
     if (streams_) streams_->Drain();
@@ -271,17 +269,16 @@ class Supervisor {
       (void)kernel::WaitPid(network_helper_.pid);
     }
     EndUnion();
-    if (listener_.valid()) {
-      Welcome();
-      listener_.reset();
-      (void)sys::UnlinkAt({AT_FDCWD, (directory_ + "/attach").c_str()});
-    }
     if (!has_record_) return;
     record_.ended = true;
     record_.finished = runtime::NowRfc3339();
-    // Before the record can be found without us, so that nobody waits for us.
     if (!record_.remove || !RemoveRecord(input_.containers, Unmapped()).ok())
       (void)SaveRecord(input_.containers, record_);
+    // Who finds nobody to talk to finds in the record that it has ended.
+    if (!listener_.valid()) return;
+    Welcome();
+    listener_.reset();
+    (void)sys::UnlinkAt({AT_FDCWD, (directory_ + "/attach").c_str()});
   }
 
   // As seen from inside the user namespace, where we are already.
