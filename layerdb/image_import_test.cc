@@ -335,6 +335,35 @@ TEST_F(ImageImport, AMountedImageStays) {
   EXPECT_TRUE(store_->List()->empty());
 }
 
+TEST_F(ImageImport, VerifyingAnImageMissesItsLayers) {
+  layout_.Index({layout_.Image({base_})});
+  const Digest digest = Take().value().front().digest;
+  EXPECT_TRUE(store_->VerifyImage(digest).value().clean());
+  const Digest layer = store_->List().value().front().diff_id;
+  ASSERT_TRUE(std::filesystem::remove(dir_.path() + "/store/layers/" +
+                                      IndexFileName(layer)));
+  const auto report = store_->VerifyImage(digest).value();
+  ASSERT_EQ(report.findings.size(), 1u) << Text(report);
+  EXPECT_EQ(report.findings[0].invariant, 11);
+}
+
+TEST_F(ImageImport, GcRemovesNothingWhereALayerIsDamaged) {
+  layout_.Index({layout_.Image({base_})});
+  const Digest removed = Take().value().front().digest;
+  layout_.Index({layout_.Image({app_})});
+  const Image kept = Take().value().front();
+  ASSERT_TRUE(store_->RemoveImage(removed).ok());
+  const size_t layers = store_->List()->size();
+  const std::string path = dir_.path() + "/store/layers/" +
+                           IndexFileName(kept.config.diff_ids.front());
+  std::string index = test::ReadFile(path);
+  index[index.size() / 2] ^= 1;
+  std::filesystem::remove(path);
+  WriteText(path, index);
+  EXPECT_EQ(store_->Gc({}).code(), EUCLEAN);
+  EXPECT_EQ(store_->List()->size(), layers);
+}
+
 TEST_F(ImageImport, ADamagedRecordIsFoundAndMended) {
   layout_.Index({layout_.Image({base_})});
   const Digest digest = Take().value().front().digest;

@@ -43,7 +43,9 @@ Result<UniqueFd> LayerStore::MakeScratchFile() const {
   const sys::At at{ingest_dir_, name.c_str()};
   UniqueFd file = TRY(
       sys::OpenAt(at, O_RDWR | O_CREAT | O_EXCL, 0600).With(path_ + "/ingest"));
-  TRY(sys::UnlinkAt(at));
+  // gc may have been there before us.
+  const auto gone = sys::UnlinkAt(at);
+  if (!gone.ok() && gone.code() != ENOENT) return Error(gone.error());
   return file;
 }
 
@@ -150,6 +152,10 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   if (there.code() != ENOENT && there.code() != EUCLEAN)
     return Error(there.error());
 
+  // Mended: it stays whose it was.
+  if (there.code() == EUCLEAN)
+    if (const auto known = store_->InfoFromFiles(diff_id); known.ok())
+      info.of_image = of_image_ && known->of_image;
   TRY(PublishTexts(info).With(what));
   TRY(PublishIndex(diff_id, there.code() == EUCLEAN).With(what));
   TRY(kCatalog.Visit());

@@ -324,10 +324,9 @@ Result<LayerStore::Doomed> LayerStore::LockForRemoval(
   return doomed;
 }
 
-Status LayerStore::RemoveLocked(const Digest& diff_id) {
+Status LayerStore::RemoveLocked(const Digest& diff_id, Catalog& catalog) {
   const std::string what = "layer " + diff_id.ToString();
   const Doomed doomed = TRY(LockForRemoval(diff_id));
-  const auto catalog = TRY(OpenCatalogForWriting());
   // First what is made of it: who waits for the lock of a view finds it gone.
   for (const Digest& view : doomed.views)
     for (const std::string& name : {IndexFileName(view), RunFileName(view)})
@@ -337,7 +336,7 @@ Status LayerStore::RemoveLocked(const Digest& diff_id) {
   TRY(sys::UnlinkAt({layers_dir_, IndexFileName(diff_id).c_str()}).With(what));
   TRY(sys::FSync(layers_dir_));
   TRY(kRemoveCatalog.Visit());
-  TRY(catalog->RemoveLayer(diff_id).With(what));
+  TRY(catalog.RemoveLayer(diff_id).With(what));
   TRY(kRemoveTexts.Visit());
   for (const std::string& name :
        {InfoFileName(diff_id), RecipeFileName(diff_id)}) {
@@ -363,7 +362,7 @@ Status LayerStore::Remove(const Digest& diff_id, bool names_too) {
   // Asked before its names go: a refusal changes nothing.
   TRY(LockForRemoval(diff_id));
   for (const std::string& name : own_names) TRY(names().Remove(name));
-  return RemoveLocked(diff_id);
+  return RemoveLocked(diff_id, *TRY(OpenCatalogForWriting()));
 }
 
 Result<uint64_t> LayerStore::ExclusiveBytes(const Digest& diff_id) const {

@@ -171,7 +171,7 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
     std::vector<Digest> views;
   };
   Result<Doomed> LockForRemoval(const Digest& diff_id) const;
-  Status RemoveLocked(const Digest& diff_id);
+  Status RemoveLocked(const Digest& diff_id, Catalog& catalog);
 
   Result<std::vector<Digest>> ImageFiles() const;
   Result<Image> ImageFromFile(const Digest& digest) const;

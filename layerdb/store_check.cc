@@ -218,8 +218,8 @@ class StoreChecker {
       ++report_.names;
       if (!layers_.contains(digest) && !images_.contains(digest))
         Find(5, "name " + name,
-             "its layer " + digest.ToString() +
-                 " is not there; import it, or 'ufs layer untag' the name");
+             "what it names, " + digest.ToString() +
+                 ", is not there; import it, or 'ufs layer untag' the name");
     }
     for (const std::string& file : damaged)
       Find(5, "names/" + EscapeName(file),

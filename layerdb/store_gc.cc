@@ -41,8 +41,10 @@ class StoreGc {
     for (const auto& [name, digest] : TRY(store_.names().All()))
       named_.insert(digest);
     TRY(MarkImages());
-    TRY(RemoveUnusedLayers());
+    TRY(ChooseUnusedLayers());
     TRY(Mark());
+    // Nothing is removed before all that stays could be read.
+    if (!options_.dry_run) TRY(RemoveChosen());
     TRY(kSweep.Visit());
     TRY(SweepViews());
     TRY(SweepTemporaries(store_.names_dir_));
@@ -66,7 +68,7 @@ class StoreGc {
         } else {
           ++report_.images;
           Count({store_.images_dir_, ImageFileName(digest).c_str()});
-          if (!options_.dry_run) TRY(store_.RemoveImageLocked(digest));
+          removed_images_.push_back(digest);
           continue;
         }
       }
@@ -93,7 +95,7 @@ class StoreGc {
     return info.ok() && info->of_image;  // a damaged one: Mark says so
   }
 
-  Status RemoveUnusedLayers() {
+  Status ChooseUnusedLayers() {
     for (const Digest& digest : TRY(store_.LayerFiles())) {
       if (!TRY(IsUnused(digest))) continue;
       const auto locks = store_.LockForRemoval(digest);
@@ -106,10 +108,18 @@ class StoreGc {
       removed_.insert(digest);
       Count({store_.layers_dir_, IndexFileName(digest).c_str()});
     }
-    if (options_.dry_run) return Ok();
+    return Ok();
+  }
+
+  // Images first (S11).
+  Status RemoveChosen() {
+    for (const Digest& digest : removed_images_)
+      TRY(store_.RemoveImageLocked(digest));
+    if (removed_.empty()) return Ok();
+    const auto catalog = TRY(store_.OpenCatalogForWriting());
     for (const Digest& digest : removed_) {
       TRY(kSweepLayer.Visit());
-      TRY(store_.RemoveLocked(digest));
+      TRY(store_.RemoveLocked(digest, *catalog));
     }
     return Ok();
   }
@@ -266,6 +276,7 @@ class StoreGc {
   GcReport report_;
   std::set<Digest> named_;
   std::set<Digest> of_images_;
+  std::vector<Digest> removed_images_;
   std::set<Digest> removed_;
   std::set<Digest> layers_;
   std::set<Digest> blobs_;

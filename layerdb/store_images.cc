@@ -86,6 +86,11 @@ Result<StoreReference> LayerStore::Find(std::string_view reference) const {
                                ", is not in the store (see 'ufs store check')");
     if (digest.code() != ENOENT) return Error(digest.error());
   }
+  // A whole digest needs no look at every image.
+  if (const auto whole = Digest::Parse(reference); whole.ok()) {
+    if (Has(*whole)) return StoreReference{*whole, false};
+    if (HasImage(*whole)) return StoreReference{*whole, true};
+  }
   std::string_view hex = reference;
   if (hex.starts_with("sha256:")) hex.remove_prefix(7);
   std::vector<StoreReference> matches;

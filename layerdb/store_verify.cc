@@ -112,7 +112,7 @@ Result<CheckReport> LayerStore::VerifyImage(const Digest& digest) const {
   }
   std::set<Digest> of_layers;
   for (const Digest& layer : image->config.diff_ids)
-    if (const auto info = InfoFromFiles(layer); !info.ok()) {
+    if (const auto info = Info(layer); !info.ok()) {
       report.findings.push_back(
           {11, subject, "its layer: " + info.error().ToString()});
     } else if (info->blob) {

@@ -108,11 +108,14 @@ class Differ {
                                     before.mtime_nsec != after.mtime_nsec);
   }
 
-  Result<std::vector<Child>> ChildrenOf(
-      const TreeFile& tree, std::optional<TreeFile::NodeNo> dir) const {
+  Result<std::vector<Child>> ChildrenOf(const TreeFile& tree,
+                                        std::optional<TreeFile::NodeNo> dir) {
     std::vector<Child> children;
     if (!dir) return children;
     TRY(tree.ForEachChild(*dir, [&](const Child& child) -> Status {
+      // A damaged file may say that a directory is within itself.
+      if (++seen_ > uint64_t{before_.entry_count()} + after_.entry_count())
+        return Error(EUCLEAN, "tree file: a directory has several names");
       if (Counts(child)) children.push_back(child);
       return Ok();
     }));
@@ -151,6 +154,7 @@ class Differ {
   const TreeDiffOptions options_;
   const VisitTreeChange& visit_;
   std::vector<Step> pending_;
+  uint64_t seen_ = 0;  // entries, of both
 };
 
 }  // namespace

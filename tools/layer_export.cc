@@ -2,6 +2,7 @@
 #include "layerdb/layer_export.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,6 +90,14 @@ Status WriteTo(const LayerStore& store, const Arguments& arguments,
 // A new file appears when it is whole.
 Status ExportFile(const LayerStore& store, const Arguments& arguments) {
   if (arguments.output == "-") return WriteTo(store, arguments, STDOUT_FILENO);
+  // A device, a pipe or a link is written into, not replaced.
+  const auto there = sys::Statx({AT_FDCWD, arguments.output.c_str()});
+  if (there.ok() && !S_ISREG(there->stx_mode)) {
+    const UniqueFd file = TRY(
+        sys::Open(arguments.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644)
+            .With(arguments.output));
+    return WriteTo(store, arguments, file).With(arguments.output);
+  }
   const std::string draft = arguments.output + ".part";
   {
     const UniqueFd file =

@@ -1,5 +1,5 @@
-// What `ufs commit` and `ufs squash` have in common: a tree becomes a layer of
-// the store, under the digest of its canonical tar.
+// What `ufs commit`, `ufs squash` and `ufs layer import` have in common: a tree
+// becomes a layer of the store, under the digest of its canonical tar.
 #pragma once
 
 #include <memory>
