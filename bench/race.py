@@ -29,8 +29,9 @@ def drop_caches():
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def prepare(names, machine, work, layer_set, results, log):
-    """The candidates that can run over these layers, each mounted once already; why the others cannot is noted."""
+def prepare(names, machine, work, layer_set, results, log, cleanup):
+    """The candidates that can run over these layers, each mounted once already; why the others cannot is noted. All
+    that they make goes with `cleanup`, an ExitStack."""
     ready = []
     for kind in unions.CANDIDATES:
         if kind.name not in names:
@@ -38,6 +39,7 @@ def prepare(names, machine, work, layer_set, results, log):
         candidate = kind(machine, work)
         try:
             candidate.prepare()
+            cleanup.callback(candidate.remove)
             candidate.take_layers(layer_set)
             candidate.mount(layer_set)
             candidate.umount()
@@ -45,7 +47,6 @@ def prepare(names, machine, work, layer_set, results, log):
         except (unions.Refused, unions.Hung) as error:
             results.absent[candidate.name] = str(error)
             log(f"absent at {len(layer_set.layers)} layers: {candidate.name}: {error}")
-            candidate.remove()
     return ready
 
 

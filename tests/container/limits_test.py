@@ -7,22 +7,16 @@ import subprocess
 import time
 
 import bundle
+import limits
 from bundle import own_cgroup, wait_until
+from limits import limit
 
 
-def limit(path, file):
-    with open(f"{path}/{file}") as stream:
-        return stream.read().strip()
-
-
-class LimitTest(bundle.ContainerTest):
+class LimitTest(limits.Bombs, bundle.ContainerTest):
     def setUp(self):
         super().setUp()
         if not own_cgroup("memory") or not os.path.isdir("/sys/fs/cgroup/pids"):
             self.skipTest("needs cgroup v1 or hybrid")
-
-    def resources(self, **changes):
-        self.configure(**{"linux.resources": changes})
 
     def cgroup(self, controller, name="ufs-box"):
         return f"{own_cgroup(controller)}/ufs-{name}"
@@ -56,22 +50,6 @@ class LimitTest(bundle.ContainerTest):
         self.assertEqual(stats["type"], "stats")
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
-
-    def test_memory_bomb_is_held_and_told(self):
-        self.resources(memory={"limit": 16 << 20, "swap": 16 << 20})
-        self.start_box()
-        events = subprocess.Popen(self.command("events", "--interval", "1s", "ufs-box"),
-                                  stdout=subprocess.PIPE, text=True)
-        self.assertIn('"stats"', events.stdout.readline())
-        self.detached("exec", "--detach", "ufs-box", "dd", "if=/dev/zero", "of=/dev/null",
-                      "bs=64M", "count=1")
-        kinds = set()
-        end = time.monotonic() + 30
-        while "oom" not in kinds and time.monotonic() < end:
-            kinds.add(json.loads(events.stdout.readline())["type"])
-        self.assertIn("oom", kinds)
-        self.ok("delete", "--force", "ufs-box")
-        events.communicate(timeout=30)
 
     def test_fork_bomb_is_held(self):
         self.resources(pids={"limit": 10})

@@ -1,5 +1,5 @@
-"""Containers under pure cgroup v2 and an older kernel: tests/container, whole,
-in a virtual machine."""
+"""Containers under pure cgroup v2 and an older kernel: those of tests/container
+that need neither v1, an account nor a peer, in a virtual machine."""
 import re
 
 import machine
