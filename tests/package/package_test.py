@@ -23,8 +23,10 @@ import debian_root  # noqa: E402
 COMPANIONS = ["bash-completion", "fish", "fuse3", "man-db", "mount", "zsh"]
 
 INSTALLED = {
-    "usr/bin/ufs", "usr/sbin/mount.fuse.ufs", "usr/share/man/man1/ufs.1",
-    "usr/share/man/man8/ufs-mount.8", "usr/share/man/man8/mount.fuse.ufs.8",
+    "usr/bin/ufs", "usr/bin/ufs-oci", "usr/sbin/mount.fuse.ufs",
+    "usr/share/man/man8/mount.fuse.ufs.8",
+    *(f"usr/share/man/man{page.suffix[1:]}/{page.name}"
+      for page in (SOURCE / "tools/man").iterdir()),
     "usr/share/bash-completion/completions/ufs",
     "usr/share/zsh/vendor-completions/_ufs",
     "usr/share/fish/vendor_completions.d/ufs.fish",
@@ -72,7 +74,7 @@ class Package(PackageTest):
         [self.deb] = (self.dir / "deb").glob("*.deb")
         fields = self.check("dpkg-deb", "-f", self.deb, "Depends", "Recommends")
         wanted = re.findall(r"[:,|] *([a-z0-9][a-z0-9+.-]+)", fields)
-        self.assertIn("libstdc++6", wanted, "the libraries it is linked with")
+        self.assertIn("libc6", wanted, "the libraries it is linked with")
         root = debian_root.ensure_bare(sorted({*wanted, *COMPANIONS}))
 
         self.root = self.dir / "root"

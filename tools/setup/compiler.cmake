@@ -1,10 +1,17 @@
 # How everything is compiled.
 
+include(CheckLinkerFlag)
+
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS ON)  # TRY is a GNU statement expression
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Starting is most of what `ufs umount` or a call of the OCI runtime takes, and
+# binding the symbols of shared libraries was two thirds of that. libc stays
+# shared: it finds users by plug-ins.
+set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
 
 set(UFS_SANITIZE "" CACHE STRING "Instrument everything: address (with undefined), thread, or empty")
 set_property(CACHE UFS_SANITIZE PROPERTY STRINGS "" address thread)
@@ -46,7 +53,11 @@ if(ufs_sanitizers)
 else()
   add_compile_options(-fstack-protector-strong)
   add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-  add_link_options(-pie -Wl,-z,relro,-z,now)
+  add_link_options(-pie -Wl,-z,relro,-z,now -static-libstdc++ -static-libgcc)
+  check_linker_flag(CXX -Wl,-z,pack-relative-relocs ufs_packs_relocations)
+  if(ufs_packs_relocations)
+    add_link_options(-Wl,-z,pack-relative-relocs)
+  endif()
 endif()
 
 # ufs_add_fuzzer(NAME SOURCES... LIBRARIES... [CORPUS DIR])
