@@ -43,9 +43,8 @@ Result<UnionFs::Spot> UnionFs::FreeSpot(const InodeRef& dir, Name name) {
   const Child child = TRY(Probe(dir, name));
   if (child.exists()) return Error(EEXIST);
   // In the AUFS form names like ".wh.x" are whiteouts, and taken.
-  const bool reserved =
-      IsAufsMarkName(name.view()) &&
-      (child.hidden != UpperDir::Hidden::kNo || !upper_->has_xattrs());
+  const bool reserved = child.hidden == UpperDir::Hidden::kMark ||
+                        (IsAufsMarkName(name.view()) && !upper_->has_xattrs());
   if (reserved) return Error(EPERM, name.str() + ": a name whiteouts have");
   return Spot{dir, name, TRY(UpperFd(dir)), child.hidden};
 }

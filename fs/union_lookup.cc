@@ -123,7 +123,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   // ".wh.NAME" of the AUFS form is a mark, not a file; nor may it be replaced.
   if (IsAufsMark(name.view(), child.upper->stat, marks)) {
     child.upper.reset();
-    child.hidden = UpperDir::Hidden::kObject;
+    child.hidden = UpperDir::Hidden::kMark;
     return Ok();
   }
   const bool is_dir = S_ISDIR(mode);

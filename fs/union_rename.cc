@@ -91,10 +91,15 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
     InodeLocks locks({move.from_dir.get(), move.to_dir.get(), move.inode.get(),
                       move.target.get()});
     if (!table_.HasName(move.inode, move.from_dir, name.view())) continue;
-    if (move.target != nullptr
-            ? !table_.HasName(move.target, move.to_dir, new_name.view())
-            : TRY(Probe(move.to_dir, new_name)).exists())
-      continue;
+    if (move.target != nullptr) {
+      if (!table_.HasName(move.target, move.to_dir, new_name.view())) continue;
+    } else {
+      const Child there = TRY(Probe(move.to_dir, new_name));
+      if (there.exists()) continue;
+      // What it hides would come back.
+      if (there.hidden == UpperDir::Hidden::kMark)
+        return Error(EPERM, new_name.str() + ": a name whiteouts have");
+    }
     move.from_fd = TRY(UpperFd(move.from_dir));
     move.to_fd = TRY(UpperFd(move.to_dir));
     return exchange ? ExchangeLocked(move) : RenameLocked(move);

@@ -105,7 +105,9 @@ class UpperDir {
   Status SyncNames(BorrowedFd dir) const;      // after names in it changed
 
   // --- whiteouts ---------------------------------------------------------
-  enum class Hidden { kNo, kObject, kAufs };
+  // By what is there, by an AUFS whiteout beside it, or not at all; kMark: the
+  // name is itself such a mark, and nobody may replace it.
+  enum class Hidden { kNo, kObject, kAufs, kMark };
   // How `name` in an upper directory is marked as deleted, if it is. `stat` is
   // what is there, null for nothing.
   Result<Hidden> IsHidden(BorrowedFd dir, Name name, const struct statx* stat);

@@ -247,6 +247,31 @@ TEST_F(AufsName, AndAFileOfThatNameInOneLayer) {
   EXPECT_EQ(ReadFile("f"), "same layer");
 }
 
+TEST_F(AufsName, OfALinkGoesAndComesBack) {
+  Mount({Tree().Symlink("d/.wh..wh..opq", "x").Symlink(".wh.l", "y")});
+  for (const char* name : {"d/.wh..wh..opq", ".wh.l"}) {
+    EXPECT_OK(unlink(name));
+    EXPECT_OK(symlink("new", name));
+    EXPECT_OK(unlink(name));
+    WriteFile(name, "text");
+  }
+  Remount();
+  EXPECT_EQ(ReadFile("d/.wh..wh..opq"), "text");
+  EXPECT_EQ(ReadFile(".wh.l"), "text");
+  EXPECT_EQ(List("."), (Names{".wh.l", "d"}));
+}
+
+TEST_F(AufsName, OfAnUppersMarkIsNotReplaced) {
+  SKIP_ON_PLAIN("a plain directory has no whiteouts");
+  SKIP_ON_OVERLAY("AUFS names are ordinary names there");
+  MountOnUpper({Tree().File("a").File("b").File("c")}, Tree().File(".wh.a"));
+  EXPECT_ERRNO(EPERM, rename("b", ".wh.a"));
+  EXPECT_ERRNO(EPERM, link("c", ".wh.a"));
+  EXPECT_ERRNO(EPERM, symlink("x", ".wh.a"));
+  Remount();
+  EXPECT_EQ(List("."), (Names{"b", "c"}));
+}
+
 using OnDisk = UnionTest;
 
 TEST_F(OnDisk, ADeletionIsAWhiteoutOverlayfsUnderstands) {
