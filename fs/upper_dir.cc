@@ -581,7 +581,15 @@ Status UpperDir::EnableOverrides() {
 Status UpperDir::SetOverride(sys::At at, const Override& override) {
   if (!has_xattrs_) return Error(EPERM);
   TRY(EnableOverrides());
-  return sys::SetXattr(at, kOverrideXattr, FormatOverride(override));
+  const std::string text = FormatOverride(override);
+  const auto before = sys::GetXattr(at, kOverrideXattr);
+  TRY(sys::SetXattr(at, kOverrideXattr, text));
+  if (!before.ok() || *before != text) return Ok();
+  // Owner and mode set to what they were move the time of last change. An
+  // attribute's value set to what it was does not: the file's own mode does.
+  const mode_t mode = TRY(sys::Statx(at)).stx_mode & kPermissionBits;
+  const auto touched = sys::ChmodAt(at, mode);
+  return OutOfReach(touched.code()) ? Ok() : touched;
 }
 
 bool UpperDir::KeepsOverride(sys::At at, mode_t mode) const {

@@ -460,6 +460,30 @@ TEST_F(Time, LinkingAndUnlinkingMoveCtime) {
   }
 }
 
+TEST_F(Time, OwnerAndModeAsTheyWereMoveCtime) {
+  Mount({Tree()
+             .File("file", "x")
+             .Symlink("link", "x")
+             .HardLink("link2", "link")
+             .Fifo("fifo")
+             .HardLink("fifo2", "fifo")});
+  WriteFile("new", "x");
+  EXPECT_OK(symlink("x", "newlink"));
+  for (const char* name : {"file", "link", "fifo", "new", "newlink"}) {
+    for (int i = 0; i < 2; ++i) {  // the first may have copied it up
+      const struct stat before = Stat(name);
+      usleep(20000);
+      EXPECT_OK(lchown(name, before.st_uid, before.st_gid));
+      const struct stat owned = Stat(name);
+      EXPECT_LT(before.st_ctim, owned.st_ctim) << "chown " << name;
+      if (S_ISLNK(before.st_mode)) continue;
+      usleep(20000);
+      EXPECT_OK(chmod(name, before.st_mode & 07777));
+      EXPECT_LT(owned.st_ctim, Stat(name).st_ctim) << "chmod " << name;
+    }
+  }
+}
+
 TEST_F(Time, BirthTimeIsToldAndStays) {
   Mount({Tree().File("low", "x")});
   WriteFile("up", "x");
