@@ -10,6 +10,11 @@
 namespace ufs {
 namespace {
 
+// A READ of this size is one of several in a row that the kernel sends ahead of
+// who reads. Worth the way to another core: copied there, while the reader's
+// core copies the one before.
+constexpr size_t kReadAheadBytes = 512 << 10;
+
 std::string Range(uint64_t offset, uint64_t size) {
   return std::to_string(size) + " at " + std::to_string(offset);
 }
@@ -39,14 +44,16 @@ void ReadWith(Request& request, size_t size, uint64_t offset,
 
 // On a ring: at once if the data is in memory, else from the pool.
 void ReadOnRing(Request request, size_t size, uint64_t offset) {
+  const auto read = [=](Request& request) {
+    ReadWith(request, size, offset, UnionFs::Wait::kMayWait);
+  };
+  if (size >= kReadAheadBytes) return AnswerOnPool(std::move(request), read);
   const Request::Buffer buffer = request.ReplyBuffer(size);
   const Result<size_t> got = request.fs().Read(
       request.node(), buffer.data, buffer.size, offset, UnionFs::Wait::kNoWait);
   if (got.ok()) return request.ReplyBytes(buffer.data, *got);
   if (got.code() != EAGAIN) return request.Fail(got.error());
-  AnswerOnPool(std::move(request), [=](Request& request) {
-    ReadWith(request, size, offset, UnionFs::Wait::kMayWait);
-  });
+  AnswerOnPool(std::move(request), read);
 }
 
 void OnRead(fuse_req_t req, fuse_ino_t node, size_t size, off_t at,

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <functional>
@@ -27,6 +28,7 @@ class MessageBudgetTest : public testing::TestWithParam<Transport> {
       fs_.AddFile("dir/file" + std::to_string(i), "content");
     fs_.AddFile("file", "content");
     fs_.AddFile("other", "content");
+    fs_.AddFile("big", std::string(16 << 20, 'b'));
     ASSERT_EQ(symlink("dir", (fs_.root() + "/base/link").c_str()), 0);
     MountConfig config;
     config.transport = GetParam();
@@ -127,6 +129,32 @@ TEST_P(MessageBudgetTest, WarmDirectoryIsFree) {
 TEST_P(MessageBudgetTest, WarmOpenReadCloseIsFree) {
   EXPECT_EQ(Messages([&] { Read("file"); }), "LOOKUP READ");
   EXPECT_EQ(Messages([&] { Read("file"); }), "");
+}
+
+// 128 KiB each, were the kernel's read-ahead left as it is.
+TEST_P(MessageBudgetTest, AFileReadInOrderIsAMessageForEachMebibyte) {
+  struct stat st {};
+  ASSERT_EQ(stat(fs_.mountpoint().c_str(), &st), 0);
+  const std::string read_ahead =
+      "/sys/class/bdi/" + std::to_string(major(st.st_dev)) + ":" +
+      std::to_string(minor(st.st_dev)) + "/read_ahead_kb";
+  if (access(read_ahead.c_str(), W_OK) != 0)
+    GTEST_SKIP() << read_ahead << " is not ours to set";
+  constexpr uint64_t kMebibytes = 16;
+  const auto before = fs_.Counts();
+  const int fd = open((fs_ / "big").c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  std::string buffer(65536, '\0');
+  uint64_t bytes = 0;
+  for (ssize_t got; (got = read(fd, buffer.data(), buffer.size())) > 0;) {
+    EXPECT_EQ(buffer.find_first_not_of('b'), buffer.npos);
+    bytes += static_cast<uint64_t>(got);
+  }
+  close(fd);
+  EXPECT_EQ(bytes, kMebibytes << 20);
+  auto after = fs_.Counts();
+  // The first ones are short: who knows whether the file will be read on?
+  EXPECT_LE(after["READ"] - before.at("READ"), kMebibytes + 8);
 }
 
 TEST_P(MessageBudgetTest, ReadAndStatTogetherStayFree) {

@@ -17,6 +17,7 @@
 #include <string>
 #include <utility>
 
+#include "fs/backing_device.h"
 #include "fs/control.h"
 #include "fs/fuse_adapter.h"
 #include "fs/fuse_mount.h"
@@ -41,6 +42,10 @@ constexpr int kBusyGraceMs = 2000;
 // How long what came up in parts may be lost to a power cut, if nobody asked
 // for more. As long as an ordinary file system's.
 constexpr int kSettleMs = 5000;
+
+// Measured for files that the host has in memory: 1.1 GB/s with the kernel's
+// 128 KiB, 1.7 with this, no more with 2 MiB.
+constexpr unsigned kReadAheadKib = 1024;
 
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kNoPassthrough[] =
@@ -115,6 +120,7 @@ class Session {
  private:
   Status MakeSession();
   Status SettleTransport();
+  void TunePages();
   void StartControl();
   void Settle();
   void Unmount();
@@ -226,6 +232,7 @@ Status Session::GoLive() {
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
                              config_.mountpoint);
   TRY(SettleTransport());
+  TunePages();
   StartControl();
   return Ok();
 }
@@ -247,6 +254,12 @@ Status Session::SettleTransport() {
   }
   facts_.readers = static_cast<unsigned>(readers_->Grow(config_.threads));
   return Ok();
+}
+
+// After INIT, in whose reply the kernel sets what it has by default.
+void Session::TunePages() {
+  if (const Status set = SetReadAhead(device_, kReadAheadKib); !set.ok())
+    log::Info("the kernel's read-ahead stays: " + set.error().ToString());
 }
 
 void Session::StartControl() {
