@@ -98,13 +98,17 @@ void AddPids(const std::string& directory, int depth,
 
 Status RemoveTree(const std::string& directory, int depth) {
   constexpr int kMaxDepth = 64;
-  if (depth < kMaxDepth)
-    for (const std::string& below : SubdirectoriesOf(directory))
-      TRY(RemoveTree(below, depth + 1));
-  const auto removed =
-      sys::UnlinkAt({AT_FDCWD, directory.c_str()}, AT_REMOVEDIR);
-  if (removed.ok() || removed.code() == ENOENT) return Ok();
-  return removed;
+  const auto remove = [&]() -> Status {
+    auto removed = sys::UnlinkAt({AT_FDCWD, directory.c_str()}, AT_REMOVEDIR);
+    if (removed.code() == ENOENT) return Ok();
+    return removed;
+  };
+  // Few containers make cgroups of their own: looking for them comes second.
+  auto removed = remove();
+  if (removed.code() != EBUSY || depth >= kMaxDepth) return removed;
+  for (const std::string& below : SubdirectoriesOf(directory))
+    TRY(RemoveTree(below, depth + 1));
+  return remove();
 }
 
 // A new cpuset has no processors and no memory, and takes nobody until it has.
@@ -132,6 +136,7 @@ Status Cgroup::MakeDirectory(Directory& directory) {
   std::string path = directory.mountpoint;
   std::string_view rest = directory.path;
   rest.remove_prefix(directory.mountpoint.size());
+  bool existed = true;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('/', 1), rest.size());
     const std::string parent = path;
@@ -141,8 +146,10 @@ Status Cgroup::MakeDirectory(Directory& directory) {
     if (!made.ok() && made.code() != EEXIST)
       return Error(made.code(), path + ": the cgroup cannot be made");
     if (made.ok() && directory.made.empty()) directory.made = path;
+    existed = !made.ok();
     if (cpuset) SeedCpuset(parent, path);
   }
+  if (!existed) return Ok();
   std::vector<pid_t> pids;
   AddPids(path, 0, pids);
   if (!pids.empty())

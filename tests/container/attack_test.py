@@ -7,7 +7,6 @@ import threading
 import time
 
 import bundle
-from bundle import UFS
 
 RENAME_EXCHANGE = 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -215,11 +214,11 @@ class OwnProgramTest(bundle.ContainerTest):
         self.start_box("while :; do for p in /proc/[0-9]*; do "
                        "[ $p = /proc/$$ ] || (echo >>$p/exe && echo hit >/tmp/hit); done; done "
                        "2>/dev/null")
-        before = (os.stat(UFS).st_size, os.stat(UFS).st_mtime_ns)
+        before = (os.stat(bundle.RUNTIME).st_size, os.stat(bundle.RUNTIME).st_mtime_ns)
         for _ in range(10):
             self.oci("exec", "ufs-box", "/bin/evil")
             self.oci("exec", "ufs-box", "true")
-        self.assertEqual((os.stat(UFS).st_size, os.stat(UFS).st_mtime_ns), before)
+        self.assertEqual((os.stat(bundle.RUNTIME).st_size, os.stat(bundle.RUNTIME).st_mtime_ns), before)
         hits = self.bundle + "/rootfs/tmp/hit"
         self.assertFalse(os.path.exists(hits))
 

@@ -18,7 +18,7 @@ import harness  # noqa: E402  tests/cli/harness.py
 from harness import UFS, USER, as_user, run, wait_until  # noqa: E402,F401
 
 # Another runtime can be tested in its place, for comparison.
-RUNTIME = os.environ.get("UFS_TEST_RUNTIME")
+RUNTIME = os.environ.get("UFS_TEST_RUNTIME") or os.path.join(os.path.dirname(UFS), "ufs-oci")
 BUSYBOX = shutil.which("busybox")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 
@@ -99,8 +99,7 @@ class ContainerTest(unittest.TestCase):
     # --- the runtime ------------------------------------------------------------
 
     def command(self, *words):
-        program = [RUNTIME] if RUNTIME else [UFS, "oci"]
-        return [*program, "--root", self.state, *words]
+        return [RUNTIME, "--root", self.state, *words]
 
     def oci(self, *words, **options):
         return run(*self.command(*words), **options)

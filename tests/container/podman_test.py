@@ -20,7 +20,7 @@ class Podman(bundle.ContainerTest):
         super().setUp()
         self.runtime = self.dir + "/ufs-oci"
         self.program = self.dir + "/fuse-overlayfs"
-        os.symlink(UFS, self.runtime)
+        os.symlink(bundle.RUNTIME, self.runtime)
         os.symlink(UFS, self.program)
         self.import_image()
 

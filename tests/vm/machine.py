@@ -137,7 +137,7 @@ class Machine:
                 target = merged / library.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(os.path.realpath(library), target)
-            for tool in (program, shutil.which("busybox")):
+            for tool in (program, os.path.join(os.path.dirname(program), "ufs-oci"), shutil.which("busybox")):
                 shutil.copy(tool, merged / "usr/bin")
             shutil.copytree(SOURCE / "tests", merged / "tests")
             executable(merged / "init", script_text(ROOT_INIT, DONE=DONE))

@@ -3,14 +3,12 @@
 
 include(GNUInstallDirs)
 
-install(TARGETS ufs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS ufs ufs-oci RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # mount(8) looks for its helpers in /sbin alone, so `mount -t fuse.ufs` wants the
 # prefix /usr.
 file(RELATIVE_PATH ufs_from_sbin ${CMAKE_INSTALL_FULL_SBINDIR} ${CMAKE_INSTALL_FULL_BINDIR}/ufs)
 file(CREATE_LINK ${ufs_from_sbin} ${CMAKE_BINARY_DIR}/mount.fuse.ufs SYMBOLIC)
 install(FILES ${CMAKE_BINARY_DIR}/mount.fuse.ufs DESTINATION ${CMAKE_INSTALL_SBINDIR})
-file(CREATE_LINK ufs ${CMAKE_BINARY_DIR}/ufs-oci SYMBOLIC)
-install(FILES ${CMAKE_BINARY_DIR}/ufs-oci DESTINATION ${CMAKE_INSTALL_BINDIR})
 file(CREATE_LINK ufs-mount.8 ${CMAKE_BINARY_DIR}/mount.fuse.ufs.8 SYMBOLIC)
 install(FILES ${CMAKE_BINARY_DIR}/mount.fuse.ufs.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(DIRECTORY tools/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
