@@ -68,6 +68,41 @@ TEST_F(UnionFsTest, AModeChangeCopiesNoData) {
   EXPECT_EQ(Read(Walk("f")).substr(0, 3), "xyx");
 }
 
+// The host pays for one inode, however many names are deleted.
+TEST_F(UnionFsTest, WhiteoutsAreNamesOfOneObject) {
+  for (const char* name : {"f", "g", "h", "d/i"})
+    Put(root_ / "base" / name, "1");
+  Mount();
+  for (const char* name : {"f", "g"})
+    ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N(name)).ok());
+  ASSERT_TRUE(fs_->Unlink(Walk("d"), N("i")).ok());
+  const auto upper_of = [&](const char* name) {
+    struct stat st {};
+    EXPECT_EQ(lstat((root_ / "upper" / name).c_str(), &st), 0) << name;
+    return st;
+  };
+  const struct stat first = upper_of("f");
+  EXPECT_EQ(first.st_nlink, 3u);
+  EXPECT_EQ(upper_of("g").st_ino, first.st_ino);
+  EXPECT_EQ(upper_of("d/i").st_ino, first.st_ino);
+  EXPECT_EQ(List("d"), std::set<std::string>());
+  // New objects take their places; the next whiteout is a new one.
+  for (const char* name : {"f", "g"})
+    ASSERT_TRUE(
+        fs_->Create(NodeId::kRoot, N(name), 0644, O_EXCL, root_caller_).ok());
+  ASSERT_TRUE(fs_->Create(Walk("d"), N("i"), 0644, O_EXCL, root_caller_).ok());
+  EXPECT_TRUE(S_ISREG(upper_of("f").st_mode));
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("f")).ok());
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("h")).ok());
+  EXPECT_EQ(upper_of("f").st_ino, upper_of("h").st_ino);
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/tmp"));
+  Mount();
+  EXPECT_EQ(List(""), (std::set<std::string>{"d", "g"}));
+  // Of another daemon's making, and as good.
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("g")).ok());
+  EXPECT_EQ(List(""), std::set<std::string>{"d"});
+}
+
 TEST_F(UnionFsTest, DeletedNamesStayDeleted) {
   Put(root_ / "base/f", "1");
   Put(root_ / "base/d/g", "2");

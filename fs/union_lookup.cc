@@ -404,6 +404,10 @@ Status UnionFs::UpperNames(const InodeRef& dir,
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
     const Name name = Name::Trusted(text);
+    if (upper_->IsOurWhiteout(ino)) {
+      seen.emplace(name.str(), true);
+      return Ok();
+    }
     aufs = aufs || IsAufsMarkName(name.view());
     Listing::Source source{name.str(), static_cast<mode_t>(DTTOIF(type)),
                            own_numbers ? InoOf({0, ino}) : 0};

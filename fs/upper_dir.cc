@@ -284,15 +284,20 @@ Result<Draft> UpperDir::NewLink(sys::At from) {
 }
 
 Result<Draft> UpperDir::NewWhiteout(BorrowedFd dir) {
-  if (whiteout_form_ == WhiteoutForm::kCharDevice) {
-    std::string name = NextName();
-    TRY(sys::MkNodAt({tmp_, name.c_str()}, S_IFCHR, 0));
-    return Draft(tmp_, std::move(name), UniqueFd());
-  }
   if (whiteout_form_ == WhiteoutForm::kAufs) return NamedFile(0600);
-  TRY(MarkXattrWhiteouts(dir));
-  Draft draft = TRY(NamedFile(0600));
-  TRY(sys::SetXattr(draft.at(), names_.whiteout.c_str(), "y"));
+  if (whiteout_form_ == WhiteoutForm::kXattr) TRY(MarkXattrWhiteouts(dir));
+  if (const auto shared = SharedWhiteout())
+    if (auto link = NewLink({*shared}); link.ok()) return link;
+  if (whiteout_form_ == WhiteoutForm::kXattr) {
+    Draft draft = TRY(NamedFile(0600));
+    TRY(sys::SetXattr(draft.at(), names_.whiteout.c_str(), "y"));
+    ShareWhiteout(draft.at());
+    return draft;
+  }
+  std::string name = NextName();
+  TRY(sys::MkNodAt({tmp_, name.c_str()}, S_IFCHR, 0));
+  Draft draft(tmp_, std::move(name), UniqueFd());
+  ShareWhiteout(draft.at());
   return draft;
 }
 
@@ -380,6 +385,24 @@ Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
              : Hidden::kNo;
 }
 
+// Null where there is none yet, or none can be shared.
+FdCache::Pin UpperDir::SharedWhiteout() const {
+  MutexLock lock(whiteout_mu_);
+  return whiteout_;
+}
+
+// The next whiteouts are names of this one, until it has too many or the last
+// one is gone.
+void UpperDir::ShareWhiteout(sys::At at) {
+  auto fd = sys::OpenAt(at, O_PATH | O_NOFOLLOW);
+  if (!fd.ok()) return;
+  const auto stat = sys::Statx({*fd});
+  if (!stat.ok()) return;
+  MutexLock lock(whiteout_mu_);
+  whiteout_ = std::make_shared<const UniqueFd>(std::move(fd).value());
+  whiteout_ino_ = stat->stx_ino;
+}
+
 Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
   const auto have = sys::GetXattr({dir}, names_.opaque.c_str());
   if (have.ok()) return Ok();  // "x", or "y" which needs no whiteouts
@@ -390,9 +413,14 @@ Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
 
 Status UpperDir::Whiteout(BorrowedFd dir, Name name) {
   TRY(kWhiteout.Visit());
-  if (whiteout_form_ == WhiteoutForm::kAuto ||
-      whiteout_form_ == WhiteoutForm::kCharDevice)
-    return sys::MkNodAt({dir, name.c_str()}, S_IFCHR, 0);
+  const sys::At at{dir, name.c_str()};
+  if (whiteout_form_ == WhiteoutForm::kCharDevice) {
+    if (const auto shared = SharedWhiteout())
+      if (sys::LinkAt({*shared}, at).ok()) return Ok();
+    TRY(sys::MkNodAt(at, S_IFCHR, 0));
+    ShareWhiteout(at);
+    return Ok();
+  }
   Draft draft = TRY(NewWhiteout(dir));
   return PlaceWhiteout(draft, dir, name);
 }

@@ -111,8 +111,12 @@ class UpperDir {
   // How `name` in an upper directory is marked as deleted, if it is. `stat` is
   // what is there, null for nothing.
   Result<Hidden> IsHidden(BorrowedFd dir, Name name, const struct statx* stat);
-  // Puts a whiteout where nothing is.
+  // Puts a whiteout where nothing is: one more name of the last one made, as
+  // making another costs the host an inode.
   Status Whiteout(BorrowedFd dir, Name name);
+  // Whether the object of this number is one. False for one that was made
+  // before.
+  bool IsOurWhiteout(uint64_t ino) const { return ino == whiteout_ino_; }
   // The same with a NewWhiteout; only a damaged disk makes it fail.
   Status PlaceWhiteout(Draft& whiteout, BorrowedFd dir, Name name);
   // Puts a whiteout in the place of what is there; a directory goes, with what
@@ -187,6 +191,8 @@ class UpperDir {
   // Whether the owner and mode of `at` are kept in its override.
   bool KeepsOverride(sys::At at, mode_t mode) const;
   Status MarkXattrWhiteouts(BorrowedFd dir);
+  FdCache::Pin SharedWhiteout() const;
+  void ShareWhiteout(sys::At at);
   Result<Draft> NamedFile(mode_t mode);
   std::string NextName();
 
@@ -215,6 +221,11 @@ class UpperDir {
   std::atomic<uint64_t> next_name_{0};
   mutable Mutex origins_mu_;  // a leaf
   std::unordered_map<std::string, Origin> origins_ GUARDED_BY(origins_mu_);
+  mutable Mutex whiteout_mu_;  // a leaf
+  // The last one made, wherever it is; kept open, so that its number is not
+  // given to anything else.
+  FdCache::Pin whiteout_ GUARDED_BY(whiteout_mu_);
+  std::atomic<uint64_t> whiteout_ino_{0};
 };
 
 // Removes everything below `dir`, which is not entered through links.
