@@ -21,9 +21,10 @@ bool RangeRefused(int code) {
 
 Status CopyByBuffer(BorrowedFd from, BorrowedFd to, uint64_t offset,
                     uint64_t end) {
-  const auto buffer = std::make_unique<char[]>(kBufferBytes);
+  const size_t room = std::min<uint64_t>(kBufferBytes, end - offset);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(room);
   while (offset < end) {
-    const size_t want = std::min<uint64_t>(kBufferBytes, end - offset);
+    const size_t want = std::min<uint64_t>(room, end - offset);
     const size_t got = TRY(sys::Pread(from, buffer.get(), want, offset));
     if (got == 0) return Ok();  // shorter than it was: the rest is a hole
     const size_t put = TRY(sys::Pwrite(to, buffer.get(), got, offset));

@@ -186,6 +186,41 @@ TEST_F(SealedLayerTest, CopiesUp) {
   }
 }
 
+// Nothing is synced for it: until that has happened the layer's bytes count.
+TEST_F(SealedLayerTest, SplitsWhatIsInMemory) {
+  TreeBuilder tree;
+  for (const char* name : {"mode", "end", "cut"})
+    ASSERT_TRUE(tree.Put(name, File("hello")).ok());
+  const std::string layer = Seal(tree);
+  Mount({layer});
+  AttrChange mode;
+  mode.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(Walk("mode"), mode, {}).ok());
+  ASSERT_TRUE(fs_->Write(Walk("mode"), "J", 1, 0, nullptr).ok());
+  ASSERT_TRUE(fs_->Write(Walk("end"), "!", 1, 100'000, nullptr).ok());
+  ASSERT_TRUE(
+      fs_->Fallocate(Walk("cut"), FALLOC_FL_KEEP_SIZE, 0, 3, nullptr).ok());
+  EXPECT_EQ(fs_->Stats().copy_ups_partial, 3u);
+  EXPECT_EQ(fs_->Stats().copy_ups_data, 0u);
+  AttrChange size;
+  size.size_bytes = 2;
+  ASSERT_TRUE(fs_->SetAttr(Walk("cut"), size, {}).ok());
+  const auto expect_contents = [&] {
+    EXPECT_EQ(Read("mode"), "Jello");
+    EXPECT_EQ(Read("end").substr(0, 6), std::string("hello\0", 6));
+    EXPECT_EQ(Stat("end").size_bytes, 100'001u);
+    EXPECT_EQ(*fs_->LSeek(Walk("end"), 2, SEEK_DATA), 2u);
+    EXPECT_EQ(Read("cut"), "he");
+  };
+  expect_contents();
+  Mount({layer});
+  expect_contents();
+  ASSERT_TRUE(fs_->Write(Walk("end"), "J", 1, 0, nullptr).ok());
+  ASSERT_TRUE(fs_->Settle().ok());
+  EXPECT_EQ(Read("end").substr(0, 5), "Jello");
+  EXPECT_EQ(Read("mode"), "Jello");
+}
+
 TEST_F(SealedLayerTest, HasNoFlags) {
   TreeBuilder tree;
   ASSERT_TRUE(tree.Put("d/small", File("x")).ok());

@@ -34,7 +34,7 @@ Result<UniqueFd> Reopen(const auto& place, int flags) {
 
 std::optional<std::string_view> UnionFs::DataInMemory(
     const InodeRef& inode) const {
-  if (inode->backing() == Backing::kUpper) return std::nullopt;
+  if (inode->backing() >= Backing::kPartial) return std::nullopt;
   return inode->data.layer().InMemory(inode->data);
 }
 

@@ -48,18 +48,18 @@ constexpr char kPartialMetacopy[] = "p";
 
 }  // namespace
 
-// Whether a write may leave the rest of the file in the layer. Not where the
-// layer has it in memory: that is less than a chunk.
+// Whether a write may leave the rest of the file in the layer. So it does
+// where that is less than a chunk as well: nothing has to be synced.
 bool UnionFs::MaySplitContents(const Inode& inode) const {
   return config_.partial && config_.metacopy && upper_->has_xattrs() &&
-         inode.is_regular() && inode.lower_size_bytes > 0 &&
-         !inode.data.layer().InMemory(inode.data);
+         inode.is_regular() && inode.lower_size_bytes > 0;
 }
 
 // Whether the upper can share the layer's blocks, so that a whole copy is the
 // cheapest. Found out once a layer, by sharing.
 bool UnionFs::SharesBlocks(const Inode& inode) {
   const Layer* layer = &inode.data.layer();
+  if (layer->InMemory(inode.data)) return false;
   {
     MutexLock lock(shares_mu_);
     if (const auto known = shares_blocks_.find(layer);
@@ -110,7 +110,13 @@ Result<bool> UnionFs::Split(const InodeRef& inode) {
 // The layer's contents of a file that has some in the upper as well.
 Result<FdCache::Pin> UnionFs::LayerDataFd(const InodeRef& inode) {
   return OpenCached(~inode->fd_key(), [&]() -> Result<UniqueFd> {
-    return inode->data.layer().Open(inode->data);
+    const Layer& layer = inode->data.layer();
+    const auto bytes = layer.InMemory(inode->data);
+    if (!bytes) return layer.Open(inode->data);
+    UniqueFd fd = TRY(sys::MemFd("ufs-layer-data"));
+    if (TRY(sys::Pwrite(fd, bytes->data(), bytes->size(), 0)) < bytes->size())
+      return Error(ENOMEM);
+    return fd;
   });
 }
 
