@@ -18,9 +18,14 @@
 namespace ufs {
 namespace {
 
-// Whether a change of this node would keep a ring thread too long.
+// Whether a change of this node's data would keep a ring thread too long.
 bool IsSlowChange(fuse_req_t req, const Request& request) {
   return fuse_req_is_uring(req) && request.fs().MayCopyUp(request.node());
+}
+
+// The same of its attributes.
+bool IsSlowAttrChange(fuse_req_t req, const Request& request) {
+  return fuse_req_is_uring(req) && request.fs().AttrsMayCopyUp(request.node());
 }
 
 void OnGetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
@@ -75,7 +80,9 @@ std::string Describe(const AttrChange& change) {
 void OnSetAttr(fuse_req_t req, fuse_ino_t node, struct stat* st, int to_set,
                fuse_file_info*) noexcept {
   Request request(req, Message::kSetAttr, node);
-  const bool slow = IsSlowChange(req, request);
+  const bool slow = (to_set & FUSE_SET_ATTR_SIZE) != 0
+                        ? IsSlowChange(req, request)
+                        : IsSlowAttrChange(req, request);
   AnswerMaybeSlowly(slow, std::move(request),
                     [change = ToChange(*st, to_set)](Request& request) {
                       request.Trace([&] { return Describe(change); });
@@ -122,7 +129,7 @@ void OnListXattr(fuse_req_t req, fuse_ino_t node, size_t size) noexcept {
 void OnSetXattr(fuse_req_t req, fuse_ino_t node, const char* name,
                 const char* value, size_t size, int flags) noexcept {
   Request request(req, Message::kSetXattr, node);
-  const bool slow = IsSlowChange(req, request);
+  const bool slow = IsSlowAttrChange(req, request);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace(
         [&] { return std::string(name) + ", " + std::to_string(size); });
@@ -133,7 +140,7 @@ void OnSetXattr(fuse_req_t req, fuse_ino_t node, const char* name,
 
 void OnRemoveXattr(fuse_req_t req, fuse_ino_t node, const char* name) noexcept {
   Request request(req, Message::kRemoveXattr, node);
-  const bool slow = IsSlowChange(req, request);
+  const bool slow = IsSlowAttrChange(req, request);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] { return std::string(name); });
     request.Done(request.fs().RemoveXattr(request.node(), name));

@@ -150,7 +150,7 @@ void OnLink(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent,
             const char* text) noexcept {
   Request request(req, Message::kLink, node);
   const bool slow =
-      fuse_req_is_uring(req) && request.fs().MayCopyUp(request.node());
+      fuse_req_is_uring(req) && request.fs().AttrsMayCopyUp(request.node());
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace(
         [&] { return std::to_string(new_parent) + " " + Quoted(text); });

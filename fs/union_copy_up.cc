@@ -410,17 +410,26 @@ bool UnionFs::NamesMayCopyUp() const {
   return upper_ != nullptr && (!info_.metacopy || copying_ > 0);
 }
 
+bool UnionFs::AttrsMayCopyUp(NodeId node) {
+  if (!MayCopyUp(node)) return false;
+  return NamesMayCopyUp() ||
+         (upper_ != nullptr && upper_->durability() == Durability::kStrict);
+}
+
 bool UnionFs::MayCopyUp(NodeId node, uint64_t offset, uint64_t size) {
   const auto found = Get(node);
   if (!found.ok()) return false;
   const InodeRef& inode = *found;
   if (!inode->is_regular() || inode->backing() == Backing::kUpper) return false;
-  if (inode->backing() != Backing::kPartial || !inode->mu.TryLockShared())
-    return true;
-  const bool covered =
-      !inode->chunks || inode->chunks->Covers(offset, offset + size);
+  const bool waits = inode->backing() != Backing::kPartial &&
+                     (upper_ == nullptr || AttrsMayCopyUp(node));
+  if (waits || !inode->mu.TryLockShared()) return true;
+  const bool at_once =
+      inode->backing() >= Backing::kPartial
+          ? !inode->chunks || inode->chunks->Covers(offset, offset + size)
+          : IsAtHand(inode, offset, size);
   inode->mu.UnlockShared();
-  return !covered;
+  return !at_once;
 }
 
 }  // namespace ufs

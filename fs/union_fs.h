@@ -164,6 +164,9 @@ class UnionFs final {
   // Whether a write or an attribute change of this node would first copy data
   // up, or wait for who does: that is, take long.
   bool MayCopyUp(NodeId node);
+  // The same of what needs no data in the upper: a change of attributes, a
+  // link.
+  bool AttrsMayCopyUp(NodeId node);
   // The same of a write to these bytes of it.
   bool MayCopyUp(NodeId node, uint64_t offset, uint64_t size);
   // The same of renaming or removing some name.
@@ -336,6 +339,7 @@ class UnionFs final {
   // --- contents in parts (union_partial.cc) -------------------------------
   bool MaySplitContents(const Inode& inode) const;
   bool SharesBlocks(const Inode& inode);
+  bool IsAtHand(const InodeRef& inode, uint64_t offset, uint64_t size);
   Result<bool> MarkSplit(sys::At at, const ChunkMap& map);
   Result<bool> Split(const InodeRef& inode);
   Result<FdCache::Pin> LayerDataFd(const InodeRef& inode);

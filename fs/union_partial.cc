@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "fs/data_copy.h"
@@ -53,6 +54,25 @@ constexpr char kPartialMetacopy[] = "p";
 bool UnionFs::MaySplitContents(const Inode& inode) const {
   return config_.partial && config_.metacopy && upper_->has_xattrs() &&
          inode.is_regular() && inode.lower_size_bytes > 0;
+}
+
+// Whether what a write to a file of a layer copies is little, and in memory.
+// REQUIRES: inode->mu held, shared or alone; nothing copied up yet.
+bool UnionFs::IsAtHand(const InodeRef& inode, uint64_t offset, uint64_t size) {
+  if (!MaySplitContents(*inode) || inode->lower_size_bytes > kSmallFileBytes)
+    return false;
+  if (inode->data.layer().InMemory(inode->data)) return true;
+  const ChunkMap map(inode->lower_size_bytes);
+  const uint64_t end = std::min(offset + size, map.limit());
+  if (offset >= end) return true;
+  const uint64_t first = map.ChunkBegin(offset);
+  const size_t want =
+      std::min(map.ChunkEnd(end - 1), inode->lower_size_bytes) - first;
+  const auto fd = DataFd(inode);
+  if (!fd.ok()) return false;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(want);
+  const auto got = sys::PreadNoWait(**fd, buffer.get(), want, first);
+  return got.ok() && *got == want;
 }
 
 // Whether the upper can share the layer's blocks, so that a whole copy is the
@@ -301,6 +321,8 @@ Status UnionFs::MakeWhole(const InodeRef& inode, uint64_t keep) {
     return FinishLocked(inode, *fd);
   }
   TRY(FillRest(inode));
+  ++copying_;
+  const Cleanup done([this] { --copying_; });
   const Unsettled whole = TRY(SnapshotOf(inode));
   if (!upper_->is_volatile()) TRY(sys::FDataSync(*whole.fd));
   WriterLock lock(inode->mu);
