@@ -221,6 +221,29 @@ TEST_P(MessageBudgetTest, UnlinkOfAKnownFileIsOne) {
       "UNLINK");
 }
 
+// After each change of a directory the kernel asks again who may change it.
+TEST_P(MessageBudgetTest, UnlinksOfKnownFilesAreTwoEach) {
+  List("dir");
+  ASSERT_EQ(unlink((fs_ / "dir/file3").c_str()), 0);
+  EXPECT_EQ(Messages([&] {
+              for (int i = 10; i < 20; ++i)
+                EXPECT_EQ(
+                    unlink((fs_ / "dir/file" + std::to_string(i)).c_str()), 0);
+            }),
+            "10*GETATTR 10*UNLINK");
+}
+
+TEST_P(MessageBudgetTest, AnAppendToALowerFileIsTwo) {
+  Read("file");
+  EXPECT_EQ(Messages([&] {
+              const int fd = open((fs_ / "file").c_str(), O_WRONLY | O_APPEND);
+              ASSERT_GE(fd, 0);
+              EXPECT_EQ(write(fd, "more", 4), 4);
+              EXPECT_EQ(close(fd), 0);
+            }),
+            "GETXATTR WRITE");
+}
+
 TEST_P(MessageBudgetTest, MkDirIsALookupAndItself) {
   EXPECT_EQ(
       Messages([&] { EXPECT_EQ(mkdir((fs_ / "made").c_str(), 0755), 0); }),

@@ -290,8 +290,8 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   }
   TRY(upper_->SetOrigin(draft.at(), OriginOf(*inode, attr)));
   // The other marks go on regular files only: the rest has no user attributes.
-  if (upper_->has_xattrs() &&
-      (S_ISREG(TRY(sys::Statx(draft.at())).stx_mode) || names_.trusted())) {
+  const bool is_file = draft.fd().valid();
+  if (upper_->has_xattrs() && (is_file || names_.trusted())) {
     if (name && NeedsLiteral(name->name, attr.mode))
       TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
     if (want != Backing::kUpper && inode->hard_linked)

@@ -292,7 +292,8 @@ class UnionFs final {
                     const Caller& caller) const;
   Result<bool> LowerShows(const InodeRef& dir, Name name) const;
   Status RemoveName(const InodeRef& dir, Name name, bool is_dir);
-  Status RemoveLocked(const InodeRef& dir, Name name, const InodeRef& inode);
+  Status RemoveLocked(const InodeRef& dir, Name name, const InodeRef& inode,
+                      bool below);
   Result<FdCache::Pin> PinUpper(const InodeRef& inode);
   // After one name of `inode` went: what it needs to live on without.
   void DropName(const InodeRef& dir, Name name, const InodeRef& inode,

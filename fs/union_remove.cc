@@ -85,15 +85,19 @@ void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
               " stays until the next mount: " + removed.error().ToString());
 }
 
+// `below`: the name was a layer's when it was looked up.
 // REQUIRES: dir and inode locked alone, dir in the upper, `name` is inode's.
 Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
-                             const InodeRef& inode) {
+                             const InodeRef& inode, bool below) {
   if (inode->is_dir() && !TRY(Names(inode)).empty()) return Error(ENOTEMPTY);
   const FdCache::Pin fd = TRY(UpperFd(dir));
-  const auto stat = sys::Statx({*fd, name.c_str()});
-  if (!stat.ok() && stat.code() != ENOENT) return stat.error();
-  const bool in_upper = stat.ok();
-  const bool in_lower = TRY(LowerShows(dir, name));
+  bool in_upper = false;
+  if (!below || inode->in_upper()) {
+    const auto stat = sys::Statx({*fd, name.c_str()});
+    if (!stat.ok() && stat.code() != ENOENT) return stat.error();
+    in_upper = stat.ok();
+  }
+  const bool in_lower = below || TRY(LowerShows(dir, name));
   FdCache::Pin pin = TRY(PinUpper(inode));
   if (in_upper && in_lower)
     TRY(upper_->ReplaceByWhiteout(*fd, name, inode->is_dir()));
@@ -111,8 +115,14 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
 Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
   TRY(kRemove.Visit());
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const InodeRef inode = TRY(Resolve(dir, name));
-    if (inode == nullptr) return Error(ENOENT);
+    InodeRef inode;
+    Child child;
+    {
+      ReaderLock lock(dir->mu);
+      child = TRY(Probe(dir, name));
+      if (!child.exists()) return Error(ENOENT);
+      inode = TRY(Adopt(dir, name, child));
+    }
     if (is_dir && !inode->is_dir()) return Error(ENOTDIR);
     if (!is_dir && inode->is_dir()) return Error(EISDIR);
     TRY(EnsureUpperDir(dir));
@@ -120,7 +130,8 @@ Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
     if (inode->hard_linked) TRY(CopyUp(inode, Backing::kMetacopy));
     InodeLocks locks({dir.get(), inode.get()});
     if (!table_.HasName(inode, dir, name.view())) continue;
-    return RemoveLocked(dir, name, inode);
+    // What the upper did not have is a layer's, and layers do not change.
+    return RemoveLocked(dir, name, inode, /*below=*/!child.upper);
   }
   return Error(ESTALE);
 }

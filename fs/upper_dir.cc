@@ -517,11 +517,13 @@ Status UpperDir::LoadOrigins() {
 }
 
 Status UpperDir::SetOrigin(sys::At at, const Origin& origin) {
-  const auto stat = TRY(sys::Statx(at));
-  if (names_.trusted() || CarriesUserXattrs(stat.stx_mode)) {
+  const auto mark = [&]() -> Status {
     if (!has_xattrs_) return Ok();
     return SetMark(at, names_.origin, FormatOrigin(origin));
-  }
+  };
+  if (names_.trusted()) return mark();
+  const auto stat = TRY(sys::Statx(at));
+  if (CarriesUserXattrs(stat.stx_mode)) return mark();
   // A link is the cheapest file with contents.
   const std::string key = OriginKey(stat);
   const auto made =
