@@ -15,6 +15,7 @@
 #include "layerdb/compress.h"
 #include "layerdb/image_export.h"
 #include "layerdb/store_io.h"
+#include "layerdb/tree_directory.h"
 #include "tools/layer_commands.h"
 #include "tools/output.h"
 #include "tools/store_option.h"
@@ -60,8 +61,8 @@ Status WriteTar(const LayerStore& store, const Arguments& arguments,
   const StoreReference found = TRY(store.Find(arguments.reference));
   if (found.is_image)
     return Error(EINVAL, "'" + arguments.reference +
-                             "' is an image; choose a --format: oci (a "
-                             "directory), oci-archive or docker-archive");
+                             "' is an image; choose a --format: dir, oci (both "
+                             "a directory), oci-archive or docker-archive");
   const auto compressed =
       TRY(Compress(sink, CompressionOf(arguments.compression)));
   TRY(ExportTar(store, found.digest, *compressed));
@@ -115,6 +116,22 @@ Status ExportFile(const LayerStore& store, const Arguments& arguments) {
       .With(arguments.output);
 }
 
+// A layer as it is; of an image what its layers show.
+Status WriteTree(const LayerStore& store, const Arguments& arguments,
+                 BorrowedFd into) {
+  const StoreReference found = TRY(store.Find(arguments.reference));
+  const auto open_object = [&](const ObjectId& id) {
+    return store.objects()->OpenObject(id);
+  };
+  if (!found.is_image)
+    return WriteTreeDirectory(*TRY(store.OpenLayer(found.digest)), open_object,
+                              DirectoryForm::kLayer, into);
+  const Image image = TRY(store.OpenImage(found.digest));
+  if (image.config.diff_ids.empty()) return Ok();
+  return WriteTreeDirectory(*TRY(store.OpenView(image.config.diff_ids)),
+                            open_object, DirectoryForm::kRoot, into);
+}
+
 // So does a new directory; one that is there is not touched.
 Status ExportDirectory(const LayerStore& store, const Arguments& arguments) {
   std::string output = arguments.output;
@@ -127,7 +144,10 @@ Status ExportDirectory(const LayerStore& store, const Arguments& arguments) {
   Cleanup remove([&] { (void)RemoveTree(at); });
   {
     const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
-    TRY(WriteImage(store, arguments, *OutputToDirectory(dir)).With(output));
+    auto written = arguments.format == "dir"
+                       ? WriteTree(store, arguments, dir)
+                       : WriteImage(store, arguments, *OutputToDirectory(dir));
+    TRY(std::move(written).With(output));
   }
   TRY(sys::RenameAt2(at, {AT_FDCWD, output.c_str()}, RENAME_NOREPLACE)
           .With(output));
@@ -148,6 +168,7 @@ int RunLayerExport(int argc, char** argv) {
       "Examples:\n"
       "  ufs layer export base:v1 base.tar\n"
       "  ufs layer export --compress zstd base:v1 base.tar.zst\n"
+      "  ufs layer export --format dir app:2 root\n"
       "  ufs layer export --format oci app:2 layout && skopeo inspect "
       "oci:layout\n"
       "  ufs layer export --format docker-archive app:2 | podman load\n");
@@ -156,9 +177,11 @@ int RunLayerExport(int argc, char** argv) {
   parser.add_option("file", arguments.output);
   parser
       .add_option("--format", arguments.format,
-                  "tar (a layer's, the default), oci (a directory), "
-                  "oci-archive or docker-archive")
-      ->check(CLI::IsMember({"tar", "oci", "oci-archive", "docker-archive"}))
+                  "tar (a layer's, the default), dir (files: of a layer with "
+                  "its whiteouts, of an image what it shows), oci (a "
+                  "directory), oci-archive or docker-archive")
+      ->check(
+          CLI::IsMember({"tar", "dir", "oci", "oci-archive", "docker-archive"}))
       ->type_name("FORMAT");
   parser
       .add_option("--compress", arguments.compression,
@@ -170,12 +193,15 @@ int RunLayerExport(int argc, char** argv) {
     return Complain(kWho, "no layer given; see 'ufs layer export --help'",
                     kExitUsage);
   if (arguments.format.empty()) arguments.format = "tar";
-  const bool is_directory = arguments.format == "oci";
+  const bool is_directory =
+      arguments.format == "oci" || arguments.format == "dir";
   if (is_directory && arguments.output == "-")
-    return Complain(kWho, "an OCI layout is a directory; name it", kExitUsage);
-  if (arguments.format == "docker-archive" && arguments.compression != "none")
+    return Complain(kWho, "an OCI layout is a directory, as dir is; name it",
+                    kExitUsage);
+  if (arguments.compression != "none" &&
+      (arguments.format == "docker-archive" || arguments.format == "dir"))
     return Complain(kWho,
-                    "a docker archive holds plain tars; leave out "
+                    "nothing is compressed in that format; leave out "
                     "--compress",
                     kExitUsage);
   if (arguments.output == "-" && isatty(STDOUT_FILENO))

@@ -255,6 +255,8 @@ class Images(CliTest):
         self.layer("import", "out", "--name", "image")
         refused("is an image; choose a --format", "export", "image", "tar")
         refused("is part of image", "rm", "base", "-f")
+        self.layer("export", "--format", "dir", "image", "root")
+        self.assertEqual(run("diff", "-r", self.base, self.at("root")).stdout, "")
         # As a layer, whatever it holds.
         self.layer("import", "--layer", "out", "--name", "as-layer")
         self.assertIn("index.json", [node["path"] for node in self.tree("as-layer")])

@@ -4,7 +4,7 @@ import json
 import os
 
 import harness
-from harness import CliTest, run
+from harness import UFS, CliTest, as_user, run
 
 
 class Import(CliTest):
@@ -45,6 +45,46 @@ class Import(CliTest):
         self.assertEqual(run("cp", "-a", self.base, copy).returncode, 0)
         second = self.ufs("layer", "import", copy, "--store", self.at("other-store"))
         self.assertEqual(second.stdout, first.stdout)
+
+    def test_a_layer_is_a_directory_again(self):
+        """With all that a layer holds: imported once more, it is the same layer."""
+        self.write("base/dir/deep/sparse", "end")
+        os.truncate(self.at("base/dir/deep/sparse"), 8 << 20)
+        self.write("base/program", "x" * 5000)
+        os.link(self.at("base/program"), self.at("base/dir/again"))
+        os.symlink("../nowhere", self.at("base/dir/link"))
+        os.link(self.at("base/dir/link"), self.at("base/second"), follow_symlinks=False)
+        os.mkfifo(self.at("base/pipe"))
+        os.mknod(self.at("base/gone"), 0o20000, os.makedev(0, 0))
+        os.makedirs(self.at("base/cut"))
+        os.setxattr(self.at("base/cut"), "trusted.overlay.opaque", b"y")
+        os.setxattr(self.at("base/program"), "user.note", b"kept")
+        os.chown(self.at("base/program"), 1234, 5678)
+        os.chmod(self.at("base/program"), 0o6751)
+        os.chmod(self.at("base/dir"), 0o500)
+        os.utime(self.at("base/dir"), ns=(5, 1_234_567_890))
+        self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
+        done = self.store("export", "--format", "dir", "base", self.at("out"))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        first = self.store("import", self.base).stdout
+        self.assertEqual(self.store("import", self.at("out")).stdout, first)
+        self.assertEqual(os.stat(self.at("out/dir")).st_mtime_ns, 1_234_567_890)
+        self.assertEqual(os.stat(self.at("out/program")).st_nlink, 2)
+        self.assertEqual(os.stat(self.at("out/gone")).st_rdev, 0)
+        self.assertLess(os.stat(self.at("out/dir/deep/sparse")).st_blocks, 64)
+        again = self.store("export", "--format", "dir", "base", self.at("out"))
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("name a place where nothing is yet", again.stderr)
+
+    def test_who_may_not_give_files_away_is_told(self):
+        self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
+        os.makedirs(self.at("theirs"))
+        run("chown", "-R", str(harness.USER), self.at("theirs"), self.at("store"))
+        done = run(*as_user(), UFS, "layer", "export", "--format", "dir", "--store", self.at("store"),
+                   "base", self.at("theirs/out"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "owner 0:0 cannot be given; do this as root, or in a user")
+        self.assertEqual(os.listdir(self.at("theirs")), [])
 
     def test_a_layer_mounts_by_name(self):
         self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)

@@ -36,7 +36,7 @@ _ufs() {
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       return
     elif [[ $inner == export && $prev == --format ]]; then
-      words='tar oci oci-archive docker-archive'
+      words='tar dir oci oci-archive docker-archive'
     elif [[ $inner == export && $prev == --compress ]]; then
       words='none gzip zstd'
     elif [[ $cur == -* ]]; then

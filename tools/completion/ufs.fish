@@ -67,7 +67,7 @@ complete -c ufs -n '__fish_seen_subcommand_from commit squash' -l name -x -d 'A 
 complete -c ufs -n '__fish_seen_subcommand_from commit' -l layer -x -a '(__fish_complete_directories)' -d 'A layer under the upper'
 complete -c ufs -n '__fish_seen_subcommand_from commit squash' -l json -d 'For programs'
 complete -c ufs -n '__fish_seen_subcommand_from layer' -x -a 'import export ls show tree diff tag untag verify rm'
-complete -c ufs -n '__fish_seen_subcommand_from export' -l format -x -a 'tar oci oci-archive docker-archive' -d 'As what'
+complete -c ufs -n '__fish_seen_subcommand_from export' -l format -x -a 'tar dir oci oci-archive docker-archive' -d 'As what'
 complete -c ufs -n '__fish_seen_subcommand_from export' -l compress -x -a 'none gzip zstd' -d 'What is not compressed already'
 complete -c ufs -n '__fish_seen_subcommand_from import' -l image -x -d 'Of several images this one'
 complete -c ufs -n '__fish_seen_subcommand_from import' -l platform -x -d 'Of several platforms this one'

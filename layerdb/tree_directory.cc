@@ -1,0 +1,189 @@
+#include "layerdb/tree_directory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "layerdb/base/syscall.h"
+#include "layerdb/store_io.h"
+
+namespace ufs {
+namespace {
+
+using SharedFd = std::shared_ptr<const UniqueFd>;
+
+class TreeDirectory {
+ public:
+  TreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
+                DirectoryForm form, BorrowedFd root)
+      : tree_(tree), open_object_(open_object), form_(form), root_(root) {}
+
+  Status Write() {
+    auto own = std::make_shared<UniqueFd>(
+        TRY(sys::OpenAt2(root_, ".", O_RDONLY | O_DIRECTORY, 0)));
+    waiting_.push_back({TreeFile::kRoot, nullptr, std::move(own), "", ""});
+    // A list, not a recursion: the tree may be deep.
+    while (!waiting_.empty()) {
+      const Waiting next = std::move(waiting_.back());
+      waiting_.pop_back();
+      const std::string at = next.prefix + next.name;
+      TRY(Make(next).With("'" + at + "'"));
+    }
+    return Ok();
+  }
+
+ private:
+  struct Waiting {
+    TreeFile::NodeNo node;
+    SharedFd parent;     // of what is to be made, as `name` in it
+    SharedFd directory;  // or one that is there, and has no name then
+    std::string name;
+    std::string prefix;  // of the paths of what lies in either
+    bool whiteout = false;
+    bool filled = false;  // the directory's children are there
+  };
+
+  Status Make(const Waiting& waiting) {
+    if (waiting.directory != nullptr)
+      return waiting.filled ? Finish(waiting) : Fill(waiting);
+    const sys::At at{*waiting.parent, waiting.name.c_str()};
+    if (waiting.whiteout) return sys::MkNodAt(at, S_IFCHR, 0);
+    const TreeNodeView node = TRY(tree_.Node(waiting.node));
+    if (S_ISDIR(node.mode)) {
+      TRY(sys::MkDirAt(at, 0700));
+      auto own = std::make_shared<UniqueFd>(
+          TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY)));
+      return Fill({waiting.node, nullptr, std::move(own), "",
+                   waiting.prefix + waiting.name + "/"});
+    }
+    if (node.nlink > 1) {
+      const auto [first, is_new] =
+          first_paths_.emplace(waiting.node, waiting.prefix + waiting.name);
+      if (!is_new) return sys::LinkAt({root_, first->second.c_str()}, at);
+    }
+    TRY(MakeObject(node, at));
+    return SetAttributes(waiting.node, node, at);
+  }
+
+  Status Fill(const Waiting& dir) {
+    Waiting finish = dir;
+    finish.filled = true;
+    waiting_.push_back(std::move(finish));
+    return tree_.ForEachChild(
+        dir.node, [&](const TreeFile::Child& child) -> Status {
+          const std::string name(child.name);
+          if (child.whiteout && form_ == DirectoryForm::kRoot) return Ok();
+          // The tree file is outside data, and these would lead out.
+          if (name.empty() || name == "." || name == ".." ||
+              name.find('/') != name.npos)
+            return Error(EUCLEAN, "'" + name + "' is no name of a file");
+          if (name.starts_with(".wh.") && form_ == DirectoryForm::kLayer)
+            return Error(EINVAL, "'" + dir.prefix + name +
+                                     "': in a layer this name would delete "
+                                     "another; rename it");
+          waiting_.push_back({child.node, dir.directory, nullptr, name,
+                              dir.prefix, child.whiteout});
+          return Ok();
+        });
+  }
+
+  // After its children: they would change its times, and its mode may be in
+  // their way.
+  Status Finish(const Waiting& dir) {
+    const TreeNodeView node = TRY(tree_.Node(dir.node));
+    const sys::At at{*dir.directory};
+    if (node.opaque && form_ == DirectoryForm::kLayer) {
+      const auto marked = sys::SetXattr(at, "trusted.overlay.opaque", "y");
+      if (marked.code() == EPERM) {
+        TRY(sys::SetXattr(at, "user.overlay.opaque", "y"));
+      } else {
+        TRY(marked);
+      }
+    }
+    if (node.implied) return sys::ChmodAt(at, 0755);
+    return SetAttributes(dir.node, node, at);
+  }
+
+  Status MakeObject(const TreeNodeView& node, sys::At at) {
+    switch (node.mode & S_IFMT) {
+      case S_IFREG:
+        return MakeFile(node, at);
+      case S_IFLNK:
+        return sys::SymlinkAt(std::string(node.link_target).c_str(), at);
+      case S_IFIFO:
+      case S_IFCHR:
+      case S_IFBLK:
+        return sys::MkNodAt(at, node.mode & S_IFMT, node.rdev);
+      default:
+        return Error(EUCLEAN, "it is no kind of file that a layer holds");
+    }
+  }
+
+  Status MakeFile(const TreeNodeView& node, sys::At at) {
+    const UniqueFd file =
+        TRY(sys::OpenAt(at, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    if (!node.object) {
+      TRY(sys::Pwrite(file, node.inline_content.data(),
+                      node.inline_content.size(), 0));
+      return Ok();
+    }
+    const UniqueFd object = TRY(open_object_(*node.object));
+    if (sys::CloneFile(file, object).ok()) return Ok();
+    uint64_t offset = 0;
+    TRY(ForEachExtent(
+        object,
+        [&](std::string_view data) -> Status {
+          TRY(sys::Pwrite(file, data.data(), data.size(), offset));
+          offset += data.size();
+          return Ok();
+        },
+        [&](uint64_t hole) -> Status {
+          offset += hole;
+          return Ok();
+        }));
+    return sys::FTruncate(file, offset);
+  }
+
+  // The owner first: chown(2) takes set-id bits and capabilities away.
+  Status SetAttributes(TreeFile::NodeNo number, const TreeNodeView& node,
+                       sys::At at) {
+    if (const auto owned = sys::ChownAt(at, node.uid, node.gid); !owned.ok())
+      return Error(owned.code(),
+                   "owner " + std::to_string(node.uid) + ":" +
+                       std::to_string(node.gid) +
+                       " cannot be given; do this as root, or in a user "
+                       "namespace that has the ids");
+    TRY(tree_.ForEachXattr(number, [&](auto name, auto value) -> Status {
+      const std::string text(name);
+      return sys::SetXattr(at, text.c_str(), value).With(text);
+    }));
+    if (!S_ISLNK(node.mode)) TRY(sys::ChmodAt(at, node.mode & 07777));
+    const timespec time{node.mtime_sec, node.mtime_nsec};
+    const timespec times[2] = {time, time};
+    return sys::UtimensAt(at, times);
+  }
+
+  const TreeFile& tree_;
+  const OpenObjectFn& open_object_;
+  const DirectoryForm form_;
+  const BorrowedFd root_;
+  std::vector<Waiting> waiting_;
+  std::unordered_map<TreeFile::NodeNo, std::string> first_paths_;
+};
+
+}  // namespace
+
+Status WriteTreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
+                          DirectoryForm form, BorrowedFd into) {
+  return TreeDirectory(tree, open_object, form, into).Write();
+}
+
+}  // namespace ufs
