@@ -71,11 +71,15 @@ void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
              off_t at, fuse_file_info* file) noexcept {
   const auto offset = static_cast<uint64_t>(at);
   const bool loses = file->kill_suidgid;
+  const bool from_mapping = file->writepage;
   Request request(req, Message::kWrite, node);
   const bool slow = fuse_req_is_uring(req) &&
                     request.fs().MayCopyUp(request.node(), offset, size);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] { return Range(offset, size); });
+    if (from_mapping)
+      return request.ReplyWritten(
+          request.fs().WriteBack(request.node(), data, size, offset));
     const Caller caller = request.caller();
     request.ReplyWritten(request.fs().Write(request.node(), data, size, offset,
                                             loses ? &caller : nullptr));

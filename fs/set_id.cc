@@ -31,6 +31,10 @@ Result<HostPrivileges> HostPrivileges::Of(BorrowedFd file) {
   return had;
 }
 
+bool HostPrivileges::any() const {
+  return (mode_ & (S_ISUID | S_ISGID)) != 0 || capability_.has_value();
+}
+
 Status HostPrivileges::Restore(BorrowedFd file) const {
   if ((mode_ & (S_ISUID | S_ISGID)) != 0 &&
       TRY(sys::Statx({file})).stx_mode != mode_)

@@ -21,6 +21,8 @@ mode_t WithoutSetId(mode_t mode, gid_t group, const Caller& who);
 class HostPrivileges {
  public:
   static Result<HostPrivileges> Of(BorrowedFd file);
+  // Whether there is something to lose.
+  bool any() const;
   // Gives the file again what it has lost since.
   Status Restore(BorrowedFd file) const;
 

@@ -128,6 +128,28 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
   return sys::Pwrite(*TRY(fd), data, size, offset);
 }
 
+Result<size_t> UnionFs::WriteBack(NodeId node, const char* data, size_t size,
+                                  uint64_t offset) {
+  const InodeRef inode = TRY(Get(node));
+  if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
+  TRY(CopyUp(inode, Backing::kPartial));
+  const auto had_of = [&]() -> Result<HostPrivileges> {
+    ReaderLock lock(inode->mu);
+    return HostPrivileges::Of(*TRY(DataFd(inode)));
+  };
+  if (!TRY(had_of()).any()) return Write(node, data, size, offset, nullptr);
+  // Taken by the host and given again under one lock, which contents in parts
+  // have none of.
+  TRY(CopyUp(inode, Backing::kUpper));
+  TRY(kWrite.Visit());
+  WriterLock lock(inode->mu);
+  const FdCache::Pin fd = TRY(WritableDataFd(inode));
+  const auto had = TRY(HostPrivileges::Of(*fd));
+  const auto written = sys::Pwrite(*fd, data, size, offset);
+  TRY(had.Restore(*fd));
+  return written;
+}
+
 Status UnionFs::FSync(NodeId node, bool data_only) {
   const InodeRef inode = TRY(Get(node));
   if (upper_ == nullptr || upper_->is_volatile()) return Ok();

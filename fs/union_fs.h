@@ -151,6 +151,10 @@ class UnionFs final {
                       Wait wait);
   Result<size_t> Write(NodeId node, const char* data, size_t size,
                        uint64_t offset, const Caller* loses);
+  // What somebody stored through a mapping and the kernel writes back when it
+  // likes: costs the file no set-id bits and no capabilities.
+  Result<size_t> WriteBack(NodeId node, const char* data, size_t size,
+                           uint64_t offset);
   Status FSync(NodeId node, bool data_only);
   Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length,
                    const Caller* loses);

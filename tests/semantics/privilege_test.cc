@@ -182,6 +182,37 @@ TEST_F(KillPrivileges, ChownToNobodyDoes) {
   }
 }
 
+// The host takes them from whoever writes, and the daemon writes when the
+// kernel likes, also after a chmod.
+TEST_F(KillPrivileges, AStoreThroughAMappingDoesNot) {
+  const std::string big(300000, 'x');
+  Mount({Tree().File("low", "program").File("big", big)});
+  WriteFile("up", "program");
+  const bool capable = !TheSubject().in_user_namespace;
+  const std::string net_raw = CapabilityValue(CAP_NET_RAW);
+  for (const char* name : {"low", "up", "big"}) {
+    UniqueFd fd = Open(name, O_RDWR);
+    void* const address =
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    ASSERT_NE(address, MAP_FAILED) << name;
+    memcpy(address, "PRO", 3);
+    ASSERT_OK(chmod(name, 06755));
+    if (capable) SetXattr(name, kCapability, net_raw);
+    EXPECT_OK(msync(address, 4096, MS_SYNC));
+    EXPECT_EQ(Mode(name), 06755u) << name;
+    if (capable) {
+      EXPECT_EQ(GetXattr(name, kCapability), net_raw) << name;
+    }
+    EXPECT_EQ(ReadAt(fd.get(), 0, 3), "PRO") << name;
+    EXPECT_OK(munmap(address, 4096));
+  }
+  Remount();
+  for (const char* name : {"low", "up", "big"}) {
+    EXPECT_EQ(Mode(name), 06755u) << name;
+    EXPECT_EQ(ReadFile(name).substr(0, 3), "PRO") << name;
+  }
+}
+
 TEST_F(KillPrivileges, DirectoriesKeepTheirBits) {
   NEEDS_SEVERAL_IDS();
   Mount({Tree().Dir("d").Mode(06775).Owner(1000, 1000)});
