@@ -39,17 +39,6 @@ void TimesOf(const Attr& attr, timespec times[2]) {
   times[1] = attr.mtime;
 }
 
-// A copy-up is no change of its directory that anybody asked for. It is done
-// by now: a directory that keeps a newer time is no reason to fail.
-void KeepTimes(BorrowedFd dir, const Attr& attr) {
-  timespec times[2];
-  TimesOf(attr, times);
-  const auto kept = sys::UtimensAt({dir}, times);
-  if (!kept.ok())
-    log::Warn("the times of a directory of the upper could not be kept: " +
-              kept.error().ToString());
-}
-
 // Attributes without which the copy would be another file.
 bool MustCopy(std::string_view xattr) {
   return xattr == kAccessAclXattr || xattr == kDefaultAclXattr ||
@@ -125,7 +114,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TRY(MarkImpure(name->parent));
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
   kDirPublished.Visit();
-  KeepTimes(*parent, parent_attr);
+  KeepDirTimes(*parent, parent_attr);
   dir->origin_btime = std::make_unique<const timespec>(attr.btime);
   dir->has_default_acl = looked.marks.has_default_acl;
   dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;
@@ -339,7 +328,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
     TRY(MarkImpure(name->parent));
     TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
     kPublished.Visit();
-    KeepTimes(*parent, parent_attr);
+    KeepDirTimes(*parent, parent_attr);
   }
   inode->origin_btime = std::make_unique<const timespec>(attr.btime);
   table_.SetUpper(inode, upper_ino);

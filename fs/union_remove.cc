@@ -99,6 +99,10 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
   }
   const bool in_lower = below || TRY(LowerShows(dir, name));
   FdCache::Pin pin = TRY(PinUpper(inode));
+  // Of a directory that somebody may still have open.
+  std::optional<Attr> before;
+  if (inode->is_dir() && pin != nullptr)
+    before = AttrOf(TRY(sys::Statx({*pin})));
   if (in_upper && in_lower)
     TRY(upper_->ReplaceByWhiteout(*fd, name, inode->is_dir()));
   else if (in_lower)
@@ -108,6 +112,7 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
   else
     TRY(sys::UnlinkAt({*fd, name.c_str()}));
   kRemoved.Visit();
+  if (before) KeepDirTimes(*pin, *before);
   DropName(dir, name, inode, std::move(pin));
   return upper_->SyncNames(*fd);
 }

@@ -161,7 +161,8 @@ Status UnionFs::PrepareTarget(const Move& move) {
   if (move.target == nullptr || !move.target->is_dir()) return Ok();
   if (!TRY(Names(move.target)).empty()) return Error(ENOTEMPTY);
   if (!move.target->in_upper()) return Ok();
-  const UniqueFd dir = TRY(sys::OpenAt(move.to_at(), O_RDONLY | O_DIRECTORY));
+  const UniqueFd dir =
+      TRY(sys::OpenNoAtime(move.to_at(), O_RDONLY | O_DIRECTORY));
   bool has_whiteouts = false;
   TRY(sys::ForEachEntry(dir, [&](const char*, uint8_t, uint64_t) {
     has_whiteouts = true;
@@ -237,16 +238,21 @@ Status UnionFs::SyncMoved(const Move& move) {
 // REQUIRES: all four inodes locked alone.
 Status UnionFs::RenameLocked(const Move& move) {
   TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
+  // The target's, before it may give way to an empty one.
+  FdCache::Pin pin;
+  std::optional<Attr> before;
+  if (move.target != nullptr) pin = TRY(PinUpper(move.target));
+  if (pin != nullptr && move.target->is_dir())
+    before = AttrOf(TRY(sys::Statx({*pin})));
   TRY(PrepareTarget(move));
   TRY(MarkMoved(move.inode, move.to_dir, move.to));
-  FdCache::Pin pin;
-  if (move.target != nullptr) pin = TRY(PinUpper(move.target));
   std::optional<Draft> device;
   if ((move.flags & RENAME_WHITEOUT) != 0)
     device.emplace(TRY(WhiteoutDevice()));
   TRY(kMarked.Visit());
   TRY(MoveUpper(move));
   kMoved.Visit();
+  if (before) KeepDirTimes(*pin, *before);
   table_.RemoveName(move.inode, move.from_dir, move.from.view());
   table_.AddName(move.inode, move.to_dir, move.to.view());
   Changed(move.from_dir);

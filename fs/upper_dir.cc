@@ -70,6 +70,14 @@ Draft::~Draft() {
               " stays until the next mount: " + removed.error().ToString());
 }
 
+void KeepDirTimes(BorrowedFd dir, const Attr& attr) {
+  const timespec times[2] = {attr.atime, attr.mtime};
+  const auto kept = sys::UtimensAt({dir}, times);
+  if (!kept.ok())
+    log::Warn("the times of a directory of the upper could not be kept: " +
+              kept.error().ToString());
+}
+
 // --- opening ---------------------------------------------------------------
 
 UpperDir::UpperDir(const UnionConfig& config, bool trusted)

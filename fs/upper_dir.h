@@ -232,4 +232,9 @@ class UpperDir {
 // Iterative: a tree may be deeper than the stack.
 Status RemoveTree(BorrowedFd dir, const char* name);
 
+// Sets the times of a directory of the upper to those it had, after a change in
+// it that nobody asked for: a copy-up, or whiteouts that went. It is done by
+// then, so that a failure is only told.
+void KeepDirTimes(BorrowedFd dir, const Attr& attr);
+
 }  // namespace ufs

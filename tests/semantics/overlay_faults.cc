@@ -10,6 +10,9 @@ const std::map<std::string, std::string>& OverlayFaults() {
        "a descriptor of a lower file shows the layer's attributes"},
       {"Unlinked.RenameOverAnOpenFileKeepsTheOldOneAlive",
        "a lower file that was replaced while open still shows its lower nlink"},
+      {"Remove.ADirectoryInUseKeepsItsTimes",
+       "the whiteouts in a directory are removed before it is, and move its "
+       "times"},
       {"Unlinked.AttributesCanStillBeSet",
        "an unlinked lower file cannot be copied up any more"},
       {"Time.BirthTimeIsToldAndStays",

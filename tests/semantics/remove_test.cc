@@ -341,5 +341,27 @@ TEST_F(Unlinked, ManyAtOnce) {
   for (UniqueFd& fd : fds) EXPECT_EQ(ReadAll(fd.get()), "lower");
 }
 
+// Of each origin; what hid the layers below it goes with it, unseen.
+TEST_F(Remove, ADirectoryInUseKeepsItsTimes) {
+  Mount({Tree().File("moved/f").File("emptied/f").File("replaced/f")});
+  EXPECT_OK(mkdir("new", 0755));
+  EXPECT_OK(rename("moved", "elsewhere"));
+  EXPECT_OK(mkdir("moved", 0755));
+  EXPECT_OK(unlink("emptied/f"));
+  EXPECT_OK(unlink("replaced/f"));
+  EXPECT_OK(mkdir("replacement", 0755));
+  for (const char* name : {"new", "moved", "emptied", "replaced"}) {
+    SetTimes(name, At(100), At(200));
+    UniqueFd fd = Open(name, O_RDONLY | O_DIRECTORY);
+    if (name == std::string("replaced")) {
+      EXPECT_OK(rename("replacement", name));
+    } else {
+      EXPECT_OK(rmdir(name));
+    }
+    EXPECT_EQ(Fstat(fd.get()).st_mtim, At(200)) << name;
+    EXPECT_EQ(Fstat(fd.get()).st_atim, At(100)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace ufs::test
