@@ -59,14 +59,16 @@ class UringSwitch {
   bool On() {
     fd_.reset(::open(kEnableUring, O_RDWR | O_CLOEXEC));
     if (!fd_.valid()) return false;
-    ::flock(fd_.get(), LOCK_EX);
-    char state = 'N';
-    if (::pread(fd_.get(), &state, 1, 0) != 1) return false;
-    if (state != 'Y') {
-      if (::pwrite(fd_.get(), "1", 1, 0) != 1) return false;
-      switched_ = true;
-    }
+    // Who finds it on need not wait for the others that use it.
     ::flock(fd_.get(), LOCK_SH);
+    while (!IsOn()) {
+      ::flock(fd_.get(), LOCK_EX);
+      if (!IsOn()) {
+        if (::pwrite(fd_.get(), "1", 1, 0) != 1 || !IsOn()) return false;
+        switched_ = true;
+      }
+      ::flock(fd_.get(), LOCK_SH);
+    }
     return true;
   }
 
@@ -79,6 +81,11 @@ class UringSwitch {
   }
 
  private:
+  bool IsOn() const {
+    char state = 'N';
+    return ::pread(fd_.get(), &state, 1, 0) == 1 && state == 'Y';
+  }
+
   UniqueFd fd_;
   bool switched_ = false;
 };
