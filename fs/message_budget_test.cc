@@ -225,12 +225,14 @@ TEST_P(MessageBudgetTest, UnlinkOfAKnownFileIsOne) {
 TEST_P(MessageBudgetTest, UnlinksOfKnownFilesAreTwoEach) {
   List("dir");
   ASSERT_EQ(unlink((fs_ / "dir/file3").c_str()), 0);
-  EXPECT_EQ(Messages([&] {
-              for (int i = 10; i < 20; ++i)
-                EXPECT_EQ(
-                    unlink((fs_ / "dir/file" + std::to_string(i)).c_str()), 0);
-            }),
-            "10*GETATTR 10*UNLINK");
+  const std::string found = Messages([&] {
+    for (int i = 10; i < 20; ++i)
+      EXPECT_EQ(unlink((fs_ / "dir/file" + std::to_string(i)).c_str()), 0);
+  });
+  // One more for an answer that the kernel takes for older than a change.
+  EXPECT_TRUE(found == "10*GETATTR 10*UNLINK" ||
+              found == "11*GETATTR 10*UNLINK")
+      << found;
 }
 
 TEST_P(MessageBudgetTest, AnAppendToALowerFileIsTwo) {
