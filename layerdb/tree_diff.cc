@@ -113,9 +113,7 @@ class Differ {
     std::vector<Child> children;
     if (!dir) return children;
     TRY(tree.ForEachChild(*dir, [&](const Child& child) -> Status {
-      // A damaged file may say that a directory is within itself.
-      if (++seen_ > uint64_t{before_.entry_count()} + after_.entry_count())
-        return Error(EUCLEAN, "tree file: a directory has several names");
+      TRY(budget_.Take());
       if (Counts(child)) children.push_back(child);
       return Ok();
     }));
@@ -154,7 +152,7 @@ class Differ {
   const TreeDiffOptions options_;
   const VisitTreeChange& visit_;
   std::vector<Step> pending_;
-  uint64_t seen_ = 0;  // entries, of both
+  EntryBudget budget_{uint64_t{before_.entry_count()} + after_.entry_count()};
 };
 
 }  // namespace

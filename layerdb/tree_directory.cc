@@ -23,8 +23,12 @@ using SharedFd = std::shared_ptr<const UniqueFd>;
 class TreeDirectory {
  public:
   TreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
-                DirectoryForm form, BorrowedFd root)
-      : tree_(tree), open_object_(open_object), form_(form), root_(root) {}
+                const std::string& opaque_mark, BorrowedFd root)
+      : tree_(tree),
+        open_object_(open_object),
+        opaque_mark_(opaque_mark),
+        root_(root),
+        budget_(tree.entry_count()) {}
 
   Status Write() {
     auto own = std::make_shared<UniqueFd>(
@@ -79,16 +83,10 @@ class TreeDirectory {
     waiting_.push_back(std::move(finish));
     return tree_.ForEachChild(
         dir.node, [&](const TreeFile::Child& child) -> Status {
+          TRY(budget_.Take());
           const std::string name(child.name);
-          if (child.whiteout && form_ == DirectoryForm::kRoot) return Ok();
-          // The tree file is outside data, and these would lead out.
-          if (name.empty() || name == "." || name == ".." ||
-              name.find('/') != name.npos)
-            return Error(EUCLEAN, "'" + name + "' is no name of a file");
-          if (name.starts_with(".wh.") && form_ == DirectoryForm::kLayer)
-            return Error(EINVAL, "'" + dir.prefix + name +
-                                     "': in a layer this name would delete "
-                                     "another; rename it");
+          if (child.whiteout && !is_layer()) return Ok();
+          if (is_layer()) TRY(CheckLayerName(name, dir.prefix + name));
           waiting_.push_back({child.node, dir.directory, nullptr, name,
                               dir.prefix, child.whiteout});
           return Ok();
@@ -100,14 +98,8 @@ class TreeDirectory {
   Status Finish(const Waiting& dir) {
     const TreeNodeView node = TRY(tree_.Node(dir.node));
     const sys::At at{*dir.directory};
-    if (node.opaque && form_ == DirectoryForm::kLayer) {
-      const auto marked = sys::SetXattr(at, "trusted.overlay.opaque", "y");
-      if (marked.code() == EPERM) {
-        TRY(sys::SetXattr(at, "user.overlay.opaque", "y"));
-      } else {
-        TRY(marked);
-      }
-    }
+    if (node.opaque && is_layer())
+      TRY(sys::SetXattr(at, opaque_mark_.c_str(), "y"));
     if (node.implied) return sys::ChmodAt(at, 0755);
     return SetAttributes(dir.node, node, at);
   }
@@ -171,10 +163,13 @@ class TreeDirectory {
     return sys::UtimensAt(at, times);
   }
 
+  bool is_layer() const { return !opaque_mark_.empty(); }
+
   const TreeFile& tree_;
   const OpenObjectFn& open_object_;
-  const DirectoryForm form_;
+  const std::string& opaque_mark_;
   const BorrowedFd root_;
+  EntryBudget budget_;
   std::vector<Waiting> waiting_;
   std::unordered_map<TreeFile::NodeNo, std::string> first_paths_;
 };
@@ -182,8 +177,8 @@ class TreeDirectory {
 }  // namespace
 
 Status WriteTreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
-                          DirectoryForm form, BorrowedFd into) {
-  return TreeDirectory(tree, open_object, form, into).Write();
+                          const std::string& opaque_mark, BorrowedFd into) {
+  return TreeDirectory(tree, open_object, opaque_mark, into).Write();
 }
 
 }  // namespace ufs

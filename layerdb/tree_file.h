@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -47,6 +48,24 @@ struct TreeNodeView {
   std::string_view inline_content;
   uint32_t source = 0;       // which layer it came from, 0 the lowest
   uint32_t source_node = 0;  // and its number there
+};
+
+// A damaged file may say that a directory is within itself. Who walks a tree
+// takes one for each entry met: EUCLEAN once there were more than it has.
+class EntryBudget {
+ public:
+  explicit EntryBudget(uint64_t entries) : left_(entries) {}
+  Status Take() {
+    if (left_ == 0) return SeveralNames();
+    --left_;
+    return Ok();
+  }
+  static Error SeveralNames() {
+    return Error(EUCLEAN, "tree file: a directory has several names");
+  }
+
+ private:
+  uint64_t left_;
 };
 
 class TreeFile {

@@ -1,13 +1,18 @@
 #include "layerdb/tree_file.h"
 
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
 #include <cstring>
 #include <map>
 
+#include "layerdb/tree_diff.h"
+#include "layerdb/tree_directory.h"
 #include "layerdb/tree_hash.h"
 #include "layerdb/tree_merge.h"
+#include "layerdb/tree_tar.h"
 #include "layerdb/tree_test_util.h"
+#include "tests/harness/scratch_dir.h"
 
 namespace ufs {
 namespace {
@@ -231,6 +236,29 @@ TEST(TreeFile, MergesDamageWithoutHarm) {
                             sizeof(Entry) + offsetof(Entry, node), twice))
                   .code(),
               EUCLEAN);
+}
+
+TEST(TreeFile, EveryWalkOfADirectoryWithinItselfEnds) {
+  TreeBuilder tree;
+  ASSERT_TRUE(tree.Put("d/e", Dir()).ok());
+  const auto sound = FileOf(tree);
+  // Entry 1 is `e`, node 0 the root.
+  const std::string bytes = Patched(
+      BytesOf(tree), Section::kEntries,
+      sizeof(tree_format::Entry) + offsetof(tree_format::Entry, node), 0u);
+  const auto file = TreeFile::Parse(bytes, TreeFile::Verify::kAll).value();
+  const OpenObjectFn none = [](const ObjectId&) { return Error(ENOENT); };
+  EXPECT_EQ(TreeTarDigest(*file, none).code(), EUCLEAN);
+  EXPECT_EQ(DiffTrees(*FileOf(TreeBuilder()), *file, {},
+                      [](auto&&...) { return Ok(); })
+                .code(),
+            EUCLEAN);
+  test::ScratchDir dir;
+  const UniqueFd into =
+      sys::Open(dir.path().c_str(), O_RDONLY | O_DIRECTORY).value();
+  EXPECT_EQ(WriteTreeDirectory(*file, none, "user.opaque", into).code(),
+            EUCLEAN);
+  EXPECT_TRUE(TreeTarDigest(*sound, none).ok());
 }
 
 }  // namespace

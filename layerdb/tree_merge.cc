@@ -25,17 +25,14 @@ class LayerMerge {
     // A list, not a recursion: the tree may be deep.
     std::vector<std::pair<TreeFile::NodeNo, TreeBuilder::NodeNo>> dirs = {
         {TreeFile::kRoot, TreeBuilder::kRoot}};
-    uint64_t entries = 0;
+    EntryBudget budget(layer_.entry_count());
     while (!dirs.empty()) {
       const TreeFile::NodeNo from = dirs.back().first;
       const TreeBuilder::NodeNo to = dirs.back().second;
       dirs.pop_back();
       TRY(layer_.ForEachChild(from,
                               [&](const TreeFile::Child& child) -> Status {
-                                // In a damaged file directories may share their
-                                // entries.
-                                if (++entries > layer_.entry_count())
-                                  return SeveralNames();
+                                TRY(budget.Take());
                                 if (child.whiteout)
                                   return out_.WhiteoutAt(to, child.name);
                                 const auto placed = TRY(Place(child, to));
@@ -48,16 +45,12 @@ class LayerMerge {
   }
 
  private:
-  static Error SeveralNames() {
-    return Error(EUCLEAN, "tree file: a directory has several names");
-  }
-
   Result<TreeBuilder::NodeNo> Place(const TreeFile::Child& child,
                                     TreeBuilder::NodeNo dir) {
     TreeBuilder::NodeNo& placed = placed_[child.node];
     if (placed != tree_format::kNone) {
       // In a damaged file a directory may even be within itself.
-      if (S_ISDIR(child.mode)) return SeveralNames();
+      if (S_ISDIR(child.mode)) return EntryBudget::SeveralNames();
       TRY(out_.LinkAt(dir, child.name, placed));
       return placed;
     }

@@ -22,7 +22,10 @@ constexpr size_t kBufferBytes = 256 << 10;
 class TreeTar {
  public:
   TreeTar(const TreeFile& tree, const OpenObjectFn& open_object, ByteSink& sink)
-      : tree_(tree), open_object_(open_object), writer_(sink) {}
+      : tree_(tree),
+        open_object_(open_object),
+        writer_(sink),
+        budget_(tree.entry_count()) {}
 
   Status Write() {
     std::vector<Waiting> waiting = {{TreeFile::kRoot, "./", ""}};
@@ -51,6 +54,7 @@ class TreeTar {
   Status AddChildren(const Waiting& dir, std::vector<Waiting>& waiting) {
     return tree_.ForEachChild(
         dir.node, [&](const TreeFile::Child& child) -> Status {
+          TRY(budget_.Take());
           std::string path = dir.prefix;
           if (child.whiteout) {
             path.append(kWhiteoutPrefix).append(child.name);
@@ -58,10 +62,7 @@ class TreeTar {
             return Ok();
           }
           path.append(child.name);
-          if (child.name.starts_with(kWhiteoutPrefix))
-            return Error(EINVAL, "'" + path +
-                                     "': in a layer this name would delete "
-                                     "another; rename it");
+          TRY(CheckLayerName(child.name, path));
           std::string prefix = path + "/";
           if (S_ISDIR(child.mode)) path = prefix;
           waiting.push_back({child.node, std::move(path), std::move(prefix)});
@@ -148,6 +149,7 @@ class TreeTar {
   const TreeFile& tree_;
   const OpenObjectFn& open_object_;
   TarWriter writer_;
+  EntryBudget budget_;
   std::unordered_map<TreeFile::NodeNo, std::string> first_paths_;
   std::unique_ptr<char[]> buffer_;
 };
@@ -165,6 +167,13 @@ class DigestSink final : public ByteSink {
 };
 
 }  // namespace
+
+Status CheckLayerName(std::string_view name, const std::string& path) {
+  if (!name.starts_with(kWhiteoutPrefix)) return Ok();
+  return Error(EINVAL, "'" + path +
+                           "': in a layer this name would delete another; "
+                           "rename it");
+}
 
 Status WriteTreeTar(const TreeFile& tree, const OpenObjectFn& open_object,
                     ByteSink& sink) {

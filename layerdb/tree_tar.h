@@ -9,6 +9,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <string_view>
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
@@ -19,6 +21,10 @@
 namespace ufs {
 
 using OpenObjectFn = std::function<Result<UniqueFd>(const ObjectId&)>;
+
+// EINVAL, with the path, for a name that is a whiteout where layers are written
+// as files: no file of a layer can have it.
+Status CheckLayerName(std::string_view name, const std::string& path);
 
 // EINVAL, naming it, for what no layer's tar can hold: a file called ".wh.*", a
 // socket.

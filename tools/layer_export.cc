@@ -10,7 +10,9 @@
 #include <cstdio>
 #include <string>
 
+#include "fs/marks.h"
 #include "layerdb/base/cleanup.h"
+#include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/compress.h"
 #include "layerdb/image_export.h"
@@ -125,11 +127,11 @@ Status WriteTree(const LayerStore& store, const Arguments& arguments,
   };
   if (!found.is_image)
     return WriteTreeDirectory(*TRY(store.OpenLayer(found.digest)), open_object,
-                              DirectoryForm::kLayer, into);
+                              MarkNames(IsHostRoot()).opaque, into);
   const Image image = TRY(store.OpenImage(found.digest));
   if (image.config.diff_ids.empty()) return Ok();
   return WriteTreeDirectory(*TRY(store.OpenView(image.config.diff_ids)),
-                            open_object, DirectoryForm::kRoot, into);
+                            open_object, "", into);
 }
 
 // So does a new directory; one that is there is not touched.
