@@ -69,7 +69,9 @@ class VerbTest(box.BoxTest):
         self.assertTrue(wait_until(lambda: self.records() == []))
 
     def test_stop_signal_and_wait(self):
-        self.start("trap 'exit 5' USR1; while :; do sleep 0.05; done", "--stop-signal", "USR1")
+        self.start("trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done",
+                   "--stop-signal", "USR1")
+        self.assertTrue(wait_until(lambda: self.ok("logs", "box") == "ready\n"))
         waiting = subprocess.Popen(self.command("wait", "box"), stdout=subprocess.PIPE, text=True)
         time.sleep(0.2)
         self.ok("stop", "box")

@@ -273,7 +273,9 @@ class ImageTest(box.BoxTest):
         self.assertEqual(self.ok("run", "--entrypoint", "echo", "img:1", "--", "hello"), "hello\n")
         self.addCleanup(self.ufs, "rm", "-f", "box")
         self.ok("run", "-d", "--name", "box", "img:1", "--",
-                "trap 'exit 5' USR1; while :; do sleep 0.05; done")
+                "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done")
+        # Process 1 of a namespace ignores what it has no handler for.
+        self.assertTrue(bundle.wait_until(lambda: self.ok("logs", "box") == "ready\n"))
         self.ok("stop", "box")
         self.assertEqual(self.ok("wait", "box"), "5\n")
 
