@@ -40,6 +40,7 @@ constexpr Command kCommands[] = {
     {"inspect", "Print all that is known of containers", RunInspect},
     {"top", "List the processes of a container", RunTop},
     {"stats", "Show what containers use", RunStats},
+    {"volume", "List, show and remove volumes of containers", RunVolume},
     {"doctor", "Check what this machine has for unions and containers",
      RunDoctor},
     {"oci", "Be an OCI runtime, as ufs-oci", RunOci},

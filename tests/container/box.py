@@ -84,13 +84,40 @@ class BoxTest(harness.CliTest):
     def records(self):
         return os.listdir(self.store) if os.path.isdir(self.store) else []
 
+    def volumes(self):
+        directory = os.path.dirname(self.store) + "/volumes"
+        return os.listdir(directory) if os.path.isdir(directory) else []
+
     def processes(self):
         return bundle.processes()  # of this test's own namespace: all that there is
 
     def check_nothing_left(self):
-        """Once all containers are removed."""
-        self.assertEqual(self.records(), [])
+        """Once all containers and volumes are removed."""
+        self.assertEqual((self.records(), self.volumes()), ([], []))
         self.assertTrue(wait_until(lambda: not self.processes(), 20), self.processes())
         self.assertTrue(wait_until(lambda: bundle.cgroups() == self.before[0], 5),
                         bundle.cgroups())
         self.assertEqual(sorted(harness.mounts()), self.before[1])
+
+
+class UserBoxTest(BoxTest):
+    """The same as an ordinary user who may have a range of ids."""
+
+    def setUp(self):
+        super().setUp()
+        harness.open_fuse_to_all(self.dir)
+        self.addCleanup(run, "umount", "/dev/fuse")
+        self.user = harness.make_user(self)
+        self.program = self.at("ufs")  # where he may run it
+        shutil.copy(bundle.UFS, self.program)
+        for layer in self.layers:
+            run("chown", "-R", self.user.name, layer)
+        self.store = self.user.home + "/.local/share/ufs/containers"
+
+    def command(self, *words):
+        return self.user.command(self.program, *words)
+
+    def one_id(self):
+        for name in ("subuid", "subgid"):
+            with open("/etc/" + name, "w"):
+                pass

@@ -1,36 +1,15 @@
 """ufs run and its relatives as an ordinary user: with a range of ids, and with
 one."""
 import os
-import shutil
 import signal
 
 import bundle
 import box
 import harness
-from bundle import run, wait_until
+from bundle import wait_until
 
 
-class RootlessRunTest(box.BoxTest):
-    def setUp(self):
-        super().setUp()
-        harness.open_fuse_to_all(self.dir)
-        self.addCleanup(run, "umount", "/dev/fuse")
-        self.user = harness.make_user(self)
-        self.program = self.at("ufs")  # where he may run it
-        shutil.copy(bundle.UFS, self.program)
-        for layer in self.layers:
-            run("chown", "-R", self.user.name, layer)
-        self.store = self.user.home + "/.local/share/ufs/containers"
-
-
-    def command(self, *words):
-        return self.user.command(self.program, *words)
-
-    def one_id(self):
-        for name in ("subuid", "subgid"):
-            with open("/etc/" + name, "w"):
-                pass
-
+class RootlessRunTest(box.UserBoxTest):
     def test_a_range_of_ids(self):
         text = self.out("id -u; touch /tmp/x; chown 5:6 /tmp/x; stat -c %u:%g /tmp/x;"
                         "cat /both; wc -l </proc/self/uid_map; mount | grep ' / '")

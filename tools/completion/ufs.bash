@@ -3,7 +3,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait rm inspect top stats doctor oci help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait rm inspect top stats volume doctor oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -26,6 +26,18 @@ _ufs() {
       fi
       ;;
   esac
+  if [[ $verb == volume ]]; then
+    local words='create ls inspect rm prune'
+    if ((COMP_CWORD > 2)); then
+      case ${COMP_WORDS[2]} in
+        ls) words='--quiet --json --help' ;;
+        prune) words='--force --help' ;;
+        *) words=$(ufs volume ls --quiet 2> /dev/null) ;;
+      esac
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    return
+  fi
   if [[ $verb == layer || $verb == store ]]; then
     local inner=${COMP_WORDS[2]} words
     if ((COMP_CWORD == 2)); then

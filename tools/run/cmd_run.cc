@@ -16,6 +16,7 @@
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 #include "tools/run/supervisor.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
@@ -48,7 +49,8 @@ Result<int> Run(RunOptions& options) {
                                 .value_or(ImageConfig());
   TRY(CommandOf(options, image));
   if (options.name.empty()) options.name = TRY(RandomName());
-  SupervisorInput input{options, image, TRY(ContainersDirectory()), {}};
+  SupervisorInput input{
+      options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {}};
   if (geteuid() != 0) {
     input.maps = runtime::RootlessMaps();
     if (!input.maps.fallback_reason.empty())

@@ -15,6 +15,7 @@ int RunUnpause(int argc, char** argv);
 int RunWait(int argc, char** argv);
 int RunRm(int argc, char** argv);
 int RunInspect(int argc, char** argv);
+int RunVolume(int argc, char** argv);
 int RunTop(int argc, char** argv);
 int RunStats(int argc, char** argv);
 

@@ -125,7 +125,8 @@ void AddMounts(const RunOptions& options, const std::string& directory,
                       "bind",
                       directory + "/" + name,
                       {"bind", "rprivate"}});
-  for (const runtime::Mount& mount : options.mounts) {
+  for (const RequestedMount& requested : options.mounts) {
+    const runtime::Mount& mount = requested.mount;
     std::erase_if(mounts, [&](const runtime::Mount& other) {
       return other.destination == mount.destination;
     });

@@ -146,8 +146,8 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   parser.add_flag("--read-only", options.read_only,
                   "COMMAND cannot change the root");
   List(parser, "-v,--volume", words.volumes, "SOURCE:TARGET[:ro]",
-       "A directory or file of the host");
-  List(parser, "--mount", words.mounts, "type=bind|tmpfs,src=,dst=[,ro]",
+       "A directory or file of the host, or a volume by its name");
+  List(parser, "--mount", words.mounts, "type=bind|volume|tmpfs,src=,dst=[,ro]",
        "The same in words");
   List(parser, "--tmpfs", words.tmpfs, "TARGET[:OPTIONS]", "In memory");
   List(parser, "--device", options.devices, "PATH[:PATH[:rwm]]",

@@ -13,6 +13,14 @@
 
 namespace ufs {
 
+// A mount that was asked for.
+struct RequestedMount {
+  runtime::Mount mount;
+  // The volume that is its source, if one is; made when the container is.
+  std::string volume;
+  bool fill = true;  // a new one, with what the image has there
+};
+
 enum class Network { kNone, kHost, kPrivate };
 const char* NameOf(Network network);
 
@@ -31,7 +39,7 @@ struct RunOptions {
   std::vector<std::string> env;  // NAME=VALUE
   std::string workdir, user, hostname;
   bool read_only = false, init = false;
-  std::vector<runtime::Mount> mounts;
+  std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
   int stop_signal = 0;  // 0: the image's, else TERM
@@ -55,9 +63,9 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options);
 // --- parts, for options.cc and the other verbs -------------------------------
 
 // "SOURCE:TARGET[:OPTIONS]", "type=bind,src=...,dst=...", "TARGET[:OPTIONS]".
-Result<runtime::Mount> ParseVolume(const std::string& text);
-Result<runtime::Mount> ParseMountOption(const std::string& text);
-Result<runtime::Mount> ParseTmpfs(const std::string& text);
+Result<RequestedMount> ParseVolume(const std::string& text);
+Result<RequestedMount> ParseMountOption(const std::string& text);
+Result<RequestedMount> ParseTmpfs(const std::string& text);
 
 // "64m" -> bytes, with the suffixes b k m g (powers of 1024); at least 1.
 Result<int64_t> ParseBytes(const std::string& text);

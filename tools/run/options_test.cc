@@ -24,14 +24,17 @@ TEST(ParseBytes, TakesTheUsualSuffixes) {
 }
 
 TEST(ParseVolume, ReadsAndRefuses) {
-  const auto mount = ParseVolume("/tmp:/in/side:ro,z");
-  ASSERT_TRUE(mount.ok());
-  EXPECT_EQ(mount->source, "/tmp");
-  EXPECT_EQ(mount->destination, "/in/side");
-  EXPECT_EQ(mount->options,
+  const auto requested = ParseVolume("/tmp:/in/side:ro,z");
+  ASSERT_TRUE(requested.ok());
+  EXPECT_EQ(requested->volume, "");
+  const runtime::Mount& mount = requested->mount;
+  EXPECT_EQ(mount.source, "/tmp");
+  EXPECT_EQ(mount.destination, "/in/side");
+  EXPECT_EQ(mount.options,
             (std::vector<std::string>{"rbind", "rprivate", "ro"}));
   EXPECT_EQ(ParseVolume("/tmp").code(), ENOTSUP);
-  EXPECT_EQ(ParseVolume("name:/x").code(), ENOTSUP);
+  EXPECT_EQ(ParseVolume("na,me:/x").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/tmp:/x:nocopy").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:x").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:/").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:/x:odd").code(), EINVAL);
@@ -39,13 +42,28 @@ TEST(ParseVolume, ReadsAndRefuses) {
   EXPECT_EQ(ParseVolume("/none/such:/x").code(), ENOENT);
 }
 
+TEST(ParseVolume, TakesNames) {
+  for (const auto& requested :
+       {ParseVolume("data:/x:ro,nocopy"),
+        ParseMountOption("type=volume,src=data,dst=/x,volume-nocopy,ro")}) {
+    ASSERT_TRUE(requested.ok());
+    EXPECT_EQ(requested->volume, "data");
+    EXPECT_FALSE(requested->fill);
+    EXPECT_TRUE(requested->mount.source.ends_with("/volumes/data/_data"));
+    EXPECT_EQ(requested->mount.options,
+              (std::vector<std::string>{"rbind", "rprivate", "ro"}));
+  }
+  EXPECT_TRUE(ParseVolume("data:/x")->fill);
+}
+
 TEST(ParseMountOption, ReadsAndRefuses) {
-  const auto mount =
+  const auto requested =
       ParseMountOption("type=tmpfs,dst=/t,tmpfs-size=1m,readonly");
-  ASSERT_TRUE(mount.ok());
-  EXPECT_EQ(mount->type, "tmpfs");
-  EXPECT_EQ(mount->options.back(), "ro");
-  EXPECT_EQ(ParseMountOption("type=volume,src=x,dst=/x").code(), ENOTSUP);
+  ASSERT_TRUE(requested.ok());
+  EXPECT_EQ(requested->mount.type, "tmpfs");
+  EXPECT_EQ(requested->mount.options.back(), "ro");
+  EXPECT_EQ(ParseMountOption("type=volume,dst=/x").code(), ENOTSUP);
+  EXPECT_EQ(ParseMountOption("type=image,src=x,dst=/x").code(), ENOTSUP);
   EXPECT_EQ(ParseMountOption("src=/tmp,dst=/x,odd=1").code(), EINVAL);
   EXPECT_EQ(ParseMountOption("src=/tmp").code(), EINVAL);
 }

@@ -87,6 +87,7 @@ std::string RunRecord::ToJson() const {
                                  {"started", started},
                                  {"finished", finished},
                                  {"upper", upper},
+                                 {"volumes", volumes},
                                  {"network", network},
                                  {"error", error},
                                  {"remove", remove},
@@ -161,6 +162,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("started", record.started));
     TRY(reader.Read("finished", record.finished));
     TRY(reader.Read("upper", record.upper));
+    TRY(reader.Read("volumes", record.volumes));
     TRY(reader.Read("network", record.network));
     TRY(reader.Read("error", record.error));
     TRY(reader.Read("remove", record.remove));

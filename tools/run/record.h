@@ -33,6 +33,7 @@ struct RunRecord {
   std::vector<std::string> command;        // program and arguments
   std::string created, started, finished;  // RFC 3339; empty: not yet
   std::string upper;
+  std::vector<std::string> volumes;  // by name
   std::string network;
   std::string error;    // why it ended, if not by itself
   bool remove = false;  // once it has ended

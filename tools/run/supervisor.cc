@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -19,6 +20,7 @@
 #include "tools/run/network.h"
 #include "tools/run/record.h"
 #include "tools/run/streams.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
@@ -72,6 +74,7 @@ class Supervisor {
     TRY(PrepareProcess());
     TRY(MakeRecord());
     TRY(MountTheUnion());
+    TRY(PrepareVolumes());
     TRY(ConnectPrivateNetwork());
     TRY(CreateContainer());
     record_.started = runtime::NowRfc3339();
@@ -101,6 +104,12 @@ class Supervisor {
     record_.created = runtime::NowRfc3339();
     record_.upper =
         options_.upper.empty() ? directory_ + "/upper" : options_.upper;
+    for (const RequestedMount& requested : options_.mounts)
+      if (const auto& name = requested.volume;
+          !name.empty() && std::find(record_.volumes.begin(),
+                                     record_.volumes.end(),
+                                     name) == record_.volumes.end())
+        record_.volumes.push_back(name);
     record_.network = NameOf(options_.network);
     record_.remove = options_.remove || (!options_.keep && !options_.detach);
     record_.terminal = options_.terminal;
@@ -134,6 +143,16 @@ class Supervisor {
       request.options.config.squash_uid = request.options.config.squash_gid = 0;
     request.options.mount.mountpoint = Root();
     daemon_ = TRY(StartUnion(std::move(request)));
+    return Ok();
+  }
+
+  Status PrepareVolumes() {
+    if (record_.volumes.empty()) return Ok();
+    const UniqueFd tree =
+        TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
+    for (const auto& [mount, volume, fill] : options_.mounts)
+      if (!volume.empty())
+        TRY(UseVolume(input_.volumes, volume, tree, mount.destination, fill));
     return Ok();
   }
 

@@ -21,6 +21,7 @@ struct SupervisorInput {
   const RunOptions& options;  // with a name
   const ImageConfig& image;
   std::string containers;  // see ContainersDirectory
+  std::string volumes;     // see VolumesDirectory
   runtime::IdMaps maps;    // none for root
 };
 

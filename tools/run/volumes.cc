@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "tools/run/options.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
@@ -28,12 +29,22 @@ Status CheckTarget(const std::string& target, const std::string& text) {
                            "path below /");
 }
 
-// A path of the host. Docker's volumes have names; we have none.
+// What is no path is the name of a volume.
+bool IsVolumeName(const std::string& source) {
+  return source.find('/') == source.npos && source != "." && source != "..";
+}
+
+Status SetVolume(const std::string& name, const std::string& text,
+                 RequestedMount& requested) {
+  TRY(CheckVolumeName(name).With("'" + text + "'"));
+  requested.volume = name;
+  requested.mount.source = VolumeDataPath(TRY(VolumesDirectory()), name);
+  return Ok();
+}
+
+// A path of the host.
 Result<std::string> SourcePath(const std::string& source,
                                const std::string& text) {
-  if (source.find('/') == source.npos && source != "." && source != "..")
-    return Error(ENOTSUP, "'" + text + "': volumes with a name are not kept; " +
-                              "give a path, './" + source + "'");
   std::error_code error;
   auto path = std::filesystem::absolute(source, error).lexically_normal();
   if (error) return Error(error.value(), "'" + text + "'");
@@ -79,38 +90,49 @@ Mount Tmpfs(const std::string& target) {
 
 }  // namespace
 
-Result<Mount> ParseVolume(const std::string& text) {
+Result<RequestedMount> ParseVolume(const std::string& text) {
   const Strings parts = Split(text, ':');
   if (parts.size() < 2)
     return Error(ENOTSUP, "-v '" + text +
-                              "': volumes without a source are not kept; say "
-                              "SOURCE:TARGET");
+                              "': volumes without a name are not kept; say "
+                              "NAME:TARGET, or PATH:TARGET for one of the "
+                              "host");
   if (parts.size() > 3)
     return Error(EINVAL, "-v '" + text + "': not SOURCE:TARGET[:OPTIONS]");
-  Mount mount = Bind();
-  mount.source = TRY(SourcePath(parts[0], text));
+  RequestedMount requested{Bind(), "", true};
+  Mount& mount = requested.mount;
   mount.destination = parts[1];
   TRY(CheckTarget(parts[1], text));
-  if (parts.size() == 3)
-    for (const std::string& word : Split(parts[2], ','))
+  if (IsVolumeName(parts[0]))
+    TRY(SetVolume(parts[0], text, requested));
+  else
+    mount.source = TRY(SourcePath(parts[0], text));
+  if (parts.size() < 3) return requested;
+  for (const std::string& word : Split(parts[2], ',')) {
+    if (word == "nocopy" && !requested.volume.empty())
+      requested.fill = false;
+    else
       TRY(AddBindOption(word, text, mount));
-  return mount;
+  }
+  return requested;
 }
 
-Result<Mount> ParseTmpfs(const std::string& text) {
+Result<RequestedMount> ParseTmpfs(const std::string& text) {
   const size_t colon = text.find(':');
-  Mount mount = Tmpfs(text.substr(0, colon));
+  RequestedMount requested{Tmpfs(text.substr(0, colon)), "", true};
+  Mount& mount = requested.mount;
   TRY(CheckTarget(mount.destination, text));
   // What is said last counts. The kernel refuses what it does not know.
   if (colon != text.npos)
     for (const std::string& word : Split(text.substr(colon + 1), ','))
       mount.options.push_back(word);
-  return mount;
+  return requested;
 }
 
-Result<Mount> ParseMountOption(const std::string& text) {
+Result<RequestedMount> ParseMountOption(const std::string& text) {
   std::string type = "bind", source, target;
   Strings options, tmpfs;
+  bool fill = true;
   for (const std::string& word : Split(text, ',')) {
     const size_t equals = word.find('=');
     const std::string key = word.substr(0, equals);
@@ -131,10 +153,12 @@ Result<Mount> ParseMountOption(const std::string& text) {
       tmpfs.push_back("size=" + value);
     } else if (key == "tmpfs-mode") {
       tmpfs.push_back("mode=" + value);
+    } else if (key == "volume-nocopy") {
+      fill = !(value.empty() || value == "true" || value == "1");
     } else {
       return Error(EINVAL, "--mount '" + text + "': unknown key '" + key +
                                "'; type, src, dst, ro, bind-propagation, "
-                               "tmpfs-size or tmpfs-mode");
+                               "volume-nocopy, tmpfs-size or tmpfs-mode");
     }
   }
   TRY(CheckTarget(target, text));
@@ -142,18 +166,30 @@ Result<Mount> ParseMountOption(const std::string& text) {
     Mount mount = Tmpfs(target);
     mount.options.insert(mount.options.end(), tmpfs.begin(), tmpfs.end());
     mount.options.insert(mount.options.end(), options.begin(), options.end());
-    return mount;
+    return RequestedMount{std::move(mount), "", true};
   }
-  if (type != "bind")
+  const bool is_volume = type == "volume";
+  if (type != "bind" && !is_volume)
     return Error(ENOTSUP, "--mount '" + text + "': type " + type +
-                              " is not supported; use bind or tmpfs");
+                              " is not supported; use bind, volume or tmpfs");
   if (!tmpfs.empty())
     return Error(EINVAL, "--mount '" + text + "': tmpfs-* is for type=tmpfs");
-  Mount mount = Bind();
-  mount.source = TRY(SourcePath(source, text));
+  if (is_volume && source.empty())
+    return Error(ENOTSUP, "--mount '" + text +
+                              "': volumes without a name are not kept; say "
+                              "src=NAME");
+  if (!is_volume && !fill)
+    return Error(EINVAL, "--mount '" + text +
+                             "': volume-nocopy is for type=volume");
+  RequestedMount requested{Bind(), "", fill};
+  Mount& mount = requested.mount;
+  if (is_volume)
+    TRY(SetVolume(source, text, requested));
+  else
+    mount.source = TRY(SourcePath(source, text));
   mount.destination = target;
   for (const std::string& word : options) TRY(AddBindOption(word, text, mount));
-  return mount;
+  return requested;
 }
 
 }  // namespace ufs

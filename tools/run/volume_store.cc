@@ -1,0 +1,252 @@
+#include "tools/run/volume_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <filesystem>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/copy_tree.h"
+#include "runtime/id_map.h"
+#include "runtime/kernel.h"
+#include "runtime/rooted_path.h"
+#include "tools/run/record.h"
+#include "tools/run/user_namespace.h"
+#include "tools/state_dir.h"
+
+namespace ufs {
+namespace {
+
+namespace stdfs = std::filesystem;
+namespace kernel = runtime::kernel;
+
+constexpr char kData[] = "_data";
+constexpr char kDraft[] = ".draft";  // of the contents, while they are copied
+constexpr char kFilled[] = "filled";
+
+// ".new.PID.NAME", ".old.PID.NAME": whose death makes it rubbish is told.
+std::string ScratchName(const char* kind, const std::string& name) {
+  return std::string(".") + kind + "." + std::to_string(getpid()) + "." + name;
+}
+
+pid_t MakerOf(const std::string& scratch) {
+  for (const std::string_view kind : {".new.", ".old."})
+    if (scratch.starts_with(kind))
+      return static_cast<pid_t>(std::atol(scratch.c_str() + kind.size()));
+  return 0;
+}
+
+Status RemoveTree(const std::string& path) {
+  std::error_code error;
+  stdfs::remove_all(path, error);
+  if (error) return Error(error.value(), path + ": cannot be removed");
+  return Ok();
+}
+
+// With the ids that own what containers have written.
+Status RemoveTreeOfContainers(const std::string& path) {
+  runtime::IdMaps maps;
+  if (geteuid() != 0) maps = runtime::RootlessMaps();
+  return InUserNamespace(maps.uids, maps.gids,
+                         [&] { return RemoveTree(path); });
+}
+
+Error NoVolume(const std::string& name) {
+  return Error(ENOENT, "no volume " + name + "; see 'ufs volume ls'");
+}
+
+std::string FormatTime(const statx_timestamp& time) {
+  const time_t seconds = static_cast<time_t>(time.tv_sec);
+  tm parts{};
+  char text[32] = "";
+  if (gmtime_r(&seconds, &parts) != nullptr)
+    (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// The directory of the volume, locked. ENOENT when it is gone.
+Result<UniqueFd> LockVolume(const std::string& path) {
+  while (true) {
+    UniqueFd dir = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY));
+    TRY(sys::FLock(dir, LOCK_EX).With("locking " + path));
+    const auto ours = TRY(sys::Statx({dir}));
+    const UniqueFd now = TRY(sys::Open(path.c_str(), O_PATH | O_DIRECTORY));
+    // Removed, and perhaps made again, while we waited.
+    if (TRY(sys::Statx({now})).stx_ino == ours.stx_ino) return dir;
+  }
+}
+
+Result<bool> IsEmpty(BorrowedFd directory) {
+  bool empty = true;
+  TRY(sys::ForEachEntry(directory, [&](const char*, uint8_t, uint64_t) {
+    empty = false;
+    return false;
+  }));
+  return empty;
+}
+
+// REQUIRES: `dir` is locked.
+Status Fill(BorrowedFd dir, const std::string& path, BorrowedFd tree,
+            const std::string& place) {
+  const UniqueFd data = TRY(sys::OpenAt({dir, kData}, O_RDONLY | O_DIRECTORY));
+  if (!TRY(IsEmpty(data))) return Ok();
+  const auto from =
+      runtime::OpenInRoot(tree, place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // Nothing there, or no directory, which the mount will complain of.
+  if (from.code() == ENOENT || from.code() == ENOTDIR) return Ok();
+  if (!from.ok()) return Error(from.code(), place);
+  TRY(RemoveTree(path + "/" + kDraft));
+  TRY(sys::MkDirAt({dir, kDraft}, 0755));
+  {
+    const UniqueFd draft =
+        TRY(sys::OpenAt({dir, kDraft}, O_RDONLY | O_DIRECTORY));
+    TRY(runtime::CopyTree(*from, draft).With(place));
+  }
+  return sys::RenameAt2({dir, kDraft}, {dir, kData});
+}
+
+void RemoveScratch(const std::string& root) {
+  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!dir.ok()) return;
+  std::vector<std::string> names;
+  (void)sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
+    const pid_t maker = MakerOf(name);
+    if (maker > 0 && !kernel::StartTimeOf(maker).ok()) names.emplace_back(name);
+    return true;
+  });
+  // The next command tries again.
+  for (const std::string& name : names)
+    (void)RemoveTreeOfContainers(root + "/" + name);
+}
+
+}  // namespace
+
+Result<std::string> VolumesDirectory() {
+  return TRY(StateDirectory()) + "/volumes";
+}
+
+Status CheckVolumeName(const std::string& name) {
+  constexpr size_t kNameBytesMax = 200;
+  const auto is_letter = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0;
+  };
+  if (!name.empty() && name.size() <= kNameBytesMax && is_letter(name[0]) &&
+      std::all_of(name.begin(), name.end(), [&](char c) {
+        return is_letter(c) || c == '_' || c == '.' || c == '-';
+      }))
+    return Ok();
+  return Error(EINVAL, "'" + name +
+                           "' is no name of a volume: a letter or digit, then "
+                           "up to 199 of those and _.-");
+}
+
+Status MakeVolume(const std::string& root, const std::string& name) {
+  TRY(CheckVolumeName(name));
+  std::error_code error;
+  stdfs::create_directories(root, error);
+  if (error) return Error(error.value(), root + ": cannot be made");
+  const std::string path = root + "/" + name;
+  if (sys::Open(path.c_str(), O_PATH | O_DIRECTORY).ok()) return Ok();
+  const std::string draft = root + "/" + ScratchName("new", name);
+  TRY(RemoveTree(draft));
+  const auto make = [&]() -> Status {
+    TRY(sys::MkDirAt({AT_FDCWD, draft.c_str()}, 0700));
+    TRY(sys::MkDirAt({AT_FDCWD, (draft + "/" + kData).c_str()}, 0755));
+    return sys::RenameAt2({AT_FDCWD, draft.c_str()}, {AT_FDCWD, path.c_str()},
+                          RENAME_NOREPLACE);
+  };
+  const auto made = make();
+  if (made.ok()) return Ok();
+  (void)RemoveTree(draft);
+  if (made.code() == EEXIST) return Ok();
+  return Error(made.code(), path + ": cannot be made");
+}
+
+Status UseVolume(const std::string& root, const std::string& name,
+                 BorrowedFd tree, const std::string& place, bool fill) {
+  const std::string path = root + "/" + name;
+  const auto lock = [&]() -> Result<UniqueFd> {
+    while (true) {
+      TRY(MakeVolume(root, name));
+      auto dir = LockVolume(path);
+      if (dir.code() != ENOENT) return dir;
+    }
+  };
+  const auto use = [&]() -> Status {
+    const UniqueFd dir = TRY(lock());
+    if (sys::Statx({dir, kFilled}).ok()) return Ok();
+    if (fill) TRY(Fill(dir, path, tree, place));
+    TRY(sys::OpenAt({dir, kFilled}, O_WRONLY | O_CREAT, 0600));
+    return Ok();
+  };
+  return use().With("volume " + name);
+}
+
+Result<Volume> FindVolume(const std::string& root, const std::string& name) {
+  TRY(CheckVolumeName(name));
+  const std::string path = root + "/" + name;
+  const auto dir = sys::Open(path.c_str(), O_PATH | O_DIRECTORY);
+  if (dir.code() == ENOENT) return NoVolume(name);
+  if (!dir.ok()) return Error(dir.code(), path);
+  const auto stat = TRY(sys::Statx({*dir}).With(path));
+  // Its own time changes once, when it is filled.
+  const bool has_birth = (stat.stx_mask & STATX_BTIME) != 0;
+  return Volume{name, VolumeDataPath(root, name),
+                FormatTime(has_birth ? stat.stx_btime : stat.stx_mtime)};
+}
+
+Result<std::vector<Volume>> ListVolumes(const std::string& root) {
+  RemoveScratch(root);
+  std::vector<Volume> volumes;
+  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
+  if (dir.code() == ENOENT) return volumes;
+  if (!dir.ok()) return Error(dir.code(), root);
+  TRY(sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
+    if (!CheckVolumeName(name).ok()) return true;
+    auto volume = FindVolume(root, name);
+    if (volume.ok()) volumes.push_back(std::move(volume).value());
+    return true;
+  }));
+  std::sort(volumes.begin(), volumes.end(),
+            [](const Volume& a, const Volume& b) { return a.name < b.name; });
+  return volumes;
+}
+
+Result<std::vector<std::string>> UsersOfVolume(const std::string& name) {
+  std::vector<std::string> users;
+  for (const RunRecord& record : TRY(ListRecords(TRY(ContainersDirectory()))))
+    if (std::find(record.volumes.begin(), record.volumes.end(), name) !=
+        record.volumes.end())
+      users.push_back(record.name);
+  return users;
+}
+
+Status RemoveVolume(const std::string& root, const std::string& name) {
+  TRY(CheckVolumeName(name));
+  RemoveScratch(root);
+  const std::string path = root + "/" + name;
+  const std::string scratch = root + "/" + ScratchName("old", name);
+  {
+    // A container's record names its volumes before it locks them: whoever is
+    // not seen here makes the volume anew.
+    const auto lock = LockVolume(path);
+    if (lock.code() == ENOENT) return NoVolume(name);
+    if (!lock.ok()) return lock.error();
+    std::string users;
+    for (const std::string& user : TRY(UsersOfVolume(name)))
+      users += (users.empty() ? "" : " ") + user;
+    if (!users.empty())
+      return Error(EBUSY, "volume " + name + " is in use by " + users +
+                              "; remove what uses it first: ufs rm " + users);
+    TRY(sys::RenameAt2({AT_FDCWD, path.c_str()}, {AT_FDCWD, scratch.c_str()})
+            .With(path));
+  }
+  return RemoveTreeOfContainers(scratch);
+}
+
+}  // namespace ufs
