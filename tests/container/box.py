@@ -79,6 +79,17 @@ class BoxTest(harness.CliTest):
         self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
         self.assertRegex(done.stderr, message)
 
+    def daemon_of(self, found):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            if parent == found["supervisor"] and int(pid) != found["pid"]:
+                return int(pid)
+        self.fail("no daemon")
+
     # --- what must hold -----------------------------------------------------------
 
     def records(self):

@@ -186,17 +186,6 @@ class TerminalTest(box.BoxTest):
 class KilledTest(box.BoxTest):
     """Whatever is killed, the next command finds and cleans it."""
 
-    def daemon_of(self, found):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if parent == found["supervisor"] and int(pid) != found["pid"]:
-                return int(pid)
-        self.fail("no daemon")
-
     def is_gone(self, pid):
         return not os.path.exists(f"/proc/{pid}")
 

@@ -116,7 +116,6 @@ class RunTest(box.BoxTest):
 
     def test_what_is_not_supported_is_refused_by_name(self):
         for option, message in ((["-p", "80:80"], "-p is not supported; use --network host"),
-                                (["--restart=always"], "--restart is not supported"),
                                 (["--privileged"], "--privileged is not supported; give"),
                                 (["-v", "/x"], r"volumes without a name .* NAME:TARGET"),
                                 (["-v", "da,ta:/x"], r"'da,ta' is no name of a volume"),

@@ -17,12 +17,13 @@ using Json = nlohmann::ordered_json;
 using Align = Table::Align;
 
 struct Life {
-  std::string status;  // "running", "paused", "exited", "creating"
+  std::string status;  // as the manual page has them
   pid_t pid = 0;
 };
 
 Life LifeOf(const FoundContainer& found) {
   if (found.record.ended) return {"exited", 0};
+  if (found.record.restarting) return {"restarting", 0};
   const auto container = found.Open();
   if (!container.ok()) return {"creating", 0};
   const auto now = container->Status();
@@ -41,16 +42,20 @@ std::string Ago(const std::string& rfc3339) {
 }
 
 std::string Describe(const RunRecord& record, const Life& life) {
-  if (life.status == "exited") {
-    std::string text = "exited (" + std::to_string(record.exit_code) + ")";
+  if (life.status == "exited" || life.status == "restarting") {
+    std::string text =
+        life.status + " (" + std::to_string(record.exit_code) + ")";
     if (record.out_of_memory) text += ", out of memory";
     if (const std::string ago = Ago(record.finished); !ago.empty())
       text += " " + ago + " ago";
     return text;
   }
   if (life.status == "creating") return life.status;
-  const std::string since = "up " + Ago(record.started);
-  return life.status == "running" ? since : since + ", " + life.status;
+  std::string text = "up " + Ago(record.started);
+  if (record.restarts > 0)
+    text += ", restarted " + std::to_string(record.restarts) +
+            (record.restarts == 1 ? " time" : " times");
+  return life.status == "running" ? text : text + ", " + life.status;
 }
 
 std::string Join(const std::vector<std::string>& words) {

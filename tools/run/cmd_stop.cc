@@ -53,10 +53,9 @@ int RunKill(int argc, char** argv) {
   const auto signal = runtime::ParseSignal(name);
   if (!signal)
     return Complain(kWho, "--signal '" + name + "': is no signal", kExitUsage);
-  return ForEachContainer(
-      kWho, verb.names, [&](const FoundContainer& found) -> Status {
-        return TRY(found.Open()).Kill(*signal, /*all=*/false);
-      });
+  return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
+    return SignalContainer(found, *signal);
+  });
 }
 
 int RunPause(int argc, char** argv) {

@@ -120,13 +120,12 @@ int RunVolumeInspect(int argc, char** argv) {
   parser.add_option("volumes", names);
   if (auto done = parser.Parse(argc, argv)) return *done;
   Json list = Json::array();
-  const int code =
-      ForEachVolume(kWho, names,
-                    [&](const std::string& root,
-                        const std::string& name) -> Status {
-                      list.push_back(TRY(ToJson(TRY(FindVolume(root, name)))));
-                      return Ok();
-                    });
+  const int code = ForEachVolume(
+      kWho, names,
+      [&](const std::string& root, const std::string& name) -> Status {
+        list.push_back(TRY(ToJson(TRY(FindVolume(root, name)))));
+        return Ok();
+      });
   if (code == kExitUsage) return code;
   Print(list);
   const int finished = FinishOutput(kWho);

@@ -46,6 +46,7 @@ Status EndOrphan(const std::string& root, const std::string& name) {
     TRY(container->Delete(/*force=*/true));
   }
   record.ended = true;
+  record.restarting = false;
   record.exit_code = 128 + SIGKILL;
   record.finished = runtime::NowRfc3339();
   record.error = "its supervisor was killed";
@@ -60,7 +61,9 @@ Result<runtime::Container> FoundContainer::Open() const {
         runtime::Container::Open(directory() + "/oci", record.name);
     if (container.ok() || container.code() != ENOENT) return container;
   }
-  return Error(ESRCH, record.name + " is not running");
+  return Error(ESRCH,
+               record.name + (record.restarting ? " is about to be restarted"
+                                                : " is not running"));
 }
 
 Result<FoundContainer> FindContainer(const std::string& name) {

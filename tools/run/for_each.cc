@@ -9,6 +9,8 @@
 #include "runtime/kernel.h"
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/run/attach_client.h"
+#include "tools/run/attach_protocol.h"
 #include "tools/run/exit_code.h"
 
 namespace ufs {
@@ -40,6 +42,18 @@ int ForEachContainer(const char* who, const std::vector<std::string>& names,
   return code == 0 ? finished : code;
 }
 
+Status SignalContainer(const FoundContainer& found, int signal) {
+  if (found.record.ended || !found.record.restart.restarts())
+    return TRY(found.Open()).Kill(signal, /*all=*/false);
+  // Its supervisor must know before it sees it end.
+  const auto supervisor = ConnectSupervisor(found.directory());
+  if (!supervisor.ok())
+    return Error(EAGAIN, found.record.name + " is being started; try again");
+  return kernel::SendMessage(
+      *supervisor,
+      static_cast<char>(AttachWord::kSignal) + std::to_string(signal));
+}
+
 Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
   const RunRecord& record = found.record;
   const auto supervisor = kernel::PidfdOpen(record.supervisor);
@@ -58,6 +72,9 @@ Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
 }
 
 Status StopContainer(const FoundContainer& found, int seconds) {
+  // First of all, lest it be restarted.
+  const auto asked = SignalContainer(found, found.record.stop_signal);
+  if (!asked.ok() && asked.code() != ESRCH) return asked;
   auto container = found.Open();
   if (container.code() == ESRCH) return AwaitEnd(found, kKillPatienceMs);
   TRY(std::move(container));
@@ -65,8 +82,6 @@ Status StopContainer(const FoundContainer& found, int seconds) {
   const auto status = running.Status();
   if (status.ok() && *status == runtime::RunState::kPaused)
     TRY(running.Resume());
-  const auto asked = running.Kill(found.record.stop_signal, /*all=*/false);
-  if (!asked.ok() && asked.code() != ESRCH) return asked;
   if (AwaitEnd(found, seconds * 1000).ok()) return Ok();
   const auto killed = running.Kill(SIGKILL, /*all=*/false);
   if (!killed.ok() && killed.code() != ESRCH) return killed;

@@ -14,6 +14,10 @@ namespace ufs {
 int ForEachContainer(const char* who, const std::vector<std::string>& names,
                      const std::function<Status(const FoundContainer&)>& act);
 
+// Sends a signal to its first process; one that asks it to end has it not be
+// restarted. ESRCH, as a sentence, when it has ended.
+Status SignalContainer(const FoundContainer& found, int signal);
+
 // Waits until the container has ended and its supervisor has cleaned up, which
 // may still be there to tell a slow reader. ETIMEDOUT.
 Status AwaitEnd(const FoundContainer& found, int timeout_ms);

@@ -55,7 +55,6 @@ constexpr Missing kMissing[] = {
     {"-p", "use --network host, where ports are the machine's"},
     {"--publish", "use --network host, where ports are the machine's"},
     {"-P", "use --network host, where ports are the machine's"},
-    {"--restart", "have a service manager start 'ufs run' again"},
     {"--privileged",
      "give what is needed: --cap-add ALL, --security-opt seccomp=unconfined, "
      "--security-opt unmask=ALL, --device"},
@@ -86,7 +85,7 @@ std::string NotSupported(const std::string& word) {
 struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls;
   std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
-      cpuset_mems, network = "none", stop_signal, entrypoint;
+      cpuset_mems, network = "none", restart = "no", stop_signal, entrypoint;
   int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
 };
 
@@ -116,6 +115,8 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("--upper", options.upper, "DIR", "Takes all changes; made if missing");
   text("--store", options.store, "DIR",
        "Where layers with a name are (see ufs mount)");
+  text("--restart", words.restart, "POLICY",
+       "no, on-failure[:N], always, unless-stopped: start it again");
   text("--stop-signal", words.stop_signal, "SIGNAL", "For 'ufs stop'");
 }
 
@@ -350,6 +351,9 @@ Status Combine(const Words& words, RunOptions& options) {
   if (!options.name.empty()) TRY(runtime::CheckId(options.name).With("--name"));
   if (options.keep && options.remove)
     return Error(EINVAL, "--keep and --rm: choose one");
+  options.restart = TRY(RestartPolicy::Parse(words.restart).With("--restart"));
+  if (options.restart.restarts() && options.remove)
+    return Error(EINVAL, "--restart and --rm: choose one");
   if (options.detach && options.interactive && !options.terminal)
     return Error(EINVAL,
                  "-d leaves nobody to give -i its input; leave one out");

@@ -10,6 +10,7 @@
 
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
+#include "tools/run/restart.h"
 
 namespace ufs {
 
@@ -42,6 +43,7 @@ struct RunOptions {
   std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
+  RestartPolicy restart;
   int stop_signal = 0;  // 0: the image's, else TERM
 
   // As in config.json.

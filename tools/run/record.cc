@@ -93,6 +93,9 @@ std::string RunRecord::ToJson() const {
                                  {"remove", remove},
                                  {"terminal", terminal},
                                  {"stop_signal", stop_signal},
+                                 {"restart", restart.ToString()},
+                                 {"restarts", restarts},
+                                 {"restarting", restarting},
                                  {"ended", ended},
                                  {"exit_code", exit_code},
                                  {"out_of_memory", out_of_memory},
@@ -168,6 +171,11 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("remove", record.remove));
     TRY(reader.Read("terminal", record.terminal));
     TRY(reader.Read("stop_signal", record.stop_signal));
+    std::string restart = "no";
+    TRY(reader.Read("restart", restart));
+    record.restart = TRY(RestartPolicy::Parse(restart));
+    TRY(reader.Read("restarts", record.restarts));
+    TRY(reader.Read("restarting", record.restarting));
     TRY(reader.Read("ended", record.ended));
     TRY(reader.Read("exit_code", record.exit_code));
     TRY(reader.Read("out_of_memory", record.out_of_memory));

@@ -24,6 +24,7 @@
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
 #include "runtime/spec.h"
+#include "tools/run/restart.h"
 
 namespace ufs {
 
@@ -39,6 +40,9 @@ struct RunRecord {
   bool remove = false;  // once it has ended
   bool terminal = false;
   int stop_signal = 15;
+  RestartPolicy restart;
+  int restarts = 0;         // so far
+  bool restarting = false;  // it has ended, and will be started again
   bool ended = false;
   int exit_code = 0;
   bool out_of_memory = false;

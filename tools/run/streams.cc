@@ -24,7 +24,10 @@ Status Streams::Connect(UniqueFd input, UniqueFd output, UniqueFd errors,
   terminal_ = terminal;
   for (const UniqueFd* fd : {&input, &output, &errors})
     if (fd->valid()) TRY(kernel::SetNonBlocking(*fd));
-  input_ = std::move(input);
+  if (!input_ends_) input_ = std::move(input);
+  if (terminal_ && window_) (void)sys::Ioctl(output, TIOCSWINSZ, &*window_);
+  typed_.clear();
+  sources_.clear();
   if (output.valid())
     sources_.push_back({std::move(output), AttachWord::kOutput, "stdout"});
   if (errors.valid())
@@ -169,13 +172,13 @@ void Streams::Obey(Client& client, const std::string& message) {
       break;
     case AttachWord::kWindow: {
       unsigned rows = 0, columns = 0;
-      if (!terminal_ || !input_.valid() ||
+      if (!terminal_ ||
           std::sscanf(text.c_str(), "%u %u", &rows, &columns) != 2)
         break;
-      winsize window{};
-      window.ws_row = static_cast<unsigned short>(rows);
-      window.ws_col = static_cast<unsigned short>(columns);
-      (void)sys::Ioctl(input_, TIOCSWINSZ, &window);
+      window_.emplace();
+      window_->ws_row = static_cast<unsigned short>(rows);
+      window_->ws_col = static_cast<unsigned short>(columns);
+      if (input_.valid()) (void)sys::Ioctl(input_, TIOCSWINSZ, &*window_);
       break;
     }
     case AttachWord::kSignal:

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <deque>
 #include <functional>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +29,8 @@ class Streams {
   explicit Streams(ContainerLog log) : log_(std::move(log)) {}
 
   // What the container reads from and writes to; ends of ours. A terminal is
-  // both, and has no errors.
+  // both, and has no errors. Once more for a container that was restarted,
+  // whose window is as big and whose input has ended if that of the last has.
   Status Connect(UniqueFd input, UniqueFd output, UniqueFd errors,
                  bool terminal);
   void AddClient(UniqueFd socket, bool watches);
@@ -74,6 +77,7 @@ class Streams {
   std::string typed_;        // not yet taken by the container
   bool input_ends_ = false;  // once `typed_` is
   bool terminal_ = false;
+  std::optional<winsize> window_;  // as last heard of
   std::list<Source> sources_;
   std::list<Client> clients_;
   // What the elements of the last Prepare stand for, in their order.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include "layerdb/base/syscall.h"
@@ -40,18 +41,21 @@ sigset_t WatchedSignals() {
 
 class Supervisor {
  public:
+  using Clock = std::chrono::steady_clock;
+
   Supervisor(const SupervisorInput& input, UniqueFd channel)
       : input_(input),
         options_(input.options),
         directory_(RecordPath(input.containers, input.options.name)),
-        channel_(std::move(channel)) {}
+        channel_(std::move(channel)),
+        clock_(input.options.restart) {}
 
   // Until the container has ended, or could not be started, and is cleaned up.
   void Run() {
     const auto started = Start();
     if (started.ok()) {
       Tell(AttachWord::kStarted, options_.name);
-      Watch();
+      Attend();
       CleanUp();
       Tell(AttachWord::kEnded, std::to_string(record_.exit_code));
     } else {
@@ -76,10 +80,18 @@ class Supervisor {
     TRY(MountTheUnion());
     TRY(PrepareVolumes());
     TRY(ConnectPrivateNetwork());
+    streams_.emplace(TRY(ContainerLog::Create(directory_)));
+    streams_->OnSignal([this](int number) { (void)Signal(number); });
     TRY(CreateContainer());
+    streams_->AddClient(std::move(channel_), /*watches=*/!options_.detach);
+    TRY(Listen());
+    return StartContainer();
+  }
+
+  Status StartContainer() {
     record_.started = runtime::NowRfc3339();
     TRY(SaveRecord(input_.containers, record_));
-    TRY(Listen());
+    started_ = Clock::now();
     return container_->Start();
   }
 
@@ -106,14 +118,15 @@ class Supervisor {
         options_.upper.empty() ? directory_ + "/upper" : options_.upper;
     for (const RequestedMount& requested : options_.mounts)
       if (const auto& name = requested.volume;
-          !name.empty() && std::find(record_.volumes.begin(),
-                                     record_.volumes.end(),
-                                     name) == record_.volumes.end())
+          !name.empty() &&
+          std::find(record_.volumes.begin(), record_.volumes.end(), name) ==
+              record_.volumes.end())
         record_.volumes.push_back(name);
     record_.network = NameOf(options_.network);
     record_.remove = options_.remove || (!options_.keep && !options_.detach);
     record_.terminal = options_.terminal;
     record_.stop_signal = StopSignal();
+    record_.restart = options_.restart;
     record_.supervisor = getpid();
     record_.supervisor_start = TRY(kernel::StartTimeOf(getpid()));
     record_.uids = input_.maps.uids;
@@ -169,8 +182,6 @@ class Supervisor {
                          : "";
     const std::string config =
         TRY(MakeRunConfig(options_, input_.image, directory_, Root(), network));
-    streams_.emplace(TRY(ContainerLog::Create(directory_)));
-    streams_->OnSignal([this](int number) { (void)Signal(number); });
     UniqueFd input, output, errors;
     TRY(TakeStreams(input, output, errors));
     runtime::CreateOptions create;
@@ -182,10 +193,8 @@ class Supervisor {
       output = container_->TakeTerminal();
       input = TRY(kernel::Duplicate(output));
     }
-    TRY(streams_->Connect(std::move(input), std::move(output),
-                          std::move(errors), options_.terminal));
-    streams_->AddClient(std::move(channel_), /*watches=*/!options_.detach);
-    return Ok();
+    return streams_->Connect(std::move(input), std::move(output),
+                             std::move(errors), options_.terminal);
   }
 
   // Makes our standard streams those of the container; our ends of them.
@@ -223,16 +232,76 @@ class Supervisor {
 
   // --- while it runs
 
-  void Watch() {
-    while (!ended_) {
-      std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0},
-                                 {listener_.get(), POLLIN, 0}};
-      streams_->Prepare(fds);
-      if (poll(fds.data(), fds.size(), -1) < 0) continue;
+  // Until it has ended for good.
+  void Attend() {
+    while (true) {
+      while (!ended_) Watch(/*timeout_ms=*/-1);
+      const auto delay = clock_.Next(
+          record_.exit_code, std::chrono::duration_cast<RestartClock::Duration>(
+                                 Clock::now() - started_));
+      if (is_last_ || !delay) return;
+      auto again = EndOnce();
+      if (again.ok() && !Rest(*delay)) return;
+      if (again.ok()) again = StartAgain();
+      if (again.ok()) continue;
+      record_.error = "restarting it: " + Explain(again.error());
+      record_.exit_code = ExitCodeFor(again.error());
+      return;
+    }
+  }
+
+  // One round of what there is to do; false when there was nothing in time.
+  bool Watch(int timeout_ms) {
+    std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0},
+                               {listener_.get(), POLLIN, 0}};
+    streams_->Prepare(fds);
+    const int found = poll(fds.data(), fds.size(), timeout_ms);
+    if (found > 0) {
       streams_->Handle(fds.data() + 2);
       if (fds[1].revents != 0) Welcome();
       if (fds[0].revents != 0) HandleSignals();
     }
+    return found != 0;
+  }
+
+  // What one run of several leaves.
+  Status EndOnce() {
+    streams_->Drain();
+    record_.out_of_memory = container_->cgroup().OomKills() > 0;
+    TRY(container_->Delete(/*force=*/true));
+    container_.reset();
+    record_.restarting = true;
+    record_.finished = runtime::NowRfc3339();
+    return SaveRecord(input_.containers, record_);
+  }
+
+  // Waits before the next run; false when there shall be none. What was said to
+  // us before the end of the last is heard, however late it is.
+  bool Rest(RestartClock::Duration delay) {
+    const auto end = Clock::now() + delay;
+    while (!is_last_) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+      const int timeout_ms =
+          static_cast<int>(std::max<int64_t>(left.count(), 0));
+      if (!Watch(timeout_ms) && timeout_ms == 0) return true;
+    }
+    return false;
+  }
+
+  // Over the same upper, in the same network.
+  Status StartAgain() {
+    if (daemon_.pid <= 0) TRY(MountTheUnion().With("mounting the union"));
+    if (network_.valid() && network_helper_.pid <= 0)
+      network_helper_ = TRY(ConnectNetwork(network_));
+    ended_ = false;
+    TRY(CreateContainer());
+    record_.restarts = clock_.restarts();
+    record_.restarting = record_.out_of_memory = false;
+    record_.exit_code = 0;
+    record_.finished.clear();
+    record_.error.clear();
+    return StartContainer();
   }
 
   void Welcome() {
@@ -252,7 +321,7 @@ class Supervisor {
       int status = 0;
       const pid_t pid = waitpid(-1, &status, WNOHANG);
       if (pid <= 0) return;
-      if (pid == container_->state().pid) {
+      if (container_ && pid == container_->state().pid) {
         record_.exit_code = kernel::ExitCodeOf(status);
         ended_ = true;
       } else if (pid == daemon_.pid) {
@@ -263,7 +332,12 @@ class Supervisor {
     }
   }
 
-  Status Signal(int number) { return container_->Kill(number, /*all=*/false); }
+  Status Signal(int number) {
+    for (const int end : {SIGTERM, SIGINT, SIGQUIT, SIGKILL})
+      is_last_ |= number == end || number == record_.stop_signal;
+    if (!container_) return Ok();
+    return container_->Kill(number, /*all=*/false);
+  }
 
   // A container without its root can do nothing but hang.
   void LoseUnion() {
@@ -271,7 +345,7 @@ class Supervisor {
     record_.error = "the daemon of its file system was killed";
     // Whoever waits for an answer gets an error, and can be ended.
     (void)kernel::Unmount(Root().c_str(), MNT_FORCE | MNT_DETACH);
-    (void)Signal(SIGKILL);
+    if (container_) (void)container_->Kill(SIGKILL, /*all=*/false);
   }
 
   // --- the end
@@ -290,6 +364,7 @@ class Supervisor {
     EndUnion();
     if (!has_record_) return;
     record_.ended = true;
+    record_.restarting = false;
     record_.finished = runtime::NowRfc3339();
     if (!record_.remove || !RemoveRecord(input_.containers, Unmapped()).ok())
       (void)SaveRecord(input_.containers, record_);
@@ -340,7 +415,10 @@ class Supervisor {
   kernel::Child daemon_, network_helper_;
   std::optional<runtime::Container> container_;
   std::optional<Streams> streams_;
-  bool ended_ = false;
+  bool ended_ = false;    // this run of it
+  bool is_last_ = false;  // there shall be no other
+  RestartClock clock_;
+  Clock::time_point started_;
 };
 
 }  // namespace

@@ -179,8 +179,8 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
                               "': volumes without a name are not kept; say "
                               "src=NAME");
   if (!is_volume && !fill)
-    return Error(EINVAL, "--mount '" + text +
-                             "': volume-nocopy is for type=volume");
+    return Error(EINVAL,
+                 "--mount '" + text + "': volume-nocopy is for type=volume");
   RequestedMount requested{Bind(), "", fill};
   Mount& mount = requested.mount;
   if (is_volume)
