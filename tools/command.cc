@@ -39,7 +39,8 @@ std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
   std::vector<std::string> words;
   for (int i = argc - 1; i > 0; --i) {
     std::string word = argv[i];
-    // CLI11 would take "[a,b]" for a list; only a path can look like that.
+    // CLI11 would take "[a,b]" for a list. A path means the same with this;
+    // what is none takes it off again.
     if (word.starts_with('[')) word.insert(0, "./");
     words.push_back(std::move(word));
   }

@@ -157,11 +157,13 @@ HostCheck CheckSeccomp() {
 }
 
 HostCheck CheckNetwork() {
-  HostCheck check{"private networks", State::kOk, "slirp4netns is installed",
-                  ""};
-  if (runtime::FindProgram("slirp4netns").empty()) {
-    check.found = "slirp4netns is not installed";
-    check.remedy = "for --network private: install slirp4netns";
+  HostCheck check{"private networks", State::kOk, "", ""};
+  for (const char* program : {"slirp4netns", "pasta"})
+    if (!runtime::FindProgram(program).empty())
+      check.found += (check.found.empty() ? "" : ", ") + std::string(program);
+  if (check.found.empty()) {
+    check.found = "neither slirp4netns nor pasta is installed";
+    check.remedy = "for --network private: install slirp4netns or passt";
   } else if (!sys::Open("/dev/net/tun", O_RDWR).ok()) {
     check.found = "/dev/net/tun cannot be opened";
     check.remedy = "for --network private, as root: modprobe tun";

@@ -166,13 +166,17 @@ def as_user(*command, environment=()):
             *command]
 
 
-def open_fuse_to_all(directory):
-    """Puts a /dev/fuse that everybody may open over the machine's."""
-    node = os.path.join(directory, "fuse")
+def open_to_all(directory, path, major, minor):
+    """Puts a node of a character device that everybody may open over the machine's."""
+    node = os.path.join(directory, os.path.basename(path))
     if not os.path.exists(node):
-        os.mknod(node, 0o20666, os.makedev(10, 229))
+        os.mknod(node, 0o20666, os.makedev(major, minor))
         os.chmod(node, 0o666)
-    subprocess.run(["mount", "--bind", node, "/dev/fuse"], check=True)
+    subprocess.run(["mount", "--bind", node, path], check=True)
+
+
+def open_fuse_to_all(directory):
+    open_to_all(directory, "/dev/fuse", 10, 229)
 
 
 class User:

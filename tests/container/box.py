@@ -10,7 +10,8 @@ from bundle import UFS, run, wait_until
 
 APPLETS = ("sh", "cat", "ls", "id", "true", "sleep", "mount", "hostname", "kill", "readlink",
            "touch", "echo", "mkdir", "rm", "head", "grep", "tty", "stty", "unshare", "env", "wc",
-           "ip", "yes", "seq", "dd", "tail", "nc", "chown", "stat")
+           "ip", "yes", "seq", "dd", "tail", "nc", "chown", "stat",
+           "httpd")
 STORE = "/var/lib/ufs/containers"
 
 

@@ -82,7 +82,7 @@ _ufs() {
       squash) words='--name --store --json --help' ;;
       run) words='-i -t -it -d --name --rm --keep --upper --store --detach-keys --restart --stop-signal -e --env --env-file
         -w --workdir -u --user --entrypoint --init --ulimit --cap-add --cap-drop --security-opt --sysctl --hostname
-        --read-only -v --volume --mount --tmpfs --device --network -m --memory --memory-swap --memory-reservation
+        --read-only -v --volume --mount --tmpfs --device --network -p --publish -m --memory --memory-swap --memory-reservation
         --cpus --cpuset-cpus --cpuset-mems --cpu-shares --pids-limit --blkio-weight --help' ;;
       exec) words='-i -t -it -d -e --env --env-file -w --workdir -u --user --help' ;;
       ps) words='--all --quiet --json --help' ;;

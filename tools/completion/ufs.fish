@@ -37,7 +37,8 @@ complete -c ufs -n '__fish_seen_subcommand_from run' -l name -r -d 'Of the conta
 complete -c ufs -n '__fish_seen_subcommand_from run' -l env-file -r -d 'Environment'
 complete -c ufs -n '__fish_seen_subcommand_from run' -l hostname -r -d 'Name'
 complete -c ufs -n '__fish_seen_subcommand_from run' -l entrypoint -r -d 'Program'
-complete -c ufs -n '__fish_seen_subcommand_from run' -l network -r -d 'none, host, private'
+complete -c ufs -n '__fish_seen_subcommand_from run' -l network -x -a 'none host private slirp4netns pasta' -d Network
+complete -c ufs -n '__fish_seen_subcommand_from run' -s p -l publish -x -d 'A port of the machine'
 complete -c ufs -n '__fish_seen_subcommand_from run' -l memory -r -d 'Limit'
 complete -c ufs -n '__fish_seen_subcommand_from run' -l cpus -r -d 'Limit'
 complete -c ufs -n '__fish_seen_subcommand_from run' -l pids-limit -r -d 'Limit'

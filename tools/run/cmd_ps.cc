@@ -112,12 +112,13 @@ int RunPs(int argc, char** argv) {
       std::printf("%s\n", found.record.name.c_str());
   } else {
     Table table({Align::kLeft, Align::kLeft, Align::kRight, Align::kLeft,
-                 Align::kLeft});
-    table.AddRow({"NAME", "STATUS", "PID", "LAYERS", "COMMAND"});
+                 Align::kLeft, Align::kLeft});
+    table.AddRow({"NAME", "STATUS", "PID", "PORTS", "LAYERS", "COMMAND"});
     for (const FoundContainer& found : *containers) {
       const Life life = LifeOf(found);
       table.AddRow({found.record.name, Describe(found.record, life),
                     life.pid == 0 ? "" : std::to_string(life.pid),
+                    Join(found.record.ports),
                     EscapePath(Join(found.record.layers)),
                     EscapePath(Join(found.record.command))});
     }

@@ -45,6 +45,7 @@ Status CheckTerminal(const RunOptions& options) {
 
 Result<int> Run(RunOptions& options) {
   TRY(CheckTerminal(options));
+  for (const std::string& note : options.notes) Complain(kWho, note, 0);
   const ImageConfig image = TRY(FindImageConfig(options.store, options.layers))
                                 .value_or(ImageConfig());
   TRY(CommandOf(options, image));

@@ -20,6 +20,7 @@
 #include "runtime/namespaces.h"
 #include "runtime/programs.h"
 #include "runtime/user_db.h"
+#include "tools/run/network.h"
 
 namespace ufs {
 namespace {
@@ -103,10 +104,11 @@ Status WriteNetworkFiles(const RunOptions& options,
                        "::1\tlocalhost ip6-localhost ip6-loopback\n"
                        "127.0.1.1\t" +
                            hostname + "\n"));
-  return WriteText(directory + "/resolv.conf",
-                   options.network == Network::kPrivate
-                       ? "nameserver 10.0.2.3\n"
-                       : HostFile("/etc/resolv.conf"));
+  return WriteText(
+      directory + "/resolv.conf",
+      IsPrivate(options.network)
+          ? std::string("nameserver ") + NameServerOf(options.network) + "\n"
+          : HostFile("/etc/resolv.conf"));
 }
 
 Json MountOf(const runtime::Mount& mount) {

@@ -1,19 +1,33 @@
-// The helper that gives a private network namespace a way out: slirp4netns,
-// which runs on the host and connects for the container.
+// The helper that gives a private network namespace a way out, and ports of the
+// machine a way in: slirp4netns or pasta, which run on the host and connect for
+// the container.
 // Threads: in a process with one thread.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
 #include "runtime/kernel.h"
+#include "tools/run/options.h"
+#include "tools/run/ports.h"
 
 namespace ufs {
 
 // A new network namespace with its loopback up.
 Result<UniqueFd> MakeNetwork();
 
-// Connects it to the host's network. Returns when it is connected; the helper,
-// a child of ours, serves until it is ended.
-Result<runtime::kernel::Child> ConnectNetwork(BorrowedFd network);
+// Connects it to the host's network by the program that `kind` names. Returns
+// when it is connected and the ports are published; the helper, a child of
+// ours, serves until it is ended. `directory` is for what the two of us say to
+// one another; nothing is left in it.
+// REQUIRES: a mount namespace of our own.
+Result<runtime::kernel::Child> ConnectNetwork(
+    Network kind, BorrowedFd network, const std::vector<PublishedPort>& ports,
+    const std::string& directory);
+
+// Where the container finds the helper's name server.
+const char* NameServerOf(Network kind);
 
 }  // namespace ufs

@@ -52,9 +52,8 @@ struct Missing {
   const char* remedy;
 };
 constexpr Missing kMissing[] = {
-    {"-p", "use --network host, where ports are the machine's"},
-    {"--publish", "use --network host, where ports are the machine's"},
-    {"-P", "use --network host, where ports are the machine's"},
+    {"-P", "name each port: -p HOST_PORT:CONTAINER_PORT"},
+    {"--publish-all", "name each port: -p HOST_PORT:CONTAINER_PORT"},
     {"--privileged",
      "give what is needed: --cap-add ALL, --security-opt seccomp=unconfined, "
      "--security-opt unmask=ALL, --device"},
@@ -83,9 +82,10 @@ std::string NotSupported(const std::string& word) {
 
 // The words as they came; what they mean is found out by Combine.
 struct Words {
-  Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls;
+  Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls,
+      ports;
   std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
-      cpuset_mems, network = "none", restart = "no", stop_signal, entrypoint;
+      cpuset_mems, network, restart = "no", stop_signal, entrypoint;
   int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
 };
 
@@ -155,9 +155,11 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
        "A device of the host");
   parser
       .add_option("--network", words.network,
-                  "none (loopback, the default), host, private (by "
-                  "slirp4netns)")
+                  "none (loopback, the default), host, private, slirp4netns, "
+                  "pasta")
       ->type_name("NETWORK");
+  List(parser, "-p,--publish", words.ports, "[IP:]HOST:CONT[/udp]",
+       "A port of the machine that leads to one of the container");
 }
 
 void DeclareLimits(ArgumentParser& parser, Words& words) {
@@ -277,25 +279,63 @@ Status AddSecurity(const std::string& text, RunOptions& options) {
   return Ok();
 }
 
+Status CheckInstalled(const char* program, const std::string& text,
+                      const char* package) {
+  if (!runtime::FindProgram(program).empty()) return Ok();
+  return Error(ENOENT, "--network " + text + " needs " + program +
+                           ", which is not installed; install " + package +
+                           ", or use --network host or none");
+}
+
+// The helper for "private": what there is.
+Result<Network> FindPrivateNetwork() {
+  if (!runtime::FindProgram("slirp4netns").empty())
+    return Network::kSlirp4netns;
+  if (!runtime::FindProgram("pasta").empty()) return Network::kPasta;
+  return Error(ENOENT,
+               "a private network needs slirp4netns or pasta, and neither is "
+               "installed; install the package slirp4netns or passt, or use "
+               "--network host or none");
+}
+
 Status ReadNetwork(const std::string& text, RunOptions& options) {
-  if (text == "none") {
+  if (text == "none" || (text.empty() && options.ports.empty())) {
     options.network = Network::kNone;
   } else if (text == "host") {
     options.network = Network::kHost;
-  } else if (text == "private" || text == "slirp4netns") {
-    options.network = Network::kPrivate;
-    if (runtime::FindProgram("slirp4netns").empty())
-      return Error(ENOENT, "--network " + text +
-                               " needs slirp4netns, which is not installed; "
-                               "install it, or use --network host or none");
+  } else if (text == "private" || text.empty()) {
+    options.network = TRY(FindPrivateNetwork());
+  } else if (text == "slirp4netns") {
+    options.network = Network::kSlirp4netns;
+    TRY(CheckInstalled("slirp4netns", text, "slirp4netns"));
   } else if (text == "pasta") {
-    return Error(ENOTSUP,
-                 "--network pasta is not supported; use --network private, "
-                 "which is by slirp4netns");
+    options.network = Network::kPasta;
+    TRY(CheckInstalled("pasta", text, "the package passt"));
   } else {
     return Invalid("--network", text,
-                   "none, host or private; there are no bridges");
+                   "none, host, private, slirp4netns or pasta; there are no "
+                   "bridges");
   }
+  return Ok();
+}
+
+Status CheckPorts(RunOptions& options) {
+  if (options.ports.empty()) return Ok();
+  if (options.network == Network::kNone)
+    return Error(EINVAL,
+                 "-p needs a network that leads in; use --network private, or "
+                 "leave --network out");
+  if (options.network == Network::kHost) {
+    options.notes.emplace_back(
+        "-p has no effect with --network host, where ports are the machine's");
+    options.ports.clear();
+  }
+  if (options.network == Network::kSlirp4netns)
+    for (const PublishedPort& port : options.ports)
+      if (port.is_ipv6())
+        return Error(ENOTSUP, "-p " + port.ToString() +
+                                  ": slirp4netns has IPv4 alone; use "
+                                  "--network pasta");
   return Ok();
 }
 
@@ -315,7 +355,13 @@ Status CombineTree(const Words& words, RunOptions& options) {
     options.mounts.push_back(TRY(ParseMountOption(text)));
   for (const std::string& text : words.tmpfs)
     options.mounts.push_back(TRY(ParseTmpfs(text)));
-  return ReadNetwork(words.network, options);
+  for (const std::string& text : words.ports)
+    // An address in brackets, see ArgumentParser::Parse.
+    for (PublishedPort& port :
+         TRY(ParsePublish(text.starts_with("./[") ? text.substr(2) : text)))
+      options.ports.push_back(std::move(port));
+  TRY(ReadNetwork(words.network, options));
+  return CheckPorts(options);
 }
 
 Status CombineProcess(const Words& words, RunOptions& options) {
@@ -373,8 +419,10 @@ const char* NameOf(Network network) {
       return "none";
     case Network::kHost:
       return "host";
-    case Network::kPrivate:
-      return "private";
+    case Network::kSlirp4netns:
+      return "slirp4netns";
+    case Network::kPasta:
+      return "pasta";
   }
   return "none";
 }

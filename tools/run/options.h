@@ -10,6 +10,7 @@
 
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
+#include "tools/run/ports.h"
 #include "tools/run/restart.h"
 
 namespace ufs {
@@ -22,8 +23,12 @@ struct RequestedMount {
   bool fill = true;  // a new one, with what the image has there
 };
 
-enum class Network { kNone, kHost, kPrivate };
+enum class Network { kNone, kHost, kSlirp4netns, kPasta };
 const char* NameOf(Network network);
+// Has a namespace of its own, and a helper that connects it.
+inline bool IsPrivate(Network network) {
+  return network == Network::kSlirp4netns || network == Network::kPasta;
+}
 
 struct RunOptions {
   std::vector<std::string> layers;
@@ -43,6 +48,7 @@ struct RunOptions {
   std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
+  std::vector<PublishedPort> ports;
   RestartPolicy restart;
   int stop_signal = 0;  // 0: the image's, else TERM
 
@@ -56,6 +62,8 @@ struct RunOptions {
   bool unmask = false;
   // Nullopt: the default one; an empty text: none; else a "linux.seccomp".
   std::optional<std::string> seccomp;
+
+  std::vector<std::string> notes;  // what the user should know
 };
 
 // The words behind "ufs run". Nullopt to go on; else the exit code, once help

@@ -68,6 +68,26 @@ TEST(ParseMountOption, ReadsAndRefuses) {
   EXPECT_EQ(ParseMountOption("src=/tmp").code(), EINVAL);
 }
 
+std::string Ports(const char* text) {
+  std::string all;
+  const auto ports = ParsePublish(text);
+  if (!ports.ok()) return "refused";
+  for (const PublishedPort& port : *ports) all += port.ToString() + " ";
+  return all;
+}
+
+TEST(ParsePublish, ReadsAndRefuses) {
+  EXPECT_EQ(Ports("8080:80"), "0.0.0.0:8080->80/tcp ");
+  EXPECT_EQ(Ports("127.0.0.1:53:5353/udp"), "127.0.0.1:53->5353/udp ");
+  EXPECT_EQ(Ports("[::1]:80:81/tcp"), "[::1]:80->81/tcp ");
+  EXPECT_EQ(Ports("8000-8001:80-81"),
+            "0.0.0.0:8000->80/tcp 0.0.0.0:8001->81/tcp ");
+  for (const char* wrong :
+       {"", "80", ":80", "80:", "a:80", "0:80", "80:65536", "80:80/sctp",
+        "x:80:80", "127.0.0.1::80", "1-2:1-3", "2-1:1-2", "80:80:", "-1:80"})
+    EXPECT_EQ(Ports(wrong), "refused") << wrong;
+}
+
 TEST(AddEnvironment, LaterOnesReplaceEarlierOnes) {
   std::vector<std::string> env = {"A=1", "AB=2"};
   ASSERT_TRUE(AddEnvironment("A=3=4", env).ok());

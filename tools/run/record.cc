@@ -89,6 +89,7 @@ std::string RunRecord::ToJson() const {
                                  {"upper", upper},
                                  {"volumes", volumes},
                                  {"network", network},
+                                 {"ports", ports},
                                  {"error", error},
                                  {"remove", remove},
                                  {"terminal", terminal},
@@ -167,6 +168,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("upper", record.upper));
     TRY(reader.Read("volumes", record.volumes));
     TRY(reader.Read("network", record.network));
+    TRY(reader.Read("ports", record.ports));
     TRY(reader.Read("error", record.error));
     TRY(reader.Read("remove", record.remove));
     TRY(reader.Read("terminal", record.terminal));

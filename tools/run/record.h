@@ -36,8 +36,9 @@ struct RunRecord {
   std::string upper;
   std::vector<std::string> volumes;  // by name
   std::string network;
-  std::string error;    // why it ended, if not by itself
-  bool remove = false;  // once it has ended
+  std::vector<std::string> ports;  // as PublishedPort::ToString
+  std::string error;               // why it ended, if not by itself
+  bool remove = false;             // once it has ended
   bool terminal = false;
   int stop_signal = 15;
   RestartPolicy restart;

@@ -123,6 +123,8 @@ class Supervisor {
               record_.volumes.end())
         record_.volumes.push_back(name);
     record_.network = NameOf(options_.network);
+    for (const PublishedPort& port : options_.ports)
+      record_.ports.push_back(port.ToString());
     record_.remove = options_.remove || (!options_.keep && !options_.detach);
     record_.terminal = options_.terminal;
     record_.stop_signal = StopSignal();
@@ -170,9 +172,11 @@ class Supervisor {
   }
 
   Status ConnectPrivateNetwork() {
-    if (options_.network != Network::kPrivate) return Ok();
-    network_ = TRY(MakeNetwork());
-    network_helper_ = TRY(ConnectNetwork(network_));
+    if (!IsPrivate(options_.network)) return Ok();
+    if (!network_.valid()) network_ = TRY(MakeNetwork());
+    if (network_helper_.pid <= 0)
+      network_helper_ = TRY(ConnectNetwork(options_.network, network_,
+                                           options_.ports, directory_));
     return Ok();
   }
 
@@ -292,8 +296,7 @@ class Supervisor {
   // Over the same upper, in the same network.
   Status StartAgain() {
     if (daemon_.pid <= 0) TRY(MountTheUnion().With("mounting the union"));
-    if (network_.valid() && network_helper_.pid <= 0)
-      network_helper_ = TRY(ConnectNetwork(network_));
+    TRY(ConnectPrivateNetwork());
     ended_ = false;
     TRY(CreateContainer());
     record_.restarts = clock_.restarts();

@@ -1,0 +1,211 @@
+"""Private networks by slirp4netns and pasta, and ports of the machine that lead into a
+container, for root and for an ordinary user. Servers listen on loopback."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+
+import bundle
+import box
+import harness
+from bundle import wait_until
+
+SERVE = "exec httpd -f -p 80 -h /srv"
+# What reaches it. (Answers to the machine's own loopback are the helpers' matter.)
+RECEIVE = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7))
+while True:
+    print(s.recv(1000).decode(), flush=True)
+"""
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def is_free(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def fetch(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=5) as answer:
+            return answer.read().decode()
+    except (OSError, urllib.error.URLError) as error:
+        return str(error)
+
+
+class NetworkCases:
+    """`self.helper` connects."""
+
+    def setUp(self):
+        if not shutil.which(self.helper):
+            self.skipTest(self.helper + " is not installed")
+        super().setUp()
+        self.write("base/srv/page", "from inside")
+
+    def serve(self, *options, script=SERVE):
+        port = free_port()
+        found = self.start(script, "--network", self.helper, "-p", f"127.0.0.1:{port}:80", *options)
+        self.assertTrue(wait_until(lambda: fetch(port) == "from inside"), fetch(port))
+        return port, found
+
+    def test_tcp(self):
+        port, found = self.serve()
+        shown = f"127.0.0.1:{port}->80/tcp"
+        self.assertEqual((found["network"], found["ports"]), (self.helper, [shown]))
+        self.assertIn(f" {shown} ", self.ok("ps"))
+        self.assertEqual(sorted(os.listdir(found["directory"])),
+                         ["attach", "hostname", "hosts", "log", "oci", "record.json",
+                          "resolv.conf", "root", "upper", "work"])
+        self.ok("stop", "-t", "0", "box")
+        self.assertIn("refused", fetch(port))
+
+    def test_udp(self):
+        port = free_port(socket.SOCK_DGRAM)
+        host = [word for path in ("/usr", "/lib", "/lib64")
+                for word in ("-v", f"{path}:{path}:ro")]
+        self.start("exec /usr/bin/python3 -c '" + RECEIVE + "'", *host, "--network", self.helper,
+                   "-p", f"127.0.0.1:{port}:7/udp")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            def arrives():
+                client.sendto(b"hello", ("127.0.0.1", port))
+                return "hello\n" in self.ok("logs", "box")
+            self.assertTrue(wait_until(arrives))
+
+    def test_range(self):
+        first = 20000 + os.getpid() % 20000
+        while not all(map(is_free, range(first, first + 3))):
+            first += 3
+        self.start("httpd -p 81 -h /srv; exec httpd -f -p 82 -h /srv", "--network", self.helper,
+                   "-p", f"127.0.0.1:{first}-{first + 2}:80-82")
+        for port in (first + 1, first + 2):
+            self.assertTrue(wait_until(lambda: fetch(port) == "from inside"), fetch(port))
+        self.assertNotEqual(fetch(first), "from inside")  # nobody listens inside
+
+    def test_inside(self):
+        text = self.out("ip addr; ip route; cat /etc/resolv.conf", "--network", self.helper)
+        self.assertRegex(text, r"(?s)LOOPBACK,UP.*inet \d.*default via .*nameserver " + self.server)
+
+    def test_own_loopback_of_the_machine_is_out_of_reach(self):
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            port = server.getsockname()[1]
+            gateway = self.out("ip route", "--network", self.helper).split("default via ")[1]
+            for place in ("127.0.0.1", gateway.split()[0]):
+                done = self.box(f"nc -w 2 {place} {port} </dev/null", "--network", self.helper)
+                self.assertNotEqual(done.returncode, 0, place)
+            server.settimeout(0)
+            self.assertRaises(BlockingIOError, server.accept)
+
+    def test_restarted(self):
+        port, found = self.serve("--restart", "always")
+        os.kill(found["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.inspect()["restarts"] == 1))
+        self.assertTrue(wait_until(lambda: fetch(port) == "from inside"), fetch(port))
+
+    def test_killed_supervisor(self):
+        port, found = self.serve()
+        os.kill(found["supervisor"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not any(self.helper in line
+                                                   for line in self.processes())))
+        self.ok("rm", "box")
+        self.assertIn("refused", fetch(port))
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.refused(f"something listens on port {port} of the machine already",
+                         "--network", self.helper, "-p", f"127.0.0.1:{port}:80")
+
+    def test_program_that_is_missing(self):
+        subprocess.run(["mount", "--bind", "/dev/null", "/usr/bin/" + self.helper], check=True)
+        self.addCleanup(bundle.run, "umount", "/usr/bin/" + self.helper)
+        self.refused(f"--network {self.helper} needs {self.helper}, which is not installed; "
+                     "install", "--network", self.helper)
+
+
+class Slirp4netns(NetworkCases):
+    helper = "slirp4netns"
+    server = r"10\.0\.2\.3"
+
+
+class Pasta(NetworkCases):
+    helper = "pasta"
+    server = r"169\.254\.1\.1"
+
+
+class UserCases:
+    def setUp(self):
+        super().setUp()
+        harness.open_to_all(self.dir, "/dev/net/tun", 10, 200)
+        self.addCleanup(bundle.run, "umount", "/dev/net/tun")
+
+    def test_ports_of_root(self):
+        if int(bundle.run("cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start").stdout) > 80:
+            self.refused("ports below 1024 are root's; use a higher one", "--network", self.helper,
+                         "-p", "127.0.0.1:80:80")
+
+
+class RootSlirp4netnsTest(Slirp4netns, box.BoxTest):
+    pass
+
+
+class RootPastaTest(Pasta, box.BoxTest):
+    pass
+
+
+class UserSlirp4netnsTest(UserCases, Slirp4netns, box.UserBoxTest):
+    pass
+
+
+class UserPastaTest(UserCases, Pasta, box.UserBoxTest):
+    pass
+
+
+class WordsTest(box.BoxTest):
+    def test_a_network_by_default_for_ports(self):
+        self.write("base/srv/page", "from inside")
+        port = free_port()
+        self.start(SERVE, "-p", f"127.0.0.1:{port}:80")
+        self.assertTrue(wait_until(lambda: fetch(port) == "from inside"), fetch(port))
+
+    def test_networks_without_ports(self):
+        self.refused("-p needs a network that leads in.* --network private", "--network", "none",
+                     "-p", "8080:80")
+        done = self.box("echo ran", "--network", "host", "-p", "8080:80")
+        self.assertEqual((done.returncode, done.stdout), (0, "ran\n"))
+        self.assertIn("-p has no effect with --network host, where ports are the machine's",
+                      done.stderr)
+
+    def test_words(self):
+        for text, message in (("80", "say HOST_PORT:CONTAINER_PORT"),
+                              ("127.0.0.1::80", "is no port"),
+                              ("1.2.3:80:80", "is no address"),
+                              ("0:80", "is no port"), ("80:70000", "is no port"),
+                              ("80-82:80-83", "differ in length"),
+                              ("82-80:80-82", "first port comes first"),
+                              ("80:80/sctp", "tcp or udp")):
+            self.refused("-p '" + text + "'.*" + message, "-p", text)
+        if shutil.which("slirp4netns"):
+            self.refused("slirp4netns has IPv4 alone.* --network pasta", "-p", "[::1]:8080:80",
+                         "--network", "slirp4netns")
+
+
+if __name__ == "__main__":
+    bundle.main()

@@ -1,0 +1,155 @@
+#include "tools/run/ports.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <charconv>
+
+#include "layerdb/base/unique_fd.h"
+#include "runtime/kernel.h"
+
+namespace ufs {
+namespace {
+
+namespace kernel = runtime::kernel;
+
+struct Range {
+  uint16_t first = 0, last = 0;
+  int count() const { return last - first + 1; }
+};
+
+Result<uint16_t> ParsePort(const std::string& text) {
+  unsigned port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, port);
+  if (error != std::errc() || rest != end || port < 1 || port > 65535)
+    return Error(EINVAL, "'" + text + "' is no port, 1 to 65535");
+  return static_cast<uint16_t>(port);
+}
+
+// "80" or "80-89".
+Result<Range> ParseRange(const std::string& text) {
+  const size_t dash = text.find('-');
+  Range range;
+  range.first = range.last = TRY(ParsePort(text.substr(0, dash)));
+  if (dash != text.npos) range.last = TRY(ParsePort(text.substr(dash + 1)));
+  if (range.last < range.first)
+    return Error(EINVAL, "'" + text + "': the first port comes first");
+  return range;
+}
+
+bool IsAddress(const std::string& text) {
+  in6_addr parsed;
+  return inet_pton(AF_INET, text.c_str(), &parsed) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
+}
+
+// What stands before the last two colons, brackets taken off.
+Result<std::string> ParseAddress(std::string text) {
+  if (text.size() > 2 && text.front() == '[' && text.back() == ']')
+    text = text.substr(1, text.size() - 2);
+  if (!IsAddress(text))
+    return Error(EINVAL, "'" + text + "' is no address of the machine");
+  return text;
+}
+
+Result<std::vector<PublishedPort>> Parse(std::string text) {
+  PublishedPort port;
+  if (const size_t slash = text.find('/'); slash != text.npos) {
+    const std::string protocol = text.substr(slash + 1);
+    if (protocol != "tcp" && protocol != "udp")
+      return Error(EINVAL, "the protocol is tcp or udp");
+    port.udp = protocol == "udp";
+    text.resize(slash);
+  }
+  const size_t last = text.rfind(':');
+  if (last == text.npos || last == 0)
+    return Error(EINVAL,
+                 "no port of the machine is picked for you; say "
+                 "HOST_PORT:CONTAINER_PORT");
+  const size_t middle = text.rfind(':', last - 1);
+  const size_t begin = middle == text.npos ? 0 : middle + 1;
+  if (middle != text.npos)
+    port.address = TRY(ParseAddress(text.substr(0, middle)));
+  const Range host = TRY(ParseRange(text.substr(begin, last - begin)));
+  const Range container = TRY(ParseRange(text.substr(last + 1)));
+  if (host.count() != container.count())
+    return Error(EINVAL, "the two ranges differ in length");
+  std::vector<PublishedPort> ports;
+  for (int i = 0; i < host.count(); ++i) {
+    port.host = static_cast<uint16_t>(host.first + i);
+    port.container = static_cast<uint16_t>(container.first + i);
+    ports.push_back(port);
+  }
+  return ports;
+}
+
+Status Bind(const PublishedPort& port) {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  if (port.is_ipv6()) {
+    auto& address = reinterpret_cast<sockaddr_in6&>(storage);
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(port.host);
+    (void)inet_pton(AF_INET6, port.address.c_str(), &address.sin6_addr);
+    size = sizeof(address);
+  } else {
+    auto& address = reinterpret_cast<sockaddr_in&>(storage);
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port.host);
+    if (!port.address.empty())
+      (void)inet_pton(AF_INET, port.address.c_str(), &address.sin_addr);
+    size = sizeof(address);
+  }
+  const int type = (port.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC;
+  const int raw = socket(storage.ss_family, type, 0);
+  TRY(kernel::Check(raw));
+  const UniqueFd fd(raw);
+  // As the helpers do: connections that linger are no obstacle.
+  const int one = 1;
+  if (!port.udp)
+    TRY(kernel::Check(
+        setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one))));
+  return kernel::Check(
+      bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size));
+}
+
+}  // namespace
+
+std::string PublishedPort::ToString() const {
+  const std::string shown = address.empty() ? "0.0.0.0"
+                            : is_ipv6()     ? "[" + address + "]"
+                                            : address;
+  return shown + ":" + std::to_string(host) + "->" + std::to_string(container) +
+         "/" + protocol();
+}
+
+Result<std::vector<PublishedPort>> ParsePublish(const std::string& text) {
+  return Parse(text).With("-p '" + text + "'");
+}
+
+Status CheckPortIsFree(const PublishedPort& port) {
+  const auto bound = Bind(port);
+  if (bound.ok()) return Ok();
+  const std::string what = "-p " + port.ToString() + ": ";
+  switch (bound.code()) {
+    case EADDRINUSE:
+      return Error(EADDRINUSE, what + "something listens on port " +
+                                   std::to_string(port.host) +
+                                   " of the machine already");
+    case EACCES:
+      return Error(EACCES, what +
+                               "ports below 1024 are root's; use a higher "
+                               "one, or lower the sysctl "
+                               "net.ipv4.ip_unprivileged_port_start");
+    case EADDRNOTAVAIL:
+      return Error(EADDRNOTAVAIL,
+                   what + port.address + " is no address of this machine");
+    default:
+      return Error(bound.code(), what + "cannot be had");
+  }
+}
+
+}  // namespace ufs

@@ -1,0 +1,31 @@
+// Ports of the machine that lead into a container: -p of ufs run. Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "layerdb/base/result.h"
+
+namespace ufs {
+
+struct PublishedPort {
+  std::string address;  // of the machine, without brackets; empty: all of them
+  uint16_t host = 0;
+  uint16_t container = 0;
+  bool udp = false;
+
+  const char* protocol() const { return udp ? "udp" : "tcp"; }
+  bool is_ipv6() const { return address.find(':') != address.npos; }
+  std::string ToString()
+      const;  // "127.0.0.1:8080->80/tcp", as docker prints it
+};
+
+// "[IP:]HOST:CONTAINER[/tcp|udp]", where both may be ranges "8000-8009".
+// EINVAL, as a sentence.
+Result<std::vector<PublishedPort>> ParsePublish(const std::string& text);
+
+// Whether the machine lets us have it now; the reason, as a sentence.
+Status CheckPortIsFree(const PublishedPort& port);
+
+}  // namespace ufs
