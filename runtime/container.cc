@@ -84,7 +84,7 @@ Result<Container> Container::Create(const std::string& state_root,
                                     const std::string& config,
                                     const CreateOptions& options) {
   TRY(CheckId(id));
-  const ContainerSpec spec = TRY(ParseConfig(config).With("config.json"));
+  ContainerSpec spec = TRY(ParseConfig(config).With("config.json"));
   if (options.preserve_fds < 0)
     return Error(EINVAL, "a negative number of descriptors to preserve");
   if (!options.console_socket.empty() && !spec.process.terminal)
@@ -99,6 +99,7 @@ Result<Container> Container::Create(const std::string& state_root,
   state.annotations = spec.annotations;
   Container container(state_root, std::move(entry), std::move(state));
   auto built = container.entry_.SaveConfig(config);
+  if (built.ok()) built = container.AddToSpec(options, spec);
   if (built.ok()) built = container.Build(spec, options);
   if (built.ok()) built = container.entry_.Unlock();
   if (!built.ok()) {
@@ -108,6 +109,24 @@ Result<Container> Container::Create(const std::string& state_root,
     return std::move(built).error();
   }
   return container;
+}
+
+// What is the caller's, not the configuration's: programs that are executed
+// later do not get it.
+Status Container::AddToSpec(const CreateOptions& options,
+                            ContainerSpec& spec) const {
+  for (const std::string& entry : options.env) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(spec.process.env, [&](const std::string& other) {
+      return other.starts_with(name);
+    });
+    spec.process.env.push_back(entry);
+  }
+  if (!options.notify) return Ok();
+  TRY(sys::MkDirAt(entry_.notify_directory(), 0755)
+          .With(entry_.notify_directory_path()));
+  AddNotifySocket(spec, entry_.notify_directory_path());
+  return Ok();
 }
 
 Result<Container> Container::Open(const std::string& state_root,
@@ -272,6 +291,12 @@ Status Container::Start() {
     return hooks;
   }
   return Ok();
+}
+
+Result<NotifySocket> Container::BindNotifySocket() const {
+  const UniqueFd directory =
+      TRY(sys::OpenAt(entry_.notify_directory(), O_RDONLY | O_DIRECTORY));
+  return NotifySocket::Bind(directory);
 }
 
 Status Container::Kill(int signal, bool all) {

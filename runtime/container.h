@@ -16,6 +16,7 @@
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
+#include "runtime/notify_socket.h"
 #include "runtime/spec.h"
 #include "runtime/state.h"
 
@@ -28,8 +29,10 @@ struct CreateOptions {
   std::string bundle;          // where relative paths of the config begin
   std::string console_socket;  // who gets the terminal; empty: the caller
   std::string pid_file;
-  int preserve_fds = 0;  // beside the standard streams
-  bool cgroups = true;   // false: leave it in the caller's cgroup
+  int preserve_fds = 0;          // beside the standard streams
+  bool cgroups = true;           // false: leave it in the caller's cgroup
+  std::vector<std::string> env;  // NAME=VALUE, for its process in addition
+  bool notify = false;           // it gets a socket to say that it is ready
 };
 
 struct ExecOptions {
@@ -58,6 +61,9 @@ class Container {
   UniqueFd TakeTerminal() { return std::move(terminal_); }
 
   ufs::Status Start();
+  // Before Start, of one that was made with `notify`: where it will say that it
+  // is ready. ENOENT for another.
+  Result<NotifySocket> BindNotifySocket() const;
   // `all`: every process of its cgroup. ESRCH in runc's words when stopped.
   ufs::Status Kill(int signal, bool all);
   ufs::Status Pause();
@@ -88,6 +94,8 @@ class Container {
         entry_(std::move(entry)),
         state_(std::move(state)) {}
 
+  ufs::Status AddToSpec(const CreateOptions& options,
+                        ContainerSpec& spec) const;
   ufs::Status Build(const ContainerSpec& spec, const CreateOptions& options);
   ufs::Status AwaitCreated(const ContainerSpec& spec,
                            const CreateOptions& options, BorrowedFd channel);

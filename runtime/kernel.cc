@@ -368,12 +368,29 @@ Result<sockaddr_un> AddressOf(sys::At at) {
 
 }  // namespace
 
-Result<UniqueFd> ListenUnix(sys::At at, int type) {
+Result<UniqueFd> BindUnix(sys::At at, int type) {
   const sockaddr_un address = TRY(AddressOf(at));
   UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
   TRY(Check(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
                  sizeof(address))));
+  return fd;
+}
+
+Result<UniqueFd> ListenUnix(sys::At at, int type) {
+  UniqueFd fd = TRY(BindUnix(at, type));
   TRY(Check(listen(fd.get(), 1)));
+  return fd;
+}
+
+Result<UniqueFd> ConnectAbstract(const std::string& name, int type) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (name.size() >= sizeof(address.sun_path)) return Error(ENAMETOOLONG);
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
+  TRY(Check(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 +
+                                           name.size()))));
   return fd;
 }
 

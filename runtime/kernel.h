@@ -119,10 +119,13 @@ struct Message {
   bool eof = false;
 };
 Result<Message> ReceiveMessage(BorrowedFd socket, size_t limit);
-// Listening and connecting sockets at a path of any length. `type` is
-// SOCK_STREAM or SOCK_SEQPACKET.
+// Sockets at a path of any length. `type` is SOCK_STREAM or SOCK_SEQPACKET, or
+// SOCK_DGRAM but for ListenUnix.
+Result<UniqueFd> BindUnix(sys::At at, int type);
 Result<UniqueFd> ListenUnix(sys::At at, int type);
 Result<UniqueFd> ConnectUnix(const std::string& path, int type);
+// The same by a name that no file system has.
+Result<UniqueFd> ConnectAbstract(const std::string& name, int type);
 Result<UniqueFd> Accept(BorrowedFd listener);
 
 }  // namespace ufs::runtime::kernel

@@ -41,7 +41,17 @@ Status RemoveContents(BorrowedFd dir) {
     names.emplace_back(name);
     return true;
   }));
-  for (const std::string& name : names) TRY(sys::UnlinkAt({dir, name.c_str()}));
+  for (const std::string& name : names) {
+    const auto removed = sys::UnlinkAt({dir, name.c_str()});
+    if (removed.code() != EISDIR) {
+      TRY(Status(removed));
+      continue;
+    }
+    const UniqueFd below =
+        TRY(sys::OpenAt({dir, name.c_str()}, O_RDONLY | O_DIRECTORY));
+    TRY(RemoveContents(below));
+    TRY(sys::UnlinkAt({dir, name.c_str()}, AT_REMOVEDIR));
+  }
   return Ok();
 }
 

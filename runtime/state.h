@@ -66,6 +66,10 @@ class StateEntry {
   std::string start_socket_path() const { return path_ + "/start"; }
   bool HasStartSocket() const;
 
+  // What the container sees of it, see notify_socket.h.
+  sys::At notify_directory() const { return {dir_, "notify"}; }
+  std::string notify_directory_path() const { return path_ + "/notify"; }
+
   // With all in it.
   Status Remove();
 

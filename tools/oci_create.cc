@@ -18,6 +18,7 @@
 #include "runtime/names.h"
 #include "runtime/terminal.h"
 #include "tools/cmd_oci.h"
+#include "tools/oci_environment.h"
 
 namespace ufs {
 namespace {
@@ -49,6 +50,7 @@ struct CreateArguments {
       options.bundle.pop_back();
     options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
     options.cgroups = globals.cgroups;
+    AddFromEnvironment(options);
     config = TRY(runtime::ReadConfig(options.bundle));
     return Ok();
   }
@@ -187,7 +189,9 @@ Result<int> OciRun(const OciGlobals& globals, const Words& words) {
   if (!detach && !no_subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   Container container =
       TRY(Container::Create(globals.root, id, create.config, create.options));
-  if (auto started = container.Start(); !started.ok()) {
+  if (auto started = detach ? StartAndNotify(container)
+                            : StartAndNotifyMeanwhile(container);
+      !started.ok()) {
     (void)container.Delete(/*force=*/true);
     return std::move(started).error();
   }

@@ -6,6 +6,7 @@
 #include "runtime/kernel.h"
 #include "runtime/names.h"
 #include "tools/cmd_oci.h"
+#include "tools/oci_environment.h"
 #include "tools/output.h"
 
 namespace ufs {
@@ -28,7 +29,7 @@ Status CheckFormat(const std::string& format) {
 
 Result<int> OciStart(const OciGlobals& globals, const Words& words) {
   Container container = TRY(OpenOnly(globals, words));
-  TRY(container.Start());
+  TRY(StartAndNotify(container));
   return 0;
 }
 

@@ -68,6 +68,110 @@ class RunTest(bundle.ContainerTest):
         self.assertEqual(done.stdout, b"5\n")  # 0 to 3, and the directory itself
 
 
+class NotifyTest(bundle.ContainerTest):
+    """sd_notify(3) and sd_listen_fds(3): what a service manager gives us is passed on."""
+
+    # busybox cannot send a datagram.
+    SAY = ("import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+           "s.connect(os.environ['NOTIFY_SOCKET']);"
+           "[s.send(m) for m in (b'STATUS=soon', b'STATUS=now\\nREADY=1')]")
+
+    def setUp(self):
+        super().setUp()
+        for path in ("/usr", "/lib", "/lib64"):
+            self.add_mount(path, "bind", path, "bind", "ro")
+        self.configure(**{"root.readonly": False})
+        self.path = self.dir + "/manager"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind(self.path)
+        self.manager.settimeout(30)
+        self.say = f'/usr/bin/python3 -c "{self.SAY}"; '
+
+    def told(self):
+        """Everything up to the barrier, which is then lifted."""
+        lines = []
+        while True:
+            data, control, _, _ = self.manager.recvmsg(4096, socket.CMSG_SPACE(4))
+            if control:
+                self.assertEqual(data, b"BARRIER=1")
+                os.close(array.array("i", control[0][2][:4])[0])
+                return lines
+            lines.append(data.decode())
+
+    def popen(self, *words, path=None, **options):
+        environment = {**os.environ, "NOTIFY_SOCKET": path or self.path}
+        return subprocess.Popen(self.command(*words), env=environment, **options)
+
+    def create(self, script):
+        self.script(script)
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        with open(self.dir + "/output", "w") as output:
+            create = self.popen("create", "-b", self.bundle, "ufs-box",
+                                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        self.assertEqual(create.wait(timeout=30), 0, self.output())
+        return self.status()["pid"]
+
+    def test_start_returns_when_it_is_ready(self):
+        pid = self.create("while [ ! -e /tmp/go ]; do sleep 0.02; done; " + self.say +
+                          "sleep 1000")
+        self.assertEqual(sorted(os.listdir(self.state + "/ufs-box")),
+                         ["config.json", "notify", "start", "state.json"])
+        start = self.popen("start", "ufs-box")
+        self.assertTrue(wait_until(lambda: self.status()["status"] == "running"))
+        self.assertIsNone(start.poll())
+        self.ok("exec", "ufs-box", "touch", "/tmp/go")
+        self.assertEqual(self.told(), ["READY=1\n", f"MAINPID={pid}\n"])
+        self.assertEqual(start.wait(timeout=30), 0)
+        # What is executed later is no service of the manager's.
+        self.assertNotIn("NOTIFY", self.ok("exec", "ufs-box", "env"))
+
+    def test_one_that_ends_without_a_word(self):
+        self.create("exit 3")
+        self.assertEqual(self.popen("start", "ufs-box").wait(timeout=30), 0)
+
+    def test_run(self):
+        self.script(self.say + "exit 7")
+        box = self.popen("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(self.told(), ["READY=1\n", f"MAINPID={box.pid}\n"])
+        self.assertEqual(box.wait(timeout=30), 7)
+
+    def test_abstract_name(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind("\0" + self.path)
+            manager.settimeout(30)
+            self.manager.close()
+            self.manager = manager
+            self.script(self.say)
+            box = self.popen("run", "-b", self.bundle, "ufs-box", path="@" + self.path)
+            self.assertEqual(self.told()[0], "READY=1\n")
+            self.assertEqual(box.wait(timeout=30), 0)
+
+    def test_only_if_somebody_waits(self):
+        self.assertNotIn("NOTIFY_SOCKET", self.run_box("env"))
+
+    def test_listening_sockets(self):
+        """Before the descriptors that are preserved, as runc has them."""
+        read, write = os.pipe()
+        self.script("env | grep LISTEN | sort; echo third >&3; echo fourth >&4;"
+                    "ls /proc/self/fd | wc -l")
+        command = " ".join(self.command("run", "-b", self.bundle, "--preserve-fds", "1",
+                                        "ufs-box"))
+        environment = {**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+        done = subprocess.run(["sh", "-c", f"LISTEN_PID=$$ exec {command} 3>&{write} 4>&{write}"],
+                              pass_fds=[write], stdout=subprocess.PIPE, env=environment,
+                              timeout=30)
+        os.close(write)
+        with os.fdopen(read) as file:
+            self.assertEqual(file.read(), "third\nfourth\n")
+        self.assertEqual(done.stdout.decode(),
+                         "LISTEN_FDNAMES=web\nLISTEN_FDS=1\nLISTEN_PID=1\n6\n")
+
+    def test_sockets_of_another_process(self):
+        self.assertNotIn("LISTEN", self.run_box("env", env={
+            **os.environ, "LISTEN_FDS": "1", "LISTEN_PID": "1"}))
+
+
 class LifeTest(bundle.ContainerTest):
     def test_states(self):
         self.script("sleep 1000")
