@@ -31,6 +31,8 @@ namespace kernel = runtime::kernel;
 // How long the daemon may write what it holds once its last user is gone.
 constexpr int kDaemonPatienceMs = 60'000;
 
+constexpr char kUnionLost[] = "the daemon of its file system was killed";
+
 sigset_t WatchedSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -345,7 +347,7 @@ class Supervisor {
   // A container without its root can do nothing but hang.
   void LoseUnion() {
     daemon_ = kernel::Child();
-    record_.error = "the daemon of its file system was killed";
+    record_.error = kUnionLost;
     // Whoever waits for an answer gets an error, and can be ended.
     (void)kernel::Unmount(Root().c_str(), MNT_FORCE | MNT_DETACH);
     if (container_) (void)container_->Kill(SIGKILL, /*all=*/false);
@@ -389,12 +391,18 @@ class Supervisor {
   void EndUnion() {
     if (daemon_.pid <= 0) return;
     (void)kernel::Unmount(Root().c_str(), MNT_DETACH);
-    if (!kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs)) {
+    const bool by_itself =
+        kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs);
+    if (!by_itself) {
       (void)kernel::PidfdSignal(daemon_.pidfd, SIGTERM);
       if (!kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs))
         (void)kernel::PidfdSignal(daemon_.pidfd, SIGKILL);
     }
-    (void)kernel::WaitPid(daemon_.pid);
+    const auto status = kernel::WaitPid(daemon_.pid);
+    // The container may have failed by what was lost, and ended, before the
+    // daemon was all gone.
+    if (by_itself && status.ok() && WIFSIGNALED(*status))
+      record_.error = kUnionLost;
     daemon_ = kernel::Child();
   }
 
