@@ -37,14 +37,9 @@ void OnLookup(fuse_req_t req, fuse_ino_t parent, const char* text) noexcept {
              });
 }
 
-void TrimSoon(Request& request) {
-  WorkerPool::Task trim = [&fs = request.fs()] { fs.TrimMemory(); };
-  request.adapter().pool().Submit(trim);  // refused: the next one will do
-}
-
 void OnForget(fuse_req_t req, fuse_ino_t node, uint64_t lookups) noexcept {
   Answer(Request(req, Message::kForget, node), [lookups](Request& request) {
-    if (request.fs().Forget(request.node(), lookups)) TrimSoon(request);
+    request.fs().Forget(request.node(), lookups);
     request.ReplyNone();
   });
 }
@@ -54,8 +49,7 @@ void OnForgetMulti(fuse_req_t req, size_t count,
   Answer(Request(req, Message::kForget, 0), [=](Request& request) {
     request.Trace([&] { return std::to_string(count) + " nodes"; });
     for (size_t i = 0; i < count; ++i)
-      if (request.fs().Forget(NodeId{forgets[i].ino}, forgets[i].nlookup))
-        TrimSoon(request);
+      request.fs().Forget(NodeId{forgets[i].ino}, forgets[i].nlookup);
     request.ReplyNone();
   });
 }

@@ -95,10 +95,10 @@ class UnionFs final {
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
   Result<std::optional<Entry>> Lookup(NodeId parent, Name name);
-  // True when so many nodes have gone that TrimMemory is due.
-  bool Forget(NodeId node, uint64_t lookups);
-  // Gives the memory of forgotten nodes back to the system. Takes as long as
-  // there was memory: not for a thread that must not wait.
+  void Forget(NodeId node, uint64_t lookups);
+  // Gives the memory of forgotten nodes back to the system, if so many have
+  // gone that it is worth the time: to be called every few seconds, by a thread
+  // that may wait.
   void TrimMemory();
   Status ReadDir(NodeId dir, uint64_t offset, bool plus, DirSink& sink);
   // Whether the names of `dir` have changed since this was last asked.
@@ -403,7 +403,7 @@ class UnionFs final {
   Mutex unsettled_mu_;
   std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
 
-  std::atomic<size_t> forgotten_{0};  // since TrimMemory was last due
+  std::atomic<size_t> forgotten_{0};  // since memory was last given back
   std::atomic<uint64_t> copy_ups_data_{0};
   std::atomic<uint64_t> copy_ups_metadata_{0};
   std::atomic<uint64_t> copy_ups_partial_{0};

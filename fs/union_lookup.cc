@@ -307,18 +307,18 @@ Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   return std::optional(MakeEntry(inode, attr));
 }
 
-bool UnionFs::Forget(NodeId node, uint64_t lookups) {
-  constexpr size_t kWorthTrimming = 4096;
-  if (!table_.Forget(node, lookups)) return false;
+void UnionFs::Forget(NodeId node, uint64_t lookups) {
+  if (!table_.Forget(node, lookups)) return;
   listings_.Erase(node);
-  // As many as are left: so trimming costs no node more than making it did.
-  const size_t due = std::max(kWorthTrimming, table_.size());
-  if (forgotten_.fetch_add(1) + 1 < due) return false;
-  forgotten_ = 0;
-  return true;
+  forgotten_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void UnionFs::TrimMemory() {
+  // A walk through all that is free costs the more the more is left. But few
+  // may hold much: each keeps the page it stands on.
+  constexpr size_t kWorthTrimming = 64, kShare = 8;
+  if (forgotten_ < std::max(kWorthTrimming, table_.size() / kShare)) return;
+  forgotten_ = 0;
   table_.Shrink();
   // malloc keeps what is freed between live objects, and that is most of it.
   malloc_trim(0);
