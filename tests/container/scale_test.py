@@ -17,10 +17,12 @@ SEED = int(os.environ.get("UFS_SEED", time.time_ns() % 1000000))
 AT_ONCE = 16  # starts under way
 PATIENCE = 120 + BOXES * 3
 
-# Every round a file is made of one of the image and one of its own, renamed, and
-# read again: what is read must be what was written.
-LOAD = """
+# Every round a file is made of two of the image, renamed, and read again: what is
+# read must be what was written. A rest between rounds leaves the machine to the
+# others: the more there are, the longer.
+LOAD = f"""
 i=0
+rest={BOXES / 100}
 while :; do
   i=$((i + 1))
   cat /both /data/$((i % 20)) >/data/mine.new || exit 11
@@ -30,6 +32,7 @@ while :; do
   [ $(wc -l </data/log) = $i ] || exit 15
   rm -f /data/gone-$((i % 20)) && touch /data/gone-$((i % 20)) || exit 16
   [ $i = 3 ] && echo loaded
+  sleep $rest
 done
 """
 
