@@ -41,6 +41,31 @@ class VerbTest(box.BoxTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no container box; see 'ufs ps --all'", done.stderr)
 
+    def test_labels_and_filters(self):
+        self.start("sleep 1000", "--label", "tier=web", "-l", "mine", name="one")
+        self.start("sleep 1000", "--label", "tier=db", "--label", "mine=", name="two")
+        self.start("exit 3", "--label", "tier=web", "--label", "a=b=c", name="done")
+        self.assertEqual(self.ok("wait", "done"), "3\n")
+        self.assertEqual(self.inspect("one")["labels"], {"mine": "", "tier": "web"})
+
+        def listed(*filters):
+            words = [word for text in filters for word in ("--filter", text)]
+            return self.ok("ps", "-q", *words).split()
+        self.assertEqual(listed("label=mine"), ["one", "two"])
+        self.assertEqual(listed("label=tier=web"), ["one"])
+        self.assertEqual(self.ok("ps", "-aq", "-f", "label=tier=web"), "done\none\n")
+        self.assertEqual(self.ok("ps", "-aq", "-f", "label=a=b=c"), "done\n")
+        self.assertEqual(listed("label=mine", "label=tier=db"), ["two"])
+        self.assertEqual(listed("name=on", "name=tw", "label=tier=web"), ["one"])
+        self.assertEqual(listed("status=exited"), ["done"])
+        self.assertEqual(listed("status=exited", "status=running", "label=tier=web"),
+                         ["done", "one"])
+        for wrong in ("label", "label=", "size=3"):
+            done = self.ufs("ps", "--filter", wrong)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"--filter '{wrong}': label=KEY", done.stderr)
+        self.refused("--label '=x': not KEY", "--label", "=x")
+
     def test_exec(self):
         found = self.start()
         self.assertEqual(self.ok("exec", "box", "cat", "/etc/motd"), "from app")

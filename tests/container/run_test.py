@@ -257,15 +257,17 @@ class ImageTest(box.BoxTest):
     def test_what_the_image_says(self):
         self.make_image(Env=["A=image", "B=image"], Entrypoint=["sh", "-c"], User="www",
                         Cmd=["echo $A $B; id -u; readlink /proc/self/cwd; cat /both"],
-                        WorkingDir="/tmp", StopSignal="SIGUSR1")
+                        WorkingDir="/tmp", StopSignal="SIGUSR1",
+                        Labels={"from": "image", "both": "image"})
         self.assertEqual(self.ok("run", "img:1"), "image image\n33\n/tmp\napp")
         self.assertEqual(self.ok("run", "-e", "B=own", "-u", "0", "-w", "/", "img:1", "--",
                                  "echo $A $B; id -u; readlink /proc/self/cwd"),
                          "image own\n0\n/\n")
         self.assertEqual(self.ok("run", "--entrypoint", "echo", "img:1", "--", "hello"), "hello\n")
         self.addCleanup(self.ufs, "rm", "-f", "box")
-        self.ok("run", "-d", "--name", "box", "img:1", "--",
+        self.ok("run", "-d", "--name", "box", "--label", "both=own", "img:1", "--",
                 "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done")
+        self.assertEqual(self.inspect()["labels"], {"both": "own", "from": "image"})
         # Process 1 of a namespace ignores what it has no handler for.
         self.assertTrue(bundle.wait_until(lambda: self.ok("logs", "box") == "ready\n"))
         self.ok("stop", "box")

@@ -80,12 +80,12 @@ _ufs() {
       stat) words='--json --watch --help' ;;
       commit) words='--name --layer --work --store --json --userxattr --help' ;;
       squash) words='--name --store --json --help' ;;
-      run) words='-i -t -it -d --name --rm --keep --upper --store --detach-keys --restart --stop-signal -e --env --env-file
+      run) words='-i -t -it -d --name -l --label --rm --keep --upper --store --detach-keys --restart --stop-signal -e --env --env-file
         -w --workdir -u --user --entrypoint --init --ulimit --cap-add --cap-drop --security-opt --sysctl --hostname
         --read-only -v --volume --mount --tmpfs --device --network -p --publish -m --memory --memory-swap --memory-reservation
         --cpus --cpuset-cpus --cpuset-mems --cpu-shares --pids-limit --blkio-weight --help' ;;
       exec) words='-i -t -it -d -e --env --env-file -w --workdir -u --user --help' ;;
-      ps) words='--all --quiet --json --help' ;;
+      ps) words='--all --filter --quiet --json --help' ;;
       logs) words='--follow --timestamps --tail --help' ;;
       attach) words='--detach-keys --no-stdin --no-sig-proxy --help' ;;
       stop) words='--time --help' ;;

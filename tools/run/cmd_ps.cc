@@ -1,6 +1,8 @@
 // ufs ps and ufs inspect: which containers there are, and all about one.
 #include <time.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -79,12 +81,69 @@ void Print(const Json& json) {
               json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
-Result<std::vector<FoundContainer>> ListContainers(bool all) {
+// What --filter asks for. Of names and states one of those given will do, of
+// labels all are meant.
+struct Filters {
+  std::vector<std::string> labels;  // "KEY" or "KEY=VALUE"
+  std::vector<std::string> names;   // a part
+  std::vector<std::string> states;
+};
+
+Result<Filters> ParseFilters(const std::vector<std::string>& texts) {
+  Filters filters;
+  for (const std::string& text : texts) {
+    const size_t equals = std::min(text.find('='), text.size());
+    const std::string key = text.substr(0, equals);
+    const std::string value = text.substr(std::min(equals + 1, text.size()));
+    if (value.empty() || (key != "label" && key != "name" && key != "status"))
+      return Error(EINVAL, "--filter '" + text +
+                               "': label=KEY, label=KEY=VALUE, name=PART or "
+                               "status=STATUS");
+    (key == "label"  ? filters.labels
+     : key == "name" ? filters.names
+                     : filters.states)
+        .push_back(value);
+  }
+  return filters;
+}
+
+bool HasLabel(const RunRecord& record, const std::string& wanted) {
+  const size_t equals = wanted.find('=');
+  const auto label = record.labels.find(wanted.substr(0, equals));
+  return label != record.labels.end() &&
+         (equals == wanted.npos || label->second == wanted.substr(equals + 1));
+}
+
+bool Matches(const FoundContainer& found, const Filters& filters) {
+  const RunRecord& record = found.record;
+  const auto has_label = [&](const std::string& label) {
+    return HasLabel(record, label);
+  };
+  const auto has_name = [&](const std::string& part) {
+    return record.name.find(part) != part.npos;
+  };
+  const auto has_state = [&](const std::string& state) {
+    return LifeOf(found).status == state;
+  };
+  const auto& [labels, names, states] = filters;
+  return std::all_of(labels.begin(), labels.end(), has_label) &&
+         (names.empty() || std::any_of(names.begin(), names.end(), has_name)) &&
+         (states.empty() ||
+          std::any_of(states.begin(), states.end(), has_state));
+}
+
+// Those that have ended as well if `all`, or if a state is asked for.
+Result<std::vector<FoundContainer>> ListContainers(bool all,
+                                                   const Filters& filters) {
   const std::string root = TRY(ContainersDirectory());
   Sweep(root);
+  all = all || !filters.states.empty();
   std::vector<FoundContainer> containers;
-  for (RunRecord& record : TRY(ListRecords(root)))
-    if (all || !record.ended) containers.push_back({root, std::move(record)});
+  for (RunRecord& record : TRY(ListRecords(root))) {
+    FoundContainer found{root, std::move(record)};
+    if ((all || !found.record.ended) && Matches(found, filters))
+      containers.push_back(std::move(found));
+  }
   return containers;
 }
 
@@ -93,13 +152,25 @@ Result<std::vector<FoundContainer>> ListContainers(bool all) {
 int RunPs(int argc, char** argv) {
   constexpr char kWho[] = "ufs ps";
   bool all = false, quiet = false, json = false;
-  ArgumentParser parser(kWho, "ufs ps [--all] [--quiet | --json]",
+  std::vector<std::string> texts;
+  ArgumentParser parser(kWho,
+                        "ufs ps [--all] [--filter FILTER]... [--quiet | "
+                        "--json]",
                         "Lists the containers of this user.", "");
   parser.add_flag("-a,--all", all, "Those too that have ended");
+  parser
+      .add_option("-f,--filter", texts,
+                  "label=KEY[=VALUE], name=PART, status=STATUS")
+      ->type_name("FILTER")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   parser.add_flag("-q,--quiet", quiet, "Names alone");
   parser.add_flag("--json", json, "For programs");
   if (auto done = parser.Parse(argc, argv)) return *done;
-  const auto containers = ListContainers(all);
+  const auto filters = ParseFilters(texts);
+  if (!filters.ok())
+    return Complain(kWho, Explain(filters.error()), kExitUsage);
+  const auto containers = ListContainers(all, *filters);
   if (!containers.ok())
     return Complain(kWho, Explain(containers.error()), kExitFailure);
   if (json) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -83,7 +84,7 @@ std::string NotSupported(const std::string& word) {
 // The words as they came; what they mean is found out by Combine.
 struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls,
-      ports;
+      ports, labels;
   std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
       cpuset_mems, network, restart = "no", stop_signal, entrypoint;
   int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
@@ -110,6 +111,8 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
                   "Leave it running and print its name");
   text("--detach-keys", options.detach_keys, "KEYS",
        "What leaves it running from its terminal");
+  List(parser, "-l,--label", words.labels, "KEY[=VALUE]",
+       "For 'ufs ps --filter'");
   parser.add_flag("--rm", options.remove, "Remove it once COMMAND has ended");
   parser.add_flag("--keep", options.keep, "Keep it, its upper and its log");
   text("--upper", options.upper, "DIR", "Takes all changes; made if missing");
@@ -405,6 +408,12 @@ Status Combine(const Words& words, RunOptions& options) {
                  "-d leaves nobody to give -i its input; leave one out");
   if (!options.upper.empty())
     options.upper = std::filesystem::absolute(options.upper).lexically_normal();
+  for (const std::string& text : words.labels) {
+    const size_t equals = std::min(text.find('='), text.size());
+    if (equals == 0) return Invalid("--label", text, "not KEY[=VALUE]");
+    options.labels[text.substr(0, equals)] =
+        text.substr(std::min(equals + 1, text.size()));
+  }
   TRY(ParseDetachKeys(options.detach_keys));
   TRY(CombineLimits(words, options));
   TRY(CombineTree(words, options));

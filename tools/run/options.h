@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ struct RunOptions {
 
   std::vector<std::string> env;  // NAME=VALUE
   std::string workdir, user, hostname;
+  std::map<std::string, std::string> labels;  // beside the image's
   bool read_only = false, init = false;
   std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]

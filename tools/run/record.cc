@@ -83,6 +83,7 @@ std::string RunRecord::ToJson() const {
   nlohmann::ordered_json json = {{"name", name},
                                  {"layers", layers},
                                  {"command", command},
+                                 {"labels", labels},
                                  {"created", created},
                                  {"started", started},
                                  {"finished", finished},
@@ -162,6 +163,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Require("name", record.name));
     TRY(reader.Read("layers", record.layers));
     TRY(reader.Read("command", record.command));
+    TRY(reader.Read("labels", record.labels));
     TRY(reader.Read("created", record.created));
     TRY(reader.Read("started", record.started));
     TRY(reader.Read("finished", record.finished));

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,9 +31,10 @@ namespace ufs {
 
 struct RunRecord {
   std::string name;
-  std::vector<std::string> layers;         // as they were named
-  std::vector<std::string> command;        // program and arguments
-  std::string created, started, finished;  // RFC 3339; empty: not yet
+  std::vector<std::string> layers;            // as they were named
+  std::vector<std::string> command;           // program and arguments
+  std::map<std::string, std::string> labels;  // of the image and its own
+  std::string created, started, finished;     // RFC 3339; empty: not yet
   std::string upper;
   std::vector<std::string> volumes;  // by name
   std::string network;

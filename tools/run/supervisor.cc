@@ -115,6 +115,10 @@ class Supervisor {
     record_.name = options_.name;
     record_.layers = options_.layers;
     record_.command = TRY(CommandOf(options_, input_.image));
+    record_.labels = options_.labels;
+    // Those that were given count.
+    record_.labels.insert(input_.image.labels.begin(),
+                          input_.image.labels.end());
     record_.created = runtime::NowRfc3339();
     record_.upper =
         options_.upper.empty() ? directory_ + "/upper" : options_.upper;
