@@ -367,6 +367,11 @@ class UfsHashed(Ufs):
         return command[:2] + ["--store", self._store()] + command[2:]
 
 
+class UfsWriteback(Ufs):
+    name, title = "ufs-writeback", "ufs (root, io_uring, writeback=1)"
+    options = "transport=io_uring,writeback=1"
+
+
 class UfsClassic(Ufs):
     name, title = "ufs-classic", "ufs (root, classic)"
     options = "transport=classic"
@@ -377,4 +382,5 @@ class UfsUserns(Ufs):
     options = "transport=io_uring"
 
 
-CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsHashed, UfsClassic, UfsUserns]
+CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsHashed, UfsWriteback, UfsClassic,
+              UfsUserns]

@@ -11,15 +11,27 @@
 
 namespace ufs {
 
-Status SetReadAhead(dev_t mount, unsigned kib) {
+namespace {
+
+Status Set(dev_t mount, const std::string& what, unsigned value) {
   const std::string path = "/sys/class/bdi/" + std::to_string(major(mount)) +
-                           ":" + std::to_string(minor(mount)) +
-                           "/read_ahead_kb";
+                           ":" + std::to_string(minor(mount)) + "/" + what;
   const UniqueFd fd = TRY(sys::Open(path.c_str(), O_WRONLY).With(path));
-  const std::string text = std::to_string(kib);
+  const std::string text = std::to_string(value);
   if (TRY(sys::Write(fd, text.data(), text.size()).With(path)) != text.size())
     return Error(EIO, path);
   return Ok();
+}
+
+}  // namespace
+
+Status SetReadAhead(dev_t mount, unsigned kib) {
+  return Set(mount, "read_ahead_kb", kib);
+}
+
+Status AllowDirtyPages(dev_t mount) {
+  TRY(Set(mount, "strict_limit", 0));
+  return Set(mount, "max_ratio", 100);
 }
 
 }  // namespace ufs

@@ -43,8 +43,6 @@ constexpr uint64_t kUnwanted[] = {
     FUSE_CAP_AUTO_INVAL_DATA,
     // With it truncation comes in OPEN, which is not sent.
     FUSE_CAP_ATOMIC_O_TRUNC,
-    // Would make the kernel the owner of sizes and times.
-    FUSE_CAP_WRITEBACK_CACHE,
     // A pipe between two buffers is one more copy, not one fewer.
     FUSE_CAP_SPLICE_READ,
     FUSE_CAP_SPLICE_WRITE,
@@ -80,6 +78,11 @@ void FuseAdapter::Negotiate(fuse_conn_info* conn) {
   for (const uint64_t flag : kUnwanted) fuse_unset_feature_flag(conn, flag);
   for (const uint64_t flag : kWanted) fuse_set_feature_flag(conn, flag);
   if (options_.acl) fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
+  // Makes the kernel the owner of the sizes and times of what it keeps.
+  if (options_.writeback)
+    fuse_set_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
+  else
+    fuse_unset_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
 
   conn->max_write = kMaxTransferBytes;
   conn->max_background = kMaxBackground;

@@ -26,6 +26,7 @@ class FuseAdapter {
   struct Options {
     std::chrono::milliseconds cache_timeout;
     bool acl = true;
+    bool writeback = false;
     bool debug = false;
   };
 
@@ -46,18 +47,27 @@ class FuseAdapter {
   // by the kernel with one more message for each write. After `initialized`.
   bool handles_killpriv() const { return handles_killpriv_; }
 
-  // What makes the kernel drop the names it keeps of a directory; called by a
-  // handler, before its reply. Set before the first request.
-  using DropListing = std::function<void(NodeId)>;
-  void SetDropListing(DropListing drop) { drop_listing_ = std::move(drop); }
-  void DropListingOf(NodeId dir) const {
-    if (drop_listing_) drop_listing_(dir);
+  // What makes the kernel drop the pages it keeps of a node, those that it has
+  // not written back once it has; a directory's are its names. Called by a
+  // handler, before its reply; of a file on no thread that serves its WRITEs.
+  // Set before the first request.
+  using DropPages = std::function<void(NodeId)>;
+  void SetDropPages(DropPages drop) { drop_pages_ = std::move(drop); }
+  void DropPagesOf(NodeId node) const {
+    if (drop_pages_) drop_pages_(node);
   }
 
   UnionFs& fs() const { return fs_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
   bool debug() const { return options_.debug; }
+  // The same, from another thread and after the reply.
+  void SetDropPagesSoon(DropPages drop) { drop_pages_soon_ = std::move(drop); }
+  void DropPagesSoon(NodeId node) const {
+    if (drop_pages_soon_) drop_pages_soon_(node);
+  }
+  // Whether the kernel may have newer contents of a file than the union.
+  bool writeback() const { return options_.writeback; }
   double timeout_s() const { return timeout_s_; }
 
  private:
@@ -69,7 +79,8 @@ class FuseAdapter {
   WorkerPool& pool_;
   const Options options_;
   const double timeout_s_;
-  DropListing drop_listing_;
+  DropPages drop_pages_;
+  DropPages drop_pages_soon_;
 
   bool kernel_has_io_uring_ = false;  // written before initialized_
   bool handles_killpriv_ = false;     // written before initialized_

@@ -58,6 +58,7 @@ AttrChange ToChange(const struct stat& st, int to_set) {
     change.mtime = TimeOf(st.st_mtim, to_set & FUSE_SET_ATTR_MTIME_NOW);
   // libfuse's name for the kernel's FATTR_KILL_SUIDGID, which is this bit.
   change.kill_suidgid = (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
+  change.flushes_times = to_set == (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME);
   return change;
 }
 
@@ -154,7 +155,9 @@ void OnIoctl(fuse_req_t req, fuse_ino_t node, unsigned command, void*,
              size_t out_size) noexcept {
   Request request(req, Message::kIoctl, node);
   const bool changes = in_size > 0 || command == kIoctlComplete;
-  const bool slow = changes && IsSlowChange(req, request);
+  // What is written already must come before a flag that forbids it.
+  const bool comes_first = changes && request.adapter().writeback();
+  const bool slow = comes_first || (changes && IsSlowChange(req, request));
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] {
       char text[24];
@@ -167,6 +170,7 @@ void OnIoctl(fuse_req_t req, fuse_ino_t node, unsigned command, void*,
         in_size > argument.size() || out_size > argument.size())
       return request.Fail(ENOTTY);
     if (in_size > 0) memcpy(argument.data(), in, in_size);
+    if (comes_first) request.adapter().DropPagesOf(request.node());
     const Status status =
         request.fs().Ioctl(request.node(), command, argument.data());
     if (!status.ok()) return request.Fail(status.error());

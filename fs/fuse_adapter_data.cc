@@ -24,7 +24,8 @@ void OnOpen(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
   Request(req, Message::kOpen, node).Fail(ENOSYS);
 }
 
-// A write has reached the union before write() returned.
+// A write has reached the union before write() returned, or, with writeback,
+// before the kernel would send this.
 void OnFlush(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
   Request(req, Message::kFlush, node).Fail(ENOSYS);
 }
@@ -67,19 +68,29 @@ void OnRead(fuse_req_t req, fuse_ino_t node, size_t size, off_t at,
   });
 }
 
+// The kernel keeps pages that it could not write back, and shows them.
+void WritePages(Request& request, const char* data, size_t size,
+                uint64_t offset) {
+  const FuseAdapter& adapter = request.adapter();
+  const NodeId node = request.node();
+  const auto written = adapter.fs().WriteBack(
+      node, data, size, offset,
+      adapter.writeback() ? UnionFs::Times::kTold : UnionFs::Times::kMove);
+  request.ReplyWritten(written);
+  if (!written.ok()) adapter.DropPagesSoon(node);
+}
+
 void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
              off_t at, fuse_file_info* file) noexcept {
   const auto offset = static_cast<uint64_t>(at);
   const bool loses = file->kill_suidgid;
-  const bool from_mapping = file->writepage;
+  const bool from_pages = file->writepage;
   Request request(req, Message::kWrite, node);
   const bool slow = fuse_req_is_uring(req) &&
                     request.fs().MayCopyUp(request.node(), offset, size);
   AnswerMaybeSlowly(slow, std::move(request), [=](Request& request) {
     request.Trace([&] { return Range(offset, size); });
-    if (from_mapping)
-      return request.ReplyWritten(
-          request.fs().WriteBack(request.node(), data, size, offset));
+    if (from_pages) return WritePages(request, data, size, offset);
     const Caller caller = request.caller();
     request.ReplyWritten(request.fs().Write(request.node(), data, size, offset,
                                             loses ? &caller : nullptr));
@@ -121,8 +132,11 @@ void OnFallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
 
 void OnLSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
              fuse_file_info*) noexcept {
-  Answer(Request(req, Message::kLSeek, node), [=](Request& request) {
+  Request request(req, Message::kLSeek, node);
+  const bool may_be_behind = request.adapter().writeback();
+  AnswerMaybeSlowly(may_be_behind, std::move(request), [=](Request& request) {
     request.Trace([&] { return std::to_string(offset); });
+    if (may_be_behind) request.adapter().DropPagesOf(request.node());
     request.ReplyOffset(request.fs().LSeek(
         request.node(), static_cast<uint64_t>(offset), whence));
   });

@@ -222,7 +222,7 @@ void List(Request& request, size_t size, off_t offset, bool plus) {
   // fuse_readdir_cached() and fuse_readdir_cache_end().
   const bool begins = offset == 0, ends = sink.used() == 0;
   if ((begins || ends) && request.fs().TakeNamesChanged(request.node()))
-    request.adapter().DropListingOf(request.node());
+    request.adapter().DropPagesOf(request.node());
   request.ReplyBytes(buffer.data, sink.used());
 }
 

@@ -159,6 +159,11 @@ class Inode {
   // Guarded by mu. Null for what was born in the upper.
   std::unique_ptr<const timespec> origin_btime;
 
+  // The time of the last change of contents that its writer told, who keeps
+  // writes. Guarded by mu; null until he keeps one.
+  std::unique_ptr<timespec> told_mtime;
+  bool mtime_due = false;  // and he has not told it since
+
   // Of a file that is kPartial. Written with its stripe and `mu` held.
   std::unique_ptr<ChunkMap> chunks;
 

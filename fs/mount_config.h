@@ -39,6 +39,8 @@ struct MountConfig {
   std::chrono::milliseconds cache_timeout = std::chrono::hours(24);
   bool acl = true;     // POSIX ACLs, enforced by the kernel
   bool xattrs = true;  // without them no ACLs either
+  // The kernel keeps what is written and sends it later, in larger pieces.
+  bool writeback = false;
   bool debug = false;  // one line on stderr for each message
   // Whoever mounts keeps an UnmountGuard.
   bool auto_unmount = false;

@@ -196,6 +196,11 @@ Status ApplyFsync(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyWriteback(State& state, const OptionText& option) {
+  state.mount.writeback = TRY(Choose<int>(option, {{"0", 0}, {"1", 1}})) != 0;
+  return Ok();
+}
+
 Status ApplyUserXattr(State& state, const OptionText&) {
   state.config.user_xattr = true;
   return Ok();
@@ -449,6 +454,11 @@ constexpr Option kOptions[] = {
      "auto|strict|volatile  what is on disk when; strict also syncs the upper "
      "at "
      "the unmount; 1 is auto, 0 is volatile"},
+    {"writeback", kRequired, ApplyWriteback,
+     "0|1  1: the kernel keeps what is written until the file is closed, "
+     "synced or half a minute old; many small writes are few, a full disk "
+     "shows at close or fsync, and a killed daemon takes with it what had not "
+     "come"},
     {"userxattr", kNone, ApplyUserXattr,
      "keep marks in user.overlay.* even where trusted.overlay.* is possible"},
     {"whiteout", kRequired, ApplyWhiteout,
@@ -548,7 +558,6 @@ constexpr Option kOptions[] = {
     {"plugins", kRequired, ApplyPlugins, nullptr},
     {"ino32_t", kNone, RefuseUnsupported, nullptr},
     {"fast_ino", kRequired, AcceptOneOrZero, nullptr},
-    {"writeback", kRequired, AcceptOneOrZero, nullptr},
     {"clone_fd", kNone, Accept, nullptr},
     {"max_idle_threads", kRequired, AcceptNumber, nullptr},
     {"max_write", kRequired, AcceptNumber, nullptr},

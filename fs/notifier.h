@@ -1,7 +1,7 @@
 // Notifier: tells the kernel, from a thread of its own, that it shall ask again
-// for the attributes of a node. The union reports such nodes with its locks
-// held and from threads that serve requests; a notification sent from there
-// could wait for the very request being served.
+// for the attributes of a node, or drop its pages. Such nodes are reported with
+// the union's locks held and from threads that serve requests; a notification
+// sent from there could wait for the very request being served.
 //
 // Threads: any may call.
 #pragma once

@@ -50,6 +50,7 @@ constexpr int kHouseKeepingMs = 5000;
 constexpr unsigned kReadAheadKib = 1024;
 
 constexpr char kDataPath[] = "page cache, opens without a message";
+constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
 constexpr char kNoPassthrough[] =
     "passthrough would cost a message for each open, and one inode could not "
     "keep its pages over copy-up";
@@ -118,7 +119,10 @@ class Session {
         fs_(fs),
         pool_(kWorkers, kMaxQueuedTasks),
         adapter_(fs, metrics_, pool_,
-                 {config.cache_timeout, config.acl, config.debug}) {}
+                 {.cache_timeout = config.cache_timeout,
+                  .acl = config.acl,
+                  .writeback = config.writeback && !config.read_only,
+                  .debug = config.debug}) {}
   ~Session() { End(); }
 
   // Decides the transport. An error if the one that was asked for cannot be
@@ -154,6 +158,7 @@ class Session {
   bool mounted_ = false;
   dev_t device_ = 0;
   std::unique_ptr<Notifier> notifier_;
+  std::unique_ptr<Notifier> dropper_;
   std::unique_ptr<FuseReaders> readers_;
   std::unique_ptr<ControlServer> control_;
 };
@@ -223,6 +228,7 @@ Status Session::GoLive() {
   facts_.source = config_.source;
   facts_.connection = minor(device_);
   facts_.data_path = kDataPath;
+  if (adapter_.writeback()) facts_.data_path += kKeepsWrites;
   facts_.data_path_reason = kNoPassthrough;
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
@@ -233,11 +239,15 @@ Status Session::GoLive() {
                                      -1, 0);
   });
   fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
-  // The kernel keeps no page of a directory locked while it asks for names.
-  adapter_.SetDropListing([this](NodeId dir) {
-    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(dir),
+  // The kernel keeps no page locked while it asks for names, or for holes.
+  adapter_.SetDropPages([this](NodeId node) {
+    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off=*/0, /*len: all=*/0);
   });
+
+  dropper_ = std::make_unique<Notifier>(
+      [this](NodeId node) { adapter_.DropPagesOf(node); });
+  adapter_.SetDropPagesSoon([this](NodeId node) { dropper_->Add(node); });
 
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
   readers_->Wait(-1);
@@ -273,6 +283,9 @@ Status Session::SettleTransport() {
 void Session::TunePages() {
   if (const Status set = SetReadAhead(device_, kReadAheadKib); !set.ok())
     log::Info("the kernel's read-ahead stays: " + set.error().ToString());
+  if (!adapter_.writeback()) return;
+  if (const Status set = AllowDirtyPages(device_); !set.ok())
+    log::Info("the kernel keeps few writes: " + set.error().ToString());
 }
 
 void Session::StartControl() {
@@ -329,6 +342,7 @@ void Session::End() {
   readers_.reset();
   notifier_.reset();
   pool_.Close();
+  dropper_.reset();
   // The session has exited: the loop ends at once. But it is the only way that
   // libfuse has to stop its ring threads.
   fuse_session_exit(session_);

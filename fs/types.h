@@ -89,6 +89,9 @@ struct AttrChange {
   // The kernel asks that set-id bits be dropped, as the caller may not keep
   // them (FUSE_HANDLE_KILLPRIV_V2).
   bool kill_suidgid = false;
+  // Nobody's wish: the kernel, who keeps the times of what it caches, tells
+  // them, and they may be no news.
+  bool flushes_times = false;
 
   // What chown(2) with no ids comes as.
   bool empty() const {

@@ -29,6 +29,10 @@ bool IsAcl(std::string_view name) {
   return name == kAccessAclXattr || name == kDefaultAclXattr;
 }
 
+bool SameTime(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 }  // namespace
 
 // REQUIRES: inode->mu held alone, and the inode in the upper.
@@ -61,10 +65,20 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
     constexpr timespec kOmit{0, UTIME_OMIT};
     const timespec times[2] = {change.atime.value_or(kOmit),
                                change.mtime.value_or(kOmit)};
-    TRY(sys::UtimensAt(at, times));
+    const Status set = sys::UtimensAt(at, times);
+    // An append-only file has grown; its time is when that came here.
+    const bool is_due = change.flushes_times && inode->mtime_due;
+    if (!(set.code() == EPERM && is_due)) TRY(set);
+    if (change.mtime) inode->mtime_due = false;
     if (change.mtime && inode->backing() == Backing::kMetacopy) {
       const auto released = sys::RemoveXattr(at, names_.held_time.c_str());
       if (released.code() != ENODATA) TRY(released);
+    }
+    if (change.mtime && inode->told_mtime) {
+      if (change.mtime->tv_nsec == UTIME_NOW)
+        inode->told_mtime.reset();
+      else
+        *inode->told_mtime = *change.mtime;
     }
   }
   return Ok();
@@ -99,7 +113,12 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change,
     return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(kSetAttr.Visit());
   if (change.empty()) return SetNothing(inode, caller);
-  inode->lost_capability = false;
+  if (change.flushes_times && !inode->in_upper()) {
+    ReaderLock lock(inode->mu);
+    const Attr attr = TRY(AttrLocked(inode));
+    if (SameTime(attr.mtime, *change.mtime)) return attr;
+  }
+  if (!change.flushes_times) inode->lost_capability = false;
   if (change.size_bytes) {
     const auto has_suid = [&]() -> Result<bool> {
       ReaderLock lock(inode->mu);

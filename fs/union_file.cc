@@ -1,10 +1,13 @@
 // Contents.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "fs/set_id.h"
@@ -128,16 +131,30 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
   return sys::Pwrite(*TRY(fd), data, size, offset);
 }
 
+// --- what the kernel kept --------------------------------------------------
+
 Result<size_t> UnionFs::WriteBack(NodeId node, const char* data, size_t size,
-                                  uint64_t offset) {
+                                  uint64_t offset, Times times) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->is_regular()) return Error(inode->is_dir() ? EISDIR : EINVAL);
   TRY(CopyUp(inode, Backing::kPartial));
+  if (times == Times::kTold) TRY(NoteMtime(inode));
+  auto written = WriteKept(inode, data, size, offset);
+  if (written.code() == EPERM)
+    written = WriteProtected(inode, data, size, offset);
+  if (times == Times::kTold && written.ok()) TRY(RestoreMtime(inode));
+  return written;
+}
+
+// REQUIRES: inode->backing() is at least kPartial.
+Result<size_t> UnionFs::WriteKept(const InodeRef& inode, const char* data,
+                                  size_t size, uint64_t offset) {
   const auto had_of = [&]() -> Result<HostPrivileges> {
     ReaderLock lock(inode->mu);
     return HostPrivileges::Of(*TRY(DataFd(inode)));
   };
-  if (!TRY(had_of()).any()) return Write(node, data, size, offset, nullptr);
+  if (!TRY(had_of()).any())
+    return Write(inode->id, data, size, offset, nullptr);
   // Taken by the host and given again under one lock, which contents in parts
   // have none of.
   TRY(CopyUp(inode, Backing::kUpper));
@@ -148,6 +165,58 @@ Result<size_t> UnionFs::WriteBack(NodeId node, const char* data, size_t size,
   const auto written = sys::Pwrite(*fd, data, size, offset);
   TRY(had.Restore(*fd));
   return written;
+}
+
+// To a file that may only grow (chattr +a): pages come whole and in any order,
+// so that an append is none here. What the file has must stay as it is.
+Result<size_t> UnionFs::WriteProtected(const InodeRef& inode, const char* data,
+                                       size_t size, uint64_t offset) {
+  TRY(CopyUp(inode, Backing::kUpper));
+  WriterLock lock(inode->mu);
+  const Place place = TRY(UpperPlace(inode));
+  const UniqueFd file = TRY(Reopen(place, O_RDONLY));
+  int flags = 0;
+  TRY(sys::Ioctl(file, FS_IOC_GETFLAGS, &flags));
+  if ((flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != FS_APPEND_FL)
+    return Error(EPERM);
+  std::string there(size, '\0');
+  there.resize(TRY(sys::Pread(file, there.data(), size, offset)));
+  if (!std::string_view(data, size).starts_with(there)) return Error(EPERM);
+  int allowing = flags & ~FS_APPEND_FL;
+  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &allowing));
+  const auto write = [&]() -> Result<size_t> {
+    const UniqueFd fd = TRY(upper_->OpenData(place.at()));
+    return sys::Pwrite(fd, data, size, offset);
+  };
+  auto written = write();
+  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &flags));
+  return written;
+}
+
+// Before the first write that was kept: what the times are until their keeper
+// tells others. He may tell them before his last write comes.
+Status UnionFs::NoteMtime(const InodeRef& inode) {
+  {
+    ReaderLock lock(inode->mu);
+    if (inode->told_mtime) return Ok();
+  }
+  WriterLock lock(inode->mu);
+  if (inode->told_mtime) return Ok();
+  const struct statx now = TRY(sys::Statx({*TRY(DataFd(inode))}));
+  inode->told_mtime = std::make_unique<timespec>(
+      timespec{now.stx_mtime.tv_sec, now.stx_mtime.tv_nsec});
+  return Ok();
+}
+
+// Alone, so that of several writes at once none leaves its own time.
+Status UnionFs::RestoreMtime(const InodeRef& inode) {
+  WriterLock lock(inode->mu);
+  if (!inode->told_mtime) return Ok();  // somebody set it to now
+  inode->mtime_due = true;
+  const timespec times[2] = {{0, UTIME_OMIT}, *inode->told_mtime};
+  const auto set = sys::UtimensAt({*TRY(DataFd(inode))}, times);
+  if (set.code() == EPERM) return Ok();  // append-only: the host's time stays
+  return set;
 }
 
 Status UnionFs::FSync(NodeId node, bool data_only) {

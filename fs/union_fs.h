@@ -151,10 +151,12 @@ class UnionFs final {
                       Wait wait);
   Result<size_t> Write(NodeId node, const char* data, size_t size,
                        uint64_t offset, const Caller* loses);
-  // What somebody stored through a mapping and the kernel writes back when it
-  // likes: costs the file no set-id bits and no capabilities.
+  // What somebody stored through a mapping, or wrote, and the kernel writes
+  // back when it likes: costs the file no set-id bits and no capabilities. With
+  // kTold the kernel also tells when it was changed, by SetAttr.
+  enum class Times { kMove, kTold };
   Result<size_t> WriteBack(NodeId node, const char* data, size_t size,
-                           uint64_t offset);
+                           uint64_t offset, Times times);
   Status FSync(NodeId node, bool data_only);
   Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length,
                    const Caller* loses);
@@ -337,6 +339,12 @@ class UnionFs final {
   Result<FdCache::Pin> SourceAt(const InodeRef& inode, uint64_t offset,
                                 size_t& length);
   Status KillSuid(const InodeRef& inode, const Caller& who);
+  Result<size_t> WriteKept(const InodeRef& inode, const char* data, size_t size,
+                           uint64_t offset);
+  Result<size_t> WriteProtected(const InodeRef& inode, const char* data,
+                                size_t size, uint64_t offset);
+  Status NoteMtime(const InodeRef& inode);
+  Status RestoreMtime(const InodeRef& inode);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change,
                        const Caller& caller);
   Result<Attr> SetNothing(const InodeRef& inode, const Caller& caller);

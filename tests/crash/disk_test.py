@@ -81,6 +81,28 @@ class DiskTest:
         self.off_disk()
         self.fs.options = ""
 
+    def full_behind_the_writer(self):
+        """With writeback a write that has no room is told at fsync or close."""
+        self.fs.options = "writeback=1"
+        self.on_small_disk("size=4m")
+
+        def fill(path, end):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.write(fd, bytes(6 * MEGABYTE))
+                if end == "fsync":
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+
+        for end in ("fsync", "close"):
+            self.expect_code(f"a write too many, told at {end}", do(fill, "new", end),
+                             errno.ENOSPC)
+            self.expect_code("removal", do(os.unlink, "new"), 0)
+        self.expect_soon("a second try", do(write, "small"))
+        self.off_disk()
+        self.fs.options = ""
+
     def full_of_files(self):
         self.on_small_disk("size=4m,nr_inodes=40")
         os.mkdir(self.fs.mnt + "/own")
@@ -161,8 +183,8 @@ class DiskTest:
 
     def run_all(self):
         self.make_layers()
-        for case in (self.full_of_data, self.full_of_files, self.read_only_disk,
-                     self.vanished_layer):
+        for case in (self.full_of_data, self.full_behind_the_writer, self.full_of_files,
+                     self.read_only_disk, self.vanished_layer):
             case()
             print(f"{case.__name__}: done", flush=True)
         print(f"{self.failures} failures")

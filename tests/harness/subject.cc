@@ -64,8 +64,42 @@ std::optional<std::string> MountOverlay(const MountPlan& plan) {
   return std::nullopt;
 }
 
+std::string StoreOf(const MountPlan& plan) {
+  return plan.mountpoint + ".store";
+}
+
+std::string LayerName(const std::string& lower) {
+  return lower.substr(lower.rfind('/') + 1) + ":sealed";
+}
+
+// What went wrong, or nothing.
+std::optional<std::string> Run(const std::vector<std::string>& argv) {
+  const ProgramResult result = RunProgram(argv);
+  if (result.exit_code == 0) return std::nullopt;
+  std::string command;
+  for (const std::string& arg : argv) command += arg + " ";
+  return command + "ended with " + std::to_string(result.exit_code) + ": " +
+         result.output;
+}
+
+std::optional<std::string> Seal(const MountPlan& plan,
+                                std::set<std::string>& sealed) {
+  for (const std::string& lower : plan.lowers) {
+    if (!sealed.insert(lower).second) continue;
+    const auto failure =
+        Run({UfsBinary(), "layer", "import", "--store", StoreOf(plan), "--name",
+             LayerName(lower), lower});
+    if (failure) return failure;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> MountUfs(const MountPlan& plan) {
   std::vector<std::string> argv = {UfsBinary(), "mount"};
+  if (TheSubject().sealed) {
+    argv.push_back("--store");
+    argv.push_back(StoreOf(plan));
+  }
   std::string options = TheSubject().options;
   if (!plan.options.empty()) {
     options += (options.empty() ? "" : ",") + plan.options;
@@ -80,14 +114,10 @@ std::optional<std::string> MountUfs(const MountPlan& plan) {
     argv.push_back("--upper");
     argv.push_back(plan.upper);
   }
-  argv.insert(argv.end(), plan.lowers.begin(), plan.lowers.end());
+  for (const std::string& lower : plan.lowers)
+    argv.push_back(TheSubject().sealed ? LayerName(lower) : lower);
   argv.push_back(plan.mountpoint);
-  ProgramResult result = RunProgram(argv);
-  if (result.exit_code == 0) return std::nullopt;
-  std::string command;
-  for (const std::string& arg : argv) command += arg + " ";
-  return command + "ended with " + std::to_string(result.exit_code) + ": " +
-         result.output;
+  return Run(argv);
 }
 
 }  // namespace
@@ -102,6 +132,16 @@ std::vector<Subject> Subject::All() {
   all.push_back({.name = "ufs-root-uring",
                  .kind = Kind::kUfs,
                  .wants_uring = true,
+                 .options = "transport=io_uring"});
+  all.push_back({.name = "ufs-root-writeback",
+                 .kind = Kind::kUfs,
+                 .wants_uring = true,
+                 .writes_late = true,
+                 .options = "transport=io_uring,writeback=1"});
+  all.push_back({.name = "ufs-sealed",
+                 .kind = Kind::kUfs,
+                 .wants_uring = true,
+                 .sealed = true,
                  .options = "transport=io_uring"});
   all.push_back(
       {.name = "ufs-user", .kind = Kind::kUfs, .in_user_namespace = true});
@@ -138,7 +178,8 @@ std::optional<std::string> MountedSubject::Mount(const MountPlan& plan) {
       failure = MountOverlay(plan);
       break;
     case Subject::Kind::kUfs:
-      failure = MountUfs(plan);
+      if (TheSubject().sealed) failure = Seal(plan, sealed_);
+      if (!failure) failure = MountUfs(plan);
       break;
   }
   mounted_ = !failure;
@@ -153,11 +194,9 @@ std::optional<std::string> MountedSubject::Unmount() {
     ::umount2(root_.c_str(), MNT_DETACH);
     return failure;
   }
-  ProgramResult result = RunProgram({UfsBinary(), "umount", root_});
-  if (result.exit_code == 0) return std::nullopt;
-  ::umount2(root_.c_str(), MNT_DETACH);
-  return "ufs umount ended with " + std::to_string(result.exit_code) + ": " +
-         result.output;
+  const auto failure = Run({UfsBinary(), "umount", root_});
+  if (failure) ::umount2(root_.c_str(), MNT_DETACH);
+  return failure;
 }
 
 MountedSubject::~MountedSubject() {

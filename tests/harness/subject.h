@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct Subject {
   bool in_user_namespace = false;
   bool one_id = false;  // only root is mapped in that namespace
   bool wants_uring = false;
+  bool writes_late = false;  // writeback=1: errors show at fsync or close
+  bool sealed = false;       // the lowers are hashed layers of a store
   std::string options = {};  // -o of every ufs mount
 
   bool is_plain() const { return kind == Kind::kPlain; }
@@ -53,6 +56,7 @@ class MountedSubject {
  private:
   std::string root_;
   bool mounted_ = false;
+  std::set<std::string> sealed_;  // lowers that the store has
 };
 
 // The number of the FUSE connection behind a mountpoint, 0 when it is none.

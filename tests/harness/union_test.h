@@ -99,6 +99,9 @@ class UnionTest : public testing::Test {
 #define NEEDS_REAL_ROOT(reason)                    \
   if (::ufs::test::TheSubject().in_user_namespace) \
   GTEST_SKIP() << "in a user namespace: " << reason
+#define NEEDS_WRITES_AT_ONCE(reason)         \
+  if (::ufs::test::TheSubject().writes_late) \
+  GTEST_SKIP() << "the kernel keeps writes: " << reason
 // The case deals with files of several users.
 #define NEEDS_SEVERAL_IDS()             \
   if (::ufs::test::TheSubject().one_id) \

@@ -151,13 +151,15 @@ void PosixModel::DropPrivileges(Caller who, Node& node) {
 }
 
 void PosixModel::Resize(Caller who, Node& node, int64_t size) {
-  TimeRange before = node.mtime;
+  const TimeRange mtime = node.mtime;
+  const int64_t ctime_lo = node.ctime_lo;
   bool same = size == SizeOf(node);
   node.content.resize(static_cast<size_t>(size), '\0');
   DropPrivileges(who, node);
   Modified(node);
   // POSIX leaves the times open when the size stays.
-  if (same) node.mtime.lo = std::min(before.lo, node.mtime.lo);
+  if (same) node.mtime.lo = std::min(mtime.lo, node.mtime.lo);
+  if (same) node.ctime_lo = std::min(ctime_lo, node.ctime_lo);
 }
 
 Expected PosixModel::Truncate(const Op& op) {

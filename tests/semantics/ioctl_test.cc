@@ -41,6 +41,7 @@ TEST_F(Flags, CanBeReadOnEveryOrigin) {
 }
 
 TEST_F(Flags, ImmutableFilesCannotChange) {
+  NEEDS_WRITES_AT_ONCE("writes are refused when they come");
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
   Mount({Tree().File("low", "x").Dir("d")});
   WriteFile("up", "x");
@@ -67,6 +68,7 @@ TEST_F(Flags, ImmutableFilesCannotChange) {
 }
 
 TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
+  NEEDS_WRITES_AT_ONCE("writes are refused when they come");
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
   Mount({Tree().File("low", "x")});
   WriteFile("up", "x");

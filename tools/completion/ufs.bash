@@ -10,7 +10,7 @@ _ufs() {
     local done='' last=$cur
     [[ $cur == *,* ]] && done=${cur%,*}, last=${cur##*,}
     mapfile -t COMPREPLY < <(compgen -P "$done" -W 'lowerdir= upperdir= workdir= redirect_dir=
-      metacopy= partial= index= volatile fsync= userxattr whiteout= noacl uidmapping= gidmapping=
+      metacopy= partial= index= volatile fsync= writeback=1 userxattr whiteout= noacl uidmapping= gidmapping=
       squash_to_root squash_to_uid= squash_to_gid= transport=auto transport=io_uring
       transport=classic timeout= allow_other auto_unmount subtype= fsname= ro nosuid nodev noexec' -- "$last")
     compopt -o nospace
