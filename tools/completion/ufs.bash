@@ -1,4 +1,15 @@
 # bash completion for ufs(1)
+
+# What --help lists, so that none is missing here.
+_ufs_options() {
+  ufs "$@" --help 2> /dev/null | sed -nE 's/^  (-[^ ]+).*/\1/p' | tr , '\n'
+}
+_ufs_mount_options() {
+  ufs mount --help 2> /dev/null | sed -nE '/^Mount options/,/^$/s/^  ([a-z_]+\+?(=[^ ]*)?)( .*|$)/\1/p' |
+    sed -E 's/=.*[A-Z].*/=/' | awk -F '[=|]' 'NF < 2 || $2 == "" { print; next }
+      { for (i = 2; i <= NF; ++i) print $1 "=" $i }'
+  printf '%s\n' nosuid nodev noexec
+}
 _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
@@ -9,10 +20,7 @@ _ufs() {
   if [[ $verb == mount && $prev == -o ]]; then
     local done='' last=$cur
     [[ $cur == *,* ]] && done=${cur%,*}, last=${cur##*,}
-    mapfile -t COMPREPLY < <(compgen -P "$done" -W 'lowerdir= upperdir= workdir= redirect_dir=
-      metacopy= partial= index= volatile fsync= writeback=1 userxattr whiteout= noacl uidmapping= gidmapping=
-      squash_to_root squash_to_uid= squash_to_gid= transport=auto transport=io_uring
-      transport=classic timeout= allow_other auto_unmount subtype= fsname= ro nosuid nodev noexec' -- "$last")
+    mapfile -t COMPREPLY < <(compgen -P "$done" -W "$(_ufs_mount_options)" -- "$last")
     compopt -o nospace
     return
   fi
@@ -29,11 +37,8 @@ _ufs() {
   if [[ $verb == volume ]]; then
     local words='create ls inspect rm prune'
     if ((COMP_CWORD > 2)); then
-      case ${COMP_WORDS[2]} in
-        ls) words='--quiet --json --help' ;;
-        prune) words='--force --help' ;;
-        *) words=$(ufs volume ls --quiet 2> /dev/null) ;;
-      esac
+      words=$(ufs volume ls --quiet 2> /dev/null)
+      [[ $cur == -* ]] && words=$(_ufs_options volume "${COMP_WORDS[2]}")
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
     return
@@ -52,16 +57,7 @@ _ufs() {
     elif [[ $inner == export && $prev == --compress ]]; then
       words='none gzip zstd'
     elif [[ $cur == -* ]]; then
-      words='--store --help'
-      case $inner in
-        import) words+=' --name --image --platform --layer --max-size --max-ratio --no-keep-blob --json' ;;
-        export) words+=' --format --compress' ;;
-        ls) words+=' --json --quiet' ;;
-        rm) words+=' --force --no-gc' ;;
-        gc) words+=' --unnamed --all --dry-run --json' ;;
-        tag | untag) ;;
-        *) words+=' --json' ;;
-      esac
+      words=$(_ufs_options "$verb" "$inner")
     elif [[ $inner == import ]]; then
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -73,29 +69,7 @@ _ufs() {
     return
   fi
   if [[ $cur == -* ]]; then
-    local words=--help
-    case $verb in
-      mount) words='-o --upper --work --store --ro -f --foreground -d --debug --help' ;;
-      umount) words='--lazy --help' ;;
-      stat) words='--json --watch --help' ;;
-      commit) words='--name --layer --work --store --json --userxattr --help' ;;
-      squash) words='--name --store --json --help' ;;
-      run) words='-i -t -it -d --name -l --label --rm --keep --upper --store --detach-keys --restart --stop-signal -e --env --env-file
-        -w --workdir -u --user --entrypoint --init --ulimit --cap-add --cap-drop --security-opt --sysctl --hostname
-        --read-only -v --volume --mount --tmpfs --device --network -p --publish -m --memory --memory-swap --memory-reservation
-        --cpus --cpuset-cpus --cpuset-mems --cpu-shares --pids-limit --blkio-weight --help' ;;
-      exec) words='-i -t -it -d -e --env --env-file -w --workdir -u --user --help' ;;
-      ps) words='--all --filter --quiet --json --help' ;;
-      logs) words='--follow --timestamps --tail --help' ;;
-      attach) words='--detach-keys --no-stdin --no-sig-proxy --help' ;;
-      stop) words='--time --help' ;;
-      kill) words='--signal --help' ;;
-      rm) words='--force --help' ;;
-      top | stats | doctor) words='--json --help' ;;
-      oci) words='--root --log --log-format --cgroup-manager --version --help' ;;
-      diff) words='--json --userxattr --help' ;;
-    esac
-    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "$(_ufs_options "$verb")" -- "$cur")
     return
   fi
   if [[ $verb == oci && $prev == oci ]]; then

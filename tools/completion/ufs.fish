@@ -1,4 +1,21 @@
 # fish completion for ufs(1)
+
+# What --help lists, so that none is missing here.
+function __ufs_options
+    set -l words (commandline -opc)[2..]
+    if contains -- $words[1] layer store volume
+        set words $words[1..2]
+    else
+        set words $words[1]
+    end
+    for line in (ufs $words --help 2>/dev/null | string match -r '^  -.*')
+        set -l text (string replace -r '^  \S+(?: [A-Z]\S*)* *' '' -- $line)
+        for name in (string match -r '\S+' -- $line | string split ,)
+            printf '%s\t%s\n' $name $text
+        end
+    end
+end
+complete -c ufs -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct)' -f -a '(__ufs_options)'
 complete -c ufs -n __fish_use_subcommand -x -a mount -d 'Mount a union of layers'
 complete -c ufs -n __fish_use_subcommand -x -a umount -d 'Unmount it and wait for its daemon'
 complete -c ufs -n __fish_use_subcommand -x -a stat -d 'Show what a mounted union is and does'
