@@ -1,9 +1,14 @@
 """Other names and other ways: mount(8), fstab, fuse-overlayfs, and every way to
 unmount."""
+import json
 import os
+import re
 
 import harness
 from harness import CliTest, mounts, run
+
+MANUAL = os.path.join(os.path.dirname(os.path.realpath(__file__)),
+                      "../../tools/man/ufs.1")
 
 
 class FuseOverlayfs(CliTest):
@@ -114,9 +119,24 @@ class StatAndDiff(CliTest):
         for word in (self.base, self.app, self.at("up"), "transport",
                      "data path", "p99", "copy-ups", "inodes", "memory"):
             self.assertIn(word, text.stdout)
-        import json
         report = json.loads(self.ufs("stat", "--json", self.mnt).stdout)
         self.assertEqual(report["union"]["layers"], [self.base, self.app])
+
+    def test_manual_tells_every_field_of_stat(self):
+        self.mount("--ro", self.base, self.mnt)
+        with open(MANUAL) as file:
+            told = set(re.findall(r"\w+", file.read().split(".SH JSON")[1]
+                                  .split(".SH ")[0]))
+
+        def fields(value):
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, dict):
+                    for key, inner in part.items():
+                        yield key
+                        yield from fields(inner)
+
+        report = json.loads(self.ufs("stat", "--json", self.mnt).stdout)
+        self.assertEqual(set(fields(report)) - told, set())
 
     def test_diff(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
