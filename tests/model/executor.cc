@@ -86,11 +86,6 @@ timespec TimeArgument(int64_t seconds, uint32_t seed) {
   return {seconds, static_cast<long>(seed % 1000000000)};
 }
 
-std::string XattrValue(const Op& op) {
-  if (op.name == "security.capability") return kCapability;
-  return Pattern(op.seed, op.len);
-}
-
 }  // namespace
 
 class Executor::InRoot {

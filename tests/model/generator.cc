@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "tests/model/acl.h"
 #include "tests/model/names.h"
 
 namespace ufs::model {
@@ -186,8 +187,18 @@ mode_t Generator::Mode() {
 
 std::string Generator::XattrName() {
   if (OneIn(10)) return "security.capability";
+  if (OneIn(3)) return Pick({test::kAccessAcl, test::kDefaultAcl});
   if (OneIn(12)) return Pick({"trusted.overlay.x", "user.overlay.y"});
   return RandomXattrName(random_);
+}
+
+// The text of an ACL, now and then of none or of one that is not accepted.
+std::string Generator::AclChange() {
+  if (OneIn(12)) return "";
+  Acl acl = RandomAcl(random_);
+  if (OneIn(15))
+    acl.erase(acl.begin() + Below(static_cast<int64_t>(acl.size())));
+  return AclText(acl);
 }
 
 void Generator::MaybeAt(const PosixModel& model, Op* op) {
@@ -362,6 +373,11 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
     case OpKind::kGetxattr:
     case OpKind::kRemovexattr:
       op->name = XattrName();
+      if (op->name == test::kDefaultAcl && !OneIn(6)) {
+        op->path = ExistingDir(model);
+        if (op->path.empty()) op->path = ".";
+      }
+      if (IsAcl(op->name)) op->acl = AclChange();
       break;
     case OpKind::kReaddir:
       if (!OneIn(5)) op->path = ExistingDir(model);

@@ -35,6 +35,7 @@ class Generator {
   int64_t Length();
   mode_t Mode();
   std::string XattrName();
+  std::string AclChange();
   void FillOpen(const PosixModel& model, Op* op);
   void FillFile(const PosixModel& model, Op* op);
   void FillAttr(const PosixModel& model, Op* op);

@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "tests/model/acl.h"
 #include "tests/model/fields.h"
 #include "tests/model/names.h"
 #include "tests/model/op.h"
@@ -72,6 +73,8 @@ class LayerWriter {
     constexpr uint32_t kModes[] = {0755, 0755, 0755, 0777, 0750, 02775, 0700};
     entry.mode = kModes[Below(random_, std::size(kModes))];
     entry.opaque = opaque;
+    GiveAcl(test::kAccessAcl, &entry);
+    GiveAcl(test::kDefaultAcl, &entry);
     Put(entry);
   }
 
@@ -124,6 +127,7 @@ class LayerWriter {
     }
     if (Below(random_, 8) == 0)
       entry.xattrs["security.capability"] = kCapability;
+    GiveAcl(test::kAccessAcl, &entry);
     Put(entry);
     while (Below(random_, 4) == 0) AddHardLink(path);
   }
@@ -149,6 +153,18 @@ class LayerWriter {
     if (Below(random_, 4) == 0)
       entry.xattrs[RandomXattrName(random_)] = Pattern(entry.seed, 20);
     return entry;
+  }
+
+  // Perhaps: an access ACL that its mode does not say already, or a default
+  // one.
+  void GiveAcl(const char* name, LayerEntry* entry) {
+    if (Below(random_, 8) != 0) return;
+    const Acl acl = RandomAcl(random_);
+    bool is_mode = false;
+    const mode_t mode = ModeOf(acl, &is_mode);
+    const bool access = name == std::string_view(test::kAccessAcl);
+    if (access) entry->mode = (entry->mode & ~0777u) | mode;
+    if (!access || !is_mode) entry->xattrs[name] = test::AclValue(acl);
   }
 
   void Put(const LayerEntry& entry) {

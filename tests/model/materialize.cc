@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "layerdb/base/unique_fd.h"
+#include "tests/harness/posix_xattr.h"
 #include "tests/model/check.h"
 #include "tests/model/layer_spec.h"
 #include "tests/model/names.h"
@@ -36,9 +37,10 @@ std::string MarkName(const std::string& mark) {
   return (Privileged() ? "trusted.overlay." : "user.overlay.") + mark;
 }
 
-void MarkXattr(const std::string& path, const std::string& name,
-               const char* value) {
-  Must(lsetxattr(path.c_str(), name.c_str(), value, strlen(value), 0), path);
+void SetXattr(const std::string& path, const std::string& name,
+              const std::string& value) {
+  Must(lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0),
+       path + " " + name);
 }
 
 void WriteWhiteout(const std::string& path, WhiteoutStyle style) {
@@ -49,10 +51,10 @@ void WriteWhiteout(const std::string& path, WhiteoutStyle style) {
       break;
     case WhiteoutStyle::kXattr:
       Must(mknod(path.c_str(), S_IFREG | 0600, 0), path);
-      MarkXattr(path, MarkName("whiteout"), "");
+      SetXattr(path, MarkName("whiteout"), "");
       // An opaque mark that is there already stays the stronger one.
       if (lgetxattr(parent.c_str(), MarkName("opaque").c_str(), nullptr, 0) < 0)
-        MarkXattr(parent, MarkName("opaque"), "x");
+        SetXattr(parent, MarkName("opaque"), "x");
       break;
     case WhiteoutStyle::kAufs:
       Must(mknod((parent + "/.wh." + name).c_str(), S_IFREG | 0600, 0), path);
@@ -64,7 +66,7 @@ void MarkOpaque(const std::string& path, WhiteoutStyle style) {
   if (style == WhiteoutStyle::kAufs)
     Must(mknod((path + "/.wh..wh..opq").c_str(), S_IFREG | 0600, 0), path);
   else
-    MarkXattr(path, MarkName("opaque"), "y");
+    SetXattr(path, MarkName("opaque"), "y");
 }
 
 mode_t TypeBits(EntryType type) {
@@ -107,8 +109,13 @@ void SetAttributes(const LayerEntry& entry, const std::string& path) {
   if (entry.type != EntryType::kSymlink)
     Must(chmod(path.c_str(), entry.mode), path);
   for (const auto& [name, value] : entry.xattrs)
-    Must(lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0),
-         path + " " + name);
+    if (name != test::kDefaultAcl) SetXattr(path, name, value);
+}
+
+// What is made in the directory before this does not inherit from it.
+void SetDefaultAcl(const LayerEntry& entry, const std::string& path) {
+  auto acl = entry.xattrs.find(test::kDefaultAcl);
+  if (acl != entry.xattrs.end()) SetXattr(path, acl->first, acl->second);
 }
 
 void SetTimes(const std::string& path, int64_t mtime) {
@@ -143,8 +150,11 @@ void Materialize(const LayerSpec& layer, const std::string& dir,
     made.push_back(&entry);
   }
   // Directories last and from the bottom: making an entry changes its parent.
-  for (auto it = made.rbegin(); it != made.rend(); ++it)
-    if (HasAttributes((*it)->type)) SetTimes(path_of(**it), (*it)->mtime);
+  for (auto it = made.rbegin(); it != made.rend(); ++it) {
+    if (!HasAttributes((*it)->type)) continue;
+    SetDefaultAcl(**it, path_of(**it));
+    SetTimes(path_of(**it), (*it)->mtime);
+  }
   SetRootAttributes(dir);
 }
 

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/model/acl.h"
 #include "tests/model/fields.h"
+#include "tests/model/names.h"
 
 namespace ufs::model {
 namespace {
@@ -111,6 +113,7 @@ std::string Op::ToText() const {
   if (!path.empty()) out.Text("path", path);
   if (!path2.empty()) out.Text("path2", path2);
   if (!name.empty()) out.Text("name", name);
+  if (!acl.empty()) out.Text("acl", acl);
   if (off != 0) out.Number("off", off);
   if (off2 != 0) out.Number("off2", off2);
   if (len != 0) out.Number("len", len);
@@ -141,6 +144,8 @@ std::optional<Op> Op::FromText(std::string_view line, std::string* error) {
   in.Text("path", &op.path);
   in.Text("path2", &op.path2);
   in.Text("name", &op.name);
+  if (in.Text("acl", &op.acl) && !AclFromText(op.acl))
+    *error = "no ACL: " + op.acl;
   in.Number("off", &op.off);
   in.Number("off2", &op.off2);
   in.Number("len", &op.len);
@@ -168,6 +173,13 @@ std::string Pattern(uint32_t seed, int64_t length) {
     std::memcpy(&bytes[i], &state, std::min<size_t>(8, bytes.size() - i));
   }
   return bytes;
+}
+
+// Capabilities and ACLs must be well formed to be accepted.
+std::string XattrValue(const Op& op) {
+  if (op.name == "security.capability") return kCapability;
+  if (!IsAcl(op.name)) return Pattern(op.seed, op.len);
+  return op.acl.empty() ? "" : test::AclValue(*AclFromText(op.acl));
 }
 
 }  // namespace ufs::model

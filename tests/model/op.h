@@ -80,6 +80,7 @@ struct Op {
   std::string path;
   std::string path2;
   std::string name;
+  std::string acl;  // of kSetxattr with the name of an ACL, see acl.h
   int64_t off = 0;
   int64_t off2 = 0;
   int64_t len = 0;
@@ -100,5 +101,8 @@ const char* NameOf(OpKind kind);
 
 // The bytes that operations and layers write: a function of the seed alone.
 std::string Pattern(uint32_t seed, int64_t length);
+
+// The value that a kSetxattr or kFsetxattr sets.
+std::string XattrValue(const Op& op);
 
 }  // namespace ufs::model

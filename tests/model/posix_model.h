@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "tests/model/acl.h"
 #include "tests/model/layer_spec.h"
 #include "tests/model/op.h"
 #include "tests/model/outcome.h"
@@ -117,6 +118,7 @@ class PosixModel {
   int FinishLink(const Op& op, const NodePtr& node, const std::string& path);
   NodePtr Create(Caller who, Node& dir, const std::string& name, mode_t mode);
   NodePtr NewNode(Caller who, const Node& dir, mode_t mode);
+  static void InheritAcl(const Node& dir, Node& node);
   void Attach(Node& dir, const std::string& name, const NodePtr& node);
   void Detach(Node& dir, const std::string& name);
 
@@ -148,6 +150,7 @@ class PosixModel {
   Expected Getxattr(const Op& op, const NodePtr& node);
   Expected Listxattr(const Op& op, const NodePtr& node);
   Expected Removexattr(const Op& op, const NodePtr& node);
+  int SetAcl(const Op& op, Node& node, const Acl& acl);
   static int MayXattr(Caller who, const Node& node, const std::string& name,
                       bool write);
   Expected StatExpected(const Node& node) const;

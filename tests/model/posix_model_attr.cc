@@ -9,10 +9,9 @@
 namespace ufs::model {
 namespace {
 
-// The value a setxattr writes. Capabilities must be well formed to be accepted.
-std::string XattrValue(const Op& op) {
-  if (op.name == "security.capability") return kCapability;
-  return Pattern(op.seed, op.len);
+// As in_group_or_capable(): who may leave a file set-group-id.
+bool MayKeepSgid(bool root, uid_t uid, const Node& node) {
+  return root || uid == node.gid;
 }
 
 }  // namespace
@@ -21,8 +20,14 @@ Expected PosixModel::Chmod(const Op& op, const NodePtr& node) {
   Caller who{op.uid};
   if (!MayOwn(who, *node)) return Expected::Error(EPERM);
   mode_t bits = op.mode & 07777;
-  if (!who.root() && who.uid != node->gid) bits &= ~S_ISGID;
+  if (!MayKeepSgid(who.root(), who.uid, *node)) bits &= ~S_ISGID;
   node->mode = (node->mode & S_IFMT) | bits;
+  auto acl = node->xattrs.find(test::kAccessAcl);
+  if (acl != node->xattrs.end()) {
+    Acl entries = AclFromValue(acl->second);
+    SetMode(&entries, bits);
+    acl->second = test::AclValue(entries);
+  }
   Changed(*node);
   return {};
 }
@@ -73,6 +78,7 @@ Expected PosixModel::Utimens(const Op& op, const NodePtr& node) {
 
 int PosixModel::MayXattr(Caller who, const Node& node, const std::string& name,
                          bool write) {
+  if (IsAcl(name)) return node.IsLink() ? EOPNOTSUPP : 0;
   if (name.starts_with("trusted."))
     return who.root() && Privileged() ? 0 : write ? EPERM : ENODATA;
   if (name.starts_with("security.")) return write && !who.root() ? EPERM : 0;
@@ -82,7 +88,39 @@ int PosixModel::MayXattr(Caller who, const Node& node, const std::string& name,
   return May(who, node, write ? W_OK : R_OK) ? 0 : EACCES;
 }
 
+// Compare Linux's fs/posix_acl.c. `acl` without entries takes it away.
+int PosixModel::SetAcl(const Op& op, Node& node, const Acl& acl) {
+  Caller who{op.uid};
+  if (node.IsLink()) return EOPNOTSUPP;
+  bool access = op.name == test::kAccessAcl;
+  if (!access && !node.IsDir()) return acl.empty() ? 0 : EACCES;
+  if (!MayOwn(who, node)) return EPERM;
+  if (acl.empty()) {
+    if (node.xattrs.erase(op.name) != 0) Changed(node);
+    return 0;
+  }
+  if (!IsWellFormed(acl)) return EINVAL;
+  const std::string value = test::AclValue(acl);
+  bool is_mode = false;
+  mode_t mode = node.mode;
+  if (access) {
+    mode = (mode & ~0777) | ModeOf(acl, &is_mode);
+    if (!MayKeepSgid(who.root(), who.uid, node)) mode &= ~S_ISGID;
+  }
+  auto had = node.xattrs.find(op.name);
+  bool same = had == node.xattrs.end() ? is_mode : had->second == value;
+  if (!same || mode != node.mode) Changed(node);
+  node.mode = mode;
+  if (is_mode)
+    node.xattrs.erase(op.name);
+  else
+    node.xattrs[op.name] = value;
+  return 0;
+}
+
 Expected PosixModel::Setxattr(const Op& op, const NodePtr& node) {
+  if (IsAcl(op.name))
+    return Expected::Error(SetAcl(op, *node, *AclFromText(op.acl)));
   if (int err = MayXattr({op.uid}, *node, op.name, true))
     return Expected::Error(err);
   bool exists = node->xattrs.contains(op.name);
@@ -118,6 +156,7 @@ Expected PosixModel::Listxattr(const Op& op, const NodePtr& node) {
 }
 
 Expected PosixModel::Removexattr(const Op& op, const NodePtr& node) {
+  if (IsAcl(op.name)) return Expected::Error(SetAcl(op, *node, {}));
   if (int err = MayXattr({op.uid}, *node, op.name, true))
     return Expected::Error(err);
   if (node->xattrs.erase(op.name) == 0) return Expected::Error(ENODATA);

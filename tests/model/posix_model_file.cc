@@ -13,8 +13,6 @@
 namespace ufs::model {
 namespace {
 
-constexpr mode_t kUmask = 022;
-
 int64_t SizeOf(const Node& node) {
   return static_cast<int64_t>(node.content.size());
 }
@@ -42,7 +40,7 @@ Expected PosixModel::Open(const Op& op) {
   if (walk.node != nullptr) return OpenFound(op, walk.node);
   if (!create) return Expected::Error(ENOENT);
   if (int err = MayCreate({op.uid}, *walk.parent)) return Expected::Error(err);
-  mode_t mode = S_IFREG | (op.mode & 07777 & ~kUmask);
+  mode_t mode = S_IFREG | (op.mode & 07777);
   Install(op, Create({op.uid}, *walk.parent, walk.last, mode));
   return {};
 }
@@ -54,7 +52,7 @@ Expected PosixModel::OpenTmpfile(const Op& op) {
   if (walk.err != 0) return Expected::Error(walk.err);
   if (!walk.node->IsDir()) return Expected::Error(ENOTDIR);
   if (!May({op.uid}, *walk.node, W_OK | X_OK)) return Expected::Error(EACCES);
-  mode_t mode = S_IFREG | (op.mode & 07777 & ~kUmask);
+  mode_t mode = S_IFREG | (op.mode & 07777);
   NodePtr node = NewNode({op.uid}, *walk.node, mode);
   node->nlink = 0;
   node->linkable = (op.flags & O_EXCL) == 0;

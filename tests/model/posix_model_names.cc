@@ -20,6 +20,7 @@ bool IsWithin(const Node* node, const Node* top) {
 
 }  // namespace
 
+// `mode` is what the caller asked for.
 NodePtr PosixModel::NewNode(Caller who, const Node& dir, mode_t mode) {
   NodePtr node = std::make_shared<Node>();
   node->id = next_id_++;
@@ -35,10 +36,27 @@ NodePtr PosixModel::NewNode(Caller who, const Node& dir, mode_t mode) {
     else if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !in_group)
       node->mode &= ~S_ISGID;
   }
+  InheritAcl(dir, *node);
   node->mtime = now_;
   node->atime = now_;
   node->ctime_lo = now_.lo;
   return node;
+}
+
+// A default ACL takes the place of the umask.
+void PosixModel::InheritAcl(const Node& dir, Node& node) {
+  if (node.IsLink()) return;
+  auto inherited = dir.xattrs.find(test::kDefaultAcl);
+  if (inherited == dir.xattrs.end()) {
+    node.mode &= ~kUmask;
+    return;
+  }
+  Acl acl = AclFromValue(inherited->second);
+  node.mode = Inherit(&acl, node.mode);
+  bool is_mode = false;
+  ModeOf(acl, &is_mode);
+  if (!is_mode) node.xattrs[test::kAccessAcl] = test::AclValue(acl);
+  if (node.IsDir()) node.xattrs[test::kDefaultAcl] = inherited->second;
 }
 
 void PosixModel::Attach(Node& dir, const std::string& name,
@@ -74,15 +92,14 @@ int PosixModel::StartCreate(const Op& op, Walk* walk) {
 Expected PosixModel::Mkdir(const Op& op) {
   Walk walk;
   if (int err = StartCreate(op, &walk)) return Expected::Error(err);
-  mode_t mode = (op.mode & 01777) & ~kUmask;
-  Create({op.uid}, *walk.parent, walk.last, S_IFDIR | mode);
+  Create({op.uid}, *walk.parent, walk.last, S_IFDIR | (op.mode & 01777));
   return {};
 }
 
 Expected PosixModel::Mknod(const Op& op) {
   Walk walk;
   if (int err = StartCreate(op, &walk)) return Expected::Error(err);
-  Create({op.uid}, *walk.parent, walk.last, op.mode & ~kUmask)->rdev = op.off;
+  Create({op.uid}, *walk.parent, walk.last, op.mode)->rdev = op.off;
   return {};
 }
 

@@ -89,7 +89,12 @@ bool PosixModel::May(Caller who, const Node& node, int mask) {
   if (who.root())
     return node.IsDir() || (mask & X_OK) == 0 || (node.mode & 0111) != 0;
   mode_t bits = node.mode;
-  if (who.uid == node.uid)
+  auto acl = node.xattrs.find(test::kAccessAcl);
+  bool owner = who.uid == node.uid;
+  if (!owner && (bits & S_IRWXG) != 0 && acl != node.xattrs.end())
+    return Grants(AclFromValue(acl->second), who.uid, node.gid,
+                  static_cast<mode_t>(mask));
+  if (owner)
     bits >>= 6;
   else if (who.uid == node.gid)
     bits >>= 3;
