@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #include <algorithm>
 
 #include "tests/model/check.h"
+#include "tests/model/lock_table.h"
 #include "tests/model/names.h"
 #include "tests/model/tree_reader.h"
 
@@ -274,6 +276,12 @@ Outcome Executor::Dispatch(const Op& op) {
       return Plain(fsync(fd));
     case OpKind::kFdatasync:
       return Plain(fdatasync(fd));
+    case OpKind::kFlock:
+      return Plain(flock(fd, op.flags | LOCK_NB));
+    case OpKind::kLock:
+    case OpKind::kOfdLock:
+    case OpKind::kOfdTest:
+      return Lock(op);
     case OpKind::kRemount:
     case OpKind::kDropCaches:
     case OpKind::kCheckTree:
@@ -374,6 +382,25 @@ Outcome Executor::Access(const Op& op) {
   if (!store) outcome.data = std::move(bytes);
   if (store && op.flags != 0 && msync(map.address, map.length, MS_SYNC) != 0)
     return Failed();
+  return outcome;
+}
+
+Outcome Executor::Lock(const Op& op) {
+  struct flock lock = {};
+  lock.l_type = static_cast<short>(op.flags);
+  lock.l_whence = SEEK_SET;
+  lock.l_start = op.off;
+  lock.l_len = op.len;
+  const int command = op.kind == OpKind::kLock      ? F_SETLK
+                      : op.kind == OpKind::kOfdLock ? F_OFD_SETLK
+                                                    : F_OFD_GETLK;
+  Outcome outcome = Plain(fcntl(Fd(op.fd), command, &lock));
+  if (outcome.err != 0 || op.kind != OpKind::kOfdTest) return outcome;
+  if (lock.l_type == F_UNLCK) return outcome;
+  outcome.data =
+      LockText(lock.l_type, lock.l_start,
+               lock.l_len == 0 ? LockTable::kNoEnd : lock.l_start + lock.l_len,
+               lock.l_pid == getpid());
   return outcome;
 }
 

@@ -62,6 +62,7 @@ class Executor {
   Outcome CopyRange(const Op& op);
   Outcome Map(const Op& op);
   Outcome Access(const Op& op);
+  Outcome Lock(const Op& op);
   void Unmap(Mapping* map);
   int Fd(int slot) const { return slot < 0 ? -1 : handles_[slot].get(); }
   int At(const Op& op) const;

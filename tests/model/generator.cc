@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -44,7 +45,9 @@ constexpr Weight kWeights[] = {
     {OpKind::kReaddir, 35},   {OpKind::kFreaddir, 15},
     {OpKind::kStat, 50},      {OpKind::kFstat, 30},
     {OpKind::kReadlink, 10},  {OpKind::kFsync, 6},
-    {OpKind::kFdatasync, 3},
+    {OpKind::kFdatasync, 3},  {OpKind::kFlock, 20},
+    {OpKind::kLock, 20},      {OpKind::kOfdLock, 20},
+    {OpKind::kOfdTest, 15},
 };
 
 constexpr int TotalWeight() {
@@ -85,6 +88,7 @@ Op Generator::Next(const PosixModel& model) {
   FillOpen(model, &op);
   FillFile(model, &op);
   FillAttr(model, &op);
+  FillLock(model, &op);
   FillName(model, &op);
   return op;
 }
@@ -389,6 +393,29 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
     default:
       break;
   }
+}
+
+// Few ranges, so that they meet.
+void Generator::FillLock(const PosixModel& model, Op* op) {
+  switch (op->kind) {
+    case OpKind::kFlock:
+      op->fd = OpenSlot(model, false);
+      op->flags = Pick({LOCK_SH, LOCK_EX, LOCK_UN});
+      break;
+    case OpKind::kLock:
+    case OpKind::kOfdLock:
+      op->flags = Pick({F_RDLCK, F_WRLCK, F_WRLCK, F_UNLCK});
+      break;
+    case OpKind::kOfdTest:
+      op->flags = Pick({F_RDLCK, F_WRLCK});
+      break;
+    default:
+      return;
+  }
+  if (op->kind == OpKind::kFlock) return;
+  op->fd = OpenSlot(model, op->flags == F_WRLCK && !OneIn(8));
+  op->off = OneIn(40) ? -1 : 10 * Below(5);
+  op->len = Pick<int64_t>({0, 5, 10, 10, 20});
 }
 
 void Generator::FillName(const PosixModel& model, Op* op) {

@@ -39,6 +39,7 @@ class Generator {
   void FillOpen(const PosixModel& model, Op* op);
   void FillFile(const PosixModel& model, Op* op);
   void FillAttr(const PosixModel& model, Op* op);
+  void FillLock(const PosixModel& model, Op* op);
   void FillName(const PosixModel& model, Op* op);
   void MaybeAt(const PosixModel& model, Op* op);
 

@@ -49,7 +49,7 @@ std::string Lane::Step(const Op& op) {
   if (op.kind == OpKind::kRemount) return StepRemount(op);
   if (op.kind == OpKind::kCheckTree) {
     std::string text = CheckTree(plain_) + CheckTree(union_);
-    model_.ForgetAccessTimes();
+    model_.TreeWasRead();
     return text;
   }
   if (op.kind == OpKind::kDropCaches) {

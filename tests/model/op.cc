@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 
 #include <array>
 #include <cstring>
@@ -15,15 +16,16 @@ namespace ufs::model {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(OpKind::kCount)> kNames =
-    {"open",      "close",     "read",        "pread",     "write",
-     "pwrite",    "truncate",  "ftruncate",   "fallocate", "seek",
-     "copy",      "mmap",      "munmap",      "load",      "store",
-     "mkdir",     "rmdir",     "unlink",      "rename",    "link",
-     "linkfd",    "symlink",   "mknod",       "chmod",     "fchmod",
-     "chown",     "fchown",    "utimens",     "futimens",  "setxattr",
-     "getxattr",  "listxattr", "removexattr", "fsetxattr", "readdir",
-     "freaddir",  "stat",      "fstat",       "readlink",  "fsync",
-     "fdatasync", "remount",   "dropcaches",  "checktree"};
+    {"open",      "close",      "read",        "pread",     "write",
+     "pwrite",    "truncate",   "ftruncate",   "fallocate", "seek",
+     "copy",      "mmap",       "munmap",      "load",      "store",
+     "mkdir",     "rmdir",      "unlink",      "rename",    "link",
+     "linkfd",    "symlink",    "mknod",       "chmod",     "fchmod",
+     "chown",     "fchown",     "utimens",     "futimens",  "setxattr",
+     "getxattr",  "listxattr",  "removexattr", "fsetxattr", "readdir",
+     "freaddir",  "stat",       "fstat",       "readlink",  "fsync",
+     "fdatasync", "flock",      "lock",        "ofdlock",   "ofdtest",
+     "remount",   "dropcaches", "checktree"};
 
 struct FlagName {
   int value;
@@ -45,6 +47,10 @@ constexpr FlagName kFallocFlags[] = {{FALLOC_FL_KEEP_SIZE, "KEEP_SIZE"},
                                      {FALLOC_FL_PUNCH_HOLE, "PUNCH_HOLE"},
                                      {FALLOC_FL_ZERO_RANGE, "ZERO_RANGE"}};
 
+constexpr FlagName kFlockFlags[] = {
+    {LOCK_SH, "SHARED"}, {LOCK_EX, "EXCLUSIVE"}, {LOCK_UN, "UNLOCK"}};
+constexpr FlagName kLockTypes[] = {{F_WRLCK, "WRITE"}, {F_UNLCK, "UNLOCK"}};
+
 constexpr FlagName kRemountFlags[] = {{kCommit, "COMMIT"}};
 
 struct FlagTable {
@@ -60,6 +66,12 @@ FlagTable FlagsOf(OpKind kind) {
       return {std::begin(kRenameFlags), std::end(kRenameFlags)};
     case OpKind::kFallocate:
       return {std::begin(kFallocFlags), std::end(kFallocFlags)};
+    case OpKind::kFlock:
+      return {std::begin(kFlockFlags), std::end(kFlockFlags)};
+    case OpKind::kLock:
+    case OpKind::kOfdLock:
+    case OpKind::kOfdTest:
+      return {std::begin(kLockTypes), std::end(kLockTypes)};
     case OpKind::kRemount:
       return {std::begin(kRemountFlags), std::end(kRemountFlags)};
     default:

@@ -58,6 +58,10 @@ enum class OpKind {
   kReadlink,    // path
   kFsync,       // fd
   kFdatasync,   // fd
+  kFlock,       // fd, flags = LOCK_SH, LOCK_EX or LOCK_UN; never waits
+  kLock,        // fd, off, len, flags = F_RDLCK, ...: of the process
+  kOfdLock,     // the same: of the open file description
+  kOfdTest,     // the same: what would be in its way
   kRemount,     // closes every handle and mapping first; flags: kCommit
   kDropCaches,  // makes the kernel forget inodes nobody uses
   kCheckTree,   // compares everything

@@ -77,6 +77,8 @@ struct Expected {
   int err = 0;
   int64_t value = 0;
   std::string data;
+  // When not empty, any of them will do for `data`.
+  std::vector<std::string> data_among;
   std::optional<ExpectedStat> stat;
   std::optional<std::map<std::string, ExpectedItem>> items;
   // For SEEK_DATA and SEEK_HOLE, where a file system may know less than it

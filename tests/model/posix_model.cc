@@ -106,7 +106,7 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
       return Open(op);
     case OpKind::kClose:
       if (op.fd < 0 || !handles_[op.fd].open()) return Expected::Error(EBADF);
-      handles_[op.fd] = {};
+      CloseHandle(op.fd);
       return {};
     case OpKind::kRead:
       return Read(op, false);
@@ -130,7 +130,7 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
       return Mmap(op);
     case OpKind::kMunmap:
       if (maps_[op.fd2].node == nullptr) return Expected::Error(EBADF);
-      maps_[op.fd2] = {};
+      Unmap(op.fd2);
       return {};
     case OpKind::kLoad:
     case OpKind::kStore:
@@ -181,6 +181,7 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
       return OnPath(op, true, [&](const Op& o, const NodePtr& node) {
         if (!node->IsDir()) return Expected::Error(ENOTDIR);
         if (!May({o.uid}, *node, 4)) return Expected::Error(EACCES);
+        locks_.ReleaseProcess(node->id);  // it is opened and closed
         return Readdir(o, node);
       });
     case OpKind::kFreaddir:
@@ -201,9 +202,16 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
     case OpKind::kFsync:
     case OpKind::kFdatasync:
       return Sync(op);
+    case OpKind::kFlock:
+      return on_handle(&PosixModel::Flock);
+    case OpKind::kLock:
+    case OpKind::kOfdLock:
+    case OpKind::kOfdTest:
+      return on_handle(&PosixModel::RecordLocks);
     case OpKind::kRemount:
       handles_ = {};
       maps_ = {};
+      locks_.Clear();
       for (auto& [id, weak] : nodes_)
         if (NodePtr node = weak.lock()) node->stored_to = false;
       return {};
@@ -218,6 +226,17 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
 void PosixModel::ForgetAccessTimes() {
   for (auto& [id, weak] : nodes_)
     if (NodePtr node = weak.lock()) node->atime = TimeRange::Any();
+}
+
+void PosixModel::TreeWasRead() {
+  ForgetAccessTimes();
+  std::vector<const Node*> left = {root_.get()};
+  while (!left.empty()) {
+    const Node* node = left.back();
+    left.pop_back();
+    locks_.ReleaseProcess(node->id);
+    for (const auto& [name, child] : node->entries) left.push_back(child.get());
+  }
 }
 
 bool PosixModel::Alive(NodeId id) const {

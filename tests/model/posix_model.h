@@ -14,6 +14,7 @@
 
 #include "tests/model/acl.h"
 #include "tests/model/layer_spec.h"
+#include "tests/model/lock_table.h"
 #include "tests/model/op.h"
 #include "tests/model/outcome.h"
 
@@ -51,8 +52,10 @@ class PosixModel {
   // Carries out `op`, which ran at some time within `when`.
   Expected Apply(const Op& op, const TimeRange& when);
 
-  // Reading the tree from outside changes access times.
+  // Reading a tree from outside changes access times.
   void ForgetAccessTimes();
+  // Everything in the tree was opened, read and closed.
+  void TreeWasRead();
 
   const NodePtr& root() const { return root_; }
   bool Alive(NodeId id) const;
@@ -66,6 +69,7 @@ class PosixModel {
     NodePtr node;
     int flags = 0;
     int64_t offset = 0;
+    LockTable::Owner description = 0;
     bool open() const { return node != nullptr; }
     bool path_only() const;
     bool readable() const;
@@ -76,6 +80,7 @@ class PosixModel {
     int64_t off = 0;
     int64_t len = 0;
     bool writable = false;
+    LockTable::Owner description = 0;
   };
   // Where a path ends: `node` is null when the last name is absent.
   struct Walk {
@@ -142,6 +147,13 @@ class PosixModel {
   void Resize(Caller who, Node& node, int64_t size);
   void DropPrivileges(Caller who, Node& node);
 
+  // Locks (posix_model_lock.cc).
+  Expected Flock(const Op& op, const NodePtr& node);
+  Expected RecordLocks(const Op& op, const NodePtr& node);
+  bool IsOpen(LockTable::Owner description) const;
+  void CloseHandle(int slot);
+  void Unmap(int slot);
+
   // Attributes (posix_model_attr.cc).
   Expected Chmod(const Op& op, const NodePtr& node);
   Expected Chown(const Op& op, const NodePtr& node);
@@ -168,7 +180,9 @@ class PosixModel {
   NodePtr root_;
   std::array<Handle, kHandleSlots> handles_;
   std::array<Mapping, kMapSlots> maps_;
+  LockTable locks_;
   NodeId next_id_ = 1;
+  LockTable::Owner next_description_ = LockTable::kProcess + 1;
   TimeRange now_;  // of the operation being applied
   std::map<NodeId, std::weak_ptr<Node>> nodes_;
 };

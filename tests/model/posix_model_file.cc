@@ -27,7 +27,7 @@ std::string Slice(const Node& node, int64_t off, int64_t len) {
 
 // Compare Linux's fs/namei.c:open_last_lookups() and do_open().
 Expected PosixModel::Open(const Op& op) {
-  handles_[op.fd] = {};
+  CloseHandle(op.fd);
   if ((op.flags & O_TMPFILE) == O_TMPFILE) return OpenTmpfile(op);
   bool path_only = (op.flags & O_PATH) != 0;
   bool create = !path_only && (op.flags & O_CREAT) != 0;
@@ -96,7 +96,7 @@ Expected PosixModel::OpenFound(const Op& op, const NodePtr& node) {
 }
 
 void PosixModel::Install(const Op& op, const NodePtr& node) {
-  handles_[op.fd] = {node, op.flags, 0};
+  handles_[op.fd] = {node, op.flags, 0, next_description_++};
 }
 
 Expected PosixModel::Read(const Op& op, bool positioned) {
@@ -241,13 +241,13 @@ Expected PosixModel::CopyRange(const Op& op) {
 }
 
 Expected PosixModel::Mmap(const Op& op) {
-  maps_[op.fd2] = {};
+  Unmap(op.fd2);
   return OnHandle(op, false, [&](const Op& o, const NodePtr& node) {
     bool write = (o.flags & PROT_WRITE) != 0;
     if (!handles_[o.fd].readable()) return Expected::Error(EACCES);
     if (write && !handles_[o.fd].writable()) return Expected::Error(EACCES);
     if (node->IsDir()) return Expected::Error(ENODEV);
-    maps_[o.fd2] = {node, o.off, o.len, write};
+    maps_[o.fd2] = {node, o.off, o.len, write, handles_[o.fd].description};
     Accessed(*node);
     return Expected{};
   });
