@@ -108,7 +108,7 @@ class Executor::InRoot {
 };
 
 void Executor::PrepareThread() {
-  Must(unshare(CLONE_FS), "unshare(CLONE_FS)");
+  Must(unshare(CLONE_FS | CLONE_FILES), "unshare");
   umask(022);
   struct sigaction action = {};
   action.sa_handler = OnBusError;
@@ -122,6 +122,7 @@ void Executor::Attach(const std::string& directory) {
 }
 
 void Executor::Detach() {
+  for (RunningProgram& program : programs_) program.Finish();
   for (Mapping& map : maps_) Unmap(&map);
   for (UniqueFd& handle : handles_) handle.reset();
   root_.reset();
@@ -282,6 +283,17 @@ Outcome Executor::Dispatch(const Op& op) {
     case OpKind::kOfdLock:
     case OpKind::kOfdTest:
       return Lock(op);
+    case OpKind::kInstall:
+      return Install(op);
+    case OpKind::kExec:
+    case OpKind::kStart:
+      return Exec(op);
+    case OpKind::kStop: {
+      if (!programs_[op.fd2].running()) return Failed(EBADF);
+      Outcome outcome;
+      outcome.value = programs_[op.fd2].Finish();
+      return outcome;
+    }
     case OpKind::kRemount:
     case OpKind::kDropCaches:
     case OpKind::kCheckTree:
@@ -401,6 +413,25 @@ Outcome Executor::Lock(const Op& op) {
       LockText(lock.l_type, lock.l_start,
                lock.l_len == 0 ? LockTable::kNoEnd : lock.l_start + lock.l_len,
                lock.l_pid == getpid());
+  return outcome;
+}
+
+Outcome Executor::Install(const Op& op) {
+  const std::string& bytes = ProgramBytes();
+  const ssize_t put = pwrite(Fd(op.fd), bytes.data(), bytes.size(), 0);
+  if (put < 0) return Failed();
+  if (static_cast<size_t>(put) != bytes.size()) return Failed(ENOSPC);
+  return Plain(ftruncate(Fd(op.fd), static_cast<off_t>(bytes.size())));
+}
+
+Outcome Executor::Exec(const Op& op) {
+  const bool stays = op.kind == OpKind::kStart;
+  RunningProgram once;
+  RunningProgram& program = stays ? programs_[op.fd2] : once;
+  program.Finish();
+  if (int err = program.Start(At(op), op.path.c_str())) return Failed(err);
+  Outcome outcome;
+  if (!stays) outcome.value = program.Finish();
   return outcome;
 }
 

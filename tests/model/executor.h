@@ -12,6 +12,7 @@
 #include "layerdb/base/unique_fd.h"
 #include "tests/model/op.h"
 #include "tests/model/outcome.h"
+#include "tests/model/program.h"
 
 namespace ufs::model {
 
@@ -29,7 +30,8 @@ struct RealNode {
 
 class Executor {
  public:
-  // The thread gets a root directory of its own to change.
+  // The thread gets a root directory of its own to change, and descriptors of
+  // its own: a program that another thread starts must not inherit them.
   static void PrepareThread();
 
   Executor() = default;
@@ -63,6 +65,8 @@ class Executor {
   Outcome Map(const Op& op);
   Outcome Access(const Op& op);
   Outcome Lock(const Op& op);
+  Outcome Install(const Op& op);
+  Outcome Exec(const Op& op);
   void Unmap(Mapping* map);
   int Fd(int slot) const { return slot < 0 ? -1 : handles_[slot].get(); }
   int At(const Op& op) const;
@@ -71,6 +75,7 @@ class Executor {
   UniqueFd outside_;
   std::array<UniqueFd, kHandleSlots> handles_;
   std::array<Mapping, kMapSlots> maps_;
+  std::array<RunningProgram, kRunSlots> programs_;
 };
 
 }  // namespace ufs::model

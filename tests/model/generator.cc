@@ -11,6 +11,7 @@
 
 #include "tests/model/acl.h"
 #include "tests/model/names.h"
+#include "tests/model/program.h"
 
 namespace ufs::model {
 namespace {
@@ -25,7 +26,7 @@ struct Weight {
   int weight;
 };
 constexpr Weight kWeights[] = {
-    {OpKind::kOpen, 110},     {OpKind::kClose, 30},
+    {OpKind::kOpen, 140},     {OpKind::kClose, 30},
     {OpKind::kRead, 25},      {OpKind::kPread, 50},
     {OpKind::kWrite, 40},     {OpKind::kPwrite, 50},
     {OpKind::kTruncate, 15},  {OpKind::kFtruncate, 20},
@@ -45,9 +46,11 @@ constexpr Weight kWeights[] = {
     {OpKind::kReaddir, 35},   {OpKind::kFreaddir, 15},
     {OpKind::kStat, 50},      {OpKind::kFstat, 30},
     {OpKind::kReadlink, 10},  {OpKind::kFsync, 6},
-    {OpKind::kFdatasync, 3},  {OpKind::kFlock, 20},
-    {OpKind::kLock, 20},      {OpKind::kOfdLock, 20},
-    {OpKind::kOfdTest, 15},
+    {OpKind::kFdatasync, 3},  {OpKind::kFlock, 30},
+    {OpKind::kLock, 30},      {OpKind::kOfdLock, 30},
+    {OpKind::kOfdTest, 15},   {OpKind::kInstall, 20},
+    {OpKind::kExec, 30},      {OpKind::kStart, 20},
+    {OpKind::kStop, 10},
 };
 
 constexpr int TotalWeight() {
@@ -89,11 +92,13 @@ Op Generator::Next(const PosixModel& model) {
   FillFile(model, &op);
   FillAttr(model, &op);
   FillLock(model, &op);
+  FillProgram(model, &op);
   FillName(model, &op);
   return op;
 }
 
-std::string Generator::ExistingPath(const PosixModel& model) {
+std::string Generator::ExistingPath(const PosixModel& model,
+                                    const Node** found) {
   std::string path;
   const Node* node = model.root().get();
   while (node->IsDir() && !node->entries.empty()) {
@@ -103,6 +108,7 @@ std::string Generator::ExistingPath(const PosixModel& model) {
     path = Join(path, child->first);
     node = child->second.get();
   }
+  if (found != nullptr) *found = node;
   return path.empty() ? "." : path;
 }
 
@@ -134,6 +140,44 @@ std::string Generator::AnyPath(const PosixModel& model) {
   if (choice < 95) return NewPath(model);
   if (choice < 97) return Join(ExistingPath(model), RandomName(random_));
   return Join(ExistingDir(model), Pick({".", "..", "../a", "./b", "a/../b"}));
+}
+
+// The path of a program that is `whole`, or of anything.
+std::string Generator::ProgramPath(const PosixModel& model, bool* whole) {
+  std::string path;
+  *whole = false;
+  for (int tries = 0; tries < 20 && !*whole; ++tries) {
+    const Node* node = nullptr;
+    path = ExistingPath(model, &node);
+    *whole = node->content == ProgramBytes();
+  }
+  return path;
+}
+
+// The path of something that is open already, or of anything.
+std::string Generator::OpenedPath(const PosixModel& model) {
+  std::string path;
+  for (int tries = 0; tries < 20; ++tries) {
+    const Node* node = nullptr;
+    path = ExistingPath(model, &node);
+    for (int slot = 0; slot < kHandleSlots; ++slot)
+      if (model.HandleNode(slot) == node) return path;
+  }
+  return path;
+}
+
+// Of a file that is open in another slot, too; -1 when there is none.
+int Generator::TwinSlot(const PosixModel& model, bool writable) {
+  const int first = static_cast<int>(Below(kHandleSlots));
+  for (int i = 0; i < kHandleSlots * kHandleSlots; ++i) {
+    const int slot = (first + i) % kHandleSlots;
+    const int other = (slot + 1 + i / kHandleSlots) % kHandleSlots;
+    const Node* node = model.HandleNode(slot);
+    if (node == nullptr || slot == other || model.HandleNode(other) != node)
+      continue;
+    if (!writable || model.HandleWritable(slot)) return slot;
+  }
+  return -1;
 }
 
 int Generator::OpenSlot(const PosixModel& model, bool writable) {
@@ -229,7 +273,11 @@ void Generator::FillOpen(const PosixModel& model, Op* op) {
     if (op->path.empty()) op->path = ".";
     return;
   }
-  op->path = OneIn(4) ? NewPath(model) : AnyPath(model);
+  bool whole = false;
+  op->path = OneIn(4)   ? NewPath(model)
+             : OneIn(6) ? ProgramPath(model, &whole)
+             : OneIn(4) ? OpenedPath(model)
+                        : AnyPath(model);
   MaybeAt(model, op);
   if (OneIn(12)) {
     op->flags = O_PATH | (OneIn(2) ? O_NOFOLLOW : 0);
@@ -395,16 +443,18 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
   }
 }
 
-// Few ranges, so that they meet.
+// Few ranges, so that they meet; mostly on what is open twice, so that there is
+// somebody to meet.
 void Generator::FillLock(const PosixModel& model, Op* op) {
+  bool writes = false;
   switch (op->kind) {
     case OpKind::kFlock:
-      op->fd = OpenSlot(model, false);
-      op->flags = Pick({LOCK_SH, LOCK_EX, LOCK_UN});
+      op->flags = Pick({LOCK_SH, LOCK_EX, LOCK_EX, LOCK_UN});
       break;
     case OpKind::kLock:
     case OpKind::kOfdLock:
       op->flags = Pick({F_RDLCK, F_WRLCK, F_WRLCK, F_UNLCK});
+      writes = op->flags == F_WRLCK && !OneIn(8);
       break;
     case OpKind::kOfdTest:
       op->flags = Pick({F_RDLCK, F_WRLCK});
@@ -412,10 +462,40 @@ void Generator::FillLock(const PosixModel& model, Op* op) {
     default:
       return;
   }
-  if (op->kind == OpKind::kFlock) return;
-  op->fd = OpenSlot(model, op->flags == F_WRLCK && !OneIn(8));
-  op->off = OneIn(40) ? -1 : 10 * Below(5);
-  op->len = Pick<int64_t>({0, 5, 10, 10, 20});
+  op->fd = OneIn(8) ? OpenSlot(model, writes) : TwinSlot(model, writes);
+  if (op->fd < 0) {
+    op->kind = OpKind::kOpen;
+    FillOpen(model, op);
+    op->path = OpenedPath(model);
+    op->at = -1;
+    op->flags = O_RDWR;
+  } else if (op->kind != OpKind::kFlock) {
+    op->off = OneIn(40) ? -1 : 10 * Below(5);
+    op->len = Pick<int64_t>({0, 5, 10, 10, 20});
+  }
+}
+
+void Generator::FillProgram(const PosixModel& model, Op* op) {
+  bool whole = false;
+  switch (op->kind) {
+    case OpKind::kInstall:
+      op->fd = OpenSlot(model, !OneIn(10));
+      break;
+    case OpKind::kExec:
+      op->path = OneIn(4) ? AnyPath(model) : ProgramPath(model, &whole);
+      break;
+    case OpKind::kStart:
+      op->fd2 = static_cast<int>(Below(kRunSlots));
+      op->path = ProgramPath(model, &whole);
+      // What a damaged one would do, and for how long, is not known.
+      if (!whole) op->kind = OpKind::kExec;
+      break;
+    case OpKind::kStop:
+      op->fd2 = static_cast<int>(Below(kRunSlots));
+      break;
+    default:
+      break;
+  }
 }
 
 void Generator::FillName(const PosixModel& model, Op* op) {

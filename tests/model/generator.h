@@ -26,10 +26,14 @@ class Generator {
   T Pick(const T (&choices)[n]) {
     return choices[Below(static_cast<int64_t>(n))];
   }
-  std::string ExistingPath(const PosixModel& model);
+  std::string ExistingPath(const PosixModel& model,
+                           const Node** found = nullptr);
   std::string ExistingDir(const PosixModel& model);
   std::string NewPath(const PosixModel& model);
+  std::string ProgramPath(const PosixModel& model, bool* whole);
   std::string AnyPath(const PosixModel& model);
+  std::string OpenedPath(const PosixModel& model);
+  int TwinSlot(const PosixModel& model, bool writable);
   int OpenSlot(const PosixModel& model, bool writable);
   int64_t Offset();
   int64_t Length();
@@ -40,6 +44,7 @@ class Generator {
   void FillFile(const PosixModel& model, Op* op);
   void FillAttr(const PosixModel& model, Op* op);
   void FillLock(const PosixModel& model, Op* op);
+  void FillProgram(const PosixModel& model, Op* op);
   void FillName(const PosixModel& model, Op* op);
   void MaybeAt(const PosixModel& model, Op* op);
 

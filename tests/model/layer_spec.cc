@@ -7,6 +7,7 @@
 #include "tests/model/fields.h"
 #include "tests/model/names.h"
 #include "tests/model/op.h"
+#include "tests/model/program.h"
 
 namespace ufs::model {
 namespace {
@@ -124,6 +125,11 @@ class LayerWriter {
     if (entry.size > 20000 && Below(random_, 3) == 0) {
       entry.hole_off = 8192;
       entry.hole_len = entry.size / 2 / 4096 * 4096;
+    }
+    if (Below(random_, 8) == 0) {
+      entry.program = true;
+      entry.size = entry.hole_off = entry.hole_len = 0;
+      entry.mode = Below(random_, 4) == 0 ? 06711 : 0755;
     }
     if (Below(random_, 8) == 0)
       entry.xattrs["security.capability"] = kCapability;
@@ -327,6 +333,7 @@ LayerSpec Merge(const std::vector<LayerSpec>& layers) {
 }
 
 std::string LayerEntry::Content() const {
+  if (program) return ProgramBytes();
   std::string bytes = Pattern(seed, size);
   for (int64_t i = hole_off; i < hole_off + hole_len && i < size; ++i)
     bytes[static_cast<size_t>(i)] = '\0';
@@ -348,6 +355,7 @@ std::string LayerEntry::ToText() const {
   if (hole_len != 0) out.Number("hole_off", hole_off);
   if (hole_len != 0) out.Number("hole_len", hole_len);
   if (opaque) out.Number("opaque", 1);
+  if (program) out.Number("program", 1);
   for (const auto& [name, value] : xattrs) {
     out.Text("xattr", name);
     out.Text("value", value);
@@ -377,6 +385,7 @@ std::optional<LayerEntry> LayerEntry::FromText(std::string_view line,
   in.Number("hole_off", &entry.hole_off);
   in.Number("hole_len", &entry.hole_len);
   in.Number("opaque", &entry.opaque);
+  in.Number("program", &entry.program);
   std::vector<std::string> names = in.Texts("xattr");
   std::vector<std::string> values = in.Texts("value");
   *error = names.size() != values.size() ? "xattr without value" : in.error();

@@ -39,6 +39,7 @@ struct LayerEntry {
   uint32_t seed = 0;
   int64_t hole_off = 0;
   int64_t hole_len = 0;
+  bool program = false;  // a file that holds ProgramBytes() instead
   std::string target;
   bool opaque = false;
   std::map<std::string, std::string> xattrs;

@@ -14,6 +14,7 @@
 
 #include "tests/harness/subject.h"
 #include "tests/harness/supervisor.h"
+#include "tests/model/program.h"
 #include "tests/model/runner.h"
 #include "tests/model/shrink.h"
 #include "tests/model/storm.h"
@@ -158,6 +159,7 @@ int Main(int argc, char** argv) {
     printf("skipped: UFS_BIN is not set\n");
     return test::kExitSkipped;
   }
+  ProgramBytes();
   test::SetTheSubject(*subject);
   return test::Supervise(*subject, [&] {
     return options.replay.empty() ? RunTests(options) : Replay(options);

@@ -30,7 +30,7 @@ void WriteFile(const std::string& path, const LayerEntry& entry) {
   size_t hole = entry.hole_off, after = entry.hole_off + entry.hole_len;
   write_range(0, std::min(hole, bytes.size()));
   write_range(std::min(after, bytes.size()), bytes.size());
-  Must(ftruncate(fd.get(), entry.size), path);
+  Must(ftruncate(fd.get(), static_cast<off_t>(bytes.size())), path);
 }
 
 std::string MarkName(const std::string& mark) {

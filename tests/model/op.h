@@ -62,6 +62,10 @@ enum class OpKind {
   kLock,        // fd, off, len, flags = F_RDLCK, ...: of the process
   kOfdLock,     // the same: of the open file description
   kOfdTest,     // the same: what would be in its way
+  kInstall,     // fd: its contents become those of a program
+  kExec,        // at, path: runs a program to its end
+  kStart,       // fd2 <- at, path: runs a program until kStop
+  kStop,        // fd2
   kRemount,     // closes every handle and mapping first; flags: kCommit
   kDropCaches,  // makes the kernel forget inodes nobody uses
   kCheckTree,   // compares everything
@@ -70,6 +74,7 @@ enum class OpKind {
 
 inline constexpr int kHandleSlots = 10;
 inline constexpr int kMapSlots = 3;
+inline constexpr int kRunSlots = 2;
 inline constexpr uid_t kOrdinaryUser = 1001;  // its group has the same number
 inline constexpr int kCommit = 1;  // the upper becomes a layer, if it can
 inline constexpr int64_t kTimeNow = -1;

@@ -75,6 +75,7 @@ struct ExpectedItem {
 
 struct Expected {
   int err = 0;
+  bool anything = false;  // nobody can know
   int64_t value = 0;
   std::string data;
   // When not empty, any of them will do for `data`.

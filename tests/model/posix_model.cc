@@ -113,9 +113,9 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
     case OpKind::kPread:
       return Read(op, true);
     case OpKind::kWrite:
-      return Write(op, false);
+      return WriteThrough(op, false, Pattern(op.seed, op.len));
     case OpKind::kPwrite:
-      return Write(op, true);
+      return WriteThrough(op, true, Pattern(op.seed, op.len));
     case OpKind::kTruncate:
       return Truncate(op);
     case OpKind::kFtruncate:
@@ -208,9 +208,17 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
     case OpKind::kOfdLock:
     case OpKind::kOfdTest:
       return on_handle(&PosixModel::RecordLocks);
+    case OpKind::kInstall:
+      return Install(op);
+    case OpKind::kExec:
+    case OpKind::kStart:
+      return Exec(op);
+    case OpKind::kStop:
+      return Stop(op);
     case OpKind::kRemount:
       handles_ = {};
       maps_ = {};
+      running_ = {};
       locks_.Clear();
       for (auto& [id, weak] : nodes_)
         if (NodePtr node = weak.lock()) node->stored_to = false;

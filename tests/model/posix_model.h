@@ -80,6 +80,7 @@ class PosixModel {
     int64_t off = 0;
     int64_t len = 0;
     bool writable = false;
+    bool file_writable = false;  // what it was made of may write
     LockTable::Owner description = 0;
   };
   // Where a path ends: `node` is null when the last name is absent.
@@ -131,9 +132,10 @@ class PosixModel {
   Expected Open(const Op& op);
   Expected OpenTmpfile(const Op& op);
   Expected OpenFound(const Op& op, const NodePtr& node);
-  void Install(const Op& op, const NodePtr& node);
+  void PutHandle(const Op& op, const NodePtr& node);
   Expected Read(const Op& op, bool positioned);
-  Expected Write(const Op& op, bool positioned);
+  Expected WriteThrough(const Op& op, bool positioned,
+                        const std::string& bytes);
   Expected Truncate(const Op& op);
   Expected Ftruncate(const Op& op);
   Expected Fallocate(const Op& op);
@@ -153,6 +155,13 @@ class PosixModel {
   bool IsOpen(LockTable::Owner description) const;
   void CloseHandle(int slot);
   void Unmap(int slot);
+
+  // Programs (posix_model_exec.cc).
+  Expected Install(const Op& op);
+  Expected Exec(const Op& op);
+  Expected Stop(const Op& op);
+  bool IsRunning(const Node& node) const;
+  bool IsOpenForWriting(const Node& node) const;
 
   // Attributes (posix_model_attr.cc).
   Expected Chmod(const Op& op, const NodePtr& node);
@@ -180,6 +189,7 @@ class PosixModel {
   NodePtr root_;
   std::array<Handle, kHandleSlots> handles_;
   std::array<Mapping, kMapSlots> maps_;
+  std::array<NodePtr, kRunSlots> running_;
   LockTable locks_;
   NodeId next_id_ = 1;
   LockTable::Owner next_description_ = LockTable::kProcess + 1;

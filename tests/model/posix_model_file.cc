@@ -41,7 +41,7 @@ Expected PosixModel::Open(const Op& op) {
   if (!create) return Expected::Error(ENOENT);
   if (int err = MayCreate({op.uid}, *walk.parent)) return Expected::Error(err);
   mode_t mode = S_IFREG | (op.mode & 07777);
-  Install(op, Create({op.uid}, *walk.parent, walk.last, mode));
+  PutHandle(op, Create({op.uid}, *walk.parent, walk.last, mode));
   return {};
 }
 
@@ -56,7 +56,7 @@ Expected PosixModel::OpenTmpfile(const Op& op) {
   NodePtr node = NewNode({op.uid}, *walk.node, mode);
   node->nlink = 0;
   node->linkable = (op.flags & O_EXCL) == 0;
-  Install(op, node);
+  PutHandle(op, node);
   return {};
 }
 
@@ -65,7 +65,7 @@ Expected PosixModel::OpenFound(const Op& op, const NodePtr& node) {
   if ((op.flags & O_PATH) != 0) {
     if ((op.flags & O_DIRECTORY) != 0 && !node->IsDir())
       return Expected::Error(ENOTDIR);
-    Install(op, node);
+    PutHandle(op, node);
     return {};
   }
   bool truncate = (op.flags & O_TRUNC) != 0;
@@ -86,16 +86,17 @@ Expected PosixModel::OpenFound(const Op& op, const NodePtr& node) {
   if (S_ISFIFO(node->mode))
     return Expected::Error(access == O_WRONLY ? ENXIO : 0);
   if (!node->IsFile() && !node->IsDir()) return {};
+  if ((mask & W_OK) != 0 && IsRunning(*node)) return Expected::Error(ETXTBSY);
   if (truncate) {
     node->content.clear();
     DropPrivileges(who, *node);
     Modified(*node);
   }
-  Install(op, node);
+  PutHandle(op, node);
   return {};
 }
 
-void PosixModel::Install(const Op& op, const NodePtr& node) {
+void PosixModel::PutHandle(const Op& op, const NodePtr& node) {
   handles_[op.fd] = {node, op.flags, 0, next_description_++};
 }
 
@@ -114,18 +115,20 @@ Expected PosixModel::Read(const Op& op, bool positioned) {
   return expected;
 }
 
-Expected PosixModel::Write(const Op& op, bool positioned) {
+Expected PosixModel::WriteThrough(const Op& op, bool positioned,
+                                  const std::string& bytes) {
   if (positioned && op.off < 0) return Expected::Error(EINVAL);
   if (op.fd < 0 || !handles_[op.fd].writable() || !handles_[op.fd].open())
     return Expected::Error(EBADF);
   Handle& handle = handles_[op.fd];
   Expected expected;
-  expected.value = op.len;
-  if (op.len == 0) return expected;
+  const int64_t len = static_cast<int64_t>(bytes.size());
+  expected.value = len;
+  if (len == 0) return expected;
   int64_t off = positioned ? op.off : handle.offset;
   if ((handle.flags & O_APPEND) != 0) off = SizeOf(*handle.node);
-  WriteBytes({op.uid}, *handle.node, off, Pattern(op.seed, op.len));
-  if (!positioned) handle.offset = off + op.len;
+  WriteBytes({op.uid}, *handle.node, off, bytes);
+  if (!positioned) handle.offset = off + len;
   return expected;
 }
 
@@ -166,6 +169,7 @@ Expected PosixModel::Truncate(const Op& op) {
     if (node->IsDir()) return Expected::Error(EISDIR);
     if (!node->IsFile()) return Expected::Error(EINVAL);
     if (!May({o.uid}, *node, W_OK)) return Expected::Error(EACCES);
+    if (IsRunning(*node)) return Expected::Error(ETXTBSY);
     Resize({o.uid}, *node, o.len);
     return Expected{};
   });
@@ -247,7 +251,12 @@ Expected PosixModel::Mmap(const Op& op) {
     if (!handles_[o.fd].readable()) return Expected::Error(EACCES);
     if (write && !handles_[o.fd].writable()) return Expected::Error(EACCES);
     if (node->IsDir()) return Expected::Error(ENODEV);
-    maps_[o.fd2] = {node, o.off, o.len, write, handles_[o.fd].description};
+    maps_[o.fd2] = {node,
+                    o.off,
+                    o.len,
+                    write,
+                    handles_[o.fd].writable(),
+                    handles_[o.fd].description};
     Accessed(*node);
     return Expected{};
   });
