@@ -135,7 +135,8 @@ void OnSetXattr(fuse_req_t req, fuse_ino_t node, const char* name,
     request.Trace(
         [&] { return std::string(name) + ", " + std::to_string(size); });
     request.Done(request.fs().SetXattr(request.node(), name,
-                                       std::string_view(value, size), flags));
+                                       std::string_view(value, size), flags,
+                                       request.caller()));
   });
 }
 

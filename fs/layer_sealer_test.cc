@@ -243,7 +243,7 @@ class Changes {
       case 9:
         // The kernel refuses these on links before anybody is asked.
         if (node != NodeId::kNone && !S_ISLNK((**found).attr.mode))
-          Try(fs_.SetXattr(node, "user.mark", "x", 0));
+          Try(fs_.SetXattr(node, "user.mark", "x", 0, Caller()));
         break;
       default:
         if (node != NodeId::kNone)

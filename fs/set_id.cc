@@ -12,14 +12,17 @@ constexpr char kCapabilityXattr[] = "security.capability";
 
 }  // namespace
 
+bool IsOfGroup(gid_t group, const Caller& who) {
+  return who.uid == 0 || who.gid == group ||
+         HasSupplementaryGroup(who.pid, group);
+}
+
 mode_t WithoutSetId(mode_t mode, gid_t group, const Caller& who) {
   mode &= ~S_ISUID;
   if ((mode & S_ISGID) == 0) return mode;
   // Without the right to execute it means something else (mandatory locking,
   // once), which the group's members may keep.
-  const bool keeps =
-      (mode & S_IXGRP) == 0 && (who.uid == 0 || who.gid == group ||
-                                HasSupplementaryGroup(who.pid, group));
+  const bool keeps = (mode & S_IXGRP) == 0 && IsOfGroup(group, who);
   return keeps ? mode : mode & ~S_ISGID;
 }
 

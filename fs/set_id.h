@@ -10,6 +10,9 @@
 
 namespace ufs {
 
+// Whether what `who` does may leave a file set-group-id that has this group.
+bool IsOfGroup(gid_t group, const Caller& who);
+
 // What is left of `mode`, the mode of no directory, after a change by someone
 // who may not keep set-id bits. `group` is the file's, before the change.
 // Compare Linux's fs/attr.c:setattr_should_drop_suidgid().

@@ -169,7 +169,7 @@ Result<std::string> UnionFs::ListXattr(NodeId node) {
 }
 
 Status UnionFs::SetXattr(NodeId node, const char* name, std::string_view value,
-                         int flags) {
+                         int flags, const Caller& caller) {
   if (!config_.acl && IsAcl(name)) return Error(EOPNOTSUPP);
   const InodeRef inode = TRY(Get(node));
   if (inode->in_upper() == false && (flags & XATTR_REPLACE) != 0) {
@@ -182,6 +182,12 @@ Status UnionFs::SetXattr(NodeId node, const char* name, std::string_view value,
   TRY(CopyUp(inode, Backing::kMetacopy));
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
+  if (std::string_view(name) == kAccessAclXattr) {
+    // It sets the mode, and like chmod not the group id of other groups.
+    const Attr now = TRY(upper_->GetAttr(place.at()));
+    if ((now.mode & S_ISGID) != 0 && !IsOfGroup(now.gid, caller))
+      TRY(upper_->SetMode(place.at(), now, now.mode & ~mode_t{S_ISGID}));
+  }
   TRY(upper_->SetXattr(place.at(), name, value, flags));
   if (std::string_view(name) == kDefaultAclXattr)
     inode->has_default_acl = sys::GetXattr(place.at(), kDefaultAclXattr).ok();
@@ -193,8 +199,11 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
   const InodeRef inode = TRY(Get(node));
   if (!inode->in_upper()) {
     ReaderLock lock(inode->mu);
-    if (!inode->in_upper())
-      TRY(inode->lower.layer().GetXattr(inode->lower, name));
+    if (!inode->in_upper()) {
+      const auto had = inode->lower.layer().GetXattr(inode->lower, name);
+      if (had.code() == ENODATA && IsAcl(name)) return Ok();
+      TRY(had);
+    }
   }
   TRY(kRemoveXattr.Visit());
   TRY(CopyUp(inode, Backing::kMetacopy));
@@ -251,7 +260,10 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   }
   const Status done = sys::Ioctl(fd, cmd, arg);
   // One that may write now might not be opened for writing any more.
-  if (writes && done.ok()) fds_.Erase(inode->fd_key());
+  if (writes && done.ok()) {
+    fds_.Erase(inode->fd_key());
+    if (invalidate_) invalidate_(inode->id);  // the time of the change
+  }
   return done;
 }
 

@@ -86,9 +86,10 @@ class UnionFs final {
   UnionFs(const UnionFs&) = delete;
   UnionFs& operator=(const UnionFs&) = delete;
 
-  // Called when cached attributes of a node changed though nobody asked for it
-  // (a directory copied up on the way to its child). May be called with locks
-  // held, from any thread: it must only queue. Set before the first request.
+  // Called when cached attributes of a node changed and the kernel does not
+  // know it (a directory copied up on the way to its child, file flags set).
+  // May be called with locks held, from any thread: it must only queue. Set
+  // before the first request.
   using InvalidateFn = std::function<void(NodeId)>;
   void SetInvalidate(InvalidateFn invalidate);
 
@@ -132,7 +133,8 @@ class UnionFs final {
   // Names, each ended by NUL, as listxattr(2).
   Result<std::string> ListXattr(NodeId node);
   Status SetXattr(NodeId node, const char* name, std::string_view value,
-                  int flags);
+                  int flags, const Caller& caller);
+  // An ACL that is not there is removed already.
   Status RemoveXattr(NodeId node, const char* name);
   // FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR and
   // FS_IOC_GETVERSION, and kIoctlComplete of fs/ioctl.h: `arg` is the ioctl's

@@ -140,7 +140,8 @@ TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
   // cap_net_raw, permitted
   const std::string capability("\1\0\0\2\0\40\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
   const bool has_capability =
-      fs_->SetXattr(node, "security.capability", capability, 0).ok();
+      fs_->SetXattr(node, "security.capability", capability, 0, root_caller_)
+          .ok();
   const Attr before = Stat(node);
   ASSERT_TRUE(fs_->Settle().ok());
   text[3 * kChunk] = 'x';

@@ -22,6 +22,8 @@ const std::map<std::string, std::string>& OverlayFaults() {
       {"Mmap.AReadOnlySharedMappingOfALowerFileSeesLaterWrites",
        "documented non-standard behaviour (b): a MAP_SHARED mapping of a lower "
        "file does not see later writes"},
+      {"Acl.OneThatIsNotThereIsRemovedAlready",
+       "removing an ACL that a lower file does not have is ENODATA"},
       {"RenameDir.LongPathsAreNoLimit",
        "redirects are limited by redirect_max (256), beyond that is EXDEV"},
       {"EveryForm/Whiteout.InTheUpperHidesToo/TrustedXattr",

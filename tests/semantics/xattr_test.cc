@@ -286,6 +286,39 @@ TEST_F(Acl, WhatIsRefused) {
       }));
 }
 
+TEST_F(Acl, OneThatIsNotThereIsRemovedAlready) {
+  Mount({Tree().File("f").Dir("d")});
+  for (const char* name : {"f", "d"}) {
+    EXPECT_OK(removexattr(name, kAccessAcl)) << name;
+    EXPECT_OK(removexattr(name, kDefaultAcl)) << name;
+  }
+}
+
+TEST_F(Acl, CostsTheGroupIdOfAnotherGroup) {
+  NEEDS_SEVERAL_IDS();
+  Mount({Tree()
+             .File("f")
+             .Owner(1000, 2000)
+             .Mode(02755)
+             .Dir("d")
+             .Owner(1000, 2000)
+             .Mode(02755)});
+  const std::string acl = AclGrantingUser(1001, 4);
+  for (const char* name : {"f", "d"}) {
+    EXPECT_ERRNO_EQ(
+        0, AsUser(kAlice,
+                  [&] {
+                    return ErrnoOf(
+                        setxattr(name, kAccessAcl, acl.data(), acl.size(), 0));
+                  }))
+        << name;
+    EXPECT_EQ(Stat(name).st_mode & 07777, 0670u) << name;
+    EXPECT_OK(chmod(name, 02755));
+    SetXattr(name, kAccessAcl, acl);
+    EXPECT_EQ(Stat(name).st_mode & 07777, 02670u) << name;
+  }
+}
+
 TEST_F(Acl, DefaultOfALowerDirectoryReachesDeepDirectories) {
   NEEDS_SEVERAL_IDS();
   const std::string acl = AclGrantingUser(1000, 6);
