@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "tests/model/check.h"
+#include "tests/model/file_flags.h"
 #include "tests/model/lock_table.h"
 #include "tests/model/names.h"
 #include "tests/model/tree_reader.h"
@@ -86,6 +87,11 @@ timespec TimeArgument(int64_t seconds, uint32_t seed) {
   if (seconds == kTimeNow) return {0, UTIME_NOW};
   if (seconds == kTimeOmit) return {0, UTIME_OMIT};
   return {seconds, static_cast<long>(seed % 1000000000)};
+}
+
+FlagsCall CallOf(const Op& op) {
+  bool old = op.kind == OpKind::kGetFlags || op.kind == OpKind::kSetFlags;
+  return old ? FlagsCall::kFlags : FlagsCall::kXflags;
 }
 
 }  // namespace
@@ -294,6 +300,15 @@ Outcome Executor::Dispatch(const Op& op) {
       outcome.value = programs_[op.fd2].Finish();
       return outcome;
     }
+    case OpKind::kGetFlags:
+    case OpKind::kGetXflags: {
+      Outcome outcome;
+      outcome.value = GetFileFlags(fd, CallOf(op));
+      return outcome.value < 0 ? Failed() : outcome;
+    }
+    case OpKind::kSetFlags:
+    case OpKind::kSetXflags:
+      return Plain(SetFileFlags(fd, CallOf(op), op.flags));
     case OpKind::kRemount:
     case OpKind::kDropCaches:
     case OpKind::kCheckTree:

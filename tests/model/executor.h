@@ -23,6 +23,7 @@ struct RealNode {
   int err = 0;           // of whatever could not be read, with `what`
   std::string what;
   std::string content;
+  int flags = 0;  // of a file: kFileFlags
   std::string target;
   std::map<std::string, std::string> xattrs;
   std::map<std::string, RealNode> entries;

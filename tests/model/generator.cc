@@ -50,7 +50,9 @@ constexpr Weight kWeights[] = {
     {OpKind::kLock, 30},      {OpKind::kOfdLock, 30},
     {OpKind::kOfdTest, 15},   {OpKind::kInstall, 20},
     {OpKind::kExec, 30},      {OpKind::kStart, 20},
-    {OpKind::kStop, 10},
+    {OpKind::kStop, 10},      {OpKind::kGetFlags, 5},
+    {OpKind::kSetFlags, 15},  {OpKind::kGetXflags, 5},
+    {OpKind::kSetXflags, 10},
 };
 
 constexpr int TotalWeight() {
@@ -93,6 +95,7 @@ Op Generator::Next(const PosixModel& model) {
   FillAttr(model, &op);
   FillLock(model, &op);
   FillProgram(model, &op);
+  FillFlags(model, &op);
   FillName(model, &op);
   return op;
 }
@@ -429,7 +432,8 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
         op->path = ExistingDir(model);
         if (op->path.empty()) op->path = ".";
       }
-      if (IsAcl(op->name)) op->acl = AclChange();
+      if (IsAcl(op->name) && op->kind != OpKind::kRemovexattr)
+        op->acl = AclChange();
       break;
     case OpKind::kReaddir:
       if (!OneIn(5)) op->path = ExistingDir(model);
@@ -473,6 +477,36 @@ void Generator::FillLock(const PosixModel& model, Op* op) {
     op->off = OneIn(40) ? -1 : 10 * Below(5);
     op->len = Pick<int64_t>({0, 5, 10, 10, 20});
   }
+}
+
+void Generator::FillFlags(const PosixModel& model, Op* op) {
+  bool sets = false;
+  switch (op->kind) {
+    case OpKind::kSetFlags:
+    case OpKind::kSetXflags:
+      sets = true;
+      [[fallthrough]];
+    case OpKind::kGetFlags:
+    case OpKind::kGetXflags:
+      op->fd = OpenSlot(model, false);
+      break;
+    default:
+      return;
+  }
+  const Node* node = model.HandleNode(op->fd);
+  if (!sets || node == nullptr) return;
+  // New files would inherit those of a directory, where the upper's own do.
+  if (node->IsDir()) op->kind = OpKind::kGetFlags;
+  if (node->IsDir()) return;
+  op->flags = Pick({0, FS_NODUMP_FL, FS_NOATIME_FL, FS_NODUMP_FL});
+  // What is open for writing stays so on a disk; and what a write takes away
+  // from such a file (set-id bits, capabilities) it keeps there.
+  // And names that are in the layers still can be hidden (fs/README.md).
+  const bool quiet = !model.IsOpenForWriting(*node) && node->nlink == 1 &&
+                     (node->mode & (S_ISUID | S_ISGID)) == 0 &&
+                     !node->xattrs.contains("security.capability");
+  if (quiet && OneIn(2))
+    op->flags |= Pick({FS_IMMUTABLE_FL, FS_APPEND_FL, FS_APPEND_FL});
 }
 
 void Generator::FillProgram(const PosixModel& model, Op* op) {

@@ -44,6 +44,7 @@ class Generator {
   void FillFile(const PosixModel& model, Op* op);
   void FillAttr(const PosixModel& model, Op* op);
   void FillLock(const PosixModel& model, Op* op);
+  void FillFlags(const PosixModel& model, Op* op);
   void FillProgram(const PosixModel& model, Op* op);
   void FillName(const PosixModel& model, Op* op);
   void MaybeAt(const PosixModel& model, Op* op);

@@ -4,10 +4,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/harness/subject.h"
 #include "tests/model/check.h"
 
 namespace ufs::model {
 namespace {
+
+constexpr int64_t kFarOff = 123456789;  // behind the end of every file
 
 int64_t Now(clockid_t clock) {
   timespec now;
@@ -62,8 +65,37 @@ std::string Lane::Step(const Op& op) {
   Outcome on_plain = plain_.executor.Run(op);
   when.hi = ClockAfter();
   Expected expected = model_.Apply(op, when);
-  return Judge(plain_, op, expected, on_plain) +
-         Judge(union_, op, expected, on_union);
+  std::string text = Judge(plain_, op, expected, on_plain);
+  if (!expected.by_flag || !test::TheSubject().is_ufs())
+    return text + Judge(union_, op, expected, on_union);
+  if (on_union.err == 0 && expected.union_may_allow) return text + TakeBack(op);
+  if (on_union.err == 0)
+    text += Line(union_.name, "", {"err", ErrnoName(expected.err), "success"});
+  return text;
+}
+
+// The union has opened what may not be written: the write is refused. Then it
+// is closed, as for the model it was never open.
+std::string Lane::TakeBack(const Op& op) {
+  Op undo;
+  if (op.kind == OpKind::kMmap) {
+    undo.kind = OpKind::kMunmap;
+    undo.fd2 = op.fd2;
+    union_.executor.Run(undo);
+  }
+  if (op.kind != OpKind::kOpen) return "";
+  Op write;
+  write.kind = OpKind::kPwrite;
+  write.fd = op.fd;
+  write.off = kFarOff;
+  write.len = 1;
+  const Outcome written = union_.executor.Run(write);
+  undo.kind = OpKind::kClose;
+  undo.fd = op.fd;
+  union_.executor.Run(undo);
+  if (written.err == EPERM) return "";
+  return Line(union_.name,
+              "write: ", {"err", ErrnoName(EPERM), ErrnoName(written.err)});
 }
 
 std::string Lane::Judge(Side& side, const Op& op, const Expected& expected,
@@ -90,11 +122,10 @@ std::string Lane::StepRemount(const Op& op) {
   const Remounted done = remount_((op.flags & kCommit) != 0);
   if (!done.error.empty()) return "remount: " + done.error + "\n";
   if (done.new_layer) {
-    // What was born in the upper now comes from a layer, and is numbered so;
-    // and the layer was looked at.
+    // What was born in the upper now comes from a layer, and is numbered so.
     union_.ledger = {};
-    model_.ForgetAccessTimes();
   }
+  if (done.looked_at) model_.ForgetAccessTimes();
   union_.executor.Attach(union_.root);
   plain_.executor.Attach(plain_.root);
   return "";

@@ -18,7 +18,8 @@ namespace ufs::model {
 // How a remount went.
 struct Remounted {
   std::string error;       // empty, or what went wrong
-  bool new_layer = false;  // the upper became a layer
+  bool looked_at = false;  // the upper was read
+  bool new_layer = false;  // and became a layer
 };
 
 class Lane {
@@ -46,6 +47,7 @@ class Lane {
   };
   std::string Judge(Side& side, const Op& op, const Expected& expected,
                     const Outcome& actual);
+  std::string TakeBack(const Op& op);
   std::string CheckTree(Side& side);
   std::string StepRemount(const Op& op);
 

@@ -16,17 +16,18 @@ namespace ufs::model {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(OpKind::kCount)> kNames =
-    {"open",       "close",     "read",        "pread",     "write",
-     "pwrite",     "truncate",  "ftruncate",   "fallocate", "seek",
-     "copy",       "mmap",      "munmap",      "load",      "store",
-     "mkdir",      "rmdir",     "unlink",      "rename",    "link",
-     "linkfd",     "symlink",   "mknod",       "chmod",     "fchmod",
-     "chown",      "fchown",    "utimens",     "futimens",  "setxattr",
-     "getxattr",   "listxattr", "removexattr", "fsetxattr", "readdir",
-     "freaddir",   "stat",      "fstat",       "readlink",  "fsync",
-     "fdatasync",  "flock",     "lock",        "ofdlock",   "ofdtest",
-     "install",    "exec",      "start",       "stop",      "remount",
-     "dropcaches", "checktree"};
+    {"open",      "close",     "read",        "pread",     "write",
+     "pwrite",    "truncate",  "ftruncate",   "fallocate", "seek",
+     "copy",      "mmap",      "munmap",      "load",      "store",
+     "mkdir",     "rmdir",     "unlink",      "rename",    "link",
+     "linkfd",    "symlink",   "mknod",       "chmod",     "fchmod",
+     "chown",     "fchown",    "utimens",     "futimens",  "setxattr",
+     "getxattr",  "listxattr", "removexattr", "fsetxattr", "readdir",
+     "freaddir",  "stat",      "fstat",       "readlink",  "fsync",
+     "fdatasync", "flock",     "lock",        "ofdlock",   "ofdtest",
+     "install",   "exec",      "start",       "stop",      "getflags",
+     "setflags",  "getxflags", "setxflags",   "remount",   "dropcaches",
+     "checktree"};
 
 struct FlagName {
   int value;
@@ -52,6 +53,10 @@ constexpr FlagName kFlockFlags[] = {
     {LOCK_SH, "SHARED"}, {LOCK_EX, "EXCLUSIVE"}, {LOCK_UN, "UNLOCK"}};
 constexpr FlagName kLockTypes[] = {{F_WRLCK, "WRITE"}, {F_UNLCK, "UNLOCK"}};
 
+constexpr FlagName kFileFlagNames[] = {{FS_IMMUTABLE_FL, "IMMUTABLE"},
+                                       {FS_APPEND_FL, "APPEND"},
+                                       {FS_NODUMP_FL, "NODUMP"},
+                                       {FS_NOATIME_FL, "NOATIME"}};
 constexpr FlagName kRemountFlags[] = {{kCommit, "COMMIT"}};
 
 struct FlagTable {
@@ -73,6 +78,9 @@ FlagTable FlagsOf(OpKind kind) {
     case OpKind::kOfdLock:
     case OpKind::kOfdTest:
       return {std::begin(kLockTypes), std::end(kLockTypes)};
+    case OpKind::kSetFlags:
+    case OpKind::kSetXflags:
+      return {std::begin(kFileFlagNames), std::end(kFileFlagNames)};
     case OpKind::kRemount:
       return {std::begin(kRemountFlags), std::end(kRemountFlags)};
     default:

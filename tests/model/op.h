@@ -50,22 +50,26 @@ enum class OpKind {
   kGetxattr,   // path, name
   kListxattr,  // path
   kRemovexattr,
-  kFsetxattr,   // fd, name, len, seed, flags
-  kReaddir,     // path
-  kFreaddir,    // fd, from the beginning
-  kStat,        // path; does not follow
-  kFstat,       // fd
-  kReadlink,    // path
-  kFsync,       // fd
-  kFdatasync,   // fd
-  kFlock,       // fd, flags = LOCK_SH, LOCK_EX or LOCK_UN; never waits
-  kLock,        // fd, off, len, flags = F_RDLCK, ...: of the process
-  kOfdLock,     // the same: of the open file description
-  kOfdTest,     // the same: what would be in its way
-  kInstall,     // fd: its contents become those of a program
-  kExec,        // at, path: runs a program to its end
-  kStart,       // fd2 <- at, path: runs a program until kStop
-  kStop,        // fd2
+  kFsetxattr,  // fd, name, len, seed, flags
+  kReaddir,    // path
+  kFreaddir,   // fd, from the beginning
+  kStat,       // path; does not follow
+  kFstat,      // fd
+  kReadlink,   // path
+  kFsync,      // fd
+  kFdatasync,  // fd
+  kFlock,      // fd, flags = LOCK_SH, LOCK_EX or LOCK_UN; never waits
+  kLock,       // fd, off, len, flags = F_RDLCK, ...: of the process
+  kOfdLock,    // the same: of the open file description
+  kOfdTest,    // the same: what would be in its way
+  kInstall,    // fd: its contents become those of a program
+  kExec,       // at, path: runs a program to its end
+  kStart,      // fd2 <- at, path: runs a program until kStop
+  kStop,       // fd2
+  kGetFlags,   // fd
+  kSetFlags,   // fd, flags: all of kFileFlags that it is to have
+  kGetXflags,  // the same by FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR
+  kSetXflags,
   kRemount,     // closes every handle and mapping first; flags: kCommit
   kDropCaches,  // makes the kernel forget inodes nobody uses
   kCheckTree,   // compares everything

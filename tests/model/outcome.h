@@ -76,6 +76,10 @@ struct ExpectedItem {
 struct Expected {
   int err = 0;
   bool anything = false;  // nobody can know
+  // A file flag forbids it. A union may fail for another reason, and where
+  // `union_may_allow` not at all: it opens files without asking.
+  bool by_flag = false;
+  bool union_may_allow = false;
   int64_t value = 0;
   std::string data;
   // When not empty, any of them will do for `data`.

@@ -91,6 +91,13 @@ bool PosixModel::Handle::writable() const {
 
 Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
   now_ = when;
+  by_flag_ = false;
+  Expected expected = Dispatch(op);
+  expected.by_flag = by_flag_;
+  return expected;
+}
+
+Expected PosixModel::Dispatch(const Op& op) {
   auto on_path = [&](auto method) {
     return OnPath(op, false, [&](const Op& o, const NodePtr& node) {
       return (this->*method)(o, node);
@@ -215,6 +222,12 @@ Expected PosixModel::Apply(const Op& op, const TimeRange& when) {
       return Exec(op);
     case OpKind::kStop:
       return Stop(op);
+    case OpKind::kGetFlags:
+    case OpKind::kGetXflags:
+      return on_handle(&PosixModel::GetFlags);
+    case OpKind::kSetFlags:
+    case OpKind::kSetXflags:
+      return on_handle(&PosixModel::SetFlags);
     case OpKind::kRemount:
       handles_ = {};
       maps_ = {};

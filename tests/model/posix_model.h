@@ -13,6 +13,7 @@
 #include <string>
 
 #include "tests/model/acl.h"
+#include "tests/model/file_flags.h"
 #include "tests/model/layer_spec.h"
 #include "tests/model/lock_table.h"
 #include "tests/model/op.h"
@@ -32,6 +33,7 @@ struct Node {
   std::map<std::string, std::string> xattrs;
   std::map<std::string, std::shared_ptr<Node>> entries;
   Node* parent = nullptr;  // of a directory; null once it is removed
+  int flags = 0;           // of kFileFlags
   bool linkable = false;   // made by O_TMPFILE without O_EXCL, no name yet
   TimeRange mtime;
   TimeRange atime;
@@ -41,6 +43,8 @@ struct Node {
   bool IsDir() const { return S_ISDIR(mode); }
   bool IsFile() const { return S_ISREG(mode); }
   bool IsLink() const { return S_ISLNK(mode); }
+  bool fixed() const { return (flags & kFixingFlags) != 0; }
+  bool immutable() const { return (flags & FS_IMMUTABLE_FL) != 0; }
 };
 using NodePtr = std::shared_ptr<Node>;
 
@@ -63,8 +67,10 @@ class PosixModel {
   // The open file in a slot, or null.
   const Node* HandleNode(int slot) const;
   bool HandleWritable(int slot) const;
+  bool IsOpenForWriting(const Node& node) const;
 
  private:
+  Expected Dispatch(const Op& op);
   struct Handle {
     NodePtr node;
     int flags = 0;
@@ -105,8 +111,7 @@ class PosixModel {
   static bool May(Caller who, const Node& node, int mask);
   static bool MayOwn(Caller who, const Node& node);
   static int MayCreate(Caller who, const Node& dir);
-  static int MayDelete(Caller who, const Node& dir, const Node& victim,
-                       bool as_dir);
+  int MayDelete(Caller who, const Node& dir, const Node& victim, bool as_dir);
   NodePtr PtrOf(Node* node) const;
 
   // Names (posix_model_names.cc).
@@ -156,12 +161,17 @@ class PosixModel {
   void CloseHandle(int slot);
   void Unmap(int slot);
 
+  // File flags (posix_model_flags.cc).
+  Expected GetFlags(const Op& op, const NodePtr& node);
+  Expected SetFlags(const Op& op, const NodePtr& node);
+  int MayChange(const Node& node);
+  int ForbiddenByFlag();
+
   // Programs (posix_model_exec.cc).
   Expected Install(const Op& op);
   Expected Exec(const Op& op);
   Expected Stop(const Op& op);
   bool IsRunning(const Node& node) const;
-  bool IsOpenForWriting(const Node& node) const;
 
   // Attributes (posix_model_attr.cc).
   Expected Chmod(const Op& op, const NodePtr& node);
@@ -193,7 +203,8 @@ class PosixModel {
   LockTable locks_;
   NodeId next_id_ = 1;
   LockTable::Owner next_description_ = LockTable::kProcess + 1;
-  TimeRange now_;  // of the operation being applied
+  TimeRange now_;         // of the operation being applied
+  bool by_flag_ = false;  // it was forbidden by a file flag
   std::map<NodeId, std::weak_ptr<Node>> nodes_;
 };
 

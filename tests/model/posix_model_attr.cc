@@ -18,6 +18,7 @@ bool MayKeepSgid(bool root, uid_t uid, const Node& node) {
 
 Expected PosixModel::Chmod(const Op& op, const NodePtr& node) {
   Caller who{op.uid};
+  if (int err = MayChange(*node)) return Expected::Error(err);
   if (!MayOwn(who, *node)) return Expected::Error(EPERM);
   mode_t bits = op.mode & 07777;
   if (!MayKeepSgid(who.root(), who.uid, *node)) bits &= ~S_ISGID;
@@ -35,6 +36,12 @@ Expected PosixModel::Chmod(const Op& op, const NodePtr& node) {
 Expected PosixModel::Chown(const Op& op, const NodePtr& node) {
   Caller who{op.uid};
   bool owner = who.uid == node->uid;
+  bool nothing = op.owner < 0 && op.group < 0;
+  if (node->immutable() || (node->fixed() && !nothing)) {
+    Expected forbidden = Expected::Error(ForbiddenByFlag());
+    forbidden.union_may_allow = nothing;  // the kernel asks nobody
+    return forbidden;
+  }
   if (!who.root()) {
     bool same_owner = op.owner < 0 || (owner && op.owner == node->uid);
     bool may_group = op.group < 0 ||
@@ -60,6 +67,8 @@ Expected PosixModel::Chown(const Op& op, const NodePtr& node) {
 Expected PosixModel::Utimens(const Op& op, const NodePtr& node) {
   Caller who{op.uid};
   bool both_now = op.atime == kTimeNow && op.mtime == kTimeNow;
+  if (node->fixed() && (!both_now || node->immutable()))
+    return Expected::Error(ForbiddenByFlag());
   if (!MayOwn(who, *node)) {
     if (!both_now) return Expected::Error(EPERM);
     if (!May(who, *node, W_OK)) return Expected::Error(EACCES);
@@ -91,6 +100,7 @@ int PosixModel::MayXattr(Caller who, const Node& node, const std::string& name,
 // Compare Linux's fs/posix_acl.c. `acl` without entries takes it away.
 int PosixModel::SetAcl(const Op& op, Node& node, const Acl& acl) {
   Caller who{op.uid};
+  if (int err = MayChange(node)) return err;
   if (node.IsLink()) return EOPNOTSUPP;
   bool access = op.name == test::kAccessAcl;
   if (!access && !node.IsDir()) return acl.empty() ? 0 : EACCES;
@@ -121,6 +131,7 @@ int PosixModel::SetAcl(const Op& op, Node& node, const Acl& acl) {
 Expected PosixModel::Setxattr(const Op& op, const NodePtr& node) {
   if (IsAcl(op.name))
     return Expected::Error(SetAcl(op, *node, *AclFromText(op.acl)));
+  if (int err = MayChange(*node)) return Expected::Error(err);
   if (int err = MayXattr({op.uid}, *node, op.name, true))
     return Expected::Error(err);
   bool exists = node->xattrs.contains(op.name);
@@ -157,6 +168,7 @@ Expected PosixModel::Listxattr(const Op& op, const NodePtr& node) {
 
 Expected PosixModel::Removexattr(const Op& op, const NodePtr& node) {
   if (IsAcl(op.name)) return Expected::Error(SetAcl(op, *node, {}));
+  if (int err = MayChange(*node)) return Expected::Error(err);
   if (int err = MayXattr({op.uid}, *node, op.name, true))
     return Expected::Error(err);
   if (node->xattrs.erase(op.name) == 0) return Expected::Error(ENODATA);

@@ -58,6 +58,7 @@ Expected PosixModel::Install(const Op& op) {
   write.off = 0;
   Expected expected = WriteThrough(write, true, ProgramBytes());
   if (expected.err != 0) return expected;
+  if (int err = MayChange(*handles_[op.fd].node)) return Expected::Error(err);
   Resize({op.uid}, *handles_[op.fd].node,
          static_cast<int64_t>(ProgramBytes().size()));
   return {};

@@ -78,7 +78,19 @@ Expected PosixModel::OpenFound(const Op& op, const NodePtr& node) {
     return Expected::Error(ENOTDIR);
   if (node->IsLink()) return Expected::Error(ELOOP);
   if (node->IsDir() && (mask & W_OK) != 0) return Expected::Error(EISDIR);
+  Expected forbidden = Expected::Error(EPERM);
+  // Only what cuts it off is heard of when it is opened.
+  forbidden.union_may_allow = !truncate;
+  if ((mask & W_OK) != 0 && node->immutable()) {
+    ForbiddenByFlag();
+    return forbidden;
+  }
   if (!May(who, *node, mask)) return Expected::Error(EACCES);
+  const bool appends = access == O_RDONLY || (op.flags & O_APPEND) != 0;
+  if ((!appends || truncate) && node->fixed() && (mask & W_OK) != 0) {
+    ForbiddenByFlag();
+    return forbidden;
+  }
   if ((op.flags & O_NOATIME) != 0 && !MayOwn(who, *node))
     return Expected::Error(EPERM);
   if (S_ISSOCK(node->mode)) return Expected::Error(ENXIO);
@@ -168,7 +180,9 @@ Expected PosixModel::Truncate(const Op& op) {
   return OnPath(op, true, [&](const Op& o, const NodePtr& node) {
     if (node->IsDir()) return Expected::Error(EISDIR);
     if (!node->IsFile()) return Expected::Error(EINVAL);
+    if (node->immutable()) return Expected::Error(ForbiddenByFlag());
     if (!May({o.uid}, *node, W_OK)) return Expected::Error(EACCES);
+    if (int err = MayChange(*node)) return Expected::Error(err);
     if (IsRunning(*node)) return Expected::Error(ETXTBSY);
     Resize({o.uid}, *node, o.len);
     return Expected{};
@@ -179,6 +193,7 @@ Expected PosixModel::Ftruncate(const Op& op) {
   if (op.len < 0) return Expected::Error(EINVAL);
   return OnHandle(op, false, [&](const Op& o, const NodePtr& node) {
     if (!handles_[o.fd].writable()) return Expected::Error(EINVAL);
+    if (int err = MayChange(*node)) return Expected::Error(err);
     Resize({o.uid}, *node, o.len);
     return Expected{};
   });
@@ -188,6 +203,9 @@ Expected PosixModel::Fallocate(const Op& op) {
   return OnHandle(op, false, [&](const Op& o, const NodePtr& node) {
     if (o.off < 0 || o.len <= 0) return Expected::Error(EINVAL);
     if (!handles_[o.fd].writable()) return Expected::Error(EBADF);
+    if (node->immutable() ||
+        (node->fixed() && o.flags != 0 && o.flags != FALLOC_FL_KEEP_SIZE))
+      return Expected::Error(ForbiddenByFlag());
     bool keep = (o.flags & FALLOC_FL_KEEP_SIZE) != 0;
     bool zero = (o.flags & (FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE)) != 0;
     int64_t end = o.off + o.len;
@@ -250,6 +268,12 @@ Expected PosixModel::Mmap(const Op& op) {
     bool write = (o.flags & PROT_WRITE) != 0;
     if (!handles_[o.fd].readable()) return Expected::Error(EACCES);
     if (write && !handles_[o.fd].writable()) return Expected::Error(EACCES);
+    if (node->fixed() && handles_[o.fd].writable()) {
+      ForbiddenByFlag();
+      Expected forbidden = Expected::Error(EACCES);
+      forbidden.union_may_allow = true;
+      return forbidden;
+    }
     if (node->IsDir()) return Expected::Error(ENODEV);
     maps_[o.fd2] = {node,
                     o.off,

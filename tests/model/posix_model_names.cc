@@ -161,12 +161,14 @@ int PosixModel::FinishLink(const Op& op, const NodePtr& node,
   if (!to.ordinary || to.node != nullptr) return EEXIST;
   // A directory that is gone answers even the look-up of a new name.
   if (to.parent->parent == nullptr) return ENOENT;
+  if (!MayOwn(who, *node) && node->immutable()) return ForbiddenByFlag();
   // fs.protected_hardlinks
   bool safe = node->IsFile() && (node->mode & S_ISUID) == 0 &&
               (node->mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) &&
               May(who, *node, R_OK | W_OK);
   if (!MayOwn(who, *node) && !safe) return EPERM;
   if (int err = MayCreate(who, *to.parent)) return err;
+  if (int err = MayChange(*node)) return err;
   if (node->IsDir()) return EPERM;
   if (node->nlink == 0 && !node->linkable) return ENOENT;
   node->linkable = false;

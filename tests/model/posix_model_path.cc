@@ -115,6 +115,7 @@ int PosixModel::MayDelete(Caller who, const Node& dir, const Node& victim,
   if (!May(who, dir, W_OK | X_OK)) return EACCES;
   bool sticky = (dir.mode & S_ISVTX) != 0;
   if (sticky && !MayOwn(who, dir) && !MayOwn(who, victim)) return EPERM;
+  if (int err = MayChange(victim)) return err;
   if (as_dir && !victim.IsDir()) return ENOTDIR;
   if (!as_dir && victim.IsDir()) return EISDIR;
   return 0;

@@ -7,11 +7,13 @@
 
 #include <filesystem>
 
+#include "layerdb/base/unique_fd.h"
 #include "tests/harness/files.h"
 #include "tests/harness/process.h"
 #include "tests/harness/scratch_dir.h"
 #include "tests/harness/supervisor.h"
 #include "tests/model/check.h"
+#include "tests/model/file_flags.h"
 
 namespace ufs::model {
 namespace {
@@ -70,6 +72,8 @@ Session::Session(const std::vector<LayerSpec>& layers,
 
 Session::~Session() {
   if (mounted_.mounted()) Unmount();
+  if (!test::RemoveTree(base_))  // not with immutable files in it
+    test::RunProgram({"chattr", "-R", "-f", "-ia", base_});
   if (!test::RemoveTree(base_))
     fprintf(stderr, "cannot remove all of %s\n", base_.c_str());
 }
@@ -98,6 +102,7 @@ Remounted Session::Remount(bool commit) {
   if (commit) done.error = Complete();
   if (done.error.empty()) done.error = Unmount();
   if (!done.error.empty()) return done;
+  done.looked_at = commit;
   done.new_layer = commit && MayCommit();
   if (done.new_layer) Commit();
   done.error = Mount();
@@ -113,9 +118,20 @@ std::string Session::Complete() {
 }
 
 // A lower file with several names has one upper object for all of them only as
-// long as its index is there, which is no part of the upper.
+// long as its index is there, which is no part of the upper. And file flags are
+// not copied up (fs/README.md).
 bool Session::MayCommit() const {
-  return std::filesystem::is_empty(plan_.work + "/ufs/index");
+  if (!std::filesystem::is_empty(plan_.work + "/ufs/index")) return false;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(plan_.upper)) {
+    if (entry.symlink_status().type() != std::filesystem::file_type::regular)
+      continue;
+    UniqueFd fd(open(entry.path().c_str(), O_RDONLY | O_NOATIME | O_CLOEXEC));
+    Must(fd.get(), entry.path());
+    if (Must(GetFileFlags(fd.get(), FlagsCall::kFlags), entry.path()) != 0)
+      return false;
+  }
+  return true;
 }
 
 void Session::Commit() {

@@ -30,6 +30,9 @@ class TreeComparison {
       Add(path, {"content", Shown(node.content),
                  Shown(real.content) + ", " +
                      FirstDifference(node.content, real.content)});
+    if (node.flags != real.flags)
+      Add(path,
+          {"flags", std::to_string(node.flags), std::to_string(real.flags)});
     if (node.target != real.target)
       Add(path, {"target", Quote(node.target), Quote(real.target)});
     VisitXattrs(path, node, real);

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "tests/model/check.h"
+#include "tests/model/file_flags.h"
 
 namespace ufs::model {
 namespace {
@@ -25,6 +26,8 @@ void Note(RealNode* node, const char* what) {
 }
 
 void ReadContent(int fd, RealNode* node) {
+  node->flags = GetFileFlags(fd, FlagsCall::kFlags);
+  if (node->flags < 0) Note(node, "flags");
   node->content.resize(static_cast<size_t>(node->stat.size));
   size_t done = 0;
   while (done < node->content.size()) {
