@@ -6,6 +6,7 @@
 #include <string>
 
 #include "layerdb/base/syscall.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -27,8 +28,7 @@ Status CopyByBuffer(BorrowedFd from, BorrowedFd to, uint64_t offset,
     const size_t want = std::min<uint64_t>(room, end - offset);
     const size_t got = TRY(sys::Pread(from, buffer.get(), want, offset));
     if (got == 0) return Ok();  // shorter than it was: the rest is a hole
-    const size_t put = TRY(sys::Pwrite(to, buffer.get(), got, offset));
-    if (put < got) return Error(ENOSPC);
+    TRY(WriteAll(to, {buffer.get(), got}, offset));
     offset += got;
   }
   return Ok();
@@ -56,7 +56,7 @@ Status Clear(BorrowedFd to, uint64_t offset, uint64_t end) {
   const std::string zeros(std::min<uint64_t>(kBufferBytes, end - offset), 0);
   while (offset < end) {
     const size_t size = std::min<uint64_t>(zeros.size(), end - offset);
-    TRY(sys::Pwrite(to, zeros.data(), size, offset));
+    TRY(WriteAll(to, std::string_view(zeros).substr(0, size), offset));
     offset += size;
   }
   return Ok();

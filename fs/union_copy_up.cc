@@ -17,6 +17,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -197,8 +198,8 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
   uint64_t moved = 0;
   if (const auto bytes = inode->data.layer().InMemory(inode->data)) {
     const auto wanted = bytes->substr(0, size);
-    moved = TRY(sys::Pwrite(to, wanted.data(), wanted.size(), 0));
-    if (moved < wanted.size()) return Error(ENOSPC);
+    TRY(WriteAll(to, wanted, 0));
+    moved = wanted.size();
   } else {
     const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
     moved = TRY(CopyData(from, to, size));

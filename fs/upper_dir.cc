@@ -10,6 +10,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -278,9 +279,7 @@ Result<Draft> UpperDir::NewNode(mode_t mode, dev_t rdev) {
 Result<Draft> UpperDir::NewStandIn(const Override& override,
                                    std::string_view content) {
   Draft draft = TRY(NewFile(0600));
-  const size_t put =
-      TRY(sys::Pwrite(draft.fd(), content.data(), content.size(), 0));
-  if (put < content.size()) return Error(ENOSPC);
+  TRY(WriteAll(draft.fd(), content, 0));
   TRY(SetOverride(draft.at(), override));
   return draft;
 }

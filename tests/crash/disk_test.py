@@ -7,44 +7,16 @@ import errno
 import os
 import shutil
 import subprocess
-import time
 
 import union
+from checks import Checks
 from operations import create, do, rename, write
-from union import WHOLE_COPIES, difference, snapshot
+from union import WHOLE_COPIES
 
 MEGABYTE = 1 << 20
 
 
-class DiskTest:
-    def __init__(self, fs):
-        self.fs = fs
-        self.failures = 0
-
-    def expect(self, condition, message):
-        if not condition:
-            self.failures += 1
-            print(f"FAILED: {message}", flush=True)
-
-    def expect_code(self, what, operation, *codes):
-        code = self.fs.run(operation)
-        names = [errno.errorcode.get(one, one) for one in (code, *codes)]
-        self.expect(code in codes, f"{what}: {names[0]}, expected {names[1:]}")
-
-    def expect_soon(self, what, operation):
-        """Room comes when the kernel has told that it forgot what was deleted."""
-        end = time.monotonic() + 10
-        while (code := self.fs.run(operation)) and time.monotonic() < end:
-            time.sleep(0.05)
-        self.expect(code == 0, f"{what}: {errno.errorcode.get(code, code)}")
-
-    def refused(self, what, operation, code):
-        """Fails with `code`, and changes nothing."""
-        before = snapshot(self.fs.mnt)
-        self.expect_code(what, operation, code)
-        changes = difference(before, snapshot(self.fs.mnt))
-        self.expect(not changes, f"{what} changed\n{changes}")
-
+class DiskTest(Checks):
     def on_small_disk(self, options):
         """An upper on a file system of its own."""
         disk = self.fs.dir + "/disk"
