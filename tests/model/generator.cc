@@ -157,6 +157,19 @@ std::string Generator::ProgramPath(const PosixModel& model, bool* whole) {
   return path;
 }
 
+// Whether the path leads, without links, to neither file nor directory.
+bool Generator::IsSpecial(const PosixModel& model, const Op& op) {
+  const Node* node = model.root().get();
+  for (size_t begin = 0; begin < op.path.size();) {
+    const size_t end = std::min(op.path.find('/', begin), op.path.size());
+    const auto found = node->entries.find(op.path.substr(begin, end - begin));
+    if (found == node->entries.end()) return true;  // who knows
+    node = found->second.get();
+    begin = end + 1;
+  }
+  return !node->IsFile() && !node->IsDir();
+}
+
 // The path of something that is open already, or of anything.
 std::string Generator::OpenedPath(const PosixModel& model) {
   std::string path;
@@ -407,6 +420,7 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
     case OpKind::kChmod:
     case OpKind::kFchmod:
       op->mode = Mode();
+      if (!Privileged() && IsSpecial(model, *op)) op->path = ".";
       break;
     case OpKind::kChown:
     case OpKind::kFchown:
@@ -434,6 +448,9 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
       }
       if (IsAcl(op->name) && op->kind != OpKind::kRemovexattr)
         op->acl = AclChange();
+      // Its stand-in keeps its mode apart (fs/README.md).
+      if (IsAcl(op->name) && !Privileged() && IsSpecial(model, *op))
+        op->path = ".";
       break;
     case OpKind::kReaddir:
       if (!OneIn(5)) op->path = ExistingDir(model);

@@ -32,6 +32,7 @@ class Generator {
   std::string NewPath(const PosixModel& model);
   std::string ProgramPath(const PosixModel& model, bool* whole);
   std::string AnyPath(const PosixModel& model);
+  static bool IsSpecial(const PosixModel& model, const Op& op);
   std::string OpenedPath(const PosixModel& model);
   int TwinSlot(const PosixModel& model, bool writable);
   int OpenSlot(const PosixModel& model, bool writable);
