@@ -37,6 +37,12 @@ int TypeConflict(const Inode& inode, const Inode& target) {
   return 0;
 }
 
+// Whether a file flag (chattr) keeps a name where it is.
+Result<bool> IsFixed(sys::At at) {
+  constexpr uint64_t kFlags = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+  return (TRY(sys::Statx(at)).stx_attributes & kFlags) != 0;
+}
+
 }  // namespace
 
 struct UnionFs::Move {
@@ -204,7 +210,9 @@ Status UnionFs::MoveUpper(const Move& move) {
   if (upper_->whiteout_form() == WhiteoutForm::kCharDevice) {
     const auto moved =
         sys::RenameAt2(move.from_at(), move.to_at(), RENAME_WHITEOUT);
-    if (moved.code() != EINVAL && moved.code() != EPERM) return moved;
+    const bool refused = moved.code() == EPERM && TRY(IsFixed(move.from_at()));
+    if (refused || (moved.code() != EINVAL && moved.code() != EPERM))
+      return moved;
   }
   if (!aufs && !there.ok() && move.target == nullptr) {
     TRY(upper_->Whiteout(*move.to_fd, move.to));

@@ -45,8 +45,11 @@ TEST_F(Flags, ImmutableFilesCannotChange) {
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
   Mount({Tree().File("low", "x").Dir("d")});
   WriteFile("up", "x");
+  WriteFile("d/own", "");
+  const timespec changed = Stat("d").st_mtim;
   for (const char* name : {"low", "up"}) {
     ASSERT_OK(SetFlags(name, GetFlags(name) | FS_IMMUTABLE_FL)) << name;
+    EXPECT_ERRNO(EPERM, rename(name, "d/moved")) << name;
     EXPECT_TRUE(GetFlags(name) & FS_IMMUTABLE_FL) << name;
     EXPECT_ERRNO(EPERM, TryWrite(name)) << name;
     EXPECT_ERRNO(EPERM, unlink(name)) << name;
@@ -56,6 +59,8 @@ TEST_F(Flags, ImmutableFilesCannotChange) {
     EXPECT_EQ(ReadFile(name), "x");
   }
   Remount();
+  EXPECT_EQ(Stat("d").st_mtim.tv_sec, changed.tv_sec);
+  EXPECT_EQ(Stat("d").st_mtim.tv_nsec, changed.tv_nsec);
   for (const char* name : {"low", "up"}) {
     EXPECT_TRUE(GetFlags(name) & FS_IMMUTABLE_FL) << name;
     EXPECT_EQ(ReadFile(name), "x") << name;
