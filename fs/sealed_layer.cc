@@ -6,11 +6,14 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "layerdb/base/syscall.h"
+
 namespace ufs {
 namespace {
 
 constexpr uint64_t kDirBytes = 4096;
 constexpr uint32_t kBlockBytes = 512;  // st_blocks counts these
+constexpr uint64_t kMayBeSparseBytes = 1 << 20;
 
 uint64_t FirstBytes(const Digest& digest) {
   uint64_t bytes;
@@ -47,6 +50,18 @@ uint64_t SealedLayer::InoOf(const TreeNodeView& node) const {
   return uint64_t{base} << 32 | (uint64_t{node.source_node} + 1);
 }
 
+// The tree does not say where a file has holes; its object does. Small ones are
+// not worth the calls.
+uint64_t SealedLayer::BlocksOf(const TreeNodeView& node) const {
+  if (node.object && node.size_bytes >= kMayBeSparseBytes) {
+    const auto object = run_.open_object(*node.object);
+    const auto stat = object.ok() ? sys::Statx({*object})
+                                  : Result<struct statx>(object.error());
+    if (stat.ok()) return stat->stx_blocks;  // who reads it will tell the error
+  }
+  return (node.size_bytes + kBlockBytes - 1) / kBlockBytes;
+}
+
 Attr SealedLayer::AttrOf(const TreeNodeView& node) const {
   Attr attr;
   attr.ino = InoOf(node);
@@ -56,9 +71,7 @@ Attr SealedLayer::AttrOf(const TreeNodeView& node) const {
   attr.gid = node.gid;
   attr.rdev = node.rdev;
   attr.size_bytes = S_ISDIR(node.mode) ? kDirBytes : node.size_bytes;
-  attr.blocks = S_ISREG(node.mode)
-                    ? (node.size_bytes + kBlockBytes - 1) / kBlockBytes
-                    : 0;
+  attr.blocks = S_ISREG(node.mode) ? BlocksOf(node) : 0;
   attr.mtime = {node.mtime_sec, static_cast<long>(node.mtime_nsec)};
   attr.atime = attr.ctime = attr.btime = attr.mtime;
   return attr;

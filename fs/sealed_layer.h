@@ -59,6 +59,7 @@ class SealedLayer final : public Layer {
     return static_cast<TreeFile::NodeNo>(ref.id());
   }
   uint64_t InoOf(const TreeNodeView& node) const;
+  uint64_t BlocksOf(const TreeNodeView& node) const;
   Attr AttrOf(const TreeNodeView& node) const;
   Error Damaged(Error error) const;
 

@@ -102,6 +102,9 @@ class UnionTest : public testing::Test {
 #define NEEDS_WRITES_AT_ONCE(reason)         \
   if (::ufs::test::TheSubject().writes_late) \
   GTEST_SKIP() << "the kernel keeps writes: " << reason
+#define NEEDS_DIRECTORY_LAYERS(reason)  \
+  if (::ufs::test::TheSubject().sealed) \
+  GTEST_SKIP() << "hashed layers: " << reason
 // The case deals with files of several users.
 #define NEEDS_SEVERAL_IDS()             \
   if (::ufs::test::TheSubject().one_id) \

@@ -154,7 +154,8 @@ int Main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) return Usage();
   const auto subject = test::Subject::Named(options.subject);
-  if (!subject || subject->is_overlay() || subject->one_id) return Usage();
+  if (!subject || subject->is_overlay() || subject->one_id || subject->sealed)
+    return Usage();
   if (subject->is_ufs() && ::getenv("UFS_BIN") == nullptr) {
     printf("skipped: UFS_BIN is not set\n");
     return test::kExitSkipped;

@@ -17,6 +17,7 @@ namespace {
 using CopyUp = UnionTest;
 
 TEST_F(CopyUp, KeepsOwnerModeXattrsAndAtime) {
+  NEEDS_DIRECTORY_LAYERS("they keep no atime");
   NEEDS_SEVERAL_IDS();
   Mount({Tree()
              .File("f", "data")

@@ -87,6 +87,7 @@ TEST_F(MountPoint, FlagsNotAskedForAreNotThere) {
 }
 
 TEST_F(MountPoint, AtimeIsAsTheFlagsSay) {
+  NEEDS_DIRECTORY_LAYERS("they keep no atime");
   Mount({Tree().File("f", "x").Times(At(1000), At(2000))});
   EXPECT_EQ(ReadFile("f"), "x");
   const bool moved = At(1000) < Stat("f").st_atim;

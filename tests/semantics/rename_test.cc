@@ -554,6 +554,7 @@ TEST_F(RenameDir, RedirectsLeftByAnEarlierMountAreFollowed) {
 }
 
 TEST_F(RenameDir, RedirectsInTheMiddleOfTheStackAreFollowed) {
+  NEEDS_DIRECTORY_LAYERS("their import resolves redirects");
   SKIP_ON_PLAIN("redirects are a matter of layers");
   NEEDS_REAL_ROOT("the names are trusted.");
   Mount({

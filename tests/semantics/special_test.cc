@@ -153,6 +153,7 @@ TEST_F(Special, ASocketKeepsItsServerOverChmodAndRename) {
 }
 
 TEST_F(Special, AnAbandonedSocketOfALowerLayerRefuses) {
+  NEEDS_DIRECTORY_LAYERS("they hold no sockets");
   Mount({Tree().Socket("socket")});
   UniqueFd client(socket(AF_UNIX, SOCK_STREAM, 0));
   EXPECT_ERRNO(ECONNREFUSED, Server::Connect(client.get(), "socket"));
@@ -174,6 +175,7 @@ TEST_F(Special, NodesTakeNoUserXattrs) {
 }
 
 TEST_F(Special, NodesCanBeLinkedMovedAndRemoved) {
+  NEEDS_DIRECTORY_LAYERS("they hold no sockets");
   Mount({Tree().Fifo("p").Socket("s")});
   for (const char* name : {"p", "s"}) {
     const ino_t ino = Ino(name);
