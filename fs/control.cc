@@ -189,6 +189,18 @@ Result<dev_t> DeviceOf(const std::string& mountpoint) {
   return makedev(stx.stx_dev_major, stx.stx_dev_minor);
 }
 
+Result<UniqueFd> ConnectToDaemon(const std::string& mountpoint) {
+  const dev_t device = TRY(DeviceOf(mountpoint));
+  for (const std::string& directory : Directories()) {
+    Result<UniqueFd> fd = Connect(directory + "/" + SocketName(device));
+    if (fd.ok() || (fd.code() != ENOENT && fd.code() != ECONNREFUSED))
+      return fd;
+  }
+  return Error(ENOTCONN, mountpoint +
+                             ": no ufs daemon of this user answers for it; is "
+                             "it a mount of ufs?");
+}
+
 }  // namespace
 
 std::string ControlSocketPath(dev_t device) {
@@ -208,16 +220,19 @@ bool RemoveDeadControlSocket(dev_t device) {
 }
 
 Result<std::string> QueryControl(const std::string& mountpoint) {
-  const dev_t device = TRY(DeviceOf(mountpoint));
-  for (const std::string& directory : Directories()) {
-    Result<UniqueFd> fd = Connect(directory + "/" + SocketName(device));
-    if (fd.ok()) return ReadAll(*fd);
-    if (fd.code() != ENOENT && fd.code() != ECONNREFUSED)
-      return std::move(fd).error();
-  }
-  return Error(ENOTCONN, mountpoint +
-                             ": no ufs daemon of this user answers for it; is "
-                             "it a mount of ufs?");
+  return ReadAll(TRY(ConnectToDaemon(mountpoint)));
+}
+
+Result<pid_t> DaemonOf(const std::string& mountpoint) {
+  const UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
+  ucred listener{};
+  socklen_t size = sizeof(listener);
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0)
+    return Error(errno, mountpoint + ": SO_PEERCRED");
+  if (listener.pid <= 0)
+    return Error(ESRCH,
+                 mountpoint + ": its daemon is in another pid namespace");
+  return listener.pid;
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::Start(

@@ -24,6 +24,11 @@ std::string ControlSocketPath(dev_t device);
 // message that says which. Never waits longer than a few seconds.
 Result<std::string> QueryControl(const std::string& mountpoint);
 
+// The process of that daemon, as this pid namespace numbers it. Waits for
+// nothing: the kernel tells who listens. Errors as QueryControl; ESRCH for one
+// in another pid namespace.
+Result<pid_t> DaemonOf(const std::string& mountpoint);
+
 // Takes away the socket that a killed daemon left. False while a daemon still
 // holds one.
 bool RemoveDeadControlSocket(dev_t device);

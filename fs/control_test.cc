@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <string>
 
 #include "fs/fuse_mount.h"
@@ -124,6 +125,22 @@ TEST_F(ControlTest, AClientThatGoesAwayDoesNoHarm) {
   ASSERT_TRUE(server.ok());
   for (int i = 0; i < 20; ++i) Connect().reset();
   EXPECT_TRUE(QueryControl(directory_).ok());
+}
+
+TEST_F(ControlTest, TheDaemonIsKnownThoughItDoesNotAnswer) {
+  std::promise<void> asked, rest;
+  auto server = ControlServer::Start(device_, [&] {
+    asked.set_value();
+    rest.get_future().wait();
+    return std::string();
+  });
+  ASSERT_TRUE(server.ok());
+  const UniqueFd waiting = Connect();
+  asked.get_future().wait();
+  const Result<pid_t> daemon = DaemonOf(directory_);
+  rest.set_value();
+  ASSERT_TRUE(daemon.ok()) << daemon.error().ToString();
+  EXPECT_EQ(*daemon, getpid());
 }
 
 TEST_F(ControlTest, AMissingMountPointIsSaidToBeMissing) {

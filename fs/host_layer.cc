@@ -262,12 +262,17 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
     const bool maybe_aufs = IsAufsMarkName(name.view());
     saw_aufs = saw_aufs || maybe_aufs;
     // getdents tells all there is to know but for these few.
-    const bool look = type == DT_UNKNOWN || type == DT_CHR || maybe_aufs ||
-                      (type == DT_REG && dir_marks.xwhiteouts) ||
-                      has_overrides_;
-    if (look) {
+    const bool maybe_xattr =
+        type == DT_REG && (dir_marks.xwhiteouts || dir_marks.opaque);
+    const bool tells_all =
+        type != DT_UNKNOWN && type != DT_CHR && !maybe_aufs && !has_overrides_;
+    if (!tells_all || maybe_xattr) {
       const sys::At at{fd, text};
       const auto stat = TRY(sys::Statx(at));
+      if (tells_all && stat.stx_size > 0) {  // a whiteout is empty
+        entries.push_back(std::move(entry));
+        return Ok();
+      }
       const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
       entry.type = AttrIn(stat, marks).mode & S_IFMT;
       entry.whiteout =

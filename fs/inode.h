@@ -156,13 +156,27 @@ class Inode {
   // has a redirect above it. Null if it is.
   std::unique_ptr<const std::string> lower_alias;
 
-  // Guarded by mu. Null for what was born in the upper.
-  std::unique_ptr<const timespec> origin_btime;
-
-  // The time of the last change of contents that its writer told, who keeps
-  // writes. Guarded by mu; null until he keeps one.
-  std::unique_ptr<timespec> told_mtime;
-  bool mtime_due = false;  // and he has not told it since
+  // Times that its object in the upper does not tell.
+  struct Times {
+    // Of the layer's object; nothing for what was born in the upper.
+    std::optional<timespec> origin_btime;
+    // Of the last change of contents, as its writer tells it, who keeps writes;
+    // nothing until he keeps one.
+    std::optional<timespec> told_mtime;
+    bool mtime_due = false;  // and he has not told it since
+    void Told(const timespec& mtime) {
+      mtime_due = false;
+      if (told_mtime) told_mtime = mtime;
+      if (mtime.tv_nsec == UTIME_NOW) told_mtime.reset();  // the host knows
+    }
+  };
+  // Guarded by mu; null for nothing.
+  std::unique_ptr<Times> times;
+  Times& SomeTimes() {
+    if (times == nullptr) times = std::make_unique<Times>();
+    return *times;
+  }
+  bool came_from_layer() const { return times && times->origin_btime; }
 
   // Of a file that is kPartial. Written with its stripe and `mu` held.
   std::unique_ptr<ChunkMap> chunks;

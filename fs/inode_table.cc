@@ -91,8 +91,7 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
     inode->part_count_ = static_cast<uint32_t>(birth.parts.size());
     inode->parts_ = std::move(parts);
   }
-  if (birth.origin_btime)
-    inode->origin_btime = std::make_unique<const timespec>(*birth.origin_btime);
+  if (birth.origin_btime) inode->SomeTimes().origin_btime = birth.origin_btime;
   inode->impure = birth.impure;
   inode->has_default_acl = birth.has_default_acl;
   if (!birth.index_name.empty())

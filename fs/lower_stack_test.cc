@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "fs/host_layer.h"
 
@@ -118,6 +119,26 @@ TEST_F(LowerStackTest, AufsMarksHide) {
   EXPECT_EQ(Find("f").kind, Kind::kAbsent);
   EXPECT_EQ(Find("d/g").kind, Kind::kAbsent);
   EXPECT_EQ(Find(".wh.f").kind, Kind::kAbsent);
+}
+
+// overlayfs writes the mark "x" there; a directory that is opaque as well has
+// room for one.
+TEST_F(LowerStackTest, XattrWhiteoutsInAnOpaqueDirectoryAreListedAsSuch) {
+  for (const char* name : {"gone", "empty"}) {
+    File(0, std::string("d/") + name);
+    stdfs::resize_file(In(0, std::string("d/") + name), 0);
+  }
+  File(0, "d/full");
+  Mark(0, "d", "user.overlay.opaque", "y");
+  Mark(0, "d/gone", "user.overlay.whiteout", "");
+  Open(1);
+  EXPECT_EQ(Find("d/gone").kind, Kind::kAbsent);
+  const auto listed = stack_->layer(0).List(Find("d").parts.front().node);
+  ASSERT_TRUE(listed.ok());
+  std::map<std::string, bool> whiteouts;
+  for (const auto& entry : *listed) whiteouts[entry.name] = entry.whiteout;
+  EXPECT_EQ(whiteouts, (std::map<std::string, bool>{
+                           {"empty", false}, {"full", false}, {"gone", true}}));
 }
 
 TEST_F(LowerStackTest, ARedirectLeadsElsewhereBelow) {

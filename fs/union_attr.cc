@@ -67,19 +67,14 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
                                change.mtime.value_or(kOmit)};
     const Status set = sys::UtimensAt(at, times);
     // An append-only file has grown; its time is when that came here.
-    const bool is_due = change.flushes_times && inode->mtime_due;
+    const bool is_due =
+        change.flushes_times && inode->times && inode->times->mtime_due;
     if (!(set.code() == EPERM && is_due)) TRY(set);
-    if (change.mtime) inode->mtime_due = false;
     if (change.mtime && inode->backing() == Backing::kMetacopy) {
       const auto released = sys::RemoveXattr(at, names_.held_time.c_str());
       if (released.code() != ENODATA) TRY(released);
     }
-    if (change.mtime && inode->told_mtime) {
-      if (change.mtime->tv_nsec == UTIME_NOW)
-        inode->told_mtime.reset();
-      else
-        *inode->told_mtime = *change.mtime;
-    }
+    if (change.mtime && inode->times) inode->times->Told(*change.mtime);
   }
   return Ok();
 }

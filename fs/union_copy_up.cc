@@ -116,7 +116,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
   kDirPublished.Visit();
   KeepDirTimes(*parent, parent_attr);
-  dir->origin_btime = std::make_unique<const timespec>(attr.btime);
+  dir->SomeTimes().origin_btime = attr.btime;
   dir->has_default_acl = looked.marks.has_default_acl;
   dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;
   table_.SetUpper(dir, looked.stat.stx_ino);
@@ -331,7 +331,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
     kPublished.Visit();
     KeepDirTimes(*parent, parent_attr);
   }
-  inode->origin_btime = std::make_unique<const timespec>(attr.btime);
+  inode->SomeTimes().origin_btime = attr.btime;
   table_.SetUpper(inode, upper_ino);
   if (want == Backing::kPartial) {
     inode->chunks = std::make_unique<ChunkMap>(inode->lower_size_bytes);

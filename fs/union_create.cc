@@ -244,7 +244,7 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(from.at(), names_.literal, "y"));
-  if (inode->origin_btime) TRY(MarkImpure(dir));
+  if (inode->came_from_layer()) TRY(MarkImpure(dir));
   // Counted first: were it killed in between, a count that is too high keeps a
   // file too long, and one that is too low would lose it.
   TRY(SetNlink(inode, +1));

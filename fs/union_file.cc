@@ -198,22 +198,23 @@ Result<size_t> UnionFs::WriteProtected(const InodeRef& inode, const char* data,
 Status UnionFs::NoteMtime(const InodeRef& inode) {
   {
     ReaderLock lock(inode->mu);
-    if (inode->told_mtime) return Ok();
+    if (inode->times && inode->times->told_mtime) return Ok();
   }
   WriterLock lock(inode->mu);
-  if (inode->told_mtime) return Ok();
+  if (inode->SomeTimes().told_mtime) return Ok();
   const struct statx now = TRY(sys::Statx({*TRY(DataFd(inode))}));
-  inode->told_mtime = std::make_unique<timespec>(
-      timespec{now.stx_mtime.tv_sec, now.stx_mtime.tv_nsec});
+  inode->times->told_mtime =
+      timespec{now.stx_mtime.tv_sec, now.stx_mtime.tv_nsec};
   return Ok();
 }
 
 // Alone, so that of several writes at once none leaves its own time.
 Status UnionFs::RestoreMtime(const InodeRef& inode) {
   WriterLock lock(inode->mu);
-  if (!inode->told_mtime) return Ok();  // somebody set it to now
-  inode->mtime_due = true;
-  const timespec times[2] = {{0, UTIME_OMIT}, *inode->told_mtime};
+  Inode::Times& told = *inode->times;
+  if (!told.told_mtime) return Ok();  // somebody set it to now
+  told.mtime_due = true;
+  const timespec times[2] = {{0, UTIME_OMIT}, *told.told_mtime};
   const auto set = sys::UtimensAt({*TRY(DataFd(inode))}, times);
   if (set.code() == EPERM) return Ok();  // append-only: the host's time stays
   return set;

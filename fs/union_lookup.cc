@@ -344,7 +344,7 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
                               const UpperDir::Looked& looked) {
   Attr attr = upper_->Shown(looked.stat, looked.marks);
   attr.ino = inode->ino();
-  if (inode->origin_btime) attr.btime = *inode->origin_btime;
+  if (inode->came_from_layer()) attr.btime = *inode->times->origin_btime;
   // As overlayfs: the names of a merged directory are not counted.
   if (inode->is_dir() && !inode->parts().empty()) attr.nlink = 1;
   if (looked.marks.nlink)

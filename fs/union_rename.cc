@@ -134,7 +134,10 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
   TRY(MarkImpure(dir));
+  // The name was there for everybody: should the rename fail, nothing happened.
+  const Attr before = AttrOf(TRY(sys::Statx({*fd})));
   TRY(sys::LinkAt(place.at(), at));
+  KeepDirTimes(*fd, before);
   kNamed.Visit();
   return Ok();
 }
@@ -158,7 +161,7 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
     if (!upper_->has_xattrs()) return Error(EPERM);
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
   }
-  if (inode->origin_btime) TRY(MarkImpure(to_dir));
+  if (inode->came_from_layer()) TRY(MarkImpure(to_dir));
   return Ok();
 }
 

@@ -60,6 +60,7 @@ class WritebackTest : public testing::TestWithParam<Transport> {
 TEST_P(WritebackTest, ManySmallWritesAreOneMessage) {
   UniqueFd fd = Open("fresh", O_CREAT | O_WRONLY);
   ASSERT_EQ(write(fd.get(), "start", 5), 5);
+  usleep(50'000);  // by more than the kernel's clock ticks: a new time to tell
   EXPECT_EQ(MessagesOf(fs_,
                        [&] {
                          const std::string text(512, 't');

@@ -10,7 +10,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -28,15 +27,9 @@ constexpr char kWho[] = "ufs umount";
 // A descriptor of the daemon's process; not valid when it cannot be told which
 // one that is: dead already, or in another pid namespace.
 UniqueFd OpenDaemon(const std::string& mountpoint) {
-  const auto answer = QueryControl(mountpoint);
-  if (!answer.ok()) return UniqueFd();
-  const auto document =
-      nlohmann::json::parse(*answer, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object()) return UniqueFd();
-  const auto pid = document.find("pid");
-  if (pid == document.end() || !pid->is_number_integer()) return UniqueFd();
-  return UniqueFd(static_cast<int>(
-      syscall(SYS_pidfd_open, pid->get<pid_t>(), /*flags=*/0)));
+  const auto pid = DaemonOf(mountpoint);
+  if (!pid.ok()) return UniqueFd();
+  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, *pid, /*flags=*/0)));
 }
 
 // 0, or the errno of umount2(2).
@@ -114,7 +107,10 @@ int UnmountAndWait(const std::string& path, bool lazy) {
   // After a lazy unmount it lives on as long as somebody uses the mount.
   constexpr int kLongestMs = 120'000;
   if (lazy || !daemon.valid() || WaitForEnd(daemon, kLongestMs)) return kExitOk;
-  return fail("unmounted, but its daemon is still busy after two minutes");
+  return fail(
+      "unmounted, but its daemon is still there after two minutes: it writes "
+      "to "
+      "a slow disk, or another mount namespace has a copy of the mount");
 }
 
 }  // namespace

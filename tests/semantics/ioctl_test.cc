@@ -72,6 +72,22 @@ TEST_F(Flags, ImmutableFilesCannotChange) {
   }
 }
 
+// What had to be made ready for the rename shows nowhere.
+TEST_F(Flags, ARenameOverAnImmutableFileChangesNothing) {
+  NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
+  Mount({Tree().File("f", "x").HardLink("d/second", "f")});
+  const timespec changed = Stat("d").st_mtim;
+  ASSERT_OK(unlink("f"));
+  WriteFile("f", "new");
+  ASSERT_OK(SetFlags("f", GetFlags("f") | FS_IMMUTABLE_FL));
+  EXPECT_ERRNO(EPERM, rename("d/second", "f"));
+  EXPECT_EQ(Stat("d").st_mtim.tv_sec, changed.tv_sec);
+  EXPECT_EQ(Stat("d").st_mtim.tv_nsec, changed.tv_nsec);
+  EXPECT_EQ(ReadFile("d/second"), "x");
+  EXPECT_EQ(ReadFile("f"), "new");
+  ASSERT_OK(SetFlags("f", GetFlags("f") & ~unsigned{FS_IMMUTABLE_FL}));
+}
+
 TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
   NEEDS_WRITES_AT_ONCE("writes are refused when they come");
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
