@@ -1,24 +1,13 @@
 // How many system calls the union makes on the host for what programs do most.
 // A process that holds the union is traced; what memory and locks cost is left
 // out. One more is a regression.
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-
-#include <csignal>
 #include <functional>
-#include <set>
-#include <string>
 
+#include "fs/traced_run.h"
 #include "fs/union_fixture.h"
 
 namespace ufs {
 namespace {
-
-// Not the union's doing.
-const std::set<uint64_t> kUncounted = {
-    SYS_brk,     SYS_mmap,   SYS_munmap, SYS_mprotect, SYS_futex,
-    SYS_madvise, SYS_gettid, SYS_getpid, SYS_tgkill,   SYS_rt_sigprocmask};
 
 class SyscallBudgetTest : public UnionFsTest {
  protected:
@@ -33,41 +22,8 @@ class SyscallBudgetTest : public UnionFsTest {
     ASSERT_TRUE(fs_->Unlink(dir_, N("third")).ok());
   }
 
-  // The calls of `body`, which runs in a process of its own. -1: not to be
-  // traced here.
-  int CallsOf(const std::function<bool()>& body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
-      raise(SIGSTOP);
-      const bool good = body();
-      raise(SIGSTOP);
-      _exit(good ? 0 : 1);
-    }
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    if (!WIFSTOPPED(status)) return -1;
-    ptrace(PTRACE_SETOPTIONS, child, nullptr,
-           PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-    int calls = 0;
-    for (;;) {
-      ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
-      EXPECT_EQ(waitpid(child, &status, 0), child);
-      if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80)) break;
-      __ptrace_syscall_info info{};
-      ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(info), &info);
-      if (info.op == PTRACE_SYSCALL_INFO_ENTRY &&
-          kUncounted.count(info.entry.nr) == 0)
-        ++calls;
-    }
-    ptrace(PTRACE_CONT, child, nullptr, nullptr);
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    return calls;
-  }
-
   void ExpectAtMost(int budget, const std::function<bool()>& body) {
-    const int calls = CallsOf(body);
+    const int64_t calls = CallsOf(body);
     if (calls < 0) GTEST_SKIP() << "processes may not be traced here";
     EXPECT_LE(calls, budget);
     EXPECT_GT(calls, 0);
