@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/host_checks.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/run/commands.h"
 
 namespace ufs {
@@ -35,9 +36,8 @@ int RunDoctor(int argc, char** argv) {
     table.AddRow({check.name, NameOf(check.state), check.found});
     if (!check.remedy.empty()) table.AddRow({"", "", "-> " + check.remedy});
   }
-  using Handler = nlohmann::ordered_json::error_handler_t;
   if (json)
-    std::printf("%s\n", list.dump(2, ' ', false, Handler::replace).c_str());
+    PrintIndented(list);
   else
     std::fputs(table.ToString().c_str(), stdout);
   const int finished = FinishOutput(kWho);

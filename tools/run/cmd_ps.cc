@@ -8,9 +8,11 @@
 
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/run/commands.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
+#include "tools/run/for_each.h"
 
 namespace ufs {
 namespace {
@@ -74,11 +76,6 @@ Json ToJson(const FoundContainer& found) {
   json["pid"] = life.pid;
   json["directory"] = found.directory();
   return json;
-}
-
-void Print(const Json& json) {
-  std::printf("%s\n",
-              json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
 // What --filter asks for. Of names and states one of those given will do, of
@@ -177,7 +174,7 @@ int RunPs(int argc, char** argv) {
     Json list = Json::array();
     for (const FoundContainer& found : *containers)
       list.push_back(ToJson(found));
-    Print(list);
+    PrintIndented(list);
   } else if (quiet) {
     for (const FoundContainer& found : *containers)
       std::printf("%s\n", found.record.name.c_str());
@@ -208,21 +205,15 @@ int RunInspect(int argc, char** argv) {
                         "");
   parser.add_option("containers", names);
   if (auto done = parser.Parse(argc, argv)) return *done;
-  if (names.empty())
-    return Complain(kWho, "no container given; see 'ufs inspect --help'",
-                    kExitUsage);
   Json list = Json::array();
-  int code = kExitOk;
-  for (const std::string& name : names) {
-    const auto found = FindContainer(name);
-    if (found.ok())
-      list.push_back(ToJson(*found));
-    else
-      code = Complain(kWho, Explain(found.error()), kExitFailure);
-  }
-  Print(list);
-  const int finished = FinishOutput(kWho);
-  return code == 0 ? finished : code;
+  const auto add = [&](const std::string& name) -> Status {
+    list.push_back(ToJson(TRY(FindContainer(name))));
+    return Ok();
+  };
+  const int code = ForEach(kWho, "container", names, add);
+  if (code == kExitUsage) return code;
+  PrintIndented(list);
+  return FinishWith(kWho, code);
 }
 
 }  // namespace ufs

@@ -4,6 +4,7 @@
 
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/run/commands.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
@@ -14,11 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Align = Table::Align;
-
-void Print(const Json& json) {
-  std::printf("%s\n",
-              json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-}
 
 void PrintProcesses(const std::vector<ProcessInfo>& processes) {
   Table table({Align::kRight, Align::kRight, Align::kRight, Align::kLeft,
@@ -117,7 +113,7 @@ int RunTop(int argc, char** argv) {
   if (!processes.ok())
     return Complain(kWho, Explain(processes.error()), kExitFailure);
   if (json)
-    Print(ToJson(*processes));
+    PrintIndented(ToJson(*processes));
   else
     PrintProcesses(*processes);
   return FinishOutput(kWho);
@@ -157,7 +153,7 @@ int RunStats(int argc, char** argv) {
                   FormatBytes(usage->memory)});
   }
   if (json)
-    Print(list);
+    PrintIndented(list);
   else
     std::fputs(table.ToString().c_str(), stdout);
   return FinishOutput(kWho);

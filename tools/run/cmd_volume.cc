@@ -1,14 +1,14 @@
 // ufs volume: directories with a name that outlive containers.
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/run/commands.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
+#include "tools/run/for_each.h"
 #include "tools/run/volume_store.h"
 #include "tools/subcommand.h"
 
@@ -23,11 +23,6 @@ Result<Json> ToJson(const Volume& volume) {
               {"mountpoint", volume.data},
               {"created", volume.created},
               {"used_by", TRY(UsersOfVolume(volume.name))}};
-}
-
-void Print(const Json& json) {
-  std::printf("%s\n",
-              json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
 // The directory of volumes, once what killed containers have left is put right:
@@ -87,29 +82,22 @@ int RunVolumeLs(int argc, char** argv) {
         table.AddRow({volume.name, volume.created, users});
       }
     }
-    if (json) Print(array);
+    if (json) PrintIndented(array);
     if (!json && !quiet) std::fputs(table.ToString().c_str(), stdout);
     return Ok();
   };
   return Finish(kWho, list());
 }
 
-// Does it to each; what fails is told and the others still get their turn.
+// `act` gets the directory of volumes and a name.
 template <typename Act>
 int ForEachVolume(const char* who, const std::vector<std::string>& names,
                   Act act) {
-  if (names.empty())
-    return Complain(who,
-                    std::string("no volume given; see '") + who + " --help'",
-                    kExitUsage);
-  const auto root = PreparedDirectory();
+  const auto root =
+      names.empty() ? Result<std::string>("") : PreparedDirectory();
   if (!root.ok()) return Finish(who, root.error());
-  int code = kExitOk;
-  for (const std::string& name : names)
-    if (const Status done = act(*root, name); !done.ok())
-      code = Complain(who, Explain(done.error()), kExitFailure);
-  const int finished = FinishOutput(who);
-  return code == kExitOk ? finished : code;
+  return ForEach(who, "volume", names,
+                 [&](const std::string& name) { return act(*root, name); });
 }
 
 int RunVolumeInspect(int argc, char** argv) {
@@ -127,9 +115,8 @@ int RunVolumeInspect(int argc, char** argv) {
         return Ok();
       });
   if (code == kExitUsage) return code;
-  Print(list);
-  const int finished = FinishOutput(kWho);
-  return code == kExitOk ? finished : code;
+  PrintIndented(list);
+  return FinishWith(kWho, code);
 }
 
 int RunVolumeRm(int argc, char** argv) {
@@ -143,7 +130,7 @@ int RunVolumeRm(int argc, char** argv) {
   parser.add_option("volumes", names);
   parser.add_flag("-f,--force", force, "One that is not there is no failure");
   if (auto done = parser.Parse(argc, argv)) return *done;
-  return ForEachVolume(
+  const int code = ForEachVolume(
       kWho, names,
       [&](const std::string& root, const std::string& name) -> Status {
         auto removed = RemoveVolume(root, name);
@@ -151,6 +138,7 @@ int RunVolumeRm(int argc, char** argv) {
         if (removed.ok()) std::printf("%s\n", name.c_str());
         return removed;
       });
+  return FinishWith(kWho, code);
 }
 
 // Whether the user says yes. The end of input, as in a script, is a no.

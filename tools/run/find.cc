@@ -8,6 +8,7 @@
 
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
+#include "tools/run/scratch.h"
 
 namespace ufs {
 namespace {
@@ -77,7 +78,7 @@ Result<FoundContainer> FindContainer(const std::string& name) {
 }
 
 void Sweep(const std::string& root) {
-  RemoveDrafts(root);
+  RemoveScratch(root);
   const auto records = ListRecords(root);
   if (!records.ok()) return;
   for (const RunRecord& record : *records)

@@ -23,23 +23,33 @@ constexpr int kKillPatienceMs = 150'000;
 
 }  // namespace
 
+int ForEach(const char* who, const char* what,
+            const std::vector<std::string>& names,
+            const std::function<Status(const std::string&)>& act) {
+  if (names.empty())
+    return Complain(
+        who, std::string("no ") + what + " given; see '" + who + " --help'",
+        kExitUsage);
+  int code = kExitOk;
+  for (const std::string& name : names)
+    if (const Status done = act(name); !done.ok())
+      code = Complain(who, Explain(done.error()), kExitFailure);
+  return code;
+}
+
+int FinishWith(const char* who, int code) {
+  const int finished = FinishOutput(who);
+  return code == kExitOk ? finished : code;
+}
+
 int ForEachContainer(const char* who, const std::vector<std::string>& names,
                      const std::function<Status(const FoundContainer&)>& act) {
-  if (names.empty())
-    return Complain(who,
-                    std::string("no container given; see '") + who + " --help'",
-                    kExitUsage);
-  int code = kExitOk;
-  for (const std::string& name : names) {
-    const auto found = FindContainer(name);
-    const Status done = found.ok() ? act(*found) : Status(Error(found.error()));
-    if (done.ok())
-      std::printf("%s\n", name.c_str());
-    else
-      code = Complain(who, Explain(done.error()), kExitFailure);
-  }
-  const int finished = FinishOutput(who);
-  return code == 0 ? finished : code;
+  const auto one = [&](const std::string& name) -> Status {
+    TRY(act(TRY(FindContainer(name))));
+    std::printf("%s\n", name.c_str());
+    return Ok();
+  };
+  return FinishWith(who, ForEach(who, "container", names, one));
 }
 
 Status SignalContainer(const FoundContainer& found, int signal) {

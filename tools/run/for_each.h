@@ -1,4 +1,4 @@
-// Verbs that do one thing to each of several containers.
+// Verbs that do one thing to each of several containers, or volumes.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,17 @@
 #include "tools/run/find.h"
 
 namespace ufs {
+
+// Does it to each by its name; what fails is told and the others still get
+// their turn. The exit code says so, or that there are no names; `what` is what
+// they would be of.
+int ForEach(const char* who, const char* what,
+            const std::vector<std::string>& names,
+            const std::function<Status(const std::string&)>& act);
+
+// The exit code of a verb that has printed all: `code`, unless it is a success
+// and the output did not go out.
+int FinishWith(const char* who, int code);
 
 // Does it to each and prints the name of those that it was done to. What fails
 // is told and the others still get their turn; the exit code says so.

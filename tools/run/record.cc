@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +12,7 @@
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
 #include "runtime/state.h"
+#include "tools/run/scratch.h"
 #include "tools/run/user_namespace.h"
 #include "tools/state_dir.h"
 
@@ -56,25 +55,6 @@ Status WriteText(const std::string& directory, std::string_view text) {
     TRY(kernel::WriteAll(file, text));
   }
   return sys::RenameAt2({dir, draft.c_str()}, {dir, kFile});
-}
-
-// ".draft.PID.NAME": whose death makes it rubbish can be told from it.
-std::string DraftName(const std::string& name) {
-  return ".draft." + std::to_string(getpid()) + "." + name;
-}
-
-pid_t MakerOf(const std::string& draft) {
-  constexpr std::string_view kPrefix = ".draft.";
-  return draft.starts_with(kPrefix)
-             ? static_cast<pid_t>(std::atol(draft.c_str() + kPrefix.size()))
-             : 0;
-}
-
-Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  stdfs::remove_all(path, error);
-  if (error) return Error(error.value(), path + ": cannot be removed");
-  return Ok();
 }
 
 }  // namespace
@@ -124,7 +104,7 @@ Status CreateRecord(const std::string& root, const RunRecord& record) {
   std::error_code error;
   stdfs::create_directories(root, error);
   if (error) return Error(error.value(), root + ": cannot be made");
-  const std::string draft = root + "/" + DraftName(record.name);
+  const std::string draft = root + "/" + ScratchName(record.name);
   TRY(RemoveTree(draft));
   TRY(sys::MkDirAt({AT_FDCWD, draft.c_str()}, 0700).With(draft));
   const auto fill = [&]() -> Status {
@@ -216,33 +196,11 @@ Status RemoveRecord(const std::string& root, const RunRecord& record) {
   // First out of sight: the name is free at once, and whoever finds the rest
   // removes it.
   const std::string path = RecordPath(root, record.name);
-  const std::string draft = root + "/" + DraftName(record.name);
+  const std::string draft = root + "/" + ScratchName(record.name);
   TRY(sys::RenameAt2({AT_FDCWD, path.c_str()}, {AT_FDCWD, draft.c_str()})
           .With(path));
   return InUserNamespace(record.uids, record.gids,
                          [&] { return RemoveTree(draft); });
-}
-
-void RemoveDrafts(const std::string& root) {
-  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!dir.ok()) return;
-  std::vector<std::string> names;
-  (void)sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
-    const pid_t maker = MakerOf(name);
-    if (maker > 0 && !kernel::StartTimeOf(maker).ok()) names.emplace_back(name);
-    return true;
-  });
-  for (const std::string& name : names) {
-    const std::string path = root + "/" + name;
-    std::vector<runtime::IdMapping> uids, gids;
-    if (geteuid() != 0) {
-      const runtime::IdMaps maps = runtime::RootlessMaps();
-      uids = maps.uids;
-      gids = maps.gids;
-    }
-    // The next command tries again.
-    (void)InUserNamespace(uids, gids, [&] { return RemoveTree(path); });
-  }
 }
 
 Result<UniqueFd> LockRecord(const std::string& root, const std::string& name) {

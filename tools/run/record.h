@@ -81,8 +81,6 @@ Result<std::vector<RunRecord>> ListRecords(const std::string& root);
 // Removes the directory and all in it, in the user namespace whose ids own the
 // files. REQUIRES: nothing of it runs any more.
 Status RemoveRecord(const std::string& root, const RunRecord& record);
-// Removes what creations and removals left that were killed.
-void RemoveDrafts(const std::string& root);
 
 // Held by who changes a container that has no supervisor.
 Result<UniqueFd> LockRecord(const std::string& root, const std::string& name);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -12,49 +11,19 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/copy_tree.h"
-#include "runtime/id_map.h"
-#include "runtime/kernel.h"
 #include "runtime/rooted_path.h"
 #include "tools/run/record.h"
-#include "tools/run/user_namespace.h"
+#include "tools/run/scratch.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
 namespace {
 
 namespace stdfs = std::filesystem;
-namespace kernel = runtime::kernel;
 
 constexpr char kData[] = "_data";
 constexpr char kDraft[] = ".draft";  // of the contents, while they are copied
 constexpr char kFilled[] = "filled";
-
-// ".new.PID.NAME", ".old.PID.NAME": whose death makes it rubbish is told.
-std::string ScratchName(const char* kind, const std::string& name) {
-  return std::string(".") + kind + "." + std::to_string(getpid()) + "." + name;
-}
-
-pid_t MakerOf(const std::string& scratch) {
-  for (const std::string_view kind : {".new.", ".old."})
-    if (scratch.starts_with(kind))
-      return static_cast<pid_t>(std::atol(scratch.c_str() + kind.size()));
-  return 0;
-}
-
-Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  stdfs::remove_all(path, error);
-  if (error) return Error(error.value(), path + ": cannot be removed");
-  return Ok();
-}
-
-// With the ids that own what containers have written.
-Status RemoveTreeOfContainers(const std::string& path) {
-  runtime::IdMaps maps;
-  if (geteuid() != 0) maps = runtime::RootlessMaps();
-  return InUserNamespace(maps.uids, maps.gids,
-                         [&] { return RemoveTree(path); });
-}
 
 Error NoVolume(const std::string& name) {
   return Error(ENOENT, "no volume " + name + "; see 'ufs volume ls'");
@@ -110,20 +79,6 @@ Status Fill(BorrowedFd dir, const std::string& path, BorrowedFd tree,
   return sys::RenameAt2({dir, kDraft}, {dir, kData});
 }
 
-void RemoveScratch(const std::string& root) {
-  const auto dir = sys::Open(root.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!dir.ok()) return;
-  std::vector<std::string> names;
-  (void)sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
-    const pid_t maker = MakerOf(name);
-    if (maker > 0 && !kernel::StartTimeOf(maker).ok()) names.emplace_back(name);
-    return true;
-  });
-  // The next command tries again.
-  for (const std::string& name : names)
-    (void)RemoveTreeOfContainers(root + "/" + name);
-}
-
 }  // namespace
 
 Result<std::string> VolumesDirectory() {
@@ -152,7 +107,7 @@ Status MakeVolume(const std::string& root, const std::string& name) {
   if (error) return Error(error.value(), root + ": cannot be made");
   const std::string path = root + "/" + name;
   if (sys::Open(path.c_str(), O_PATH | O_DIRECTORY).ok()) return Ok();
-  const std::string draft = root + "/" + ScratchName("new", name);
+  const std::string draft = root + "/" + ScratchName(name);
   TRY(RemoveTree(draft));
   const auto make = [&]() -> Status {
     TRY(sys::MkDirAt({AT_FDCWD, draft.c_str()}, 0700));
@@ -230,7 +185,7 @@ Status RemoveVolume(const std::string& root, const std::string& name) {
   TRY(CheckVolumeName(name));
   RemoveScratch(root);
   const std::string path = root + "/" + name;
-  const std::string scratch = root + "/" + ScratchName("old", name);
+  const std::string scratch = root + "/" + ScratchName(name);
   {
     // A container's record names its volumes before it locks them: whoever is
     // not seen here makes the volume anew.
