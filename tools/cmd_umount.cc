@@ -1,21 +1,20 @@
 // ufs umount: unmounts and waits until the daemon has written what it held and
 // is gone, so that the upper can be used at once.
-#include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fs/control.h"
 #include "fs/mount_info.h"
 #include "layerdb/base/unique_fd.h"
+#include "runtime/kernel.h"
 #include "tools/command.h"
 #include "tools/mountpoint.h"
 
@@ -29,7 +28,8 @@ constexpr char kWho[] = "ufs umount";
 UniqueFd OpenDaemon(const std::string& mountpoint) {
   const auto pid = DaemonOf(mountpoint);
   if (!pid.ok()) return UniqueFd();
-  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, *pid, /*flags=*/0)));
+  auto process = runtime::kernel::PidfdOpen(*pid);
+  return process.ok() ? std::move(process).value() : UniqueFd();
 }
 
 // 0, or the errno of umount2(2).
@@ -70,16 +70,6 @@ std::string WhyNot(int error) {
   }
 }
 
-// Whether the process ended within the time.
-bool WaitForEnd(const UniqueFd& process, int timeout_ms) {
-  struct pollfd poll_fd = {process.get(), POLLIN, 0};
-  int ready = 0;
-  do {
-    ready = poll(&poll_fd, 1, timeout_ms);
-  } while (ready == -1 && errno == EINTR);
-  return ready == 1;
-}
-
 int UnmountAndWait(const std::string& path, bool lazy) {
   const auto fail = [&](const std::string& message) {
     return Complain(kWho, path + ": " + message, kExitFailure);
@@ -106,7 +96,9 @@ int UnmountAndWait(const std::string& path, bool lazy) {
   if (!daemon.valid()) RemoveDeadControlSocket(mount->device);
   // After a lazy unmount it lives on as long as somebody uses the mount.
   constexpr int kLongestMs = 120'000;
-  if (lazy || !daemon.valid() || WaitForEnd(daemon, kLongestMs)) return kExitOk;
+  if (lazy || !daemon.valid() ||
+      runtime::kernel::WaitForExit(daemon, kLongestMs))
+    return kExitOk;
   return fail(
       "unmounted, but its daemon is still there after two minutes: it writes "
       "to "
