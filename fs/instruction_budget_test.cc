@@ -3,7 +3,6 @@
 // compiler; the bounds leave room for others. What they guard is a cost that
 // grows with the layers or the names, or a copy nobody needs.
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "fs/chunk_map.h"
@@ -33,7 +32,6 @@ class InstructionBudgetTest : public UnionFsTest {
     UnionFsTest::SetUp();
     for (int i = 0; i < kNames; ++i)
       Put(root_ / ("base/dir/file" + std::to_string(i)), "content");
-    Put(root_ / "base/own/file", "content");
     Mount();
     dir_ = Walk("dir");
   }

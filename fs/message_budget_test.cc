@@ -17,12 +17,11 @@
 namespace ufs::test {
 namespace {
 
-class MessageBudgetTest : public testing::TestWithParam<Transport> {
+class MessageBudgetTest : public TransportTest {
  protected:
   void SetUp() override {
-    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
-    if (GetParam() == Transport::kIoUring && !CanUseIoUring())
-      GTEST_SKIP() << "FUSE over io_uring is switched off";
+    TransportTest::SetUp();
+    if (IsSkipped()) return;
     fs_.AddDirectory("dir/sub");
     for (int i = 0; i < 50; ++i)
       fs_.AddFile("dir/file" + std::to_string(i), "content");
@@ -279,13 +278,7 @@ TEST_P(MessageBudgetTest, NoOperationSendsWhatWasDeclined) {
   EXPECT_FALSE(counts.contains("RELEASEDIR"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, MessageBudgetTest,
-                         testing::Values(Transport::kClassic,
-                                         Transport::kIoUring),
-                         [](const auto& info) {
-                           return info.param == Transport::kClassic ? "Classic"
-                                                                    : "IoUring";
-                         });
+INSTANTIATE_OVER_TRANSPORTS(MessageBudgetTest);
 
 }  // namespace
 }  // namespace ufs::test

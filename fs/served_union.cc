@@ -174,4 +174,10 @@ bool CanMount() { return geteuid() == 0 && OpenFuseDevice().ok(); }
 
 bool CanUseIoUring() { return ProbeIoUring().ok(); }
 
+void TransportTest::SetUp() {
+  if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
+  if (GetParam() == Transport::kIoUring && !CanUseIoUring())
+    GTEST_SKIP() << "FUSE over io_uring is switched off";
+}
+
 }  // namespace ufs::test

@@ -5,6 +5,7 @@
 // kills it, and aborts its connection, after a minute.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -72,5 +73,19 @@ std::string MessagesOf(const ServedUnion& fs, Body body) {
 // Whether this process can mount FUSE at all, and over io_uring.
 bool CanMount();
 bool CanUseIoUring();
+
+// Of tests that run over each transport, where the machine has it.
+class TransportTest : public testing::TestWithParam<Transport> {
+ protected:
+  void SetUp() override;  // skips, and then the test does not run
+};
+
+#define INSTANTIATE_OVER_TRANSPORTS(suite)                                \
+  INSTANTIATE_TEST_SUITE_P(                                               \
+      Transports, suite,                                                  \
+      testing::Values(Transport::kClassic, Transport::kIoUring),          \
+      [](const auto& info) {                                              \
+        return info.param == Transport::kClassic ? "Classic" : "IoUring"; \
+      })
 
 }  // namespace ufs::test

@@ -25,12 +25,11 @@
 namespace ufs::test {
 namespace {
 
-class SessionTest : public testing::TestWithParam<Transport> {
+class SessionTest : public TransportTest {
  protected:
   void SetUp() override {
-    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
-    if (GetParam() == Transport::kIoUring && !CanUseIoUring())
-      GTEST_SKIP() << "FUSE over io_uring is switched off";
+    TransportTest::SetUp();
+    if (IsSkipped()) return;
     fs_.AddFile("file", "content");
     config_.transport = GetParam();
   }
@@ -162,13 +161,7 @@ TEST_P(SessionTest, TheDaemonOfAMountThatIsCoveredEndsBySignalToo) {
   EXPECT_EQ(ReadAll("file"), "content");
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, SessionTest,
-                         testing::Values(Transport::kClassic,
-                                         Transport::kIoUring),
-                         [](const auto& info) {
-                           return info.param == Transport::kClassic ? "Classic"
-                                                                    : "IoUring";
-                         });
+INSTANTIATE_OVER_TRANSPORTS(SessionTest);
 
 class MountErrorTest : public testing::Test {
  protected:

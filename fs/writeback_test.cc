@@ -20,12 +20,11 @@
 namespace ufs::test {
 namespace {
 
-class WritebackTest : public testing::TestWithParam<Transport> {
+class WritebackTest : public TransportTest {
  protected:
   void SetUp() override {
-    if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
-    if (GetParam() == Transport::kIoUring && !CanUseIoUring())
-      GTEST_SKIP() << "FUSE over io_uring is switched off";
+    TransportTest::SetUp();
+    if (IsSkipped()) return;
     fs_.AddFile("file", "content");
     fs_.AddFile("big", std::string(4 << 20, 'b'));
     Mount();
@@ -166,13 +165,7 @@ TEST_P(WritebackTest, AnUnlinkedLowerFileIsNotCopiedUp) {
   EXPECT_EQ(pread(fd.get(), buffer, sizeof(buffer), 0), 7);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, WritebackTest,
-                         testing::Values(Transport::kClassic,
-                                         Transport::kIoUring),
-                         [](const auto& info) {
-                           return info.param == Transport::kClassic ? "Classic"
-                                                                    : "IoUring";
-                         });
+INSTANTIATE_OVER_TRANSPORTS(WritebackTest);
 
 }  // namespace
 }  // namespace ufs::test
