@@ -10,7 +10,6 @@
 #include "layerdb/base/unique_fd.h"
 
 namespace ufs {
-
 namespace {
 
 Status Set(dev_t mount, const std::string& what, unsigned value) {

@@ -56,16 +56,17 @@ class FuseAdapter {
   void DropPagesOf(NodeId node) const {
     if (drop_pages_) drop_pages_(node);
   }
+  // The same from another thread, for a handler of WRITE, which is answered
+  // first.
+  void SetDropPagesSoon(DropPages drop) { drop_pages_soon_ = std::move(drop); }
+  void DropPagesSoon(NodeId node) const {
+    if (drop_pages_soon_) drop_pages_soon_(node);
+  }
 
   UnionFs& fs() const { return fs_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
   bool debug() const { return options_.debug; }
-  // The same, from another thread and after the reply.
-  void SetDropPagesSoon(DropPages drop) { drop_pages_soon_ = std::move(drop); }
-  void DropPagesSoon(NodeId node) const {
-    if (drop_pages_soon_) drop_pages_soon_(node);
-  }
   // Whether the kernel may have newer contents of a file than the union.
   bool writeback() const { return options_.writeback; }
   double timeout_s() const { return timeout_s_; }

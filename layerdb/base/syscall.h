@@ -1,4 +1,4 @@
-// System calls as Result<T>: the only place that reads errno. Each function is
+// System calls as Result<T>, so that few others read errno. Each function is
 // its system call, with the same name and order of arguments, except that
 //  - a place in the tree is an At: a directory descriptor and a name in it, or
 //    a descriptor alone (empty name), O_PATH ones included;
