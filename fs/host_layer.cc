@@ -128,7 +128,8 @@ Result<FdCache::Pin> HostLayer::DirFd(const Node* dir) const {
   // Up to the nearest directory that is open, then down again.
   FdCache::Pin base;
   std::vector<std::string_view> names;
-  for (const Node* node = dir; base == nullptr; node = node->parent) {
+  for (const Node* node = dir; node != nullptr && base == nullptr;
+       node = node->parent) {
     if (node->parent == nullptr)
       base = root_fd_;
     else if (node == dir || (base = fds_.Find(node->fd_key)) == nullptr)

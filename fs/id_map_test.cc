@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint32_t kOverflow = 65534;
 
-IdMap MustParse(std::string_view text) {
+IdMap MapOf(std::string_view text) {
   Result<IdMap> map = IdMap::Parse(text);
   EXPECT_TRUE(map.ok()) << text << ": " << map.error().ToString();
   return map.ok() ? *map : IdMap();
@@ -25,12 +25,12 @@ TEST(IdMap, IsTheIdentityByDefault) {
 
 // An option with nothing after '=' means no mapping, as with fuse-overlayfs.
 TEST(IdMap, EmptyTextIsTheIdentity) {
-  EXPECT_TRUE(MustParse("").identity());
-  EXPECT_TRUE(MustParse(":").identity());
+  EXPECT_TRUE(MapOf("").identity());
+  EXPECT_TRUE(MapOf(":").identity());
 }
 
 TEST(IdMap, MapsBothWaysAtTheEdgesOfARange) {
-  const IdMap map = MustParse("0:1000:1:1:110000:65536");
+  const IdMap map = MapOf("0:1000:1:1:110000:65536");
   EXPECT_FALSE(map.identity());
   EXPECT_EQ(map.ToShown(0), 1000u);
   EXPECT_EQ(map.ToShown(1), 110000u);
@@ -47,13 +47,13 @@ TEST(IdMap, MapsBothWaysAtTheEdgesOfARange) {
 
 // podman writes uidmapping=:0:100000:1000.
 TEST(IdMap, TakesALeadingColon) {
-  const IdMap map = MustParse(":0:100000:1000");
+  const IdMap map = MapOf(":0:100000:1000");
   EXPECT_EQ(map.ToShown(999), 100999u);
   EXPECT_EQ(map.ToShown(1000), kOverflow);
 }
 
 TEST(IdMap, RoundTripsEveryMappedId) {
-  const IdMap map = MustParse("10:500:20:40:100:3");
+  const IdMap map = MapOf("10:500:20:40:100:3");
   for (uint32_t host = 0; host < 60; ++host) {
     const bool mapped = (host >= 10 && host < 30) || (host >= 40 && host < 43);
     if (mapped)
@@ -64,7 +64,7 @@ TEST(IdMap, RoundTripsEveryMappedId) {
 }
 
 TEST(IdMap, ReachesTheLargestId) {
-  const IdMap map = MustParse("0:4294967295:1");
+  const IdMap map = MapOf("0:4294967295:1");
   EXPECT_EQ(map.ToShown(0), 4294967295u);
   EXPECT_EQ(map.ToHost(4294967295u), 0u);
   EXPECT_TRUE(IdMap::Parse("0:0:4294967295").ok());

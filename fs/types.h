@@ -17,6 +17,9 @@
 
 namespace ufs {
 
+// Of a mode: what chmod changes.
+inline constexpr mode_t kPermissionBits = 07777;
+
 // What the kernel calls an inode: a slot in the inode table, never a pointer.
 // Zero is "no node" on the wire and never names one.
 enum class NodeId : uint64_t { kNone = 0, kRoot = 1 };

@@ -33,8 +33,6 @@ DonePoint kTimeHeld("copy_up.time_held");
 DonePoint kCut("copy_up.cut");
 DonePoint kFilled("copy_up.filled");
 
-constexpr mode_t kPermissionBits = 07777;
-
 void TimesOf(const Attr& attr, timespec times[2]) {
   times[0] = attr.atime;
   times[1] = attr.mtime;

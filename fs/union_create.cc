@@ -18,8 +18,6 @@ FaultPoint kLink("link.before");
 DonePoint kLinkCounted("link.counted");
 DonePoint kLinked("link.placed");
 
-constexpr mode_t kPermissionBits = 07777;
-
 }  // namespace
 
 void UnionFs::Changed(const InodeRef& dir) {

@@ -37,6 +37,10 @@
 
 namespace ufs {
 
+// How often an operation looks again when a name came to be another object
+// between its look and its lock; the kernel keeps that from happening often.
+inline constexpr int kNameAttempts = 64;
+
 // Takes directory entries as ReadDir finds them.
 class DirSink {
  public:

@@ -12,13 +12,13 @@
 namespace ufs {
 namespace {
 
-constexpr uint64_t kChunk = ChunkMap::kMinChunkBytes;
+constexpr uint64_t kChunkBytes = ChunkMap::kMinChunkBytes;
 
 // Bytes that tell where in the file they are.
 std::string Pattern(size_t size) {
   std::string text(size, '\0');
   for (size_t i = 0; i < size; ++i)
-    text[i] = static_cast<char>('a' + (i / 7 + i / kChunk) % 26);
+    text[i] = static_cast<char>('a' + (i / 7 + i / kChunkBytes) % 26);
   return text;
 }
 
@@ -68,13 +68,13 @@ class PartialTest : public UnionFsTest {
 };
 
 TEST_F(PartialTest, OneByteCopiesOneChunk) {
-  std::string text = Pattern(40 * kChunk + 100);
+  std::string text = Pattern(40 * kChunkBytes + 100);
   Put(root_ / "base/f", text);
   Mount();
-  ASSERT_EQ(WriteAt(Walk("f"), "!", 17 * kChunk + 5), 0);
-  EXPECT_EQ(fs_->Stats().copy_up_bytes, kChunk);
+  ASSERT_EQ(WriteAt(Walk("f"), "!", 17 * kChunkBytes + 5), 0);
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, kChunkBytes);
   EXPECT_TRUE(Get(root_ / "base/f") == text);
-  text[17 * kChunk + 5] = '!';
+  text[17 * kChunkBytes + 5] = '!';
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
   Mount();
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
@@ -82,42 +82,43 @@ TEST_F(PartialTest, OneByteCopiesOneChunk) {
 }
 
 TEST_F(PartialTest, AnAppendCopiesNothing) {
-  std::string text = Pattern(3 * kChunk + 1);
+  std::string text = Pattern(3 * kChunkBytes + 1);
   Put(root_ / "base/f", text);
   Mount();
   ASSERT_EQ(WriteAt(Walk("f"), "more", text.size()), 0);
-  ASSERT_EQ(WriteAt(Walk("f"), "far", text.size() + 2 * kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "far", text.size() + 2 * kChunkBytes), 0);
   EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
-  text += "more" + std::string(2 * kChunk - 4, '\0') + "far";
+  text += "more" + std::string(2 * kChunkBytes - 4, '\0') + "far";
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
   Mount();
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, WhatAWriteCoversIsNotCopied) {
-  std::string text = Pattern(10 * kChunk);
+  std::string text = Pattern(10 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
-  const std::string chunks(4 * kChunk, '#');
-  ASSERT_EQ(WriteAt(Walk("f"), chunks, 2 * kChunk), 0);
+  const std::string chunks(4 * kChunkBytes, '#');
+  ASSERT_EQ(WriteAt(Walk("f"), chunks, 2 * kChunkBytes), 0);
   EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
-  ASSERT_EQ(WriteAt(Walk("f"), std::string(kChunk + 2, '%'), 7 * kChunk - 1),
+  ASSERT_EQ(WriteAt(Walk("f"), std::string(kChunkBytes + 2, '%'),
+                    7 * kChunkBytes - 1),
             0);
-  EXPECT_EQ(fs_->Stats().copy_up_bytes, 2 * kChunk);
-  text.replace(2 * kChunk, chunks.size(), chunks);
-  text.replace(7 * kChunk - 1, kChunk + 2, kChunk + 2, '%');
+  EXPECT_EQ(fs_->Stats().copy_up_bytes, 2 * kChunkBytes);
+  text.replace(2 * kChunkBytes, chunks.size(), chunks);
+  text.replace(7 * kChunkBytes - 1, kChunkBytes + 2, kChunkBytes + 2, '%');
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, WhatIsCutOffIsGone) {
-  const std::string text = Pattern(4 * kChunk);
+  const std::string text = Pattern(4 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
   const NodeId node = Walk("f");
-  ASSERT_EQ(Resize(node, kChunk + 10), 0);
-  ASSERT_EQ(Resize(node, 3 * kChunk), 0);
-  const std::string cut =
-      text.substr(0, kChunk + 10) + std::string(2 * kChunk - 10, '\0');
+  ASSERT_EQ(Resize(node, kChunkBytes + 10), 0);
+  ASSERT_EQ(Resize(node, 3 * kChunkBytes), 0);
+  const std::string cut = text.substr(0, kChunkBytes + 10) +
+                          std::string(2 * kChunkBytes - 10, '\0');
   EXPECT_TRUE(ReadAll(node) == cut);
   EXPECT_EQ(fs_->Stats().copy_up_bytes, 0u);
   Mount();
@@ -129,11 +130,11 @@ TEST_F(PartialTest, WhatIsCutOffIsGone) {
 }
 
 TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
-  std::string text = Pattern(10 * kChunk);
+  std::string text = Pattern(10 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
   const NodeId node = Walk("f");
-  ASSERT_EQ(WriteAt(node, "x", 3 * kChunk), 0);
+  ASSERT_EQ(WriteAt(node, "x", 3 * kChunkBytes), 0);
   AttrChange set_id;
   set_id.mode = 06755;
   ASSERT_TRUE(fs_->SetAttr(node, set_id, {}).ok());
@@ -144,7 +145,7 @@ TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
           .ok();
   const Attr before = Stat(node);
   ASSERT_TRUE(fs_->Settle().ok());
-  text[3 * kChunk] = 'x';
+  text[3 * kChunkBytes] = 'x';
   EXPECT_EQ(Mark("f", "metacopy"), "");
   EXPECT_TRUE(Get(root_ / "upper/f") == text);
   EXPECT_TRUE(ReadAll(node) == text);
@@ -157,48 +158,48 @@ TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
 }
 
 TEST_F(PartialTest, AWholeFileOnDiskIsAnOrdinaryOne) {
-  Put(root_ / "base/f", Pattern(kChunk + 1));
+  Put(root_ / "base/f", Pattern(kChunkBytes + 1));
   Mount();
   ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
-  ASSERT_EQ(WriteAt(Walk("f"), "y", kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "y", kChunkBytes), 0);
   EXPECT_NE(Mark("f", "metacopy"), "");
   ASSERT_TRUE(fs_->Settle().ok());
   EXPECT_EQ(Mark("f", "metacopy"), "");
   EXPECT_EQ(Mark("f", "ufs.chunks"), "");
-  std::string text = Pattern(kChunk + 1);
+  std::string text = Pattern(kChunkBytes + 1);
   text[0] = 'x';
-  text[kChunk] = 'y';
+  text[kChunkBytes] = 'y';
   EXPECT_TRUE(Get(root_ / "upper/f") == text);
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, APowerCutTakesOnlyWhatWasNotSynced) {
-  std::string text = Pattern(6 * kChunk);
+  std::string text = Pattern(6 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
-  ASSERT_EQ(WriteAt(Walk("f"), "synced", kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "synced", kChunkBytes), 0);
   ASSERT_TRUE(fs_->FSync(Walk("f"), /*data_only=*/true).ok());
-  ASSERT_EQ(WriteAt(Walk("f"), "lost", 4 * kChunk), 0);
-  text.replace(kChunk, 6, "synced");
+  ASSERT_EQ(WriteAt(Walk("f"), "lost", 4 * kChunkBytes), 0);
+  text.replace(kChunkBytes, 6, "synced");
   CutPower("f");
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, AKilledDaemonTakesNothing) {
-  std::string text = Pattern(6 * kChunk);
+  std::string text = Pattern(6 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
-  ASSERT_EQ(WriteAt(Walk("f"), "kept", 4 * kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "kept", 4 * kChunkBytes), 0);
   const std::string chunks = Mark("f", "ufs.chunks");
   fs_.reset();
   SetMark("f", "ufs.chunks", chunks);  // as it was before the end
   Mount();
-  text.replace(4 * kChunk, 4, "kept");
+  text.replace(4 * kChunkBytes, 4, "kept");
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, ADamagedMapIsAnError) {
-  Put(root_ / "base/f", Pattern(20 * kChunk));
+  Put(root_ / "base/f", Pattern(20 * kChunkBytes));
   Mount();
   ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
   fs_.reset();
@@ -208,7 +209,7 @@ TEST_F(PartialTest, ADamagedMapIsAnError) {
 }
 
 TEST_F(PartialTest, ALayerWithHalfAFileSaysSo) {
-  Put(root_ / "base/f", Pattern(20 * kChunk));
+  Put(root_ / "base/f", Pattern(20 * kChunkBytes));
   Mount();
   ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
   fs_.reset();
@@ -226,27 +227,27 @@ TEST_F(PartialTest, ALayerWithHalfAFileSaysSo) {
 
 TEST_F(PartialTest, EveryFailureLeavesTheFileAsItWas) {
   for (const char* point : {"partial.chunk_copied", "copy_up.attributes"}) {
-    std::string text = Pattern(3 * kChunk);
+    std::string text = Pattern(3 * kChunkBytes);
     Put(root_ / "base" / point, text);
     Mount();
     ASSERT_TRUE(ArmFault(std::string(point) + ":ENOSPC").ok());
-    EXPECT_EQ(WriteAt(Walk(point), "x", kChunk + 1), ENOSPC) << point;
+    EXPECT_EQ(WriteAt(Walk(point), "x", kChunkBytes + 1), ENOSPC) << point;
     EXPECT_TRUE(ReadAll(Walk(point)) == text) << point;
-    EXPECT_EQ(WriteAt(Walk(point), "x", kChunk + 1), 0) << point;
-    text[kChunk + 1] = 'x';
+    EXPECT_EQ(WriteAt(Walk(point), "x", kChunkBytes + 1), 0) << point;
+    text[kChunkBytes + 1] = 'x';
     EXPECT_TRUE(ReadAll(Walk(point)) == text) << point;
   }
 }
 
 TEST_F(PartialTest, OtherNamesAndNoNameReadTheSame) {
-  std::string text = Pattern(4 * kChunk);
+  std::string text = Pattern(4 * kChunkBytes);
   Put(root_ / "base/f", text);
   stdfs::create_hard_link(root_ / "base/f", root_ / "base/g");
   Put(root_ / "base/d/h", text);
   Mount();
-  ASSERT_EQ(WriteAt(Walk("f"), "one", 2 * kChunk), 0);
-  ASSERT_EQ(WriteAt(Walk("d/h"), "one", 2 * kChunk), 0);
-  text.replace(2 * kChunk, 3, "one");
+  ASSERT_EQ(WriteAt(Walk("f"), "one", 2 * kChunkBytes), 0);
+  ASSERT_EQ(WriteAt(Walk("d/h"), "one", 2 * kChunkBytes), 0);
+  text.replace(2 * kChunkBytes, 3, "one");
   EXPECT_TRUE(ReadAll(Walk("g")) == text);
   ASSERT_TRUE(
       fs_->Rename(Walk("d"), N("h"), NodeId::kRoot, N("moved"), 0).ok());
@@ -259,29 +260,29 @@ TEST_F(PartialTest, OtherNamesAndNoNameReadTheSame) {
   for (const char* name : {"moved", "linked"})
     ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N(name)).ok());
   text.replace(0, 3, "two");
-  ASSERT_EQ(WriteAt(node, "three", 3 * kChunk), 0);
-  text.replace(3 * kChunk, 5, "three");
+  ASSERT_EQ(WriteAt(node, "three", 3 * kChunkBytes), 0);
+  text.replace(3 * kChunkBytes, 5, "three");
   EXPECT_TRUE(ReadAll(node) == text);
 }
 
 TEST_F(PartialTest, AttributesAloneDoNotHideTheMap) {
-  std::string text = Pattern(4 * kChunk);
+  std::string text = Pattern(4 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
   AttrChange change;
   change.mode = 0600;
   ASSERT_TRUE(fs_->SetAttr(Walk("f"), change, {}).ok());
-  ASSERT_EQ(WriteAt(Walk("f"), "x", kChunk), 0);
+  ASSERT_EQ(WriteAt(Walk("f"), "x", kChunkBytes), 0);
   change.mode = 0640;
   ASSERT_TRUE(fs_->SetAttr(Walk("f"), change, {}).ok());
-  text[kChunk] = 'x';
+  text[kChunkBytes] = 'x';
   Mount();
   EXPECT_TRUE(ReadAll(Walk("f")) == text);
   EXPECT_EQ(Stat(Walk("f")).mode & 07777, 0640u);
 }
 
 TEST_F(PartialTest, ManyWritersLoseNothing) {
-  std::string text = Pattern(8 * kChunk);
+  std::string text = Pattern(8 * kChunkBytes);
   Put(root_ / "base/f", text);
   Mount();
   const NodeId node = Walk("f");
@@ -336,13 +337,13 @@ class RandomTest : public PartialTest, public testing::WithParamInterface<int> {
 
 TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
   random_.seed(GetParam());
-  std::string text = Pattern(kChunk * (1 + Below(6)) + Below(kChunk));
+  std::string text = Pattern(kChunkBytes * (1 + Below(6)) + Below(kChunkBytes));
   const std::string lower = text;
   Put(root_ / "base/f", text);
   // With holes of its own.
   for (int i = 0; i < 2; ++i) {
     const uint64_t at = Below(text.size());
-    const uint64_t size = std::min<uint64_t>(kChunk, text.size() - at);
+    const uint64_t size = std::min<uint64_t>(kChunkBytes, text.size() - at);
     const int fd = open((root_ / "base/f").c_str(), O_WRONLY);
     ASSERT_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                         static_cast<off_t>(at), static_cast<off_t>(size)),
@@ -353,8 +354,8 @@ TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
   Mount();
   for (int step = 0; step < 60; ++step) {
     const NodeId node = Walk("f");
-    const uint64_t at = Below(text.size() + kChunk);
-    const uint64_t size = 1 + Below(Below(2) != 0 ? 3 * kChunk : 100);
+    const uint64_t at = Below(text.size() + kChunkBytes);
+    const uint64_t size = 1 + Below(Below(2) != 0 ? 3 * kChunkBytes : 100);
     const auto grow = [&](uint64_t end) {
       if (text.size() < end) text.resize(end);
     };

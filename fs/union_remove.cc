@@ -15,10 +15,6 @@ FaultPoint kRemove("remove.before");
 DonePoint kRemoved("remove.after");
 DonePoint kUncounted("remove.uncounted");
 
-// A name may come to be another object between a look and the lock; the kernel
-// keeps that from happening often.
-constexpr int kAttempts = 64;
-
 }  // namespace
 
 // Whether the layers would show the name if the upper had nothing there.
@@ -119,7 +115,7 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
 
 Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
   TRY(kRemove.Visit());
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
     InodeRef inode;
     Child child;
     {

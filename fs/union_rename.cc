@@ -28,8 +28,6 @@ DonePoint kExchanged("rename.exchanged");
 DonePoint kReplaced("rename.replaced");
 DonePoint kMoved("rename.moved");
 
-constexpr int kAttempts = 64;
-
 // May `inode` take the place of `target`?
 int TypeConflict(const Inode& inode, const Inode& target) {
   if (inode.is_dir() && !target.is_dir()) return ENOTDIR;
@@ -75,7 +73,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
             flags,
             {},
             {}};
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
     move.inode = TRY(Resolve(move.from_dir, name));
     move.target = TRY(Resolve(move.to_dir, new_name));
     if (move.inode == nullptr) return Error(ENOENT);

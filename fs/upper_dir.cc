@@ -33,7 +33,6 @@ DonePoint kMovedOut("upper.moved_out");
 FaultPoint kSyncDraft("fsync.draft");
 DonePoint kSyncNames("fsync.names");
 
-constexpr mode_t kPermissionBits = 07777;
 constexpr int kNewFile = O_RDWR | O_NOATIME;  // reads through it leave no trace
 constexpr mode_t kDraftDirMode = 0700;
 

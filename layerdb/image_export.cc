@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "layerdb/descriptor_json.h"
 #include "layerdb/layer_export.h"
 #include "layerdb/layer_import.h"
 #include "layerdb/stream_hash.h"
 
 namespace ufs {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // A layer in the form it is written in: a file of its own.
 struct LayerFile {
@@ -84,12 +82,6 @@ Status AddBlob(ImageOutput& output, const std::string& path,
 
 std::string BlobPath(const Digest& digest) {
   return "blobs/sha256/" + digest.Hex();
-}
-
-Json ToJson(const Descriptor& descriptor) {
-  return {{"mediaType", descriptor.media_type},
-          {"digest", descriptor.digest.ToString()},
-          {"size", descriptor.size_bytes}};
 }
 
 // "v1" of "host:5000/app:v1"; "latest" where none is written.

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "layerdb/base/json_reader.h"
+#include "layerdb/descriptor_json.h"
 
 namespace ufs {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kLayerPrefixes[] = {
     "application/vnd.oci.image.layer.",
@@ -94,12 +92,6 @@ std::vector<std::string> KeysOf(
   std::vector<std::string> keys;
   for (const auto& [key, value] : members) keys.push_back(key);
   return keys;
-}
-
-Json ToJson(const Descriptor& descriptor) {
-  return {{"mediaType", descriptor.media_type},
-          {"digest", descriptor.digest.ToString()},
-          {"size", descriptor.size_bytes}};
 }
 
 Json ToJson(const std::vector<Descriptor>& descriptors) {

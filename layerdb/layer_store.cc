@@ -18,8 +18,6 @@ FaultPoint kRemoveTexts("remove.texts");
 
 constexpr std::string_view kVersion = "ufs-store 1\n";
 constexpr size_t kVersionBytes = 100;
-constexpr size_t kInfoBytes = 64 << 10;
-constexpr size_t kRunBytes = 1 << 20;
 constexpr size_t kLeastPrefix = 4;
 
 // Who may look into the store may read /etc/shadow of every image in it.
@@ -146,8 +144,8 @@ bool LayerStore::Has(const Digest& diff_id) const {
 }
 
 Result<LayerInfo> LayerStore::InfoFromFiles(const Digest& diff_id) const {
-  const auto text =
-      ReadSmallFile({layers_dir_, InfoFileName(diff_id).c_str()}, kInfoBytes);
+  const auto text = ReadSmallFile({layers_dir_, InfoFileName(diff_id).c_str()},
+                                  kMaxInfoBytes);
   if (text.ok())
     if (auto info = LayerInfo::Parse(*text);
         info.ok() && info->diff_id == diff_id)
@@ -313,7 +311,7 @@ Result<LayerStore::Doomed> LayerStore::LockForRemoval(
   for (const std::string& name : TRY(ListNames({views_dir_}))) {
     const auto chain = DigestOfFile(name, ".run");
     if (!chain) continue;
-    const auto run = ReadSmallFile({views_dir_, name.c_str()}, kRunBytes);
+    const auto run = ReadSmallFile({views_dir_, name.c_str()}, kMaxRunBytes);
     if (!run.ok() || run->find(diff_id.ToString()) == run->npos) continue;
     auto view = TryLockExclusive({views_dir_, IndexFileName(*chain).c_str()});
     if (view.code() == EBUSY) return Error(busy);

@@ -12,8 +12,6 @@
 namespace ufs {
 namespace {
 
-constexpr size_t kRunBytes = 1 << 20;
-constexpr size_t kInfoBytes = 64 << 10;
 std::string PathOf(const TreeFile& tree, TreeFile::NodeNo node) {
   const auto path = tree.PathOf(node);
   return path.ok() ? *path : "a file";
@@ -132,7 +130,7 @@ class StoreChecker {
                  const std::string& subject) {
     const std::string name = InfoFileName(digest);
     const auto text =
-        ReadSmallFile({store_.layers_dir_, name.c_str()}, kInfoBytes);
+        ReadSmallFile({store_.layers_dir_, name.c_str()}, kMaxInfoBytes);
     const auto info = text.ok() ? LayerInfo::Parse(*text)
                                 : Result<LayerInfo>(Error(text.code()));
     LayerInfo counted;
@@ -288,7 +286,7 @@ class StoreChecker {
     TRY(view->CheckAll());
     const std::string text =
         TRY(ReadSmallFile({store_.views_dir_, RunFileName(chain).c_str()},
-                          kRunBytes)
+                          kMaxRunBytes)
                 .With("what it is made of"));
     std::vector<Digest> run;
     for (size_t at = 0, end; (end = text.find('\n', at)) != text.npos;

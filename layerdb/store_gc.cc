@@ -17,8 +17,6 @@ FaultPoint kSweepBlob("gc.blob");
 FaultPoint kSweepView("gc.view");
 FaultPoint kSweepLayer("gc.layer");
 
-constexpr size_t kRunBytes = 1 << 20;
-
 }  // namespace
 
 class StoreGc {
@@ -156,7 +154,7 @@ class StoreGc {
 
   bool RunIsWhole(const std::string& run_name) const {
     const auto run =
-        ReadSmallFile({store_.views_dir_, run_name.c_str()}, kRunBytes);
+        ReadSmallFile({store_.views_dir_, run_name.c_str()}, kMaxRunBytes);
     if (!run.ok()) return false;
     std::string_view text = *run;
     for (size_t end; (end = text.find('\n')) != text.npos;

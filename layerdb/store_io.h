@@ -16,6 +16,11 @@ namespace ufs {
 // Nothing in a store is written twice; the store's folder decides who may read.
 inline constexpr mode_t kStoreFileMode = 0444;
 
+// No honest description of a layer, and no list of what a view merges, is
+// larger.
+inline constexpr size_t kMaxInfoBytes = 64 << 10;
+inline constexpr size_t kMaxRunBytes = 1 << 20;
+
 // All of it, or the error that stopped it.
 Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset);
 

@@ -53,6 +53,9 @@ std::string_view GetText(const Block& block, Field field);
 // fit; negative numbers only as base-256.
 Result<int64_t> ParseNumber(std::string_view field);
 
+// Who wrote a header, by its magic.
+enum class Dialect { kV7, kUstar, kGnu, kStar };
+
 // Zero-padded octal with a NUL after. REQUIRES: it fits.
 void PutOctal(Block& block, Field field, uint64_t value);
 bool FitsOctal(Field field, uint64_t value);

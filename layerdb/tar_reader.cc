@@ -8,18 +8,16 @@
 namespace ufs {
 namespace {
 
-constexpr size_t kBufferBytes = 256 << 10;
+constexpr size_t kReadBytes = 256 << 10;
 constexpr uint64_t kMaxSize = std::numeric_limits<int64_t>::max();
 
-enum class Dialect { kV7, kUstar, kGnu, kStar };
-
-Dialect DialectOf(const tar::Block& block) {
+tar::Dialect DialectOf(const tar::Block& block) {
   using namespace std::string_view_literals;
   const std::string_view magic = tar::Get(block, tar::kMagic);
-  if (magic == "ustar  \0"sv) return Dialect::kGnu;
-  if (magic.substr(0, 6) != "ustar\0"sv) return Dialect::kV7;
-  return tar::Get(block, tar::kStarTrailer) == "tar\0"sv ? Dialect::kStar
-                                                         : Dialect::kUstar;
+  if (magic == "ustar  \0"sv) return tar::Dialect::kGnu;
+  if (magic.substr(0, 6) != "ustar\0"sv) return tar::Dialect::kV7;
+  return tar::Get(block, tar::kStarTrailer) == "tar\0"sv ? tar::Dialect::kStar
+                                                         : tar::Dialect::kUstar;
 }
 
 bool IsZero(std::string_view bytes) {
@@ -39,7 +37,7 @@ Result<uint32_t> IdOf(const char* what, int64_t number) {
 // The header block of an entry and what its extended headers say.
 struct TarReader::Header {
   tar::Block block;
-  Dialect dialect = Dialect::kV7;
+  tar::Dialect dialect = tar::Dialect::kV7;
   tar::PaxRecords pax;
   std::optional<std::string> gnu_name, gnu_link;
   uint64_t extended_bytes = 0;
@@ -50,7 +48,7 @@ TarReader::TarReader(ByteSource& source, TarObserver* observer,
     : source_(source),
       observer_(observer),
       limits_(limits),
-      buffer_(std::make_unique_for_overwrite<char[]>(kBufferBytes)) {}
+      buffer_(std::make_unique_for_overwrite<char[]>(kReadBytes)) {}
 
 Error TarReader::Bad(std::string_view why) const {
   return Error(EBADMSG, "header at byte " + std::to_string(header_offset_) +
@@ -58,7 +56,7 @@ Error TarReader::Bad(std::string_view why) const {
 }
 
 // At least `count` bytes of what comes, unless the stream ends: then fewer.
-// REQUIRES: count <= kBufferBytes.
+// REQUIRES: count <= kReadBytes.
 Result<std::string_view> TarReader::Peek(size_t count) {
   if (end_ - begin_ < count) {
     std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
@@ -66,7 +64,7 @@ Result<std::string_view> TarReader::Peek(size_t count) {
     begin_ = 0;
     while (end_ < count) {
       const size_t got =
-          TRY(source_.Read(buffer_.get() + end_, kBufferBytes - end_));
+          TRY(source_.Read(buffer_.get() + end_, kReadBytes - end_));
       if (got == 0) break;
       end_ += got;
     }
@@ -96,7 +94,7 @@ Result<bool> TarReader::ReadBlock(tar::Block& block) {
 
 Status TarReader::SkipRaw(uint64_t count) {
   while (count > 0) {
-    const size_t want = std::min<uint64_t>(count, kBufferBytes);
+    const size_t want = std::min<uint64_t>(count, kReadBytes);
     const size_t got = std::min<uint64_t>(TRY(Peek(1)).size(), want);
     if (got == 0)
       return Error(EBADMSG,
@@ -227,10 +225,11 @@ Status TarReader::ReadMeta(char type, uint64_t size, Header& header) {
 Status TarReader::DecodeNames(const Header& header, TarEntry& entry) {
   const tar::Block& block = header.block;
   entry.path = tar::GetText(block, tar::kName);
-  if (header.dialect == Dialect::kUstar || header.dialect == Dialect::kStar) {
-    const std::string_view prefix =
-        tar::GetText(block, header.dialect == Dialect::kStar ? tar::kStarPrefix
-                                                             : tar::kPrefix);
+  if (header.dialect == tar::Dialect::kUstar ||
+      header.dialect == tar::Dialect::kStar) {
+    const std::string_view prefix = tar::GetText(
+        block, header.dialect == tar::Dialect::kStar ? tar::kStarPrefix
+                                                     : tar::kPrefix);
     if (!prefix.empty()) entry.path = std::string(prefix) + "/" + entry.path;
   }
   entry.link_target = tar::GetText(block, tar::kLinkName);
@@ -359,7 +358,7 @@ Status TarReader::DecodeSparse(const Header& header, TarEntry& entry) {
     return Error(EBADMSG, "a sparse map where none can be");
   entry.sparse = true;
   if (old_gnu) {
-    if (header.dialect != Dialect::kGnu)
+    if (header.dialect != tar::Dialect::kGnu)
       return Error(EBADMSG, "a GNU sparse file in no GNU archive");
     TRY(ReadGnuMap(header, entry));
   } else {

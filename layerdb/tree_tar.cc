@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
 constexpr std::string_view kOpaqueName = ".wh..wh..opq";
-constexpr size_t kBufferBytes = 256 << 10;
+constexpr size_t kCopyBytes = 256 << 10;
 
 class TreeTar {
  public:
@@ -136,10 +136,9 @@ class TreeTar {
 
   Status WriteObject(const ObjectId& id) {
     const UniqueFd fd = TRY(open_object_(id));
-    if (buffer_ == nullptr) buffer_ = std::make_unique<char[]>(kBufferBytes);
+    if (buffer_ == nullptr) buffer_ = std::make_unique<char[]>(kCopyBytes);
     for (uint64_t offset = 0;;) {
-      const size_t got =
-          TRY(sys::Pread(fd, buffer_.get(), kBufferBytes, offset));
+      const size_t got = TRY(sys::Pread(fd, buffer_.get(), kCopyBytes, offset));
       if (got == 0) return Ok();
       TRY(writer_.Write({buffer_.get(), got}));
       offset += got;

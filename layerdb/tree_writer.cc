@@ -11,17 +11,16 @@
 #include "layerdb/tree_hash.h"
 
 namespace ufs {
-namespace {
 
 using tree_format::Section;
 
-constexpr size_t kBufferBytes = 256 << 10;
+constexpr size_t kSectionBufferBytes = 256 << 10;
 
 // Appends to a file through a buffer, hashing what goes by.
 class SectionWriter {
  public:
   explicit SectionWriter(BorrowedFd out) : out_(out) {
-    buffer_.reserve(kBufferBytes);
+    buffer_.reserve(kSectionBufferBytes);
     XXH3_64bits_reset(hash_.get());
   }
   SectionWriter(const SectionWriter&) = delete;
@@ -35,7 +34,7 @@ class SectionWriter {
     return Ok();
   }
   Status Append(std::string_view bytes) {
-    if (buffer_.size() + bytes.size() > kBufferBytes) TRY(Flush());
+    if (buffer_.size() + bytes.size() > kSectionBufferBytes) TRY(Flush());
     buffer_.append(bytes);
     return Ok();
   }
@@ -68,8 +67,6 @@ class SectionWriter {
   uint64_t begin_ = 0;
   uint64_t written_ = 0;
 };
-
-}  // namespace
 
 class TreeWriter {
  public:

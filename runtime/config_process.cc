@@ -16,12 +16,7 @@
 namespace ufs::runtime {
 namespace {
 
-struct Named {
-  std::string_view name;
-  uint64_t value;
-};
-
-constexpr Named kPolicies[] = {
+constexpr Named<uint32_t> kPolicies[] = {
     {"SCHED_OTHER", SCHED_OTHER},
     {"SCHED_FIFO", SCHED_FIFO},
     {"SCHED_RR", SCHED_RR},
@@ -30,24 +25,17 @@ constexpr Named kPolicies[] = {
     {"SCHED_DEADLINE", SCHED_DEADLINE},
     {"SCHED_ISO", 4},
 };
-constexpr Named kSchedulerFlags[] = {
+constexpr Named<uint64_t> kSchedulerFlags[] = {
     {"SCHED_FLAG_RESET_ON_FORK", 0x01},  {"SCHED_FLAG_RECLAIM", 0x02},
     {"SCHED_FLAG_DL_OVERRUN", 0x04},     {"SCHED_FLAG_KEEP_POLICY", 0x08},
     {"SCHED_FLAG_KEEP_PARAMS", 0x10},    {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
     {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40},
 };
-constexpr Named kIoClasses[] = {
+constexpr Named<int> kIoClasses[] = {
     {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
     {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
     {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
 };
-
-template <size_t N>
-const Named* Find(const Named (&table)[N], std::string_view name) {
-  for (const Named& entry : table)
-    if (entry.name == name) return &entry;
-  return nullptr;
-}
 
 Status ReadCapabilitySet(const JsonReader& json, const char* key,
                          uint64_t& set) {
@@ -114,10 +102,10 @@ Status ReadScheduler(const JsonReader& json, std::optional<Scheduler>& target) {
   if (!json.present()) return Ok();
   std::string policy;
   TRY(json.Require("policy", policy));
-  const Named* const found = Find(kPolicies, policy);
-  if (found == nullptr) return json.Invalid("has an unknown policy " + policy);
+  const auto found = ValueOf(kPolicies, policy);
+  if (!found) return json.Invalid("has an unknown policy " + policy);
   Scheduler scheduler;
-  scheduler.policy = static_cast<uint32_t>(found->value);
+  scheduler.policy = *found;
   TRY(json.Read("nice", scheduler.nice));
   TRY(json.Read("priority", scheduler.priority));
   TRY(json.Read("runtime", scheduler.runtime_ns));
@@ -126,9 +114,9 @@ Status ReadScheduler(const JsonReader& json, std::optional<Scheduler>& target) {
   std::vector<std::string> flags;
   TRY(json.Read("flags", flags));
   for (const std::string& flag : flags) {
-    const Named* const bit = Find(kSchedulerFlags, flag);
-    if (bit == nullptr) return json.Invalid("has an unknown flag " + flag);
-    scheduler.flags |= bit->value;
+    const auto bit = ValueOf(kSchedulerFlags, flag);
+    if (!bit) return json.Invalid("has an unknown flag " + flag);
+    scheduler.flags |= *bit;
   }
   target = scheduler;
   return Ok();
@@ -140,9 +128,9 @@ Status ReadIoPriority(const JsonReader& json,
   IoPriority priority;
   std::string name;
   TRY(json.Require("class", name));
-  const Named* const found = Find(kIoClasses, name);
-  if (found == nullptr) return json.Invalid("has an unknown class " + name);
-  priority.io_class = static_cast<int>(found->value);
+  const auto found = ValueOf(kIoClasses, name);
+  if (!found) return json.Invalid("has an unknown class " + name);
+  priority.io_class = *found;
   TRY(json.Read("priority", priority.priority));
   if (priority.priority < 0 || priority.priority > 7)
     return json.Invalid("has a priority that is not 0 to 7");

@@ -12,12 +12,7 @@
 namespace ufs::runtime {
 namespace {
 
-struct Named {
-  std::string_view name;
-  int number;
-};
-
-constexpr Named kRlimits[] = {
+constexpr Named<int> kRlimits[] = {
     {"RLIMIT_AS", RLIMIT_AS},
     {"RLIMIT_CORE", RLIMIT_CORE},
     {"RLIMIT_CPU", RLIMIT_CPU},
@@ -101,9 +96,7 @@ std::optional<int> ParseCapability(std::string_view name) {
 }
 
 std::optional<int> ParseRlimit(std::string_view name) {
-  for (const Named& limit : kRlimits)
-    if (limit.name == name) return limit.number;
-  return std::nullopt;
+  return ValueOf(kRlimits, name);
 }
 
 std::optional<int> ParseSignal(std::string_view text) {

@@ -2,6 +2,7 @@
 // command lines spell them. Threads: any.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +10,20 @@
 #include <vector>
 
 namespace ufs::runtime {
+
+// A row of a table of names.
+template <typename T>
+struct Named {
+  std::string_view name;
+  T value;
+};
+
+template <typename T, size_t N>
+std::optional<T> ValueOf(const Named<T> (&table)[N], std::string_view name) {
+  for (const Named<T>& row : table)
+    if (row.name == name) return row.value;
+  return std::nullopt;
+}
 
 // "CAP_CHOWN" -> 0. Nullopt for what is no capability we know.
 std::optional<int> ParseCapability(std::string_view name);

@@ -43,7 +43,7 @@ Links LinksFor(std::string_view path) {
   return Links::kInRoot;
 }
 
-std::string Named(const Mount& mount) {
+std::string WhichMount(const Mount& mount) {
   return "mounting " + (mount.type.empty() ? "bind" : mount.type) + " at " +
          mount.destination;
 }
@@ -308,7 +308,7 @@ Status Rootfs::MountOne(Prepared& prepared) {
 Status Rootfs::Mount() {
   TRY(kernel::MoveMount(root_, TRY(sys::Open("/", O_PATH | O_DIRECTORY))));
   for (Prepared& prepared : mounts_)
-    TRY(MountOne(prepared).With(Named(*prepared.mount)));
+    TRY(MountOne(prepared).With(WhichMount(*prepared.mount)));
   // A /dev that was bound from elsewhere comes with its own.
   for (const Prepared& prepared : mounts_)
     if (prepared.flags.bind && prepared.mount->destination == "/dev")

@@ -12,16 +12,12 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
+#include "runtime/names.h"
 
 namespace ufs::runtime {
 namespace {
 
-struct Named {
-  const char* name;
-  uint32_t value;
-};
-
-constexpr Named kActions[] = {
+constexpr Named<uint32_t> kActions[] = {
     {"SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD},
     {"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS},
     {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD},
@@ -32,7 +28,7 @@ constexpr Named kActions[] = {
     {"SCMP_ACT_LOG", SCMP_ACT_LOG},
     {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY},
 };
-constexpr Named kOperators[] = {
+constexpr Named<uint32_t> kOperators[] = {
     {"SCMP_CMP_NE", SCMP_CMP_NE},
     {"SCMP_CMP_LT", SCMP_CMP_LT},
     {"SCMP_CMP_LE", SCMP_CMP_LE},
@@ -41,7 +37,7 @@ constexpr Named kOperators[] = {
     {"SCMP_CMP_GT", SCMP_CMP_GT},
     {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
-constexpr Named kArchitectures[] = {
+constexpr Named<uint32_t> kArchitectures[] = {
     {"SCMP_ARCH_X86", SCMP_ARCH_X86},
     {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
     {"SCMP_ARCH_X32", SCMP_ARCH_X32},
@@ -62,25 +58,24 @@ constexpr Named kArchitectures[] = {
     {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
     {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
 };
-constexpr Named kFlags[] = {
+constexpr Named<uint32_t> kFlags[] = {
     {"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
 };
 
 template <size_t N>
-Result<uint32_t> Find(const Named (&table)[N], const std::string& name,
-                      const char* what) {
-  for (const Named& entry : table)
-    if (name == entry.name) return entry.value;
+Result<uint32_t> Find(const Named<uint32_t> (&table)[N],
+                      const std::string& name, const char* what) {
+  if (const auto found = ValueOf(table, name)) return *found;
   return Error(EINVAL, "linux.seccomp: unknown " + std::string(what) + " \"" +
                            name + "\"");
 }
 
 template <size_t N>
-std::vector<std::string> NamesOf(const Named (&table)[N]) {
+std::vector<std::string> NamesOf(const Named<uint32_t> (&table)[N]) {
   std::vector<std::string> names;
-  for (const Named& entry : table) names.emplace_back(entry.name);
+  for (const Named<uint32_t>& entry : table) names.emplace_back(entry.name);
   return names;
 }
 

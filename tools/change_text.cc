@@ -3,14 +3,12 @@
 #include <sys/stat.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/output.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Kind {
   char letter;

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -19,15 +18,14 @@
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/seal_layer.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr char kWho[] = "ufs commit";
+constexpr char kUfsCommit[] = "ufs commit";
 constexpr int kAttempts = 5;
 
 struct CommitArguments {
@@ -173,7 +171,7 @@ Result<LayerInfo> Commit(CommitArguments& arguments) {
 int RunCommit(int argc, char** argv) {
   CommitArguments arguments;
   ArgumentParser parser(
-      kWho,
+      kUfsCommit,
       "ufs commit [--name NAME] MOUNTPOINT\n"
       "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
       "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
@@ -208,15 +206,15 @@ int RunCommit(int argc, char** argv) {
                   "Read marks from user.overlay.*, though you are root");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.path.empty())
-    return Complain(kWho,
+    return Complain(kUfsCommit,
                     "no mount point or upper directory given; see 'ufs commit "
                     "--help'",
                     kExitUsage);
   const auto layer = Commit(arguments);
   if (!layer.ok())
-    return Complain(kWho, layer.error().ToString(), kExitFailure);
+    return Complain(kUfsCommit, layer.error().ToString(), kExitFailure);
   PrintSealed(*layer, arguments.name, arguments.as_json);
-  return FinishOutput(kWho);
+  return FinishOutput(kUfsCommit);
 }
 
 }  // namespace ufs

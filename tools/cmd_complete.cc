@@ -13,7 +13,7 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-constexpr char kWho[] = "ufs complete";
+constexpr char kUfsComplete[] = "ufs complete";
 // Smaller files do not stay in two places (fs/README.md).
 constexpr uintmax_t kSmallestBytes = 1 << 20;
 
@@ -56,7 +56,7 @@ Status CompleteTree(const std::string& path, Total& total) {
 
 int RunComplete(int argc, char** argv) {
   ArgumentParser parser(
-      kWho, "ufs complete PATH...",
+      kUfsComplete, "ufs complete PATH...",
       "Copies up the rest of files that are partly in the upper, so that "
       "others can read it.",
       "PATH is a mount of ufs, or a directory or file in one. The files stay "
@@ -71,7 +71,7 @@ int RunComplete(int argc, char** argv) {
                             ? CompleteTree(path, total)
                             : Complete(path, total);
     if (!done.ok())
-      return Complain(kWho, done.error().ToString(), kExitFailure);
+      return Complain(kUfsComplete, done.error().ToString(), kExitFailure);
   }
   printf("%llu %s completed, %s copied\n",
          static_cast<unsigned long long>(total.files),

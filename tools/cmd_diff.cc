@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -16,13 +15,12 @@
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr char kWho[] = "ufs diff";
+constexpr char kUfsDiff[] = "ufs diff";
 
 // What the daemon of a mount says its parts are.
 Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
@@ -76,7 +74,7 @@ int RunDiff(int argc, char** argv) {
   bool as_json = false;
   bool user_xattr = false;
   ArgumentParser parser(
-      kWho,
+      kUfsDiff,
       "ufs diff [--json] MOUNTPOINT\n"
       "       ufs diff [--json] [--layer DIR]... UPPER",
       "Lists what an upper directory changes, one path a line:\n"
@@ -109,17 +107,17 @@ int RunDiff(int argc, char** argv) {
                   "Read marks from user.overlay.*, though you are root");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (path.empty())
-    return Complain(kWho,
+    return Complain(kUfsDiff,
                     "no mount point or upper directory given; see 'ufs diff "
                     "--help'",
                     kExitUsage);
   const auto changes = Diff(path, layers, user_xattr);
   if (!changes.ok())
-    return Complain(kWho, changes.error().ToString(), kExitFailure);
+    return Complain(kUfsDiff, changes.error().ToString(), kExitFailure);
   const std::string text =
       as_json ? ChangesJson(*changes) : ChangesText(*changes);
   std::fwrite(text.data(), 1, text.size(), stdout);
-  return FinishOutput(kWho);
+  return FinishOutput(kUfsDiff);
 }
 
 }  // namespace ufs

@@ -1,6 +1,5 @@
 // ufs doctor: is this machine fit, and if not, what is to be done.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/command.h"
 #include "tools/host_checks.h"
@@ -25,7 +24,7 @@ int RunDoctor(int argc, char** argv) {
 
   using Align = Table::Align;
   bool fit = true;
-  auto list = nlohmann::ordered_json::array();
+  auto list = Json::array();
   Table table({Align::kLeft, Align::kLeft, Align::kLeft});
   for (const HostCheck& check : CheckHost()) {
     fit &= check.state != HostCheck::State::kMissing;

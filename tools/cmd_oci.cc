@@ -20,7 +20,7 @@
 namespace ufs {
 namespace {
 
-struct Entry {
+struct Verb {
   const char* name;
   const char* arguments;
   const char* summary;
@@ -28,7 +28,7 @@ struct Entry {
   bool enters_container;
 };
 
-constexpr Entry kVerbs[] = {
+constexpr Verb kVerbs[] = {
     {"create",
      "[--bundle DIR] [--pid-file FILE] [--console-socket SOCKET] "
      "[--preserve-fds N] ID",
@@ -77,7 +77,7 @@ void PrintHelp(FILE* out) {
       "\n"
       "Verbs:\n",
       out);
-  for (const Entry& verb : kVerbs)
+  for (const Verb& verb : kVerbs)
     std::fprintf(out, "  %-10s%s\n", verb.name, verb.summary);
   std::fputs("\n`ufs oci VERB --help` shows a verb's arguments.\n", out);
 }
@@ -163,10 +163,10 @@ Status ParseCommandLine(int argc, char** argv, CommandLine& line) {
   return Ok();
 }
 
-const Entry* FindVerb(const std::string& name) {
+const Verb* FindVerb(const std::string& name) {
   const auto* found =
       std::find_if(std::begin(kVerbs), std::end(kVerbs),
-                   [&](const Entry& verb) { return verb.name == name; });
+                   [&](const Verb& verb) { return verb.name == name; });
   return found == std::end(kVerbs) ? nullptr : found;
 }
 
@@ -196,7 +196,7 @@ int RunOci(int argc, char** argv) {
     PrintHelp(stderr);
     return kExitUsage;
   }
-  const Entry* const verb = FindVerb(line.verb[0]);
+  const Verb* const verb = FindVerb(line.verb[0]);
   if (verb == nullptr)
     return fail(Error(
         EINVAL, "unknown verb \"" + line.verb[0] + "\"; see 'ufs oci --help'"));

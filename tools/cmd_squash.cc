@@ -12,7 +12,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs squash";
+constexpr char kUfsSquash[] = "ufs squash";
 
 Result<LayerInfo> Squash(const std::string& store_path,
                          const std::vector<std::string>& words,
@@ -41,7 +41,8 @@ int RunSquash(int argc, char** argv) {
   std::string name, store;
   bool as_json = false;
   ArgumentParser parser(
-      kWho, "ufs squash [--store DIR] [--json] [--name NAME] LAYER LAYER...",
+      kUfsSquash,
+      "ufs squash [--store DIR] [--json] [--name NAME] LAYER LAYER...",
       "Makes one layer of several, the bottom one first, and prints its "
       "digest.\n"
       "It shows what they show together, and hides what they hide. They stay, "
@@ -61,13 +62,13 @@ int RunSquash(int argc, char** argv) {
   parser.add_flag("--json", as_json, "Print an object for programs");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (layers.empty())
-    return Complain(kWho, "no layer given; see 'ufs squash --help'",
+    return Complain(kUfsSquash, "no layer given; see 'ufs squash --help'",
                     kExitUsage);
   const auto layer = Squash(store, layers, name);
   if (!layer.ok())
-    return Complain(kWho, layer.error().ToString(), kExitFailure);
+    return Complain(kUfsSquash, layer.error().ToString(), kExitFailure);
   PrintSealed(*layer, name, as_json);
-  return FinishOutput(kWho);
+  return FinishOutput(kUfsSquash);
 }
 
 }  // namespace ufs

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -15,14 +14,14 @@
 #include "tools/command.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 namespace {
 
-using Json = nlohmann::json;
 using Align = Table::Align;
 
-constexpr char kWho[] = "ufs stat";
+constexpr char kUfsStat[] = "ufs stat";
 
 // Fields that an older or newer daemon may not have.
 std::string Text(const Json& object, const char* key) {
@@ -192,9 +191,9 @@ std::string Reason(const Error& error) {
 
 int PrintOnce(const std::string& mountpoint, bool as_json) {
   const auto text = Ask(mountpoint, as_json ? Form::kJson : Form::kText);
-  if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
+  if (!text.ok()) return Complain(kUfsStat, Reason(text.error()), kExitFailure);
   std::fputs(text->c_str(), stdout);
-  return FinishOutput(kWho);
+  return FinishOutput(kUfsStat);
 }
 
 // Until the mount is gone or the user interrupts. On a terminal each report
@@ -203,12 +202,13 @@ int Watch(const std::string& mountpoint, bool as_json, double seconds) {
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   for (bool first = true;; first = false) {
     const auto text = Ask(mountpoint, as_json ? Form::kJsonLine : Form::kText);
-    if (!text.ok() && !first) return FinishOutput(kWho);  // unmounted
-    if (!text.ok()) return Complain(kWho, Reason(text.error()), kExitFailure);
+    if (!text.ok() && !first) return FinishOutput(kUfsStat);  // unmounted
+    if (!text.ok())
+      return Complain(kUfsStat, Reason(text.error()), kExitFailure);
     if (is_terminal && !as_json) std::fputs("\033[H\033[2J", stdout);
     if (!is_terminal && !as_json && !first) std::fputs("\n", stdout);
     std::fputs(text->c_str(), stdout);
-    if (const int code = FinishOutput(kWho)) return code;
+    if (const int code = FinishOutput(kUfsStat)) return code;
     poll(nullptr, 0, static_cast<int>(seconds * 1000));
   }
 }
@@ -221,7 +221,7 @@ int RunStat(int argc, char** argv) {
   bool watch = false;
   double interval = 1;
   ArgumentParser parser(
-      kWho, "ufs stat [--json] [--watch] MOUNTPOINT",
+      kUfsStat, "ufs stat [--json] [--watch] MOUNTPOINT",
       "Shows what a mounted union is made of: layers, how messages and data "
       "travel and\nwhy not faster, messages by kind with their latencies, "
       "cache hits, copy-ups,\ninodes, memory.",
@@ -244,7 +244,7 @@ int RunStat(int argc, char** argv) {
       ->check(CLI::Range(0.05, 86400.0));
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (mountpoint.empty())
-    return Complain(kWho, "no mount point given; see 'ufs stat --help'",
+    return Complain(kUfsStat, "no mount point given; see 'ufs stat --help'",
                     kExitUsage);
   mountpoint = ResolveMountpoint(mountpoint);
   return watch ? Watch(mountpoint, as_json, interval)

@@ -21,7 +21,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs umount";
+constexpr char kUfsUmount[] = "ufs umount";
 
 // A descriptor of the daemon's process; not valid when it cannot be told which
 // one that is: dead already, or in another pid namespace.
@@ -72,7 +72,7 @@ std::string WhyNot(int error) {
 
 int UnmountAndWait(const std::string& path, bool lazy) {
   const auto fail = [&](const std::string& message) {
-    return Complain(kWho, path + ": " + message, kExitFailure);
+    return Complain(kUfsUmount, path + ": " + message, kExitFailure);
   };
   const std::string mountpoint = ResolveMountpoint(path);
   const auto mount = FindMountAt(mountpoint);
@@ -111,7 +111,7 @@ int RunUmount(int argc, char** argv) {
   std::vector<std::string> paths;
   bool lazy = false;
   ArgumentParser parser(
-      kWho, "ufs umount [--lazy] MOUNTPOINT...",
+      kUfsUmount, "ufs umount [--lazy] MOUNTPOINT...",
       "Unmounts unions and waits until their daemons are gone: then the uppers "
       "are\ncomplete and free. umount(8) and 'fusermount3 -u' work too, "
       "without the wait.",
@@ -124,7 +124,7 @@ int RunUmount(int argc, char** argv) {
                   "Detach now; the daemon ends when nobody uses it any more");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (paths.empty())
-    return Complain(kWho, "no mount point given; see 'ufs umount --help'",
+    return Complain(kUfsUmount, "no mount point given; see 'ufs umount --help'",
                     kExitUsage);
   int code = kExitOk;
   for (const std::string& path : paths)

@@ -10,7 +10,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer diff";
+constexpr char kLayerDiff[] = "ufs layer diff";
 
 ChangeKind KindOf(TreeChange change) {
   switch (change) {
@@ -49,7 +49,7 @@ int RunLayerDiff(int argc, char** argv) {
   std::string before, after;
   bool json = false;
   ArgumentParser parser(
-      kWho, "ufs layer diff [--json] LAYER LAYER",
+      kLayerDiff, "ufs layer diff [--json] LAYER LAYER",
       "Lists what the second layer or image has differently from the first, a "
       "path a\nline:\n"
       "  A PATH   added\n"
@@ -65,19 +65,19 @@ int RunLayerDiff(int argc, char** argv) {
   parser.add_flag("--json", json, "A list of objects with kind, path and type");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (after.empty())
-    return Complain(kWho,
+    return Complain(kLayerDiff,
                     "two layers or images are needed; see 'ufs layer diff "
                     "--help'",
                     kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerDiff, store.error().ToString(), kExitFailure);
   const auto changes = Diff(**store, before, after);
   if (!changes.ok())
-    return Complain(kWho, changes.error().ToString(), kExitFailure);
+    return Complain(kLayerDiff, changes.error().ToString(), kExitFailure);
   const std::string text = json ? ChangesJson(*changes) : ChangesText(*changes);
   std::fwrite(text.data(), 1, text.size(), stdout);
-  return FinishOutput(kWho);
+  return FinishOutput(kLayerDiff);
 }
 
 }  // namespace ufs

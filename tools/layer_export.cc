@@ -25,9 +25,9 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer export";
+constexpr char kLayerExport[] = "ufs layer export";
 
-struct Arguments {
+struct ExportArguments {
   std::string reference;
   std::string output = "-";
   std::string format;
@@ -41,14 +41,15 @@ Compression CompressionOf(const std::string& word) {
 }
 
 // A layer is exported as an image of itself alone.
-Result<Image> FindImage(const LayerStore& store, const Arguments& arguments) {
+Result<Image> FindImage(const LayerStore& store,
+                        const ExportArguments& arguments) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   if (found.is_image) return store.OpenImage(found.digest);
   return MakeImageOf(store, {found.digest});
 }
 
 // The name it was asked for by, if it is one.
-std::string NameOf(const LayerStore& store, const Arguments& arguments) {
+std::string NameOf(const LayerStore& store, const ExportArguments& arguments) {
   const auto found = store.Find(arguments.reference);
   const auto name = NormalizeLayerName(arguments.reference);
   if (!found.ok() || !name.ok()) return "";
@@ -58,7 +59,7 @@ std::string NameOf(const LayerStore& store, const Arguments& arguments) {
   return is_name ? *name : "";
 }
 
-Status WriteTar(const LayerStore& store, const Arguments& arguments,
+Status WriteTar(const LayerStore& store, const ExportArguments& arguments,
                 ByteSink& sink) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   if (found.is_image)
@@ -71,7 +72,7 @@ Status WriteTar(const LayerStore& store, const Arguments& arguments,
   return compressed->Finish();
 }
 
-Status WriteImage(const LayerStore& store, const Arguments& arguments,
+Status WriteImage(const LayerStore& store, const ExportArguments& arguments,
                   ImageOutput& output) {
   const Image image = TRY(FindImage(store, arguments));
   const std::string name = NameOf(store, arguments);
@@ -83,7 +84,7 @@ Status WriteImage(const LayerStore& store, const Arguments& arguments,
   return Ok();
 }
 
-Status WriteTo(const LayerStore& store, const Arguments& arguments,
+Status WriteTo(const LayerStore& store, const ExportArguments& arguments,
                BorrowedFd out) {
   FdSink sink(out);
   if (arguments.format == "tar") return WriteTar(store, arguments, sink);
@@ -91,7 +92,7 @@ Status WriteTo(const LayerStore& store, const Arguments& arguments,
 }
 
 // A new file appears when it is whole.
-Status ExportFile(const LayerStore& store, const Arguments& arguments) {
+Status ExportFile(const LayerStore& store, const ExportArguments& arguments) {
   if (arguments.output == "-") return WriteTo(store, arguments, STDOUT_FILENO);
   // A device, a pipe or a link is written into, not replaced.
   const auto there = sys::Statx({AT_FDCWD, arguments.output.c_str()});
@@ -119,7 +120,7 @@ Status ExportFile(const LayerStore& store, const Arguments& arguments) {
 }
 
 // A layer as it is; of an image what its layers show.
-Status WriteTree(const LayerStore& store, const Arguments& arguments,
+Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
                  BorrowedFd into) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   const auto open_object = [&](const ObjectId& id) {
@@ -135,7 +136,8 @@ Status WriteTree(const LayerStore& store, const Arguments& arguments,
 }
 
 // So does a new directory; one that is there is not touched.
-Status ExportDirectory(const LayerStore& store, const Arguments& arguments) {
+Status ExportDirectory(const LayerStore& store,
+                       const ExportArguments& arguments) {
   std::string output = arguments.output;
   while (output.size() > 1 && output.ends_with('/')) output.pop_back();
   if (sys::Statx({AT_FDCWD, output.c_str()}).ok())
@@ -160,9 +162,9 @@ Status ExportDirectory(const LayerStore& store, const Arguments& arguments) {
 }  // namespace
 
 int RunLayerExport(int argc, char** argv) {
-  Arguments arguments;
+  ExportArguments arguments;
   ArgumentParser parser(
-      kWho, "ufs layer export [options] LAYER|IMAGE [FILE]",
+      kLayerExport, "ufs layer export [options] LAYER|IMAGE [FILE]",
       "Writes a layer as a tar, the very bytes its digest is of, or an image "
       "for other\ntools, to FILE or stdout. Compressed layers are written as "
       "they came, so that an\nimage keeps its digest, which is printed to "
@@ -192,29 +194,33 @@ int RunLayerExport(int argc, char** argv) {
       ->type_name("HOW");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.reference.empty())
-    return Complain(kWho, "no layer given; see 'ufs layer export --help'",
+    return Complain(kLayerExport,
+                    "no layer given; see 'ufs layer export --help'",
                     kExitUsage);
   if (arguments.format.empty()) arguments.format = "tar";
   const bool is_directory =
       arguments.format == "oci" || arguments.format == "dir";
   if (is_directory && arguments.output == "-")
-    return Complain(kWho, "an OCI layout is a directory, as dir is; name it",
+    return Complain(kLayerExport,
+                    "an OCI layout is a directory, as dir is; name it",
                     kExitUsage);
   if (arguments.compression != "none" &&
       (arguments.format == "docker-archive" || arguments.format == "dir"))
-    return Complain(kWho,
+    return Complain(kLayerExport,
                     "nothing is compressed in that format; leave out "
                     "--compress",
                     kExitUsage);
   if (arguments.output == "-" && isatty(STDOUT_FILENO))
-    return Complain(kWho, "stdout is a terminal; name a file", kExitUsage);
+    return Complain(kLayerExport, "stdout is a terminal; name a file",
+                    kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerExport, store.error().ToString(), kExitFailure);
   const auto done = is_directory ? ExportDirectory(**store, arguments)
                                  : ExportFile(**store, arguments);
-  if (!done.ok()) return Complain(kWho, done.error().ToString(), kExitFailure);
-  return FinishOutput(kWho);
+  if (!done.ok())
+    return Complain(kLayerExport, done.error().ToString(), kExitFailure);
+  return FinishOutput(kLayerExport);
 }
 
 }  // namespace ufs

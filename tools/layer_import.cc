@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "fs/layer_sealer.h"
@@ -22,11 +21,11 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer import";
+constexpr char kLayerImport[] = "ufs layer import";
 
 constexpr size_t kHeadBytes = 64 << 10;
 
-struct Arguments {
+struct ImportArguments {
   std::string input;
   std::string name;
   std::string image;
@@ -45,7 +44,7 @@ struct Outcome {
 
 class Import {
  public:
-  Import(LayerStore& store, const Arguments& arguments)
+  Import(LayerStore& store, const ImportArguments& arguments)
       : store_(store), arguments_(arguments) {
     options_.keep_blob = !arguments.no_keep_blob;
     options_.limits.max_bytes = arguments.max_bytes;
@@ -171,7 +170,7 @@ class Import {
   }
 
   LayerStore& store_;
-  const Arguments& arguments_;
+  const ImportArguments& arguments_;
   std::string name_;
   ImageChoice choice_;
   ImportOptions options_;
@@ -179,7 +178,7 @@ class Import {
 
 void Print(const Outcome& outcome, const std::string& name, bool as_json) {
   if (!outcome.images.empty()) {
-    auto list = nlohmann::json::array();
+    auto list = Json::array();
     for (const Image& image : outcome.images) {
       if (as_json) {
         list.push_back(ToJson(image));
@@ -195,11 +194,11 @@ void Print(const Outcome& outcome, const std::string& name, bool as_json) {
   }
   const LayerInfo& info = outcome.layer;
   if (as_json) {
-    const nlohmann::ordered_json json = {{"digest", info.diff_id.ToString()},
-                                         {"entries", info.entries},
-                                         {"content_bytes", info.content_bytes},
-                                         {"objects", info.objects},
-                                         {"name", name}};
+    const Json json = {{"digest", info.diff_id.ToString()},
+                       {"entries", info.entries},
+                       {"content_bytes", info.content_bytes},
+                       {"objects", info.objects},
+                       {"name", name}};
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     std::printf("%s\n", info.diff_id.ToString().c_str());
@@ -209,10 +208,11 @@ void Print(const Outcome& outcome, const std::string& name, bool as_json) {
 }  // namespace
 
 int RunLayerImport(int argc, char** argv) {
-  Arguments arguments;
+  ImportArguments arguments;
   bool as_json = false;
   ArgumentParser parser(
-      kWho, "ufs layer import [options] DIR|TAR|OCI-LAYOUT|DOCKER-ARCHIVE|-",
+      kLayerImport,
+      "ufs layer import [options] DIR|TAR|OCI-LAYOUT|DOCKER-ARCHIVE|-",
       "Makes a layer of a directory or a tar (plain, gzip, zstd, xz) and "
       "prints its\n"
       "digest: the SHA-256 of the uncompressed tar, an image's diffID. "
@@ -258,20 +258,20 @@ int RunLayerImport(int argc, char** argv) {
   parser.add_flag("--json", as_json, "Print an object instead of the digest");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.input.empty())
-    return Complain(kWho,
+    return Complain(kLayerImport,
                     "nothing to import given; see 'ufs layer import --help'",
                     kExitUsage);
   if (arguments.input == "-" && isatty(STDIN_FILENO))
-    return Complain(kWho, "stdin is a terminal, not a tar", kExitUsage);
+    return Complain(kLayerImport, "stdin is a terminal, not a tar", kExitUsage);
 
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerImport, store.error().ToString(), kExitFailure);
   const auto outcome = Import(**store, arguments).Run();
   if (!outcome.ok())
-    return Complain(kWho, outcome.error().ToString(), kExitFailure);
+    return Complain(kLayerImport, outcome.error().ToString(), kExitFailure);
   Print(*outcome, arguments.name, as_json);
-  return FinishOutput(kWho);
+  return FinishOutput(kLayerImport);
 }
 
 }  // namespace ufs

@@ -1,10 +1,6 @@
 #include "tools/layer_json.h"
 
-#include <cstdio>
-
 namespace ufs {
-
-using Json = nlohmann::json;
 
 Json ToJson(const LayerInfo& info) {
   Json json = {{"kind", "layer"},
@@ -54,10 +50,6 @@ Json ToJson(const Finding& finding) {
   return {{"invariant", "S" + std::to_string(finding.invariant)},
           {"subject", finding.subject},
           {"text", finding.text}};
-}
-
-void PrintJson(const Json& json) {
-  std::puts(json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
 }
 
 }  // namespace ufs

@@ -1,19 +1,15 @@
 // Layers, images and findings as JSON, for --json.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include "layerdb/image.h"
 #include "layerdb/layer_info.h"
 #include "layerdb/store_reports.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 
-nlohmann::json ToJson(const LayerInfo& info);
-nlohmann::json ToJson(const Image& image);
-nlohmann::json ToJson(const Finding& finding);
-
-// One line on stdout. Text that is no UTF-8 gets replacement characters.
-void PrintJson(const nlohmann::json& json);
+Json ToJson(const LayerInfo& info);
+Json ToJson(const Image& image);
+Json ToJson(const Finding& finding);
 
 }  // namespace ufs

@@ -1,7 +1,6 @@
 // ufs layer ls.
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "tools/layer_commands.h"
 #include "tools/layer_json.h"
@@ -11,7 +10,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer ls";
+constexpr char kLayerLs[] = "ufs layer ls";
 using Align = Table::Align;
 
 void AddRows(Table& table, std::vector<std::string> names, const Digest& digest,
@@ -55,7 +54,7 @@ void PrintTable(const std::vector<Image>& images,
 
 int RunLayerLs(int argc, char** argv) {
   bool json = false, quiet = false;
-  ArgumentParser parser(kWho, "ufs layer ls [--json | --quiet]",
+  ArgumentParser parser(kLayerLs, "ufs layer ls [--json | --quiet]",
                         "Lists the images and layers of the store, the "
                         "oldest first.",
                         "Example:\n  ufs layer ls --quiet | xargs ufs layer "
@@ -67,15 +66,15 @@ int RunLayerLs(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, store.error().ToString(), kExitFailure);
   const auto layers = (*store)->List();
   if (!layers.ok())
-    return Complain(kWho, layers.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, layers.error().ToString(), kExitFailure);
   const auto images = (*store)->Images();
   if (!images.ok())
-    return Complain(kWho, images.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, images.error().ToString(), kExitFailure);
   if (json) {
-    auto list = nlohmann::json::array();
+    auto list = Json::array();
     for (const Image& image : *images) list.push_back(ToJson(image));
     for (const LayerInfo& info : *layers) list.push_back(ToJson(info));
     PrintJson(list);
@@ -87,7 +86,7 @@ int RunLayerLs(int argc, char** argv) {
   } else {
     PrintTable(*images, *layers);
   }
-  return FinishOutput(kWho);
+  return FinishOutput(kLayerLs);
 }
 
 }  // namespace ufs

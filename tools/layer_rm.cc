@@ -9,7 +9,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer rm";
+constexpr char kLayerRm[] = "ufs layer rm";
 
 // By a name: the name, and what it names unless that has others. By a digest:
 // the layer or image, with its names when `force` says so.
@@ -43,7 +43,7 @@ int RunLayerRm(int argc, char** argv) {
   std::vector<std::string> references;
   bool force = false, keep = false;
   ArgumentParser parser(
-      kWho, "ufs layer rm [--force] LAYER...",
+      kLayerRm, "ufs layer rm [--force] LAYER...",
       "Removes layers or images and frees what they alone used: an image takes "
       "along the\nlayers that came with it and that nothing else has. By a "
       "name: the name, and the\nlayer or image when that was its last. What is "
@@ -57,24 +57,24 @@ int RunLayerRm(int argc, char** argv) {
   parser.add_flag("--no-gc", keep, "Leave contents to a later 'ufs store gc'");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (references.empty())
-    return Complain(kWho, "no layer given; see 'ufs layer rm --help'",
+    return Complain(kLayerRm, "no layer given; see 'ufs layer rm --help'",
                     kExitUsage);
 
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerRm, store.error().ToString(), kExitFailure);
   int code = kExitOk;
   for (const std::string& reference : references)
     if (const auto done = RemoveOne(**store, reference, force); !done.ok())
-      code = Complain(kWho, done.error().ToString(), kExitFailure);
+      code = Complain(kLayerRm, done.error().ToString(), kExitFailure);
   if (!keep) {
     const auto swept = (*store)->Gc({});
     if (!swept.ok())
-      return Complain(kWho, swept.error().ToString(), kExitFailure);
+      return Complain(kLayerRm, swept.error().ToString(), kExitFailure);
     if (swept->freed_bytes > 0)
       std::printf("freed %s\n", FormatBytes(swept->freed_bytes).c_str());
   }
-  return FinishOutput(kWho) == kExitOk ? code : kExitFailure;
+  return FinishOutput(kLayerRm) == kExitOk ? code : kExitFailure;
 }
 
 }  // namespace ufs

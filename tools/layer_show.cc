@@ -9,7 +9,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer show";
+constexpr char kLayerShow[] = "ufs layer show";
 using Align = Table::Align;
 
 void PrintText(const LayerInfo& info, const Result<uint64_t>& own) {
@@ -96,22 +96,22 @@ Status Show(const LayerStore& store, const std::string& reference, bool json) {
 int RunLayerShow(int argc, char** argv) {
   std::string reference;
   bool json = false;
-  ArgumentParser parser(kWho, "ufs layer show [--json] LAYER",
+  ArgumentParser parser(kLayerShow, "ufs layer show [--json] LAYER",
                         "Tells about one layer or image.", "");
   const StoreOption store_option(parser);
   parser.add_option("layer", reference);
   parser.add_flag("--json", json, "For programs");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (reference.empty())
-    return Complain(kWho, "no layer given; see 'ufs layer show --help'",
+    return Complain(kLayerShow, "no layer given; see 'ufs layer show --help'",
                     kExitUsage);
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerShow, store.error().ToString(), kExitFailure);
   if (const auto shown = Show(**store, reference, json); !shown.ok())
-    return Complain(kWho, shown.error().ToString(), kExitFailure);
-  return FinishOutput(kWho);
+    return Complain(kLayerShow, shown.error().ToString(), kExitFailure);
+  return FinishOutput(kLayerShow);
 }
 
 }  // namespace ufs

@@ -15,8 +15,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer tree";
-using Json = nlohmann::json;
+constexpr char kLayerTree[] = "ufs layer tree";
 
 std::string ModeText(mode_t mode) {
   char type = '?';
@@ -175,7 +174,7 @@ Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
 int RunLayerTree(int argc, char** argv) {
   std::string reference, path;
   bool json = false;
-  ArgumentParser parser(kWho, "ufs layer tree [--json] LAYER [PATH]",
+  ArgumentParser parser(kLayerTree, "ufs layer tree [--json] LAYER [PATH]",
                         "Lists what a layer has, whiteouts included, or an "
                         "image, all of its layers\ntogether; or what it has "
                         "at and below PATH.",
@@ -186,7 +185,7 @@ int RunLayerTree(int argc, char** argv) {
   parser.add_flag("--json", json, "For programs: an object a line");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (reference.empty())
-    return Complain(kWho, "no layer given; see 'ufs layer tree --help'",
+    return Complain(kLayerTree, "no layer given; see 'ufs layer tree --help'",
                     kExitUsage);
 
   const auto run = [&]() -> Status {
@@ -196,8 +195,8 @@ int RunLayerTree(int argc, char** argv) {
     return Walk(*tree, json).Run(TRY(tree->PathOf(start)), start);
   };
   if (const auto done = run(); !done.ok())
-    return Complain(kWho, done.error().ToString(), kExitFailure);
-  return FinishOutput(kWho);
+    return Complain(kLayerTree, done.error().ToString(), kExitFailure);
+  return FinishOutput(kLayerTree);
 }
 
 }  // namespace ufs

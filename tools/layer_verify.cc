@@ -13,7 +13,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs layer verify";
+constexpr char kLayerVerify[] = "ufs layer verify";
 
 // What is to be read.
 struct Choice {
@@ -58,7 +58,7 @@ int RunLayerVerify(int argc, char** argv) {
   std::vector<std::string> references;
   bool json = false;
   ArgumentParser parser(
-      kWho, "ufs layer verify [--json] [LAYER...]",
+      kLayerVerify, "ufs layer verify [--json] [LAYER...]",
       "Reads the index, every object and the blob of layers and images, of "
       "all when\n"
       "none is named, and compares every hash. Exits with 1 and names what is\n"
@@ -71,12 +71,12 @@ int RunLayerVerify(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, store.error().ToString(), kExitFailure);
   const auto choice = Choose(**store, references);
   if (!choice.ok())
-    return Complain(kWho, choice.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, choice.error().ToString(), kExitFailure);
 
-  auto findings = nlohmann::json::array();
+  auto findings = Json::array();
   uint64_t total = 0, bytes = 0;
   for (const LayerInfo& info : choice->layers)
     total += info.content_bytes + (info.blob ? info.blob->size_bytes : 0);
@@ -93,7 +93,7 @@ int RunLayerVerify(int argc, char** argv) {
       if (json) {
         findings.push_back(ToJson(finding));
       } else {
-        Complain(kWho,
+        Complain(kLayerVerify,
                  EscapePath(finding.subject + ": " + finding.text) + " (S" +
                      std::to_string(finding.invariant) + ")",
                  kExitFailure);
@@ -113,7 +113,7 @@ int RunLayerVerify(int argc, char** argv) {
     const auto report = step();
     if (take(report)) continue;
     progress.Finish();
-    return Complain(kWho, report.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, report.error().ToString(), kExitFailure);
   }
   progress.Finish();
   if (json) {
@@ -125,7 +125,7 @@ int RunLayerVerify(int argc, char** argv) {
     std::printf("%zu layers, %s read: %s\n", choice->layers.size(),
                 FormatBytes(bytes).c_str(), clean ? "sound" : "damaged");
   }
-  if (FinishOutput(kWho) != kExitOk) return kExitFailure;
+  if (FinishOutput(kLayerVerify) != kExitOk) return kExitFailure;
   return clean ? kExitOk : kExitFailure;
 }
 

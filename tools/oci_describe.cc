@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/config.h"
@@ -16,10 +15,10 @@
 #include "runtime/seccomp.h"
 #include "tools/cmd_oci.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 
-using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
 
 Result<int> OciSpec(const OciGlobals&, const Words& words) {

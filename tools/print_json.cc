@@ -3,10 +3,17 @@
 #include <cstdio>
 
 namespace ufs {
+namespace {
 
-void PrintIndented(const nlohmann::ordered_json& json) {
-  using Handler = nlohmann::ordered_json::error_handler_t;
-  std::puts(json.dump(2, ' ', false, Handler::replace).c_str());
+void Print(const Json& json, int indent) {
+  std::puts(
+      json.dump(indent, ' ', false, Json::error_handler_t::replace).c_str());
 }
+
+}  // namespace
+
+void PrintJson(const Json& json) { Print(json, -1); }
+
+void PrintIndented(const Json& json) { Print(json, 2); }
 
 }  // namespace ufs

@@ -1,11 +1,16 @@
-// JSON on stdout as people read it too: indented, keys in the order given.
+// JSON on stdout: keys in the order given, text that is no UTF-8 with
+// replacement characters.
 #pragma once
 
 #include <nlohmann/json.hpp>
 
 namespace ufs {
 
-// Text that is no UTF-8 gets replacement characters.
-void PrintIndented(const nlohmann::ordered_json& json);
+using Json = nlohmann::ordered_json;
+
+// One line.
+void PrintJson(const Json& json);
+// As people read it too: indented.
+void PrintIndented(const Json& json);
 
 }  // namespace ufs

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "layerdb/base/syscall.h"
 #include "layerdb/tree_tar.h"
+#include "tools/print_json.h"
 
 namespace ufs {
 
@@ -32,9 +32,9 @@ void PrintSealed(const LayerInfo& layer, const std::string& name,
                  bool as_json) {
   const std::string digest = layer.diff_id.ToString();
   if (as_json) {
-    nlohmann::json object = {{"digest", digest},
-                             {"entries", layer.entries},
-                             {"content_bytes", layer.content_bytes}};
+    Json object = {{"digest", digest},
+                   {"entries", layer.entries},
+                   {"content_bytes", layer.content_bytes}};
     if (!name.empty()) object["name"] = name;
     std::printf("%s\n", object.dump().c_str());
   } else {

@@ -9,8 +9,6 @@
 namespace ufs {
 namespace {
 
-using Json = nlohmann::json;
-
 Json ToJson(const std::vector<Finding>& findings) {
   Json list = Json::array();
   for (const Finding& finding : findings) list.push_back(ufs::ToJson(finding));

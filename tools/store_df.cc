@@ -9,7 +9,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs store df";
+constexpr char kStoreDf[] = "ufs store df";
 using Align = Table::Align;
 
 void PrintText(const std::string& path, const DiskUsage& usage) {
@@ -37,7 +37,7 @@ void PrintText(const std::string& path, const DiskUsage& usage) {
 
 int RunStoreDf(int argc, char** argv) {
   bool json = false;
-  ArgumentParser parser(kWho, "ufs store df [--json]",
+  ArgumentParser parser(kStoreDf, "ufs store df [--json]",
                         "Shows how much room the store takes, as du(1) counts "
                         "it, and for what.",
                         "");
@@ -46,10 +46,10 @@ int RunStoreDf(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kStoreDf, store.error().ToString(), kExitFailure);
   const auto usage = (*store)->Usage();
   if (!usage.ok())
-    return Complain(kWho, usage.error().ToString(), kExitFailure);
+    return Complain(kStoreDf, usage.error().ToString(), kExitFailure);
   if (json) {
     PrintJson({{"store", (*store)->path()},
                {"total", usage->total},
@@ -66,7 +66,7 @@ int RunStoreDf(int argc, char** argv) {
   } else {
     PrintText((*store)->path(), *usage);
   }
-  return FinishOutput(kWho);
+  return FinishOutput(kStoreDf);
 }
 
 }  // namespace ufs

@@ -9,7 +9,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs store gc";
+constexpr char kStoreGc[] = "ufs store gc";
 
 void PrintText(const GcReport& report, bool dry_run) {
   std::string what;
@@ -41,7 +41,7 @@ int RunStoreGc(int argc, char** argv) {
   bool json = false, all = false;
   LayerStore::GcOptions options;
   ArgumentParser parser(
-      kWho, "ufs store gc [--unnamed | --all] [--dry-run] [--json]",
+      kStoreGc, "ufs store gc [--unnamed | --all] [--dry-run] [--json]",
       "Frees what no layer needs: contents, blobs, views of layers that are "
       "gone, layers\nthat came with images that are gone, what failed imports "
       "left. Other layers and\nimages stay, and whatever is mounted.",
@@ -58,10 +58,10 @@ int RunStoreGc(int argc, char** argv) {
   options.all_views = all;
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kStoreGc, store.error().ToString(), kExitFailure);
   const auto report = (*store)->Gc(options);
   if (!report.ok())
-    return Complain(kWho, report.error().ToString(), kExitFailure);
+    return Complain(kStoreGc, report.error().ToString(), kExitFailure);
   if (json) {
     PrintJson({{"dry_run", options.dry_run},
                {"images", report->images},
@@ -76,7 +76,7 @@ int RunStoreGc(int argc, char** argv) {
   } else {
     PrintText(*report, options.dry_run);
   }
-  return FinishOutput(kWho);
+  return FinishOutput(kStoreGc);
 }
 
 }  // namespace ufs

@@ -25,13 +25,13 @@ int WaitFor(pid_t pid) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
+}  // namespace
+
 int64_t NowMs() {
   struct timespec now;
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
-
-}  // namespace
 
 int InChild(const std::function<int()>& body) {
   pid_t pid = ::fork();

@@ -4,11 +4,15 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
 namespace ufs::test {
+
+// Milliseconds of the clock that is never set.
+int64_t NowMs();
 
 // Runs `body` in a forked child and returns what it returned (0 to 254; tests
 // use 0 or an errno), or 255 when a signal ended it.

@@ -35,12 +35,6 @@ WatchBoard* the_board = nullptr;
 std::string the_scratch;
 volatile sig_atomic_t stop_signal = 0;
 
-int64_t NowMs() {
-  struct timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int Die(const std::string& message) {
   fprintf(stderr, "supervisor: %s\n", message.c_str());
   return 1;

@@ -26,7 +26,7 @@ constexpr id_t kMadeUpUser = 20000;
 constexpr id_t kMadeUpRange = 200000;
 constexpr id_t kRangeCount = 65535;
 
-std::string Failure(const std::string& what) {
+std::string FailedTo(const std::string& what) {
   return what + ": " + strerror(errno);
 }
 
@@ -55,7 +55,7 @@ std::string WriteOnce(const std::string& path, const std::string& text) {
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid() || ::write(fd.get(), text.data(), text.size()) !=
                          static_cast<ssize_t>(text.size())) {
-    return Failure("write to " + path);
+    return FailedTo("write to " + path);
   }
   return "";
 }
@@ -74,16 +74,16 @@ std::string ShowFuseDeviceToAll(const std::string& scratch) {
   if (::access("/dev/fuse", R_OK | W_OK) == 0 && ::geteuid() != 0) return "";
   const std::string dir = scratch + "/dev";
   const std::string node = dir + "/fuse";
-  if (::mkdir(dir.c_str(), 0755) != 0) return Failure("mkdir " + dir);
+  if (::mkdir(dir.c_str(), 0755) != 0) return FailedTo("mkdir " + dir);
   if (::mount("tmpfs", dir.c_str(), "tmpfs", 0, "mode=755") != 0) {
-    return Failure("mount tmpfs on " + dir);
+    return FailedTo("mount tmpfs on " + dir);
   }
   if (::mknod(node.c_str(), S_IFCHR | 0666, makedev(10, 229)) != 0 ||
       ::chmod(node.c_str(), 0666) != 0) {
-    return Failure("mknod " + node);
+    return FailedTo("mknod " + node);
   }
   if (::mount(node.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) != 0) {
-    return Failure("bind mount over /dev/fuse");
+    return FailedTo("bind mount over /dev/fuse");
   }
   return "";
 }
@@ -93,21 +93,21 @@ std::string EnterUserNamespace(const IdMap& map) {
     if (::setgroups(0, nullptr) != 0 ||
         ::setresgid(map.outer_id, map.outer_id, map.outer_id) != 0 ||
         ::setresuid(map.outer_id, map.outer_id, map.outer_id) != 0) {
-      return Failure("becoming an ordinary user");
+      return FailedTo("becoming an ordinary user");
     }
     // Changing ids forgot it, and made /proc/self root's.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::prctl(PR_SET_DUMPABLE, 1);
   }
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
-    return Failure("unshare of user and mount namespaces");
+    return FailedTo("unshare of user and mount namespaces");
   }
   return "";
 }
 
 std::string BecomeNamespaceRoot() {
   if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
-    return Failure("becoming root in the user namespace");
+    return FailedTo("becoming root in the user namespace");
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_DUMPABLE, 1);

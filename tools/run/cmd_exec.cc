@@ -18,7 +18,7 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs exec";
+constexpr char kUfsExec[] = "ufs exec";
 
 struct ExecArguments {
   std::vector<std::string> words;  // container, program, arguments
@@ -73,7 +73,7 @@ Result<int> Exec(const ExecArguments& arguments) {
 int RunExec(int argc, char** argv) {
   ExecArguments arguments;
   ArgumentParser parser(
-      kWho, "ufs exec [options] CONTAINER COMMAND [ARG...]",
+      kUfsExec, "ufs exec [options] CONTAINER COMMAND [ARG...]",
       "Runs another COMMAND in a container that runs, with the environment, "
       "the limits\nand the rights of its first.",
       "Exit code: that of COMMAND; 125 when ufs failed, 126 when COMMAND "
@@ -104,7 +104,8 @@ int RunExec(int argc, char** argv) {
     return *done == 0 ? 0 : kExitNotStarted;
   arguments.words = parser.remaining();
   const auto usage = [&](const std::string& message) {
-    return Complain(kWho, message + "; see 'ufs exec --help'", kExitNotStarted);
+    return Complain(kUfsExec, message + "; see 'ufs exec --help'",
+                    kExitNotStarted);
   };
   auto& words = arguments.words;
   if (!words.empty() && words[0].starts_with('-'))
@@ -120,7 +121,7 @@ int RunExec(int argc, char** argv) {
   SealOwnProgram(std::move(own));
   const auto code = Exec(arguments);
   if (code.ok()) return *code;
-  return Complain(kWho, Explain(code.error()), ExitCodeFor(code.error()));
+  return Complain(kUfsExec, Explain(code.error()), ExitCodeFor(code.error()));
 }
 
 }  // namespace ufs

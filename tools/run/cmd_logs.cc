@@ -20,7 +20,7 @@ namespace {
 
 namespace kernel = runtime::kernel;
 
-constexpr char kWho[] = "ufs logs";
+constexpr char kUfsLogs[] = "ufs logs";
 constexpr useconds_t kFollowPauseUs = 100'000;
 
 struct LogsArguments {
@@ -146,7 +146,7 @@ Status ShowLogs(const LogsArguments& arguments) {
 int RunLogs(int argc, char** argv) {
   LogsArguments arguments;
   ArgumentParser parser(
-      kWho, "ufs logs [options] CONTAINER",
+      kUfsLogs, "ufs logs [options] CONTAINER",
       "Prints what a container has written to its standard output and error, "
       "or its\nterminal: the last 16 to 32 MiB of it.",
       "");
@@ -159,11 +159,11 @@ int RunLogs(int argc, char** argv) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.name.empty())
-    return Complain(kWho, "no container given; see 'ufs logs --help'",
+    return Complain(kUfsLogs, "no container given; see 'ufs logs --help'",
                     kExitUsage);
   if (const auto shown = ShowLogs(arguments); !shown.ok())
-    return Complain(kWho, Explain(shown.error()), kExitFailure);
-  return FinishOutput(kWho);
+    return Complain(kUfsLogs, Explain(shown.error()), kExitFailure);
+  return FinishOutput(kUfsLogs);
 }
 
 }  // namespace ufs

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/command.h"
 #include "tools/output.h"
@@ -17,7 +16,6 @@
 namespace ufs {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Align = Table::Align;
 
 struct Life {

@@ -21,8 +21,6 @@
 namespace ufs {
 namespace {
 
-constexpr char kWho[] = "ufs run";
-
 // Twelve hexadecimal digits.
 Result<std::string> RandomName() {
   unsigned char bytes[6];
@@ -45,7 +43,7 @@ Status CheckTerminal(const RunOptions& options) {
 
 Result<int> Run(RunOptions& options) {
   TRY(CheckTerminal(options));
-  for (const std::string& note : options.notes) Complain(kWho, note, 0);
+  for (const std::string& note : options.notes) Complain(kUfsRun, note, 0);
   const ImageConfig image = TRY(FindImageConfig(options.store, options.layers))
                                 .value_or(ImageConfig());
   TRY(CommandOf(options, image));
@@ -55,7 +53,8 @@ Result<int> Run(RunOptions& options) {
   if (geteuid() != 0) {
     input.maps = runtime::RootlessMaps();
     if (!input.maps.fallback_reason.empty())
-      Complain(kWho, "only one id is mapped: " + input.maps.fallback_reason, 0);
+      Complain(kUfsRun, "only one id is mapped: " + input.maps.fallback_reason,
+               0);
   }
   Sweep(input.containers);
   // One that comes while it starts is passed on once it runs.
@@ -78,11 +77,11 @@ Result<int> Run(RunOptions& options) {
       return kExitOk;
     case Attached::End::kFailed:
       if (attached.message.empty()) return attached.code;  // said already
-      return Complain(kWho, attached.message, attached.code);
+      return Complain(kUfsRun, attached.message, attached.code);
     case Attached::End::kLost:
       break;
   }
-  return Complain(kWho, "the supervisor of " + options.name + " was killed",
+  return Complain(kUfsRun, "the supervisor of " + options.name + " was killed",
                   kExitNotStarted);
 }
 
@@ -96,8 +95,9 @@ int RunRun(int argc, char** argv) {
   RunOptions options;
   if (auto done = ParseRunOptions(argc, argv, options)) return *done;
   const auto code = Run(options);
-  if (!code.ok()) return Complain(kWho, Explain(code.error()), kExitNotStarted);
-  return FinishOutput(kWho) == kExitOk ? *code : kExitNotStarted;
+  if (!code.ok())
+    return Complain(kUfsRun, Explain(code.error()), kExitNotStarted);
+  return FinishOutput(kUfsRun) == kExitOk ? *code : kExitNotStarted;
 }
 
 }  // namespace ufs

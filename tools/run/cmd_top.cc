@@ -1,6 +1,5 @@
 // ufs top and ufs stats: what runs in containers, and what they use.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/command.h"
 #include "tools/output.h"
@@ -13,7 +12,6 @@
 namespace ufs {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Align = Table::Align;
 
 void PrintProcesses(const std::vector<ProcessInfo>& processes) {

@@ -1,7 +1,6 @@
 // ufs volume: directories with a name that outlive containers.
 #include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/output.h"
 #include "tools/print_json.h"
@@ -15,7 +14,6 @@
 namespace ufs {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Align = Table::Align;
 
 Result<Json> ToJson(const Volume& volume) {

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "layerdb/base/syscall.h"
@@ -20,12 +19,12 @@
 #include "runtime/namespaces.h"
 #include "runtime/programs.h"
 #include "runtime/user_db.h"
+#include "tools/print_json.h"
 #include "tools/run/network.h"
 
 namespace ufs {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Strings = std::vector<std::string>;
 namespace kernel = runtime::kernel;
 

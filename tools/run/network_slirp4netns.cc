@@ -4,17 +4,16 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
+#include "tools/print_json.h"
 #include "tools/run/network_helper.h"
 
 namespace ufs {
 namespace {
 
 namespace kernel = runtime::kernel;
-using Json = nlohmann::ordered_json;
 
 constexpr char kSocket[] = "slirp4netns.sock";
 constexpr size_t kReplyBytesMax = 4096;

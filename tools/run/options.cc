@@ -23,7 +23,6 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-constexpr char kWho[] = "ufs run";
 constexpr char kUsage[] = "ufs run [options] LAYER... [-- COMMAND [ARG...]]";
 constexpr char kDescription[] =
     "Runs COMMAND in a container whose root is a union of LAYERs, the bottom "
@@ -458,7 +457,7 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
   while (end < argc && std::string_view(argv[end]) != "--") ++end;
   for (int i = end + 1; i < argc; ++i) options.command.push_back(argv[i]);
 
-  ArgumentParser parser(kWho, kUsage, kDescription, kFooter);
+  ArgumentParser parser(kUfsRun, kUsage, kDescription, kFooter);
   Words words;
   parser.add_option("layers", options.layers);
   DeclareLife(parser, options, words);
@@ -467,13 +466,13 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
   DeclareLimits(parser, words);
   for (int i = 1; i < end; ++i)
     if (const std::string why = NotSupported(argv[i]); !why.empty())
-      return Complain(kWho, why, kExitNotStarted);
+      return Complain(kUfsRun, why, kExitNotStarted);
   if (auto done = parser.Parse(end, argv))
     return *done == 0 ? 0 : kExitNotStarted;
   if (parser.count("--entrypoint") > 0) options.entrypoint = words.entrypoint;
 
   if (const auto combined = Combine(words, options); !combined.ok())
-    return Complain(kWho, Explain(combined.error()), kExitNotStarted);
+    return Complain(kUfsRun, Explain(combined.error()), kExitNotStarted);
   return std::nullopt;
 }
 

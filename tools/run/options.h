@@ -4,17 +4,20 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
+#include "tools/print_json.h"
 #include "tools/run/ports.h"
 #include "tools/run/restart.h"
 
 namespace ufs {
+
+// Who speaks on stderr.
+inline constexpr char kUfsRun[] = "ufs run";
 
 // A mount that was asked for.
 struct RequestedMount {
@@ -55,8 +58,8 @@ struct RunOptions {
   int stop_signal = 0;  // 0: the image's, else TERM
 
   // As in config.json.
-  nlohmann::ordered_json resources = nlohmann::ordered_json::object();
-  nlohmann::ordered_json rlimits = nlohmann::ordered_json::array();
+  Json resources = Json::object();
+  Json rlimits = Json::array();
   std::map<std::string, std::string> sysctls;
 
   std::vector<std::string> cap_add, cap_drop;  // names as given

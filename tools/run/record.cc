@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "layerdb/base/json_reader.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
 #include "runtime/state.h"
+#include "tools/print_json.h"
 #include "tools/run/scratch.h"
 #include "tools/run/user_namespace.h"
 #include "tools/state_dir.h"
@@ -25,8 +25,8 @@ namespace kernel = runtime::kernel;
 constexpr size_t kRecordBytesMax = 1 << 20;
 constexpr char kFile[] = "record.json";
 
-nlohmann::ordered_json ToJson(const std::vector<runtime::IdMapping>& maps) {
-  auto list = nlohmann::ordered_json::array();
+Json ToJson(const std::vector<runtime::IdMapping>& maps) {
+  auto list = Json::array();
   for (const runtime::IdMapping& map : maps)
     list.push_back({{"container", map.container_id},
                     {"host", map.host_id},
@@ -60,32 +60,32 @@ Status WriteText(const std::string& directory, std::string_view text) {
 }  // namespace
 
 std::string RunRecord::ToJson() const {
-  nlohmann::ordered_json json = {{"name", name},
-                                 {"layers", layers},
-                                 {"command", command},
-                                 {"labels", labels},
-                                 {"created", created},
-                                 {"started", started},
-                                 {"finished", finished},
-                                 {"upper", upper},
-                                 {"volumes", volumes},
-                                 {"network", network},
-                                 {"ports", ports},
-                                 {"error", error},
-                                 {"remove", remove},
-                                 {"terminal", terminal},
-                                 {"stop_signal", stop_signal},
-                                 {"restart", restart.ToString()},
-                                 {"restarts", restarts},
-                                 {"restarting", restarting},
-                                 {"ended", ended},
-                                 {"exit_code", exit_code},
-                                 {"out_of_memory", out_of_memory},
-                                 {"supervisor", supervisor},
-                                 {"supervisor_start", supervisor_start},
-                                 {"uids", ufs::ToJson(uids)},
-                                 {"gids", ufs::ToJson(gids)}};
-  using Handler = nlohmann::ordered_json::error_handler_t;
+  Json json = {{"name", name},
+               {"layers", layers},
+               {"command", command},
+               {"labels", labels},
+               {"created", created},
+               {"started", started},
+               {"finished", finished},
+               {"upper", upper},
+               {"volumes", volumes},
+               {"network", network},
+               {"ports", ports},
+               {"error", error},
+               {"remove", remove},
+               {"terminal", terminal},
+               {"stop_signal", stop_signal},
+               {"restart", restart.ToString()},
+               {"restarts", restarts},
+               {"restarting", restarting},
+               {"ended", ended},
+               {"exit_code", exit_code},
+               {"out_of_memory", out_of_memory},
+               {"supervisor", supervisor},
+               {"supervisor_start", supervisor_start},
+               {"uids", ufs::ToJson(uids)},
+               {"gids", ufs::ToJson(gids)}};
+  using Handler = Json::error_handler_t;
   return json.dump(1, ' ', false, Handler::replace) + "\n";
 }
 
