@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cctype>
 #include <cstdlib>
 #include <new>
 #include <unordered_set>
 
+#include "fs/name_set.h"
 #include "fs/open_chain.h"
 
 namespace ufs {
@@ -27,6 +30,52 @@ Result<UniqueFd> OpenRoot(const std::string& path) {
 
 mode_t TypeOfDirent(uint8_t type) { return DTTOIF(type); }
 
+// Larger directories are asked name by name: a set of theirs is 4 MiB.
+constexpr size_t kMaxSetNames = 1 << 20;
+
+// How many bytes of a directory one lookup in vain pays for reading: that many
+// cost about as much to read as the lookup did.
+constexpr uint64_t kBytesPerMiss = 2048;
+
+using NameSetPtr = std::unique_ptr<const NameSet>;
+
+// Whether a directory in which `name` is tells it from the same in other case.
+// One that does not has names that no set of what it lists could know.
+Result<bool> TellsCaseApart(BorrowedFd dir, std::string name) {
+  const auto is_letter = [](unsigned char c) { return std::isalpha(c) != 0; };
+  const auto letter = std::find_if(name.begin(), name.end(), is_letter);
+  if (letter == name.end()) return false;
+  *letter = static_cast<char>(*letter ^ 0x20);
+  const auto stat = sys::Statx({dir, name.c_str()});
+  if (stat.ok()) return false;
+  if (stat.code() != ENOENT) return Error(stat.code());
+  return true;
+}
+
+// The names of a directory as they are read.
+class NameCollector {
+ public:
+  void Add(std::string_view name) {
+    names_.Add(name);
+    ++count_;
+    if (!sample_.empty()) return;
+    if (std::any_of(name.begin(), name.end(),
+                    [](unsigned char c) { return std::isalpha(c) != 0; }))
+      sample_ = name;
+  }
+  // Null where a set would say less than there is.
+  Result<NameSetPtr> Finish(BorrowedFd dir) && {
+    if (count_ > kMaxSetNames) return NameSetPtr();
+    if (count_ > 0 && !TRY(TellsCaseApart(dir, sample_))) return NameSetPtr();
+    return std::make_unique<const NameSet>(std::move(names_).Build());
+  }
+
+ private:
+  NameSet::Builder names_;
+  size_t count_ = 0;
+  std::string sample_;
+};
+
 }  // namespace
 
 // One object: its name and its directory. Reference-counted; a child keeps its
@@ -34,10 +83,13 @@ mode_t TypeOfDirent(uint8_t type) { return DTTOIF(type); }
 struct HostLayer::Node {
   mutable std::atomic<uint32_t> references{1};
   const uint16_t name_bytes;
-  // A directory that was listed and has no AUFS marks.
-  mutable std::atomic<bool> no_aufs{false};
   mutable std::atomic<bool> partial{false};  // Marks::partial
-  Node* const parent;                        // null: the root
+  // It was read again and had names that `names` denies.
+  mutable std::atomic<bool> names_changed{false};
+  // Of a directory: lookups in vain, and its names once they pay.
+  mutable std::atomic<uint32_t> misses{0};
+  mutable std::atomic<const NameSet*> names{nullptr};
+  Node* const parent;  // null: the root
   const uint64_t fd_key;
   char name[];  // NUL-terminated
 
@@ -48,7 +100,16 @@ struct HostLayer::Node {
     if (parent != nullptr) parent->references.fetch_add(1);
     return node;
   }
+  ~Node() { delete names.load(); }
   std::string_view view() const { return {name, name_bytes}; }
+
+  const NameSet* known_names() const {
+    return names_changed ? nullptr : names.load();
+  }
+  void Know(NameSetPtr set) const {
+    const NameSet* none = nullptr;
+    if (names.compare_exchange_strong(none, set.get())) (void)set.release();
+  }
 
  private:
   Node(Node* parent, std::string_view text)
@@ -178,9 +239,13 @@ Result<bool> HostLayer::HasAufsWhiteout(sys::At dir, Name name) const {
 
 Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
                                      bool more_below) const {
+  const NameSet* const names = NodeOf(dir)->known_names();
+  const bool marks_below =
+      more_below && (names == nullptr || names->has_aufs());
+  if (names != nullptr && !marks_below && !names->MayHave(name.view()))
+    return LayerEntry();
   const FdCache::Pin fd = TRY(DirFd(NodeOf(dir)));
   const sys::At at{*fd, name.c_str()};
-  const bool marks_below = more_below && !NodeOf(dir)->no_aufs;
   const auto stat = sys::Statx(at);
   if (stat.ok()) {
     auto found = Found(dir, name, at, *stat);
@@ -197,7 +262,29 @@ Result<LayerEntry> HostLayer::Lookup(const NodeRef& dir, Name name,
   LayerEntry entry;
   if (marks_below && TRY(HasAufsWhiteout({*fd}, name)))
     entry.kind = LayerEntry::Kind::kWhiteout;
+  if (names == nullptr) CountMiss(NodeOf(dir), *fd);
   return entry;
+}
+
+// Reads the names of a directory when as much was spent on asking for those
+// that it has not.
+void HostLayer::CountMiss(const Node* dir, BorrowedFd path_fd) const {
+  const uint64_t misses = dir->misses.fetch_add(1) + 1;
+  if (misses < 2 || !std::has_single_bit(misses) || dir->names.load()) return;
+  auto names = [&]() -> Result<NameSetPtr> {
+    if (TRY(sys::Statx({path_fd})).stx_size > misses * kBytesPerMiss)
+      return NameSetPtr();
+    const UniqueFd fd =
+        TRY(sys::OpenNoAtime({path_fd, "."}, O_RDONLY | O_DIRECTORY));
+    NameCollector collector;
+    TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t, uint64_t) {
+      collector.Add(name);
+      return true;
+    }));
+    return std::move(collector).Finish(fd);
+  }();
+  // Without them every name is asked for, as before.
+  if (names.ok() && *names != nullptr) dir->Know(std::move(*names));
 }
 
 Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
@@ -252,7 +339,8 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
 
   std::vector<LayerDirEntry> entries;
   std::vector<std::string> aufs;  // names that AUFS marks as deleted
-  bool saw_aufs = false;
+  NameCollector names;
+  const NameSet* const known = NodeOf(dir)->known_names();
   Status failed;
   const auto visit = [&](const char* text, uint8_t type,
                          uint64_t ino) -> Status {
@@ -261,7 +349,10 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
         name.str(), TypeOfDirent(type),
         InoIn(dir_stat.stx_dev_major, dir_stat.stx_dev_minor, ino), false};
     const bool maybe_aufs = IsAufsMarkName(name.view());
-    saw_aufs = saw_aufs || maybe_aufs;
+    if (known == nullptr)
+      names.Add(name.view());
+    else if (!known->MayHave(name.view()))
+      NodeOf(dir)->names_changed = true;
     // getdents tells all there is to know but for these few.
     const bool maybe_xattr =
         type == DT_REG && (dir_marks.xwhiteouts || dir_marks.opaque);
@@ -294,7 +385,9 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
   if (!failed.ok())
     return std::move(failed).error().With("layer " + path_ + ": " +
                                           PathOf(dir));
-  if (!saw_aufs) NodeOf(dir)->no_aufs = true;
+  if (known == nullptr)
+    if (auto set = std::move(names).Finish(fd); set.ok() && *set != nullptr)
+      NodeOf(dir)->Know(std::move(*set));
   if (!aufs.empty()) {
     std::unordered_set<std::string_view> present;
     for (const auto& entry : entries) present.insert(entry.name);

@@ -4,6 +4,9 @@
 // component by component below the root's descriptor, never through a symbolic
 // link or out of the root (openat2), so that a layer that changes underneath
 // gives an error, not another file.
+// Names: a directory that was read is not asked again for what it had not; what
+// is added to a layer while it is part of a union shows at the next listing, or
+// not at all.
 // Mounts below the directory are not part of the layer where the process may
 // clone the mount (CAP_SYS_ADMIN), as for overlayfs.
 #pragma once
@@ -60,6 +63,7 @@ class HostLayer final : public Layer {
   NodeRef MakeChild(const NodeRef& dir, Name name) const;
   Result<FdCache::Pin> DirFd(const Node* dir) const;
   Result<Place> PlaceOf(const NodeRef& node) const;
+  void CountMiss(const Node* dir, BorrowedFd path_fd) const;
   Result<bool> HasAufsWhiteout(sys::At dir, Name name) const;
   Result<LayerEntry> Found(const NodeRef& dir, Name name, sys::At at,
                            const struct statx& stat) const;

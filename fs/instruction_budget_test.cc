@@ -37,7 +37,8 @@ class InstructionBudgetTest : public UnionFsTest {
   }
 
   void ExpectAtMost(int64_t budget, const std::function<bool()>& work) {
-    ASSERT_TRUE(work());  // what is done once is done
+    // What is done once is done: a directory's names are read in the second.
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(work());
     const int64_t count = InstructionsOf(work);
     if (count < 0) GTEST_SKIP() << "processes may not be traced here";
     EXPECT_LE(count, budget);

@@ -123,6 +123,52 @@ TEST_F(LowerStackTest, AufsMarksHide) {
 
 // overlayfs writes the mark "x" there; a directory that is opaque as well has
 // room for one.
+TEST_F(LowerStackTest, AufsMarksHideInADirectoryWhoseNamesAreKnown) {
+  File(0, "d/.wh.f");
+  stdfs::resize_file(In(0, "d/.wh.f"), 0);
+  File(1, "d/f");
+  File(1, "d/g");
+  Open(2);
+  const LowerFound dir = Find("d");
+  for (const LowerPart& part : dir.parts)
+    ASSERT_TRUE(stack_->layer(part.layer).List(part.node).ok());
+  const auto find = [&](const char* name) {
+    return stack_->Lookup(dir.parts, Name::Trusted(name)).value();
+  };
+  EXPECT_EQ(find("f").kind, Kind::kAbsent);
+  EXPECT_EQ(find("g").layer, 1u);
+  EXPECT_EQ(find("h").kind, Kind::kAbsent);
+}
+
+// What was denied once may be denied again until somebody looks.
+TEST_F(LowerStackTest, AnAddedNameShowsAfterAListing) {
+  File(0, "d/old");
+  Open(1);
+  const LowerFound dir = Find("d");
+  const auto find = [&](const char* name) {
+    return stack_->Lookup(dir.parts, Name::Trusted(name)).value().kind;
+  };
+  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  EXPECT_EQ(find("new"), Kind::kAbsent);
+  File(0, "d/new");
+  EXPECT_EQ(find("old"), Kind::kFile);
+  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  EXPECT_EQ(find("new"), Kind::kFile);
+}
+
+// As on a file system that does not tell case apart, names may be found that
+// were never listed.
+TEST_F(LowerStackTest, NamesThatDifferInCaseAloneAreAlwaysAskedFor) {
+  File(0, "d/name");
+  File(0, "d/Name");
+  Open(1);
+  const LowerFound dir = Find("d");
+  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  File(0, "d/new");
+  EXPECT_EQ(stack_->Lookup(dir.parts, Name::Trusted("new")).value().kind,
+            Kind::kFile);
+}
+
 TEST_F(LowerStackTest, XattrWhiteoutsInAnOpaqueDirectoryAreListedAsSuch) {
   for (const char* name : {"gone", "empty"}) {
     File(0, std::string("d/") + name);

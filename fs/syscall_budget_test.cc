@@ -29,8 +29,30 @@ class SyscallBudgetTest : public UnionFsTest {
     EXPECT_GT(calls, 0);
   }
 
+  static constexpr int kLayers = 20;
   NodeId dir_ = NodeId::kNone;
 };
+
+// The names of a directory are read when that costs no more than asking for
+// those it has not: then the object alone is asked for, and its marks.
+TEST_F(SyscallBudgetTest, LookupInManyLayersAsksThoseThatHaveTheName) {
+  UnionConfig config = Config();
+  config.upper.reset();
+  config.layers.clear();
+  for (int i = 0; i < kLayers; ++i) {
+    config.layers.push_back(root_ / ("layer" + std::to_string(i)));
+    Put(config.layers.back() + "/many/own" + std::to_string(i), "content");
+  }
+  for (int i = 0; i < 4; ++i)
+    Put(root_ / ("layer0/many/deep" + std::to_string(i)), "content");
+  fs_.reset();
+  fs_ = UnionFs::Open(config).value();
+  const NodeId many = Walk("many");
+  ASSERT_TRUE(fs_->Lookup(many, N("deep0")).ok());
+  ASSERT_TRUE(fs_->Lookup(many, N("deep1")).ok());
+  ExpectAtMost(2, [&] { return fs_->Lookup(many, N("deep2")).ok(); });
+  ExpectAtMost(2, [&] { return fs_->Lookup(many, N("own7")).ok(); });
+}
 
 // Upper, layer, whiteout: what the upper does not have, and a layer has, need
 // not be asked for again.
@@ -62,6 +84,7 @@ TEST_F(SyscallBudgetTest, Create) {
 TEST_F(SyscallBudgetTest, RemovingADirectoryAsksForNoWhiteout) {
   ASSERT_TRUE(fs_->Unlink(dir_, N("file")).ok());
   ASSERT_TRUE(fs_->Unlink(dir_, N("other")).ok());
+  ASSERT_TRUE(List("dir").empty());
   ExpectAtMost(46, [&] { return fs_->RmDir(NodeId::kRoot, N("dir")).ok(); });
 }
 

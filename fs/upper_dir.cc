@@ -22,9 +22,9 @@ DonePoint kOriginKept("upper.origin_kept");
 DonePoint kOverrides("upper.overrides");
 FaultPoint kPublish("upper.publish");
 FaultPoint kReplace("upper.replace");
-FaultPoint kLinked("upper.linked");
+FaultPoint kUpperLinked("upper.linked");
 FaultPoint kExchange("upper.exchange");
-DonePoint kExchanged("upper.exchanged");
+DonePoint kUpperExchanged("upper.exchanged");
 FaultPoint kWhiteout("upper.whiteout");
 DonePoint kWhiteoutsMarked("upper.whiteouts_marked");
 FaultPoint kWhiteoutOver("upper.whiteout_over");
@@ -330,7 +330,7 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
   }
   // An unnamed file cannot replace: it gets a name first.
   Draft linked = TRY(NewLink(draft.at()));
-  TRY(kLinked.Visit());
+  TRY(kUpperLinked.Visit());
   TRY(sys::RenameAt2(linked.at(), to));
   linked.Forget();
   return Ok();
@@ -339,7 +339,7 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
 Status UpperDir::Exchange(Draft& draft, sys::At to) {
   TRY(kExchange.Visit());
   TRY(sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE));
-  kExchanged.Visit();
+  kUpperExchanged.Visit();
   return Ok();
 }
 
