@@ -316,6 +316,7 @@ class UnionFs final {
   Status RenameLocked(const Move& move);
   Status PrepareTarget(const Move& move);
   Status MoveUpper(const Move& move);
+  Status MoveInTwoSteps(const Move& move, bool over_upper);
   Status ExchangeLocked(const Move& move);
   Status SyncMoved(const Move& move);
   Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir, Name to);

@@ -89,6 +89,10 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
     TRY(EnsureUpperDir(move.to_dir));
     TRY(PrepareMove(move.inode));
     if (exchange) TRY(PrepareMove(move.target));
+    // To be exchanged with (MoveInTwoSteps).
+    if (!exchange && move.target != nullptr && move.target->is_dir() &&
+        upper_->whiteout_form() == WhiteoutForm::kXattr)
+      TRY(EnsureUpperDir(move.target));
     if (!exchange && move.target != nullptr && move.target->hard_linked)
       TRY(CopyUp(move.target, Backing::kMetacopy));
 
@@ -220,9 +224,30 @@ Status UnionFs::MoveUpper(const Move& move) {
     kWhiteoutPlaced.Visit();
     return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
   }
-  // No single call does it here. A crash in between leaves the new name as it
-  // shall be, and under the old one what the layers have.
+  return MoveInTwoSteps(move, there.ok());
+}
+
+// No single call leaves an xattr whiteout where something was that took the
+// place of something else, nor an AUFS whiteout of a directory. A crash in
+// between leaves both names. Never may the old one show the layers' object: it
+// has the identity of what moved.
+Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
+  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   Draft whiteout = TRY(upper_->NewWhiteout(*move.from_fd));
+  if (!move.inode->is_dir()) {
+    Draft second_name = TRY(upper_->NewLink(move.from_at()));
+    TRY(sys::RenameAt2(second_name.at(), move.to_at()));
+    second_name.Forget();
+    kReplaced.Visit();
+    return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
+  }
+  if (!aufs && over_upper) {
+    // The old name shows the empty directory that was at the new one.
+    TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
+    TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+    kReplaced.Visit();
+    return sys::RenameAt2(whiteout.at(), move.from_at(), RENAME_EXCHANGE);
+  }
   TRY(sys::RenameAt2(move.from_at(), move.to_at()));
   kReplaced.Visit();
   if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);

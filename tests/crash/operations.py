@@ -179,6 +179,7 @@ def name_operations():
     yield "rename", do(rename, "file", "new")
     yield "rename over lower", do(rename, "file", "other")
     yield "rename over copied", do(rename, "file", "other"), do(write, "other")
+    yield "rename written over lower", do(rename, "file", "other"), do(write, "file")
     yield "rename over whiteout", do(rename, "other", "file"), gone
     yield "rename upper", do(rename, "new", "newer"), do(create, "new", b"new")
     yield "rename upper over lower", do(rename, "new", "file"), do(create, "new", b"new")
@@ -190,6 +191,8 @@ def name_operations():
     yield "rename upper directory over whiteout", do(rename, "new", "empty"), \
         both(do(os.rmdir, "empty"), do(os.mkdir, "new"))
     yield "rename directory over emptied", do(rename, "dir2", "dir"), emptied
+    yield "rename changed directory over emptied", do(rename, "dir2", "dir"), \
+        both(emptied, do(create, "dir2/new", b"new"), do(os.unlink, "dir2/z"))
     yield "rename hard link", do(rename, "hard1", "dir2/hard")
     yield "rename over hard link", do(rename, "file", "hard2")
     yield "rename leaves whiteout", do(rename, "file", "new", RENAME_WHITEOUT)

@@ -215,6 +215,23 @@ def nameless(tree):
             for path, seen in tree.items()}
 
 
+def both_names(operation, before, after):
+    """A rename that has taken place, but for the old name, which is one more of the
+    same file, or an empty directory."""
+    if "aufs" in operation.name:
+        return {**before, **after}  # the layers' directory shows again
+    old = min(before.keys() - after.keys())
+    if "directory" in operation.name:
+        [new] = {path.split("/")[0] for path in after.keys() - before.keys()}
+        return {**after, old: before[new]}
+    [new] = [path for path, seen in after.items() if seen != before.get(path)
+             and seen[:INDEX_OF_NLINK] == before[old][:INDEX_OF_NLINK]]
+    moved = after[new]
+    twice = [*moved[:INDEX_OF_NLINK], moved[INDEX_OF_NLINK] + 1,
+             *moved[INDEX_OF_NLINK + 1:]]
+    return {**after, old: twice, new: twice}
+
+
 def one_more_link(tree):
     return {path: [*seen[:INDEX_OF_NLINK], seen[INDEX_OF_NLINK] + 1,
                    *seen[INDEX_OF_NLINK + 1:]]
@@ -233,10 +250,9 @@ def between(operation, visit, before, after):
     # Counted first, linked or unlinked then.
     yield "before, one link more", one_more_link(before)
     yield "after, one link more", one_more_link(after)
-    # The new name is there, and under the old one is what the layers have.
     if visit.point == "rename.replaced":
-        yield "both", {**before, **after}
-        yield "both", {**before, **one_more_link(after)}
+        yield "both", both_names(operation, before, after)
+        yield "both", both_names(operation, before, one_more_link(after))
     # Moved, and RENAME_WHITEOUT's device comes next.
     if visit.point == "rename.moved" and "leaves whiteout" in operation.name:
         yield "moved", {path: seen for path, seen in after.items() if path != "file"}
