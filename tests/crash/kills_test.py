@@ -1,7 +1,10 @@
 """Kills the daemon at random moments under the load of several processes. What
 was answered is there, and of what was not each operation is done or not done.
 
-    kills_test.py classic|io_uring
+    kills_test.py classic|io_uring [root|user|user-one-id]
+
+A user mounts in a user namespace, with a range of ids or with one. Each upper in
+turn has other forms of what a layer says beside its files.
 
 UFS_CRASH_KILLS=N  how many; UFS_CRASH_SEED=N  repeats the load of a failure (but
 not the moments).
@@ -10,28 +13,34 @@ import copy
 import json
 import os
 import random
-import sys
+import stat
 import time
 
 import union
-from operations import PATTERN, RENAME_EXCHANGE, make_layers, rename
-from union import CONNECTIONS, DEAD, PATIENCE
+from operations import RENAME_EXCHANGE, rename
+from union import DEAD, PATIENCE
 
 PAGE = 4096
 WORKERS = 4
-ROUNDS_PER_UPPER = 15
+MOST_ROUNDS_PER_UPPER = 15
 NAMES = [f"f{i}" for i in range(8)]
 SIZES = (0, 100, 5000, 400_000)
+FORMS = ("", "whiteout=xattr", "xattr_permissions=2",
+         "whiteout=xattr,xattr_permissions=2")
+OVERRIDE = "user.containers.override_stat"
 KINDS = ("write", "write", "append", "truncate", "create", "unlink", "rename",
          "rename", "chmod", "link", "mkdir", "rmdir", "exchange", "xattr", "sync",
-         "symlink")
+         "symlink", "fifo", "chown",
+         # As many as make names, or soon all are taken and no whiteout is left.
+         "unlink", "unlink", "unlink")
 
 
 class Model:
     """What one worker's names are: "DIRECTORY/NAME" -> object, and the objects.
     A directory is the object None."""
 
-    def __init__(self, worker):
+    def __init__(self, worker, ids):
+        self.ids = ids  # whom it may give its files to
         self.roots = [f"w{worker}", "shared"]
         self.own = f"w{worker}."  # how its names in the shared directory begin
         self.names = {}
@@ -49,7 +58,8 @@ class Model:
 
     def add(self, path, content, mode=0o644, kind="file"):
         self.names[path] = len(self.objects)
-        self.objects.append({"kind": kind, "content": content, "mode": mode, "xattr": ""})
+        self.objects.append({"kind": kind, "content": content, "mode": mode, "xattr": "",
+                             "owner": 0})
 
     def object(self, path):
         return self.objects[self.names[path]]
@@ -79,12 +89,16 @@ def plan(model, rng, number):
         files = model.files()
         free = [path for path in model.paths() if path not in model.names]
         taken = sorted(model.names)
+        if not taken:
+            kind = "create"
         if kind in ("write", "append", "truncate", "chmod", "xattr", "sync") and files:
             path = rng.choice(files)
             size = len(model.object(path)["content"])
             offset = {"write": rng.randrange(size + 1), "append": size}.get(kind, 0)
             return [kind, path, offset, rng.choice((10, 3000)), number]
-        if kind in ("create", "symlink") and free:
+        if kind == "chown" and files:
+            return [kind, rng.choice(files), rng.choice(model.ids)]
+        if kind in ("create", "symlink", "fifo") and free:
             return [kind, rng.choice(free), number]
         if kind == "unlink" and (path := rng.choice(taken)) and not model.is_dir(path):
             return [kind, path]
@@ -102,7 +116,8 @@ def plan(model, rng, number):
             directories = [f"{model.roots[0]}/{name}" for name in "de"]
             rng.shuffle(directories)
             old, new = directories
-            if rng.random() < 0.2 and model.is_dir(old) and new not in model.names:
+            if rng.random() < 0.2 and model.is_dir(old) and not model.below(new) and (
+                    new not in model.names or model.is_dir(new)):
                 return [kind, old, new]
             old = rng.choice(taken)
             new = rng.choice(list(model.paths()))
@@ -134,6 +149,10 @@ def imagine(model, words):
         model.add(path, "", 0o640)
     elif kind == "symlink":
         model.add(path, f"to {rest[0]}", 0o777, "link")
+    elif kind == "fifo":
+        model.add(path, "", 0o640, "fifo")
+    elif kind == "chown":
+        model.object(path)["owner"] = rest[0]
     elif kind in ("unlink", "rmdir"):
         del model.names[path]
     elif kind == "rename":
@@ -170,6 +189,10 @@ def perform(words):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o640))
     elif kind == "symlink":
         os.symlink(f"to {rest[0]}", path)
+    elif kind == "fifo":
+        os.mkfifo(path, 0o640)
+    elif kind == "chown":
+        os.chown(path, rest[0], rest[0])
     elif kind == "unlink":
         os.unlink(path)
     elif kind == "rmdir":
@@ -236,12 +259,15 @@ def look(mnt, model):
                     seen[path] = "directory"
                 elif os.path.islink(full):
                     seen[path] = ("link", os.readlink(full))
+                elif stat.S_ISFIFO(info.st_mode):
+                    seen[path] = ("fifo", info.st_mode & 0o7777)
                 else:
                     with open(full, "rb") as file:
                         content = file.read().decode("latin1")
                     xattr = (os.getxattr(full, "user.test").decode()
                              if "user.test" in os.listxattr(full) else "")
                     seen[path] = ("file", content, info.st_mode & 0o7777, xattr,
+                                  (info.st_uid, info.st_gid),
                                   first.setdefault(info.st_ino, path))
     return seen
 
@@ -259,8 +285,11 @@ def picture(model, order):
         thing = model.object(path)
         if thing["kind"] == "link":
             shown[path] = ("link", thing["content"])
+        elif thing["kind"] == "fifo":
+            shown[path] = ("fifo", thing["mode"])
         else:
             shown[path] = ("file", thing["content"], thing["mode"], thing["xattr"],
+                           (thing["owner"], thing["owner"]),
                            first.setdefault(model.names[path], path))
     return shown
 
@@ -278,6 +307,17 @@ def torn(model, words):
         data = fill(number, size)[begin - offset:end - offset]
         part.object(path)["content"] = old[:begin] + data + old[begin + len(data):]
         yield part
+
+
+def with_both_names(model, done, words):
+    """A rename that has taken place, but for the old name: with whiteout=xattr no
+    call of the host does both (fs/README.md). A file then has two names, a
+    directory has left an empty one."""
+    kind, old, *_ = words
+    both = copy.deepcopy(done)
+    if kind == "rename":
+        both.names[old] = None if model.is_dir(old) else done.names[words[2]]
+    return both
 
 
 def shorten(thing, other):
@@ -303,31 +343,35 @@ def describe(one, other):
 class KillsTest:
     def __init__(self, fs):
         self.fs = fs
-        self.kills = int(os.environ.get("UFS_CRASH_KILLS", "60"))
+        self.kills = int(os.environ.get("UFS_CRASH_KILLS", "40"))
+        self.rounds_per_upper = min(MOST_ROUNDS_PER_UPPER,
+                                    max(1, self.kills // len(FORMS)))
         self.seed = int(os.environ.get("UFS_CRASH_SEED", time.time_ns() % 1_000_000))
         self.rng = random.Random(self.seed)
         self.failures = 0
         self.operations = 0
         self.in_doubt = {True: 0, False: 0}
-        self.torn = 0
+        self.torn = self.both = self.uppers = 0
+        self.marks = {}  # form -> what its uppers had
         print(f"seed {self.seed}", flush=True)
-        make_layers(*fs.layers)
         self.fresh = [self.make_lower(worker) for worker in range(WORKERS)]
 
     def make_lower(self, worker):
-        model = Model(worker)
-        base = self.fs.layers[0]
-        for directory in (f"w{worker}/d", "shared"):
-            os.makedirs(f"{base}/{directory}", exist_ok=True)
+        model = Model(worker, (0,) if self.fs.subject == "user-one-id" else (0, 5, 1000))
+        for layer in self.fs.layers:
+            for directory in (f"w{worker}/d", "shared"):
+                os.makedirs(f"{layer}/{directory}", exist_ok=True)
         model.names[f"w{worker}/d"] = None
         for i, name in enumerate(NAMES[:6]):
+            layer = self.fs.layers[i % 2]
             for path in (f"w{worker}/{name}", f"w{worker}/d/{name}",
                          f"shared/w{worker}.{name}"):
                 content = fill(i, SIZES[i % len(SIZES)])
                 model.add(path, content)
-                with open(f"{base}/{path}", "w") as file:
+                with open(f"{layer}/{path}", "w") as file:
                     file.write(content)
-        os.link(f"{base}/w{worker}/f1", f"{base}/w{worker}/d/f7")
+        app = self.fs.layers[1]
+        os.link(f"{app}/w{worker}/f1", f"{app}/w{worker}/d/f7")
         model.names[f"w{worker}/d/f7"] = model.names[f"w{worker}/f1"]
         return model
 
@@ -386,27 +430,62 @@ class KillsTest:
             if seen == picture(part, order):
                 self.torn += 1
                 return part
-        self.failures += 1
-        print(f"FAILED: worker {worker}: neither before nor after {doubt}; last "
-              f"answered {answered[-3:]}; expected\n"
-              f"{describe(picture(model, order), seen)}", flush=True)
+        both = with_both_names(model, done, doubt)
+        if "whiteout=xattr" in self.fs.options and seen == picture(both, order):
+            self.both += 1
+            return both
+        self.fail(f"worker {worker}, {self.fs.options or 'no options'}: neither before "
+                  f"nor after {doubt}; last answered {answered[-3:]}; expected\n"
+                  f"{describe(picture(model, order), seen)}")
         return None
+
+    def new_upper(self):
+        """A fresh one, of the next form."""
+        fs = self.fs
+        if fs.daemon:
+            fs.umount()
+            self.note_marks()
+        fs.options = FORMS[self.uppers % len(FORMS)]
+        self.uppers += 1
+        fs.reset()
+        fs.mount()
+
+    def note_marks(self):
+        """Which marks the upper has."""
+        found = self.marks.setdefault(self.fs.options, set())
+        for path in union.walk(self.fs.upper):
+            if stat.S_ISCHR(os.lstat(path).st_mode):
+                found.add("devices")
+            if OVERRIDE in os.listxattr(path, follow_symlinks=False):
+                found.add("overrides")
+
+    def check_marks(self):
+        """Each form had the marks it says, or the kills were of others."""
+        for form, found in self.marks.items():
+            expected = set()
+            if "whiteout=xattr" not in form:
+                expected.add("devices")
+            if "xattr_permissions=2" in form:
+                expected.add("overrides")
+            if found != expected:
+                self.fail(f"uppers with {form or 'no options'} have {found or 'no marks'}")
+
+    def fail(self, message):
+        self.failures += 1
+        print(f"FAILED: {message}", flush=True)
 
     def run_all(self):
         models = None
         fs = self.fs
         for kill in range(self.kills):
-            if models is None or kill % ROUNDS_PER_UPPER == 0:
-                fs.umount() if fs.daemon else None
-                fs.reset()
-                fs.mount()
+            if models is None or kill % self.rounds_per_upper == 0:
+                self.new_upper()
                 models = copy.deepcopy(self.fresh)
             reports = self.load_and_kill(models)
             fs.umount(*["--lazy"][:kill % 2])
             fs.mount()  # the upper's lock is free
             if left := os.listdir(fs.work + "/ufs/tmp"):
-                self.failures += 1
-                print(f"FAILED: {left} in the work directory", flush=True)
+                self.fail(f"{left} in the work directory")
             if self.failures:
                 break
             models = [self.check(worker, model, report) for worker, (model, report)
@@ -415,10 +494,12 @@ class KillsTest:
                 break
         if fs.daemon:
             fs.umount()
+            self.note_marks()
+            self.check_marks()
         print(f"{kill + 1} kills, {self.operations} operations answered; in doubt: "
-              f"{self.in_doubt[True]} done, {self.in_doubt[False]} not, {self.torn} torn; "
+              f"{self.in_doubt[True]} done, {self.in_doubt[False]} not, {self.torn} torn, {self.both} with both names; "
               f"{self.failures} failures (seed {self.seed})")
         return self.failures
 
 
-union.main(lambda fs: KillsTest(fs).run_all())
+union.main(lambda fs: KillsTest(fs).run_all(), ("root", "user", "user-one-id"))

@@ -16,7 +16,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "cli"))
-from harness import SKIPPED, UFS, mounts, run  # noqa: E402
+import user_namespace  # noqa: E402
+from harness import SKIPPED, UFS, mounts, open_fuse_to_all, run  # noqa: E402
 
 CONNECTIONS = "/sys/fs/fuse/connections"
 URING = "/sys/module/fuse/parameters/enable_uring"
@@ -34,9 +35,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 class Union:
     """base/ and app/ below upper/ with work/, mounted at mnt/, in a directory."""
 
-    def __init__(self, directory, transport):
+    def __init__(self, directory, transport, subject="root"):
         self.dir = directory
         self.transport = transport
+        self.subject = subject
         self.layers = [os.path.join(directory, name) for name in ("base", "app")]
         self.upper, self.work, self.mnt = (
             os.path.join(directory, name) for name in ("upper", "work", "mnt"))
@@ -217,15 +219,17 @@ def difference(one, other):
     return "\n".join(lines)
 
 
-def main(test):
-    """Calls test(transport) for the transport named by the command line, in
-    namespaces of its own."""
-    if len(sys.argv) != 2 or sys.argv[1] not in ("classic", "io_uring"):
-        sys.exit(f"usage: {sys.argv[0]} classic|io_uring")
+def main(test, subjects=("root",)):
+    """Calls test(union) for the transport and the subject (who mounts it) that the
+    command line names, in namespaces of its own."""
+    transport, subject = [*sys.argv[1:], "root"][:2]
+    if len(sys.argv) not in (2, 3) or transport not in ("classic", "io_uring") or \
+            subject not in subjects:
+        sys.exit(f"usage: {sys.argv[0]} classic|io_uring [{'|'.join(subjects)}]")
     if os.geteuid() != 0:
         print("needs root: it makes namespaces and mounts")
         sys.exit(SKIPPED)
-    if sys.argv[1] == "io_uring":
+    if transport == "io_uring":
         try:
             with open(URING) as file:
                 on = file.read(1) == "Y"
@@ -246,10 +250,21 @@ def main(test):
     directory = tempfile.mkdtemp(prefix="ufs-crash.",
                                  dir=os.environ.get("UFS_TEST_DIR", "/var/tmp"))
     os.chmod(directory, 0o755)
-    union = Union(directory, sys.argv[1])
+
+    def run_test():
+        union = Union(directory, transport, subject)
+        try:
+            return 1 if test(union) else 0
+        finally:
+            union.close()
+
     try:
-        failures = test(union)
+        if subject == "root":
+            code = run_test()
+        else:
+            open_fuse_to_all("/run")
+            code = user_namespace.run_inside(subject == "user-one-id", directory,
+                                             run_test)
     finally:
-        union.close()
         shutil.rmtree(directory, ignore_errors=True)
-    sys.exit(1 if failures else 0)
+    sys.exit(code)
