@@ -4,8 +4,12 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "layerdb/base/syscall.h"
@@ -16,9 +20,65 @@ namespace {
 
 // Each level holds two descriptors.
 constexpr int kMaxDepth = 200;
+constexpr size_t kCopyBytes = 256 << 10;
+constexpr const char* kAcls[] = {"system.posix_acl_access",
+                                 "system.posix_acl_default"};
 
-Status CopyAttributes(sys::At to, const struct statx& stat) {
+dev_t DeviceOf(const struct statx& stat) {
+  return makedev(stat.stx_dev_major, stat.stx_dev_minor);
+}
+
+// What the copy's file system cannot hold, or we may not set (trusted.* and
+// security.* in a user namespace), is left out, as docker does.
+bool MayBeLeftOut(int code) { return code == EOPNOTSUPP || code == EPERM; }
+
+// Of an ACL, what names no user or group without an id in our user namespace:
+// such an entry reads as id -1, and cannot be set. The others stay as they are,
+// so that nobody is given more.
+std::string WithoutStrangers(const std::string& acl) {
+  constexpr size_t kHeaderBytes = 4, kEntryBytes = 8;
+  constexpr char kUserTag = 2, kGroupTag = 8;
+  std::string known = acl.substr(0, kHeaderBytes);
+  for (size_t at = kHeaderBytes; at + kEntryBytes <= acl.size();
+       at += kEntryBytes) {
+    const bool names = acl[at] == kUserTag || acl[at] == kGroupTag;
+    if (!names || acl.compare(at + 4, 4, "\xff\xff\xff\xff") != 0)
+      known.append(acl, at, kEntryBytes);
+  }
+  return known;
+}
+
+bool IsAcl(const std::string& name) {
+  return std::find(std::begin(kAcls), std::end(kAcls), name) != std::end(kAcls);
+}
+
+Status CopyXattrs(sys::At from, sys::At to) {
+  const auto names = sys::ListXattr(from);
+  if (names.code() == EOPNOTSUPP) return Ok();
+  if (!names.ok()) return names.error();
+  for (size_t at = 0; at < names->size();) {
+    const std::string name = names->c_str() + at;
+    at += name.size() + 1;
+    const auto value = sys::GetXattr(from, name.c_str());
+    // Those of others: listed, and not to be seen here; a capability of a user
+    // namespace that is not ours (EOVERFLOW); an ACL for ids that are unknown
+    // here, where FUSE has it (EINVAL).
+    if (value.code() == ENODATA || value.code() == EOVERFLOW ||
+        (value.code() == EINVAL && IsAcl(name)) || MayBeLeftOut(value.code()))
+      continue;
+    if (!value.ok()) return Error(value.code(), name);
+    const auto set = sys::SetXattr(
+        to, name.c_str(), IsAcl(name) ? WithoutStrangers(*value) : *value);
+    if (!set.ok() && !MayBeLeftOut(set.code())) return Error(set.code(), name);
+  }
+  return Ok();
+}
+
+// A change of owner takes capabilities and set-id bits away, ACLs and modes
+// change one another, and all of it changes the times.
+Status CopyAttributes(sys::At from, sys::At to, const struct statx& stat) {
   TRY(sys::ChownAt(to, stat.stx_uid, stat.stx_gid));
+  TRY(CopyXattrs(from, to));
   if (!S_ISLNK(stat.stx_mode)) TRY(sys::ChmodAt(to, stat.stx_mode & 07777));
   const timespec times[2] = {
       {stat.stx_atime.tv_sec, static_cast<long>(stat.stx_atime.tv_nsec)},
@@ -26,65 +86,136 @@ Status CopyAttributes(sys::At to, const struct statx& stat) {
   return sys::UtimensAt(to, times);
 }
 
-Status CopyContents(sys::At from, sys::At to) {
+Status CopyRange(BorrowedFd in, BorrowedFd out, uint64_t at, uint64_t end,
+                 std::vector<char>& buffer) {
+  buffer.resize(kCopyBytes);
+  while (at < end) {
+    const size_t got = TRY(sys::Pread(
+        in, buffer.data(), std::min<uint64_t>(buffer.size(), end - at), at));
+    if (got == 0) return Ok();
+    TRY(sys::Pwrite(out, buffer.data(), got, at));
+    at += got;
+  }
+  return Ok();
+}
+
+// Holes stay holes.
+Status CopyContents(sys::At from, sys::At to, std::vector<char>& buffer) {
   const UniqueFd in = TRY(sys::OpenAt(from, O_RDONLY | O_NONBLOCK));
   const UniqueFd out = TRY(sys::OpenAt(to, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  std::vector<char> buffer(64 << 10);
-  while (true) {
-    const size_t got = TRY(kernel::Read(in, buffer.data(), buffer.size()));
-    if (got == 0) return Ok();
-    TRY(kernel::WriteAll(out, {buffer.data(), got}));
+  const uint64_t size = TRY(sys::Statx({in})).stx_size;
+  TRY(sys::FTruncate(out, size));
+  for (uint64_t at = 0; at < size;) {
+    const auto data = sys::LSeek(in, static_cast<int64_t>(at), SEEK_DATA);
+    if (data.code() == ENXIO) break;  // a hole up to the end
+    // EINVAL: a file system that knows of no holes.
+    if (!data.ok() && data.code() != EINVAL) return data.error();
+    const uint64_t begin = data.ok() ? *data : at;
+    const auto hole = sys::LSeek(in, static_cast<int64_t>(begin), SEEK_HOLE);
+    const uint64_t end = std::min(hole.ok() ? *hole : size, size);
+    TRY(CopyRange(in, out, begin, end, buffer));
+    at = std::max(end, begin + 1);
   }
+  return Ok();
 }
 
-Status CopyDirectory(BorrowedFd from, BorrowedFd to, uint64_t device,
-                     int depth);
+class TreeCopy {
+ public:
+  TreeCopy(BorrowedFd to, dev_t device) : to_(to), device_(device) {}
 
-Status CopyEntry(sys::At from, sys::At to, uint64_t device, int depth) {
-  const auto stat = TRY(sys::Statx(from));
-  const mode_t type = stat.stx_mode & S_IFMT;
-  if (type == S_IFDIR) {
-    TRY(sys::MkDirAt(to, 0700));
-    if (makedev(stat.stx_dev_major, stat.stx_dev_minor) == device) {
-      const UniqueFd below = TRY(sys::OpenAt(from, O_RDONLY | O_DIRECTORY));
-      const UniqueFd copy = TRY(sys::OpenAt(to, O_RDONLY | O_DIRECTORY));
-      TRY(CopyDirectory(below, copy, device, depth + 1));
+  Status Directory(BorrowedFd from, BorrowedFd to) {
+    if (path_.size() > kMaxDepth)
+      return Error(ELOOP, "directories nested too deep");
+    Status status;
+    TRY(sys::ForEachEntry(from, [&](const char* name, uint8_t, uint64_t) {
+      status = Entry({from, name}, {to, name}).With(name);
+      return status.ok();
+    }));
+    return status;
+  }
+
+ private:
+  // Of the original: device and inode.
+  using Identity = std::pair<dev_t, uint64_t>;
+  using Path = std::vector<std::string>;
+
+  Status Entry(sys::At from, sys::At to) {
+    const auto stat = TRY(sys::Statx(from));
+    if (S_ISDIR(stat.stx_mode)) {
+      TRY(sys::MkDirAt(to, 0700));
+      if (DeviceOf(stat) == device_) TRY(Below(from, to));
+      return CopyAttributes(from, to, stat);
     }
-  } else if (type == S_IFLNK) {
-    const std::string target = TRY(sys::ReadLinkAt(from));
-    TRY(sys::SymlinkAt(target.c_str(), to));
-  } else if (type == S_IFREG) {
-    TRY(CopyContents(from, to));
-  } else {
-    const auto made = sys::MkNodAt(
-        to, stat.stx_mode, makedev(stat.stx_rdev_major, stat.stx_rdev_minor));
-    // A user namespace has no device nodes.
-    if (made.code() == EPERM) return Ok();
-    TRY(made);
+    const Identity identity = {DeviceOf(stat), stat.stx_ino};
+    if (stat.stx_nlink > 1) {
+      if (const auto first = copied_.find(identity); first != copied_.end())
+        return Link(first->second, to);
+    }
+    if (!TRY(MakeFile(from, to, stat))) return Ok();
+    if (stat.stx_nlink > 1) {
+      Path& place = copied_[identity];
+      place = path_;
+      place.emplace_back(to.name);
+    }
+    return CopyAttributes(from, to, stat);
   }
-  return CopyAttributes(to, stat);
-}
 
-Status CopyDirectory(BorrowedFd from, BorrowedFd to, uint64_t device,
-                     int depth) {
-  if (depth > kMaxDepth) return Error(ELOOP, "directories nested too deep");
-  Status status;
-  TRY(sys::ForEachEntry(from, [&](const char* name, uint8_t, uint64_t) {
-    status = CopyEntry({from, name}, {to, name}, device, depth).With(name);
-    return status.ok();
-  }));
-  return status;
-}
+  Status Below(sys::At from, sys::At to) {
+    const UniqueFd below = TRY(sys::OpenAt(from, O_RDONLY | O_DIRECTORY));
+    const UniqueFd copy = TRY(sys::OpenAt(to, O_RDONLY | O_DIRECTORY));
+    path_.emplace_back(to.name);
+    TRY(Directory(below, copy));
+    path_.pop_back();
+    return Ok();
+  }
+
+  // False for what cannot be had here.
+  Result<bool> MakeFile(sys::At from, sys::At to, const struct statx& stat) {
+    if (S_ISLNK(stat.stx_mode)) {
+      const std::string target = TRY(sys::ReadLinkAt(from));
+      TRY(sys::SymlinkAt(target.c_str(), to));
+    } else if (S_ISREG(stat.stx_mode)) {
+      TRY(CopyContents(from, to, buffer_));
+    } else {
+      const auto made = sys::MkNodAt(
+          to, stat.stx_mode, makedev(stat.stx_rdev_major, stat.stx_rdev_minor));
+      // A user namespace has no device nodes.
+      if (made.code() == EPERM) return false;
+      TRY(Status(made));
+    }
+    return true;
+  }
+
+  // One step at a time: a path may be longer than the kernel takes.
+  Status Link(const Path& first, sys::At to) {
+    UniqueFd dir = TRY(sys::OpenAt({to_, "."}, O_PATH | O_DIRECTORY));
+    for (size_t i = 0; i + 1 < first.size(); ++i)
+      dir = TRY(sys::OpenAt({dir, first[i].c_str()}, O_PATH | O_DIRECTORY));
+    return sys::LinkAt({dir, first.back().c_str()}, to);
+  }
+
+  const BorrowedFd to_;
+  const dev_t device_;
+  Path path_;                        // of the directory that is being copied
+  std::map<Identity, Path> copied_;  // the first name of what has several
+  std::vector<char> buffer_;
+};
 
 }  // namespace
 
 Status CopyTree(BorrowedFd from, BorrowedFd to) {
   const UniqueFd in = TRY(sys::OpenAt({from, "."}, O_RDONLY | O_DIRECTORY));
   const UniqueFd out = TRY(sys::OpenAt({to, "."}, O_RDONLY | O_DIRECTORY));
+  // What it has inherited would be inherited by all that is made in it.
+  for (const char* acl : kAcls) {
+    const auto removed = sys::RemoveXattr({out}, acl);
+    if (!removed.ok() && removed.code() != ENODATA &&
+        removed.code() != EOPNOTSUPP)
+      return Error(removed.code(), acl);
+  }
   const auto stat = TRY(sys::Statx({in}));
-  TRY(CopyDirectory(in, out, makedev(stat.stx_dev_major, stat.stx_dev_minor),
-                    0));
-  return CopyAttributes({out}, stat);
+  TRY(TreeCopy(out, DeviceOf(stat)).Directory(in, out));
+  return CopyAttributes({in}, {out}, stat);
 }
 
 }  // namespace ufs::runtime

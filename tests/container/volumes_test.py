@@ -18,6 +18,10 @@ class VolumeCases:
         os.symlink("../page", self.at("base/srv/sub/link"))
         os.chmod(self.at("base/srv"), 0o1751)
 
+    def on_the_host(self, uid):
+        """Who is that in a container?"""
+        return uid
+
     def remove(self, *names):
         self.assertEqual(self.ok("volume", "rm", *names), "".join(n + "\n" for n in names))
 
@@ -39,6 +43,35 @@ class VolumeCases:
         # Filled once: what is removed does not come back.
         self.assertEqual(self.out("ls /srv; cat /srv/page", "-v", "data:/srv"),
                          "page\nchanged\n")
+        self.remove("data")
+
+    def test_a_new_one_has_links_holes_and_attributes(self):
+        srv = self.at("base/srv")
+        os.link(srv + "/page", srv + "/sub/other")
+        os.setxattr(srv + "/page", "user.of", b"a page")
+        subprocess.run(["setfacl", "-m", f"u:{self.on_the_host(33)}:rx", srv + "/sub"],
+                       check=True)
+        with open(srv + "/sparse", "wb") as file:
+            file.truncate(64 << 20)
+            os.pwrite(file.fileno(), b"end", (64 << 20) - 3)
+        os.mkfifo(srv + "/fifo")
+        bundle.run("chown", "-hR", "--reference", self.base, self.base)
+        os.utime(srv + "/sparse", ns=(10 ** 18 + 1, 10 ** 18 + 2))
+        os.utime(srv + "/sub", ns=(10 ** 18 + 3, 10 ** 18 + 4))
+        self.out("true", "-v", "data:/srv")
+        [found] = json.loads(self.ok("volume", "inspect", "data"))
+        data = found["mountpoint"]
+        page, other, sparse, sub = (os.stat(f"{data}/{name}")
+                                    for name in ("page", "sub/other", "sparse", "sub"))
+        self.assertEqual((page.st_ino, page.st_nlink), (other.st_ino, 2))
+        self.assertEqual(os.getxattr(data + "/page", "user.of"), b"a page")
+        acl = bundle.run("getfacl", "-ncp", data + "/sub").stdout
+        self.assertRegex(acl, rf"(?m)^user:{self.on_the_host(33)}:r-x$")
+        self.assertEqual(os.stat(data + "/sub").st_mode, os.stat(srv + "/sub").st_mode)
+        self.assertEqual((sparse.st_size, sparse.st_mtime_ns), (64 << 20, 10 ** 18 + 2))
+        self.assertLess(sparse.st_blocks * 512, 1 << 20)
+        self.assertEqual(sub.st_mtime_ns, 10 ** 18 + 4)
+        self.assertTrue(os.path.exists(data + "/fifo"))
         self.remove("data")
 
     def test_not_filled(self):
@@ -116,7 +149,14 @@ class VolumeCases:
 
 
 class RootVolumeTest(VolumeCases, box.BoxTest):
-    pass
+    def test_capabilities_are_filled_in(self):
+        self.write("base/srv/ping", "no program")
+        subprocess.run(["setcap", "cap_net_raw=ep", self.at("base/srv/ping")], check=True)
+        os.chown(self.at("base/srv/page"), 5, 6)
+        self.out("true", "-v", "data:/srv")
+        [found] = json.loads(self.ok("volume", "inspect", "data"))
+        self.assertIn("cap_net_raw=ep", bundle.run("getcap", found["mountpoint"] + "/ping").stdout)
+        self.remove("data")
 
 
 class UserVolumeTest(VolumeCases, box.UserBoxTest):
@@ -128,6 +168,12 @@ class UserVolumeTest(VolumeCases, box.UserBoxTest):
 
     def upper(self):
         return self.at("ups/up")
+
+    def on_the_host(self, uid):
+        with open("/etc/subuid") as file:
+            [first] = [line.split(":")[1] for line in file
+                       if line.startswith(self.user.name + ":")]
+        return int(first) + uid - 1
 
     def test_one_id(self):
         self.one_id()
