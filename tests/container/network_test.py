@@ -14,13 +14,13 @@ import harness
 from bundle import wait_until
 
 SERVE = "exec httpd -f -p 80 -h /srv"
-# What reaches it. (Answers to the machine's own loopback are the helpers' matter.)
-RECEIVE = """
+ECHO = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 7))
 while True:
-    print(s.recv(1000).decode(), flush=True)
+    text, asker = s.recvfrom(65536)
+    s.sendto(b"you said " + text, asker)
 """
 
 
@@ -73,17 +73,67 @@ class NetworkCases:
         self.ok("stop", "-t", "0", "box")
         self.assertIn("refused", fetch(port))
 
-    def test_udp(self):
-        port = free_port(socket.SOCK_DGRAM)
+    def serve_udp(self, *options):
         host = [word for path in ("/usr", "/lib", "/lib64")
                 for word in ("-v", f"{path}:{path}:ro")]
-        self.start("exec /usr/bin/python3 -c '" + RECEIVE + "'", *host, "--network", self.helper,
-                   "-p", f"127.0.0.1:{port}:7/udp")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            def arrives():
-                client.sendto(b"hello", ("127.0.0.1", port))
-                return "hello\n" in self.ok("logs", "box")
-            self.assertTrue(wait_until(arrives))
+        return self.start("exec /usr/bin/python3 -c '" + ECHO + "'", *host,
+                          "--network", self.helper, *options)
+
+    def ask(self, address, port):
+        """A socket that only hears what comes from where it sends to."""
+        client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
+                               socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        client.settimeout(0.5)
+        client.connect((address, port))
+
+        def answers():
+            try:
+                client.send(b"first")
+                return client.recv(100) == b"you said first"
+            except OSError:
+                return False
+        self.assertTrue(wait_until(answers), address)
+        return client
+
+    def test_udp(self):
+        port = free_port(socket.SOCK_DGRAM)
+        found = self.serve_udp("-p", f"{port}:7/udp", "--restart", "always")
+        self.assertEqual(found["ports"], [f"0.0.0.0:{port}->7/udp"])
+        addresses = ["127.0.0.1", "127.0.0.2"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            try:
+                any_socket.connect(("203.0.113.1", 9))
+                addresses.append(any_socket.getsockname()[0])
+            except OSError:
+                pass  # a machine without a network
+        clients = [self.ask(address, port) for address in addresses]
+        for number, client in enumerate(clients):  # each its own, whatever is asked at once
+            client.settimeout(10)
+            client.send(str(number).encode() * 8000)
+        for number, client in enumerate(clients):
+            while (answer := client.recv(65536)) == b"you said first":
+                pass  # to one that was asked again too early
+            self.assertEqual(answer, b"you said " + str(number).encode() * 8000)
+        os.kill(found["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.inspect()["restarts"] == 1))
+        self.ask("127.0.0.1", port)
+        self.ok("stop", "-t", "0", "box")
+        clients[0].send(b"nobody")
+        self.assertRaises(ConnectionRefusedError, clients[0].recv, 100)
+
+    def test_udp_of_one_address_beside_tcp(self):
+        self.write("base/srv/page", "from inside")
+        port = free_port(socket.SOCK_DGRAM)
+        self.serve_udp("-p", f"127.0.0.1:{port}:7/udp", "-p", f"127.0.0.2:{port + 1}:8")
+        self.ask("127.0.0.1", port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.2", port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.2", 0))
+            port = taken.getsockname()[1]
+            self.refused(f"something listens on port {port} of the machine already",
+                         "--network", self.helper, "-p", f"127.0.0.2:{port}:7/udp")
 
     def test_range(self):
         first = 20000 + os.getpid() % 20000

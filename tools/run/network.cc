@@ -41,10 +41,14 @@ Result<UniqueFd> MakeNetwork() {
 Result<kernel::Child> ConnectNetwork(Network kind, BorrowedFd network,
                                      const std::vector<PublishedPort>& ports,
                                      const std::string& directory) {
-  for (const PublishedPort& port : ports) TRY(CheckPortIsFree(port));
+  std::vector<PublishedPort> tcp;
+  for (const PublishedPort& port : ports) {
+    TRY(BindPort(port));
+    if (!port.udp) tcp.push_back(port);
+  }
   return kind == Network::kPasta
-             ? ConnectByPasta(network, ports, directory)
-             : ConnectBySlirp4netns(network, ports, directory);
+             ? ConnectByPasta(network, tcp, directory)
+             : ConnectBySlirp4netns(network, tcp, directory);
 }
 
 const char* NameServerOf(Network kind) {

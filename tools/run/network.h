@@ -19,7 +19,8 @@ namespace ufs {
 Result<UniqueFd> MakeNetwork();
 
 // Connects it to the host's network by the program that `kind` names. Returns
-// when it is connected and the ports are published; the helper, a child of
+// when it is connected and the TCP ports are published (udp_forwarder.h has the
+// others), all of which were free; the helper, a child of
 // ours, serves until it is ended. `directory` is for what the two of us say to
 // one another; nothing is left in it.
 // REQUIRES: a mount namespace of our own.

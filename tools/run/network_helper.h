@@ -39,7 +39,7 @@ class NetworkHelper {
   UniqueFd errors_;  // a file in memory: its standard error
 };
 
-// The two, each with its ports; see ConnectNetwork.
+// The two, each with its ports, of TCP; see ConnectNetwork.
 Result<runtime::kernel::Child> ConnectBySlirp4netns(
     BorrowedFd network, const std::vector<PublishedPort>& ports,
     const std::string& directory);

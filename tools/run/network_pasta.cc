@@ -33,17 +33,13 @@ std::string SpecOf(const PublishedPort& port) {
          std::to_string(port.host) + ":" + std::to_string(port.container);
 }
 
-void AddPorts(const std::vector<PublishedPort>& ports, bool udp,
+void AddPorts(const std::vector<PublishedPort>& ports,
               std::vector<std::string>& words) {
-  const char* const option = udp ? "--udp-ports" : "--tcp-ports";
-  bool any = false;
-  for (const PublishedPort& port : ports) {
-    if (port.udp != udp) continue;
-    words.insert(words.end(), {option, SpecOf(port)});
-    any = true;
-  }
   // Else it would publish whatever the container listens on.
-  if (!any) words.insert(words.end(), {option, "none"});
+  words.insert(words.end(), {"--udp-ports", "none"});
+  if (ports.empty()) words.insert(words.end(), {"--tcp-ports", "none"});
+  for (const PublishedPort& port : ports)
+    words.insert(words.end(), {"--tcp-ports", SpecOf(port)});
 }
 
 }  // namespace
@@ -71,8 +67,7 @@ Result<kernel::Child> ConnectByPasta(BorrowedFd network,
   // It would become nobody, who may not enter the namespace.
   if (runtime::InInitialUserNamespace())
     words.insert(words.end(), {"--runas", "0"});
-  AddPorts(ports, /*udp=*/false, words);
-  AddPorts(ports, /*udp=*/true, words);
+  AddPorts(ports, words);
   NetworkHelper helper =
       TRY(NetworkHelper::Start("pasta", std::move(words), directory, {}));
   TRY(helper.Await(ready));

@@ -34,7 +34,7 @@ Status Publish(const std::string& path, const PublishedPort& port) {
   const Json request = {
       {"execute", "add_hostfwd"},
       {"arguments",
-       {{"proto", port.protocol()},
+       {{"proto", "tcp"},
         {"host_addr", port.address.empty() ? "0.0.0.0" : port.address},
         {"host_port", port.host},
         {"guest_port", port.container}}}};

@@ -86,7 +86,7 @@ Result<std::vector<PublishedPort>> Parse(std::string text) {
   return ports;
 }
 
-Status Bind(const PublishedPort& port) {
+Result<UniqueFd> Bind(const PublishedPort& port) {
   sockaddr_storage storage{};
   socklen_t size = 0;
   if (port.is_ipv6()) {
@@ -106,14 +106,15 @@ Status Bind(const PublishedPort& port) {
   const int type = (port.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC;
   const int raw = socket(storage.ss_family, type, 0);
   TRY(kernel::Check(raw));
-  const UniqueFd fd(raw);
+  UniqueFd fd(raw);
   // As the helpers do: connections that linger are no obstacle.
   const int one = 1;
   if (!port.udp)
     TRY(kernel::Check(
         setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one))));
-  return kernel::Check(
-      bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size));
+  TRY(kernel::Check(
+      bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size)));
+  return fd;
 }
 
 }  // namespace
@@ -130,9 +131,9 @@ Result<std::vector<PublishedPort>> ParsePublish(const std::string& text) {
   return Parse(text).With("-p '" + text + "'");
 }
 
-Status CheckPortIsFree(const PublishedPort& port) {
-  const auto bound = Bind(port);
-  if (bound.ok()) return Ok();
+Result<UniqueFd> BindPort(const PublishedPort& port) {
+  auto bound = Bind(port);
+  if (bound.ok()) return bound;
   const std::string what = "-p " + port.ToString() + ": ";
   switch (bound.code()) {
     case EADDRINUSE:

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
 
 namespace ufs {
 
@@ -25,7 +26,8 @@ struct PublishedPort {
 // EINVAL, as a sentence.
 Result<std::vector<PublishedPort>> ParsePublish(const std::string& text);
 
-// Whether the machine lets us have it now; the reason, as a sentence.
-Status CheckPortIsFree(const PublishedPort& port);
+// A socket bound to it, which does not listen; why the machine does not let us
+// have it, as a sentence.
+Result<UniqueFd> BindPort(const PublishedPort& port);
 
 }  // namespace ufs

@@ -21,6 +21,7 @@
 #include "tools/run/network.h"
 #include "tools/run/record.h"
 #include "tools/run/streams.h"
+#include "tools/run/udp_forwarder.h"
 #include "tools/run/volume_store.h"
 
 namespace ufs {
@@ -183,6 +184,10 @@ class Supervisor {
     if (network_helper_.pid <= 0)
       network_helper_ = TRY(ConnectNetwork(options_.network, network_,
                                            options_.ports, directory_));
+    const auto is_udp = [](const PublishedPort& port) { return port.udp; };
+    if (udp_forwarder_.pid <= 0 &&
+        std::any_of(options_.ports.begin(), options_.ports.end(), is_udp))
+      udp_forwarder_ = TRY(ForwardUdp(network_, options_.ports));
     return Ok();
   }
 
@@ -337,6 +342,8 @@ class Supervisor {
         LoseUnion();
       } else if (pid == network_helper_.pid) {
         network_helper_ = kernel::Child();
+      } else if (pid == udp_forwarder_.pid) {
+        udp_forwarder_ = kernel::Child();
       }
     }
   }
@@ -366,9 +373,10 @@ class Supervisor {
       // What is left is found by the next command.
       (void)container_->Delete(/*force=*/true);
     }
-    if (network_helper_.pid > 0) {
-      (void)kernel::PidfdSignal(network_helper_.pidfd, SIGKILL);
-      (void)kernel::WaitPid(network_helper_.pid);
+    for (const kernel::Child* helper : {&network_helper_, &udp_forwarder_}) {
+      if (helper->pid <= 0) continue;
+      (void)kernel::PidfdSignal(helper->pidfd, SIGKILL);
+      (void)kernel::WaitPid(helper->pid);
     }
     EndUnion();
     if (!has_record_) return;
@@ -427,7 +435,7 @@ class Supervisor {
   RunRecord record_;
   bool has_record_ = false;
   UniqueFd network_;  // a namespace
-  kernel::Child daemon_, network_helper_;
+  kernel::Child daemon_, network_helper_, udp_forwarder_;
   std::optional<runtime::Container> container_;
   std::optional<Streams> streams_;
   bool ended_ = false;    // this run of it
