@@ -75,11 +75,12 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
   store->dir_ = TRY(std::move(dir).With(path));
   auto version = ReadSmallFile({store->dir_, "version"}, kVersionBytes);
   if (version.code() == ENOENT && access == Access::kWrite) {
-    // A directory of somebody else's is not filled with ours.
+    // A directory of somebody else's is not filled with ours; what mounts and
+    // containers keep there is no obstacle.
     const auto there = TRY(ListNames({store->dir_}).With(path));
     static const std::set<std::string> kOurs = {
-        "objects", "layers", "views", "blobs",  "names",
-        "images",  "ingest", "lock",  "uppers", "catalog"};
+        "objects", "layers", "views",  "blobs",   "names",      "images",
+        "ingest",  "lock",   "uppers", "catalog", "containers", "volumes"};
     for (const std::string& name : there)
       if (!kOurs.contains(name) && !IsTemporaryName(name))
         return Error(ENOTEMPTY, path + ": neither empty nor a store of layers");

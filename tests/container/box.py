@@ -1,8 +1,11 @@
 """What the tests of `ufs run` and its relatives share: two layers around
 busybox, and a look at whether anything is left behind."""
+import hashlib
+import io
 import json
 import os
 import shutil
+import tarfile
 
 import bundle
 import harness
@@ -110,6 +113,38 @@ class BoxTest(harness.CliTest):
         self.assertTrue(wait_until(lambda: bundle.cgroups() == self.before[0], 5),
                         bundle.cgroups())
         self.assertEqual(sorted(harness.mounts()), self.before[1])
+
+
+class ImageMaker:
+    """Beside a BoxTest."""
+
+    def blob(self, data):
+        digest = hashlib.sha256(data).hexdigest()
+        os.makedirs(self.at("layout/blobs/sha256"), exist_ok=True)
+        with open(self.at("layout/blobs/sha256/" + digest), "wb") as file:
+            file.write(data)
+        return {"digest": "sha256:" + digest, "size": len(data)}
+
+    def make_image(self, **config):
+        """An OCI layout of the two layers, imported as img:1."""
+        layers, diff_ids = [], []
+        for layer in self.layers:
+            tar = io.BytesIO()
+            with tarfile.open(fileobj=tar, mode="w") as archive:
+                archive.add(layer, arcname=".")
+            layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar",
+                           **self.blob(tar.getvalue())})
+            diff_ids.append(layers[-1]["digest"])
+        text = {"architecture": "amd64", "os": "linux", "config": config,
+                "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                               **self.blob(json.dumps(text).encode())}, "layers": layers}
+        index = {"schemaVersion": 2, "manifests": [
+            {"mediaType": manifest["mediaType"], **self.blob(json.dumps(manifest).encode())}]}
+        self.write("layout/oci-layout", '{"imageLayoutVersion": "1.0.0"}')
+        self.write("layout/index.json", json.dumps(index))
+        self.ok("layer", "import", self.at("layout"), "--name", "img:1")
 
 
 class UserBoxTest(BoxTest):

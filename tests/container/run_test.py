@@ -1,12 +1,8 @@
 """ufs run: a program in a container over layers, from mount to nothing left."""
-import hashlib
-import io
-import json
 import os
 import shutil
 import signal
 import subprocess
-import tarfile
 
 import bundle
 import box
@@ -223,36 +219,8 @@ class OptionTest(box.BoxTest):
         self.assertRegex(text, r"1, +5 ")
 
 
-class ImageTest(box.BoxTest):
+class ImageTest(box.ImageMaker, box.BoxTest):
     """A container of an image does what the image says, unless told otherwise."""
-
-    def blob(self, data):
-        digest = hashlib.sha256(data).hexdigest()
-        os.makedirs(self.at("layout/blobs/sha256"), exist_ok=True)
-        with open(self.at("layout/blobs/sha256/" + digest), "wb") as file:
-            file.write(data)
-        return {"digest": "sha256:" + digest, "size": len(data)}
-
-    def make_image(self, **config):
-        """An OCI layout of the two layers, imported as img:1."""
-        layers, diff_ids = [], []
-        for layer in self.layers:
-            tar = io.BytesIO()
-            with tarfile.open(fileobj=tar, mode="w") as archive:
-                archive.add(layer, arcname=".")
-            layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar",
-                           **self.blob(tar.getvalue())})
-            diff_ids.append(layers[-1]["digest"])
-        text = {"architecture": "amd64", "os": "linux", "config": config,
-                "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
-                               **self.blob(json.dumps(text).encode())}, "layers": layers}
-        index = {"schemaVersion": 2, "manifests": [
-            {"mediaType": manifest["mediaType"], **self.blob(json.dumps(manifest).encode())}]}
-        self.write("layout/oci-layout", '{"imageLayoutVersion": "1.0.0"}')
-        self.write("layout/index.json", json.dumps(index))
-        self.ok("layer", "import", self.at("layout"), "--name", "img:1")
 
     def test_what_the_image_says(self):
         self.make_image(Env=["A=image", "B=image"], Entrypoint=["sh", "-c"], User="www",
@@ -272,6 +240,15 @@ class ImageTest(box.BoxTest):
         self.assertTrue(bundle.wait_until(lambda: self.ok("logs", "box") == "ready\n"))
         self.ok("stop", "box")
         self.assertEqual(self.ok("wait", "box"), "5\n")
+
+    def test_imported_after_a_container_was_run(self):
+        """Their directories are one."""
+        os.makedirs("/var/lib/ufs", exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/ufs"], check=True)
+        self.addCleanup(bundle.run, "umount", "/var/lib/ufs")
+        self.out("echo kept >/v/file", "-v", "data:/v")
+        self.make_image(Cmd=["cat", "/both"])
+        self.assertEqual(self.ok("run", "img:1"), "app")
 
     def test_an_image_does_not_see_the_callers_environment(self):
         self.make_image(Env=["A=image", "SECRET"], Cmd=["env"])
