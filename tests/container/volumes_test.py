@@ -117,6 +117,59 @@ class VolumeCases:
         self.ok("rm", "box")
         self.remove("data", "more")
 
+    def test_without_a_name(self):
+        """Made for its container, with which it goes if that is wanted."""
+        self.start("cat /srv/page /srv/sub/link; echo >/srv/new; sleep 1000", "-v", "/srv",
+                   "--mount", "type=volume,dst=/own", "-v", "data:/v")
+        found = self.inspect()
+        self.assertTrue(wait_until(lambda: self.ok("logs", "box") == "of the image" * 2))
+        own = found["anonymous_volumes"]
+        self.assertEqual((len(own), sorted(found["volumes"])), (2, sorted(own + ["data"])))
+        for name in own:
+            self.assertRegex(name, r"^[0-9a-f]{64}$")
+            self.assertRegex(self.ok("volume", "ls"), name + r" +\S+Z +box\n")
+        listed = json.loads(self.ok("volume", "ls", "--json"))
+        self.assertEqual({v["name"]: v["anonymous"] for v in listed},
+                         {own[0]: True, own[1]: True, "data": False})
+        self.assertEqual(self.ufs("volume", "rm", own[0]).returncode, 1)  # in use
+        self.out("true", "-v", own[0] + ":/others", "--name", "other", "--keep")
+        self.ok("rm", "--force", "--volumes", "box")
+        self.assertEqual(sorted(self.volumes()), sorted([own[0], "data"]))  # another has it
+        self.ok("rm", "-v", "other")  # to which it is one with a name
+        self.assertEqual(self.ok("volume", "inspect", own[0]).count('"anonymous": true'), 1)
+        self.remove(own[0], "data")
+
+    def test_without_a_name_and_kept(self):
+        self.out("echo kept >/srv/file", "-v", "/srv", "--keep", "--name", "box")
+        [name] = self.inspect()["anonymous_volumes"]
+        self.ok("rm", "box")
+        self.assertEqual(self.out("cat /v/file", "-v", name + ":/v"), "kept\n")
+        self.remove(name)
+
+    def test_without_a_name_goes_with_its_container(self):
+        self.out("touch /srv/new", "-v", "/srv")
+        self.assertEqual(self.volumes(), [])
+        self.start("sleep 1000", "--rm", "-v", "/srv", "-v", "data:/v")
+        self.ok("stop", "-t", "0", "box")
+        self.assertEqual(self.volumes(), ["data"])
+        self.assertEqual(self.ufs("run", "-v", "/srv", "-v", "data:/v", *self.layers, "--",
+                                  "/not-there").returncode, 127)
+        self.assertEqual(self.volumes(), ["data"])
+        self.remove("data")
+
+    def test_without_a_name_of_a_killed_container(self):
+        found = self.start("sleep 1000", "--rm", "-v", "/srv")
+        self.assertEqual(len(self.volumes()), 1)
+        os.kill(found["supervisor"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not os.path.exists(f"/proc/{found['supervisor']}")))
+        self.ok("ps")
+        self.assertEqual(self.volumes(), [])
+
+    def test_words(self):
+        self.refused("an absolute path below /", "-v", "/srv:ro")
+        self.refused("an absolute path below /", "-v", "srv")
+        self.refused("an absolute path below /", "-v", "/")
+
     def test_verbs(self):
         self.out("chown 5:6 /v", "-v", "one:/v")
         self.ok("volume", "create", "two")
@@ -148,7 +201,22 @@ class VolumeCases:
         return self.at("up")
 
 
-class RootVolumeTest(VolumeCases, box.BoxTest):
+class RootVolumeTest(VolumeCases, box.ImageMaker, box.BoxTest):
+    def test_those_of_an_image(self):
+        self.make_image(Volumes={"/srv/": {}, "var": {}, "/v": {}, "/t": {}}, Cmd=["true"])
+        self.assertEqual(self.ok("run", "--rm", "img:1"), "")
+        self.assertEqual(self.volumes(), [])
+        self.ok("run", "--keep", "--name", "box", "-v", "data:/v", "--tmpfs", "/t", "img:1", "--",
+                "sh", "-c", "echo 1 >/srv/one; echo 2 >/var/two")
+        found = self.inspect()
+        own = found["anonymous_volumes"]
+        self.assertEqual((len(own), len(found["volumes"])), (2, 3))
+        self.assertEqual(self.ok("run", "-v", own[0] + ":/a", "-v", own[1] + ":/b", "img:1", "--",
+                                 "cat", "/a/page", "/a/one", "/b/two"), "of the image1\n2\n")
+        self.ok("rm", "-v", "box")
+        self.assertEqual(self.volumes(), ["data"])
+        self.remove("data")
+
     def test_capabilities_are_filled_in(self):
         self.write("base/srv/ping", "no program")
         subprocess.run(["setcap", "cap_net_raw=ep", self.at("base/srv/ping")], check=True)

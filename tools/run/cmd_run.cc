@@ -1,6 +1,5 @@
 // ufs run: mount, contain, run, clean up.
 #include <signal.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,23 +14,12 @@
 #include "tools/run/detach_keys.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
+#include "tools/run/random_name.h"
 #include "tools/run/supervisor.h"
 #include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
-
-// Twelve hexadecimal digits.
-Result<std::string> RandomName() {
-  unsigned char bytes[6];
-  TRY(runtime::kernel::Check(getrandom(bytes, sizeof(bytes), 0)));
-  std::string name;
-  for (const unsigned char byte : bytes) {
-    name += "0123456789abcdef"[byte >> 4];
-    name += "0123456789abcdef"[byte & 15];
-  }
-  return name;
-}
 
 Status CheckTerminal(const RunOptions& options) {
   if (!options.terminal || options.detach || !options.interactive ||
@@ -47,7 +35,8 @@ Result<int> Run(RunOptions& options) {
   const ImageConfig image = TRY(FindImageConfig(options.store, options.layers))
                                 .value_or(ImageConfig());
   TRY(CommandOf(options, image));
-  if (options.name.empty()) options.name = TRY(RandomName());
+  if (options.name.empty()) options.name = TRY(RandomName(/*bytes=*/6));
+  TRY(AddImageVolumes(image.volumes, options.mounts));
   SupervisorInput input{
       options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {}};
   if (geteuid() != 0) {

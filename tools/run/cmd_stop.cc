@@ -82,11 +82,13 @@ int RunUnpause(int argc, char** argv) {
 
 int RunRm(int argc, char** argv) {
   constexpr char kWho[] = "ufs rm";
-  Verb verb(kWho, "ufs rm [--force] CONTAINER...",
+  Verb verb(kWho, "ufs rm [--force] [--volumes] CONTAINER...",
             "Removes containers that have ended, with their log and fresh "
             "upper. An upper\nthat was named stays.");
-  bool force = false;
+  bool force = false, volumes = false;
   verb.parser.add_flag("-f,--force", force, "Those too that run: kill them");
+  verb.parser.add_flag("-v,--volumes", volumes,
+                       "With the volumes that were made up for them");
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
   return ForEachContainer(
       kWho, verb.names, [&](const FoundContainer& found) -> Status {
@@ -100,7 +102,11 @@ int RunRm(int argc, char** argv) {
         // With --rm it is gone by itself.
         const auto left = LoadRecord(found.root, found.record.name);
         if (left.code() == ENOENT) return Ok();
-        return RemoveRecord(found.root, TRY(left));
+        if (!left.ok()) return left.error();
+        if (volumes)
+          TRY(RemoveAnonymousVolumes(TRY(VolumesDirectory()), found.root,
+                                     *left));
+        return RemoveRecord(found.root, *left);
       });
 }
 

@@ -20,6 +20,7 @@ Result<Json> ToJson(const Volume& volume) {
   return Json{{"name", volume.name},
               {"mountpoint", volume.data},
               {"created", volume.created},
+              {"anonymous", volume.anonymous},
               {"used_by", TRY(UsersOfVolume(volume.name))}};
 }
 

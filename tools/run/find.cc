@@ -9,6 +9,7 @@
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 #include "tools/run/scratch.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
@@ -51,7 +52,9 @@ Status EndOrphan(const std::string& root, const std::string& name) {
   record.exit_code = 128 + SIGKILL;
   record.finished = runtime::NowRfc3339();
   record.error = "its supervisor was killed";
-  return record.remove ? RemoveRecord(root, record) : SaveRecord(root, record);
+  if (!record.remove) return SaveRecord(root, record);
+  TRY(RemoveAnonymousVolumes(TRY(VolumesDirectory()), root, record));
+  return RemoveRecord(root, record);
 }
 
 }  // namespace

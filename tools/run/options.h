@@ -25,6 +25,8 @@ struct RequestedMount {
   // The volume that is its source, if one is; made when the container is.
   std::string volume;
   bool fill = true;  // a new one, with what the image has there
+  // The volume was made up for this container, and may go with it.
+  bool anonymous = false;
 };
 
 enum class Network { kNone, kHost, kSlirp4netns, kPasta };
@@ -77,10 +79,15 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options);
 
 // --- parts, for options.cc and the other verbs -------------------------------
 
-// "SOURCE:TARGET[:OPTIONS]", "type=bind,src=...,dst=...", "TARGET[:OPTIONS]".
+// "[SOURCE:]TARGET[:OPTIONS]", "type=bind,src=...,dst=...",
+// "TARGET[:OPTIONS]". A volume without a name is given one.
 Result<RequestedMount> ParseVolume(const std::string& text);
 Result<RequestedMount> ParseMountOption(const std::string& text);
 Result<RequestedMount> ParseTmpfs(const std::string& text);
+// A volume without a name for each of the places where an image wants one and
+// nothing else is mounted.
+Status AddImageVolumes(const std::vector<std::string>& places,
+                       std::vector<RequestedMount>& mounts);
 
 // "64m" -> bytes, with the suffixes b k m g (powers of 1024); at least 1.
 Result<int64_t> ParseBytes(const std::string& text);

@@ -32,7 +32,7 @@ TEST(ParseVolume, ReadsAndRefuses) {
   EXPECT_EQ(mount.destination, "/in/side");
   EXPECT_EQ(mount.options,
             (std::vector<std::string>{"rbind", "rprivate", "ro"}));
-  EXPECT_EQ(ParseVolume("/tmp").code(), ENOTSUP);
+  EXPECT_TRUE(ParseVolume("/tmp")->anonymous);
   EXPECT_EQ(ParseVolume("na,me:/x").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:/x:nocopy").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:x").code(), EINVAL);
@@ -62,10 +62,24 @@ TEST(ParseMountOption, ReadsAndRefuses) {
   ASSERT_TRUE(requested.ok());
   EXPECT_EQ(requested->mount.type, "tmpfs");
   EXPECT_EQ(requested->mount.options.back(), "ro");
-  EXPECT_EQ(ParseMountOption("type=volume,dst=/x").code(), ENOTSUP);
+  EXPECT_TRUE(ParseMountOption("type=volume,dst=/x")->anonymous);
   EXPECT_EQ(ParseMountOption("type=image,src=x,dst=/x").code(), ENOTSUP);
   EXPECT_EQ(ParseMountOption("src=/tmp,dst=/x,odd=1").code(), EINVAL);
   EXPECT_EQ(ParseMountOption("src=/tmp").code(), EINVAL);
+}
+
+TEST(AddImageVolumes, LeavesOutWhereSomethingIs) {
+  std::vector<RequestedMount> mounts;
+  mounts.push_back(*ParseVolume("data:/there/"));
+  mounts.push_back(*ParseTmpfs("/tmp"));
+  ASSERT_TRUE(AddImageVolumes({"/a//b/", "/there", "c", "tmp"}, mounts).ok());
+  ASSERT_EQ(mounts.size(), 4U);
+  EXPECT_EQ(mounts[2].mount.destination, "/a/b");
+  EXPECT_EQ(mounts[3].mount.destination, "/c");
+  EXPECT_EQ(mounts[2].volume.size(), 64U);
+  EXPECT_NE(mounts[2].volume, mounts[3].volume);
+  EXPECT_EQ(AddImageVolumes({"/"}, mounts).code(), EINVAL);
+  EXPECT_EQ(AddImageVolumes({"/.."}, mounts).code(), EINVAL);
 }
 
 std::string Ports(const char* text) {

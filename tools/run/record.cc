@@ -69,6 +69,7 @@ std::string RunRecord::ToJson() const {
                {"finished", finished},
                {"upper", upper},
                {"volumes", volumes},
+               {"anonymous_volumes", anonymous_volumes},
                {"network", network},
                {"ports", ports},
                {"error", error},
@@ -149,6 +150,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("finished", record.finished));
     TRY(reader.Read("upper", record.upper));
     TRY(reader.Read("volumes", record.volumes));
+    TRY(reader.Read("anonymous_volumes", record.anonymous_volumes));
     TRY(reader.Read("network", record.network));
     TRY(reader.Read("ports", record.ports));
     TRY(reader.Read("error", record.error));

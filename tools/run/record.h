@@ -36,7 +36,8 @@ struct RunRecord {
   std::map<std::string, std::string> labels;  // of the image and its own
   std::string created, started, finished;     // RFC 3339; empty: not yet
   std::string upper;
-  std::vector<std::string> volumes;  // by name
+  std::vector<std::string> volumes;            // by name
+  std::vector<std::string> anonymous_volumes;  // those made up for it
   std::string network;
   std::vector<std::string> ports;  // as PublishedPort::ToString
   std::string error;               // why it ended, if not by itself

@@ -123,12 +123,15 @@ class Supervisor {
     record_.created = runtime::NowRfc3339();
     record_.upper =
         options_.upper.empty() ? directory_ + "/upper" : options_.upper;
-    for (const RequestedMount& requested : options_.mounts)
-      if (const auto& name = requested.volume;
-          !name.empty() &&
-          std::find(record_.volumes.begin(), record_.volumes.end(), name) ==
+    for (const RequestedMount& requested : options_.mounts) {
+      const std::string& name = requested.volume;
+      if (name.empty() ||
+          std::find(record_.volumes.begin(), record_.volumes.end(), name) !=
               record_.volumes.end())
-        record_.volumes.push_back(name);
+        continue;
+      record_.volumes.push_back(name);
+      if (requested.anonymous) record_.anonymous_volumes.push_back(name);
+    }
     record_.network = NameOf(options_.network);
     for (const PublishedPort& port : options_.ports)
       record_.ports.push_back(port.ToString());
@@ -172,9 +175,9 @@ class Supervisor {
     if (record_.volumes.empty()) return Ok();
     const UniqueFd tree =
         TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
-    for (const auto& [mount, volume, fill] : options_.mounts)
-      if (!volume.empty())
-        TRY(UseVolume(input_.volumes, volume, tree, mount.destination, fill));
+    for (const RequestedMount& requested : options_.mounts)
+      if (!requested.volume.empty())
+        TRY(UseVolume(input_.volumes, requested, tree));
     return Ok();
   }
 
@@ -383,13 +386,18 @@ class Supervisor {
     record_.ended = true;
     record_.restarting = false;
     record_.finished = runtime::NowRfc3339();
-    if (!record_.remove || !RemoveRecord(input_.containers, Unmapped()).ok())
+    if (!record_.remove || !Remove().ok())
       (void)SaveRecord(input_.containers, record_);
     // Who finds nobody to talk to finds in the record that it has ended.
     if (!listener_.valid()) return;
     Welcome();
     listener_.reset();
     (void)sys::UnlinkAt({AT_FDCWD, (directory_ + "/attach").c_str()});
+  }
+
+  Status Remove() {
+    TRY(RemoveAnonymousVolumes(input_.volumes, input_.containers, record_));
+    return RemoveRecord(input_.containers, Unmapped());
   }
 
   // As seen from inside the user namespace, where we are already.

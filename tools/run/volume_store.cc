@@ -24,6 +24,7 @@ namespace stdfs = std::filesystem;
 constexpr char kData[] = "_data";
 constexpr char kDraft[] = ".draft";  // of the contents, while they are copied
 constexpr char kFilled[] = "filled";
+constexpr char kAnonymous[] = "anonymous";
 
 Error NoVolume(const std::string& name) {
   return Error(ENOENT, "no volume " + name + "; see 'ufs volume ls'");
@@ -57,6 +58,40 @@ Result<bool> IsEmpty(BorrowedFd directory) {
     return false;
   }));
   return empty;
+}
+
+Result<std::vector<std::string>> UsersOf(const std::string& containers,
+                                         const std::string& name) {
+  std::vector<std::string> users;
+  for (const RunRecord& record : TRY(ListRecords(containers)))
+    if (std::find(record.volumes.begin(), record.volumes.end(), name) !=
+        record.volumes.end())
+      users.push_back(record.name);
+  return users;
+}
+
+// `last`, if any, is the container that is about to go.
+Status RemoveUnused(const std::string& root, const std::string& containers,
+                    const std::string& name, const std::string& last) {
+  RemoveScratch(root);
+  const std::string path = root + "/" + name;
+  const std::string scratch = root + "/" + ScratchName(name);
+  {
+    // A container's record names its volumes before it locks them: whoever is
+    // not seen here makes the volume anew.
+    const auto lock = LockVolume(path);
+    if (lock.code() == ENOENT) return NoVolume(name);
+    if (!lock.ok()) return lock.error();
+    std::string users;
+    for (const std::string& user : TRY(UsersOf(containers, name)))
+      if (user != last) users += (users.empty() ? "" : " ") + user;
+    if (!users.empty())
+      return Error(EBUSY, "volume " + name + " is in use by " + users +
+                              "; remove what uses it first: ufs rm " + users);
+    TRY(sys::RenameAt2({AT_FDCWD, path.c_str()}, {AT_FDCWD, scratch.c_str()})
+            .With(path));
+  }
+  return RemoveTreeOfContainers(scratch);
 }
 
 // REQUIRES: `dir` is locked.
@@ -100,7 +135,8 @@ Status CheckVolumeName(const std::string& name) {
                            "up to 199 of those and _.-");
 }
 
-Status MakeVolume(const std::string& root, const std::string& name) {
+Status MakeVolume(const std::string& root, const std::string& name,
+                  bool anonymous) {
   TRY(CheckVolumeName(name));
   std::error_code error;
   stdfs::create_directories(root, error);
@@ -112,6 +148,9 @@ Status MakeVolume(const std::string& root, const std::string& name) {
   const auto make = [&]() -> Status {
     TRY(sys::MkDirAt({AT_FDCWD, draft.c_str()}, 0700));
     TRY(sys::MkDirAt({AT_FDCWD, (draft + "/" + kData).c_str()}, 0755));
+    if (anonymous)
+      TRY(sys::Open((draft + "/" + kAnonymous).c_str(), O_WRONLY | O_CREAT,
+                    0600));
     return sys::RenameAt2({AT_FDCWD, draft.c_str()}, {AT_FDCWD, path.c_str()},
                           RENAME_NOREPLACE);
   };
@@ -122,12 +161,13 @@ Status MakeVolume(const std::string& root, const std::string& name) {
   return Error(made.code(), path + ": cannot be made");
 }
 
-Status UseVolume(const std::string& root, const std::string& name,
-                 BorrowedFd tree, const std::string& place, bool fill) {
+Status UseVolume(const std::string& root, const RequestedMount& requested,
+                 BorrowedFd tree) {
+  const std::string& name = requested.volume;
   const std::string path = root + "/" + name;
   const auto lock = [&]() -> Result<UniqueFd> {
     while (true) {
-      TRY(MakeVolume(root, name));
+      TRY(MakeVolume(root, name, requested.anonymous));
       auto dir = LockVolume(path);
       if (dir.code() != ENOENT) return dir;
     }
@@ -135,7 +175,7 @@ Status UseVolume(const std::string& root, const std::string& name,
   const auto use = [&]() -> Status {
     const UniqueFd dir = TRY(lock());
     if (sys::Statx({dir, kFilled}).ok()) return Ok();
-    if (fill) TRY(Fill(dir, path, tree, place));
+    if (requested.fill) TRY(Fill(dir, path, tree, requested.mount.destination));
     TRY(sys::OpenAt({dir, kFilled}, O_WRONLY | O_CREAT, 0600));
     return Ok();
   };
@@ -152,7 +192,8 @@ Result<Volume> FindVolume(const std::string& root, const std::string& name) {
   // Its own time changes once, when it is filled.
   const bool has_birth = (stat.stx_mask & STATX_BTIME) != 0;
   return Volume{name, VolumeDataPath(root, name),
-                FormatTime(has_birth ? stat.stx_btime : stat.stx_mtime)};
+                FormatTime(has_birth ? stat.stx_btime : stat.stx_mtime),
+                sys::Statx({*dir, kAnonymous}).ok()};
 }
 
 Result<std::vector<Volume>> ListVolumes(const std::string& root) {
@@ -173,35 +214,25 @@ Result<std::vector<Volume>> ListVolumes(const std::string& root) {
 }
 
 Result<std::vector<std::string>> UsersOfVolume(const std::string& name) {
-  std::vector<std::string> users;
-  for (const RunRecord& record : TRY(ListRecords(TRY(ContainersDirectory()))))
-    if (std::find(record.volumes.begin(), record.volumes.end(), name) !=
-        record.volumes.end())
-      users.push_back(record.name);
-  return users;
+  return UsersOf(TRY(ContainersDirectory()), name);
 }
 
 Status RemoveVolume(const std::string& root, const std::string& name) {
   TRY(CheckVolumeName(name));
-  RemoveScratch(root);
-  const std::string path = root + "/" + name;
-  const std::string scratch = root + "/" + ScratchName(name);
-  {
-    // A container's record names its volumes before it locks them: whoever is
-    // not seen here makes the volume anew.
-    const auto lock = LockVolume(path);
-    if (lock.code() == ENOENT) return NoVolume(name);
-    if (!lock.ok()) return lock.error();
-    std::string users;
-    for (const std::string& user : TRY(UsersOfVolume(name)))
-      users += (users.empty() ? "" : " ") + user;
-    if (!users.empty())
-      return Error(EBUSY, "volume " + name + " is in use by " + users +
-                              "; remove what uses it first: ufs rm " + users);
-    TRY(sys::RenameAt2({AT_FDCWD, path.c_str()}, {AT_FDCWD, scratch.c_str()})
-            .With(path));
+  return RemoveUnused(root, TRY(ContainersDirectory()), name, /*last=*/"");
+}
+
+Status RemoveAnonymousVolumes(const std::string& root,
+                              const std::string& containers,
+                              const RunRecord& record) {
+  for (const std::string& name : record.anonymous_volumes) {
+    // The record is a file that anybody could have written to.
+    TRY(CheckVolumeName(name));
+    const auto removed = RemoveUnused(root, containers, name, record.name);
+    if (!removed.ok() && removed.code() != EBUSY && removed.code() != ENOENT)
+      return removed;
   }
-  return RemoveTreeOfContainers(scratch);
+  return Ok();
 }
 
 }  // namespace ufs

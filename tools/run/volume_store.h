@@ -2,6 +2,8 @@
 //
 //   STATE/volumes/NAME/_data    what containers see
 //                      filled   there once a container has used it
+//                      anonymous   there if its name was made up for a
+//                                  container, with which it may go
 //
 // A volume appears under its name when it is complete, and goes by a rename
 // first; what a killed command leaves begins with a dot and is removed by the
@@ -17,6 +19,8 @@
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
+#include "tools/run/options.h"
+#include "tools/run/record.h"
 
 namespace ufs {
 
@@ -24,6 +28,7 @@ struct Volume {
   std::string name;
   std::string data;     // the path of its contents
   std::string created;  // RFC 3339
+  bool anonymous = false;
 };
 
 // STATE/volumes, for the calling user.
@@ -38,13 +43,14 @@ inline std::string VolumeDataPath(const std::string& root,
 }
 
 // Makes it where it is missing.
-Status MakeVolume(const std::string& root, const std::string& name);
+Status MakeVolume(const std::string& root, const std::string& name,
+                  bool anonymous = false);
 
 // For a container, whose record names the volume already: makes it where it is
-// missing and, with `fill`, if no container has had it and it is empty, copies
-// what `tree` has at `place`, with its owners and modes.
-Status UseVolume(const std::string& root, const std::string& name,
-                 BorrowedFd tree, const std::string& place, bool fill);
+// missing and, if that is wanted, no container has had it and it is empty,
+// copies what `tree` has in its place.
+Status UseVolume(const std::string& root, const RequestedMount& requested,
+                 BorrowedFd tree);
 
 // ENOENT, as a sentence.
 Result<Volume> FindVolume(const std::string& root, const std::string& name);
@@ -56,5 +62,11 @@ Result<std::vector<std::string>> UsersOfVolume(const std::string& name);
 
 // EBUSY, as a sentence, while a container has it; ENOENT.
 Status RemoveVolume(const std::string& root, const std::string& name);
+
+// Before a container is removed with the volumes that were made up for it.
+// Those that others have by now stay.
+Status RemoveAnonymousVolumes(const std::string& root,
+                              const std::string& containers,
+                              const RunRecord& record);
 
 }  // namespace ufs

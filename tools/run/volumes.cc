@@ -1,8 +1,10 @@
 // -v, --mount and --tmpfs of ufs run.
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
 #include "tools/run/options.h"
+#include "tools/run/random_name.h"
 #include "tools/run/volume_store.h"
 
 namespace ufs {
@@ -40,6 +42,19 @@ Status SetVolume(const std::string& name, const std::string& text,
   requested.volume = name;
   requested.mount.source = VolumeDataPath(TRY(VolumesDirectory()), name);
   return Ok();
+}
+
+// As long as docker's.
+Status SetAnonymousVolume(const std::string& text, RequestedMount& requested) {
+  requested.anonymous = true;
+  return SetVolume(TRY(RandomName(/*bytes=*/32)), text, requested);
+}
+
+// "/a/b" for "/a//b/".
+std::string CleanTarget(const std::string& target) {
+  std::string clean = std::filesystem::path(target).lexically_normal();
+  if (clean.size() > 1 && clean.back() == '/') clean.pop_back();
+  return clean;
 }
 
 // A path of the host.
@@ -92,15 +107,17 @@ Mount Tmpfs(const std::string& target) {
 
 Result<RequestedMount> ParseVolume(const std::string& text) {
   const Strings parts = Split(text, ':');
-  if (parts.size() < 2)
-    return Error(ENOTSUP, "-v '" + text +
-                              "': volumes without a name are not kept; say "
-                              "NAME:TARGET, or PATH:TARGET for one of the "
-                              "host");
   if (parts.size() > 3)
-    return Error(EINVAL, "-v '" + text + "': not SOURCE:TARGET[:OPTIONS]");
-  RequestedMount requested{Bind(), "", true};
+    return Error(EINVAL, "-v '" + text + "': not [SOURCE:]TARGET[:OPTIONS]");
+  RequestedMount requested;
+  requested.mount = Bind();
   Mount& mount = requested.mount;
+  if (parts.size() == 1) {
+    mount.destination = text;
+    TRY(CheckTarget(text, text));
+    TRY(SetAnonymousVolume(text, requested));
+    return requested;
+  }
   mount.destination = parts[1];
   TRY(CheckTarget(parts[1], text));
   if (IsVolumeName(parts[0]))
@@ -119,7 +136,8 @@ Result<RequestedMount> ParseVolume(const std::string& text) {
 
 Result<RequestedMount> ParseTmpfs(const std::string& text) {
   const size_t colon = text.find(':');
-  RequestedMount requested{Tmpfs(text.substr(0, colon)), "", true};
+  RequestedMount requested;
+  requested.mount = Tmpfs(text.substr(0, colon));
   Mount& mount = requested.mount;
   TRY(CheckTarget(mount.destination, text));
   // What is said last counts. The kernel refuses what it does not know.
@@ -163,10 +181,12 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
   }
   TRY(CheckTarget(target, text));
   if (type == "tmpfs") {
-    Mount mount = Tmpfs(target);
-    mount.options.insert(mount.options.end(), tmpfs.begin(), tmpfs.end());
-    mount.options.insert(mount.options.end(), options.begin(), options.end());
-    return RequestedMount{std::move(mount), "", true};
+    RequestedMount requested;
+    requested.mount = Tmpfs(target);
+    Strings& all = requested.mount.options;
+    all.insert(all.end(), tmpfs.begin(), tmpfs.end());
+    all.insert(all.end(), options.begin(), options.end());
+    return requested;
   }
   const bool is_volume = type == "volume";
   if (type != "bind" && !is_volume)
@@ -174,22 +194,41 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
                               " is not supported; use bind, volume or tmpfs");
   if (!tmpfs.empty())
     return Error(EINVAL, "--mount '" + text + "': tmpfs-* is for type=tmpfs");
-  if (is_volume && source.empty())
-    return Error(ENOTSUP, "--mount '" + text +
-                              "': volumes without a name are not kept; say "
-                              "src=NAME");
   if (!is_volume && !fill)
     return Error(EINVAL,
                  "--mount '" + text + "': volume-nocopy is for type=volume");
-  RequestedMount requested{Bind(), "", fill};
+  RequestedMount requested;
+  requested.mount = Bind();
+  requested.fill = fill;
   Mount& mount = requested.mount;
-  if (is_volume)
+  if (is_volume && source.empty())
+    TRY(SetAnonymousVolume(text, requested));
+  else if (is_volume)
     TRY(SetVolume(source, text, requested));
   else
     mount.source = TRY(SourcePath(source, text));
   mount.destination = target;
   for (const std::string& word : options) TRY(AddBindOption(word, text, mount));
   return requested;
+}
+
+Status AddImageVolumes(const Strings& places,
+                       std::vector<RequestedMount>& mounts) {
+  for (const std::string& place : places) {
+    RequestedMount requested;
+    requested.mount = Bind();
+    requested.mount.destination = CleanTarget("/" + place);
+    const std::string& target = requested.mount.destination;
+    TRY(CheckTarget(target, place).With("a volume of the image"));
+    if (std::any_of(mounts.begin(), mounts.end(),
+                    [&](const RequestedMount& other) {
+                      return CleanTarget(other.mount.destination) == target;
+                    }))
+      continue;
+    TRY(SetAnonymousVolume(place, requested));
+    mounts.push_back(std::move(requested));
+  }
+  return Ok();
 }
 
 }  // namespace ufs
