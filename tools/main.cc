@@ -35,6 +35,7 @@ constexpr Command kCommands[] = {
     {"kill", "Send a signal to containers", RunKill},
     {"pause", "Freeze containers", RunPause},
     {"unpause", "Let them run again", RunUnpause},
+    {"port", "Print which ports of the machine lead into a container", RunPort},
     {"wait", "Wait for containers; print their exit codes", RunWait},
     {"rm", "Remove containers that have ended", RunRm},
     {"inspect", "Print all that is known of containers", RunInspect},

@@ -135,6 +135,24 @@ class NetworkCases:
             self.refused(f"something listens on port {port} of the machine already",
                          "--network", self.helper, "-p", f"127.0.0.2:{port}:7/udp")
 
+    def test_ports_that_are_picked(self):
+        found = self.start(SERVE, "--network", self.helper, "-p", "127.0.0.1::80", "-P",
+                           "--expose", "80", "--expose", "81-82", "--expose", "7/udp")
+        ports = [port.split("->") for port in found["ports"]]
+        self.assertEqual([inside for _, inside in ports], ["80/tcp", "81/tcp", "82/tcp", "7/udp"])
+        picked = [int(host.rsplit(":", 1)[1]) for host, _ in ports]
+        self.assertNotIn(0, picked)
+        self.assertEqual([host for host, _ in ports],
+                         [f"127.0.0.1:{picked[0]}"] + [f"0.0.0.0:{port}" for port in picked[1:]])
+        self.assertTrue(wait_until(lambda: fetch(picked[0]) == "from inside"), fetch(picked[0]))
+        self.assertEqual(self.ok("port", "box"),
+                         "".join(f"{inside} -> {host}\n" for host, inside in ports))
+        self.assertEqual(self.ok("port", "box", "80"), f"127.0.0.1:{picked[0]}\n")
+        self.assertEqual(self.ok("port", "box", "7/udp"), f"0.0.0.0:{picked[3]}\n")
+        done = self.ufs("port", "box", "7")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no port of the machine leads to 7/tcp of box", done.stderr)
+
     def test_range(self):
         first = 20000 + os.getpid() % 20000
         while not all(map(is_free, range(first, first + 3))):
@@ -228,6 +246,22 @@ class UserPastaTest(UserCases, Pasta, box.UserBoxTest):
     pass
 
 
+class ImagePortsTest(box.ImageMaker, box.BoxTest):
+    def test_all_that_an_image_exposes(self):
+        self.write("base/srv/page", "from inside")
+        self.make_image(ExposedPorts={"80/tcp": {}, "9-10/udp": {}}, Cmd=["sh", "-c", SERVE])
+        self.addCleanup(self.ufs, "rm", "-f", "box")
+        self.ok("run", "-d", "--name", "box", "-P", "img:1")
+        ports = dict(line.split(" -> ") for line in self.ok("port", "box").splitlines())
+        self.assertEqual(sorted(ports), ["10/udp", "80/tcp", "9/udp"])
+        port = int(ports["80/tcp"].rsplit(":", 1)[1])
+        self.assertIn(f"0.0.0.0:{port}->80/tcp", self.ok("ps"))
+        self.assertTrue(wait_until(lambda: fetch(port) == "from inside"), fetch(port))
+        self.ok("rm", "-f", "box")
+        self.ok("run", "-d", "--name", "box", "img:1")
+        self.assertEqual((self.ok("port", "box"), self.inspect()["network"]), ("", "none"))
+
+
 class WordsTest(box.BoxTest):
     def test_a_network_by_default_for_ports(self):
         self.write("base/srv/page", "from inside")
@@ -238,14 +272,16 @@ class WordsTest(box.BoxTest):
     def test_networks_without_ports(self):
         self.refused("-p needs a network that leads in.* --network private", "--network", "none",
                      "-p", "8080:80")
-        done = self.box("echo ran", "--network", "host", "-p", "8080:80")
+        self.refused("-p needs a network", "--network", "none", "-P")
+        self.refused("the exposed port '80/sctp': the protocol", "--expose", "80/sctp")
+        done = self.box("echo ran", "--network", "host", "-P", "-p", "8080:80")
         self.assertEqual((done.returncode, done.stdout), (0, "ran\n"))
         self.assertIn("-p has no effect with --network host, where ports are the machine's",
                       done.stderr)
 
     def test_words(self):
-        for text, message in (("80", "say HOST_PORT:CONTAINER_PORT"),
-                              ("127.0.0.1::80", "is no port"),
+        for text, message in ((":80", "is no port"), ("::80", "is no address"),
+                              ("0", "is no port"),
                               ("1.2.3:80:80", "is no address"),
                               ("0:80", "is no port"), ("80:70000", "is no port"),
                               ("80-82:80-83", "differ in length"),

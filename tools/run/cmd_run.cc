@@ -37,6 +37,11 @@ Result<int> Run(RunOptions& options) {
   TRY(CommandOf(options, image));
   if (options.name.empty()) options.name = TRY(RandomName(/*bytes=*/6));
   TRY(AddImageVolumes(image.volumes, options.mounts));
+  if (options.publish_all) {
+    TRY(AddExposed(options.exposed, options.ports));
+    TRY(AddExposed(image.exposed_ports, options.ports));
+  }
+  TRY(PickPorts(options.ports));
   SupervisorInput input{
       options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {}};
   if (geteuid() != 0) {

@@ -52,8 +52,6 @@ struct Missing {
   const char* remedy;
 };
 constexpr Missing kMissing[] = {
-    {"-P", "name each port: -p HOST_PORT:CONTAINER_PORT"},
-    {"--publish-all", "name each port: -p HOST_PORT:CONTAINER_PORT"},
     {"--privileged",
      "give what is needed: --cap-add ALL, --security-opt seccomp=unconfined, "
      "--security-opt unmask=ALL, --device"},
@@ -160,8 +158,12 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
                   "none (loopback, the default), host, private, slirp4netns, "
                   "pasta")
       ->type_name("NETWORK");
-  List(parser, "-p,--publish", words.ports, "[IP:]HOST:CONT[/udp]",
+  List(parser, "-p,--publish", words.ports, "[IP:][HOST:]CONT[/udp]",
        "A port of the machine that leads to one of the container");
+  parser.add_flag("-P,--publish-all", options.publish_all,
+                  "Free ports that lead to all that are exposed");
+  List(parser, "--expose", options.exposed, "PORT[/udp]",
+       "Beside those that the image exposes");
 }
 
 void DeclareLimits(ArgumentParser& parser, Words& words) {
@@ -301,7 +303,8 @@ Result<Network> FindPrivateNetwork() {
 }
 
 Status ReadNetwork(const std::string& text, RunOptions& options) {
-  if (text == "none" || (text.empty() && options.ports.empty())) {
+  const bool leads_in = !options.ports.empty() || options.publish_all;
+  if (text == "none" || (text.empty() && !leads_in)) {
     options.network = Network::kNone;
   } else if (text == "host") {
     options.network = Network::kHost;
@@ -322,7 +325,7 @@ Status ReadNetwork(const std::string& text, RunOptions& options) {
 }
 
 Status CheckPorts(RunOptions& options) {
-  if (options.ports.empty()) return Ok();
+  if (options.ports.empty() && !options.publish_all) return Ok();
   if (options.network == Network::kNone)
     return Error(EINVAL,
                  "-p needs a network that leads in; use --network private, or "
@@ -331,6 +334,7 @@ Status CheckPorts(RunOptions& options) {
     options.notes.emplace_back(
         "-p has no effect with --network host, where ports are the machine's");
     options.ports.clear();
+    options.publish_all = false;
   }
   if (options.network == Network::kSlirp4netns)
     for (const PublishedPort& port : options.ports)
@@ -362,6 +366,8 @@ Status CombineTree(const Words& words, RunOptions& options) {
     for (PublishedPort& port :
          TRY(ParsePublish(text.starts_with("./[") ? text.substr(2) : text)))
       options.ports.push_back(std::move(port));
+  for (const std::string& text : options.exposed)
+    TRY(ParseExposed(text).With("--expose"));
   TRY(ReadNetwork(words.network, options));
   return CheckPorts(options);
 }

@@ -56,6 +56,8 @@ struct RunOptions {
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
   std::vector<PublishedPort> ports;
+  std::vector<std::string> exposed;  // beside the image's
+  bool publish_all = false;          // what is exposed, too
   RestartPolicy restart;
   int stop_signal = 0;  // 0: the image's, else TERM
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <set>
 
 #include "tools/run/config.h"
 #include "tools/run/container_log.h"
@@ -96,10 +97,36 @@ TEST(ParsePublish, ReadsAndRefuses) {
   EXPECT_EQ(Ports("[::1]:80:81/tcp"), "[::1]:80->81/tcp ");
   EXPECT_EQ(Ports("8000-8001:80-81"),
             "0.0.0.0:8000->80/tcp 0.0.0.0:8001->81/tcp ");
+  EXPECT_EQ(Ports("80"), "0.0.0.0:0->80/tcp ");
+  EXPECT_EQ(Ports("127.0.0.1::80-81/udp"),
+            "127.0.0.1:0->80/udp 127.0.0.1:0->81/udp ");
   for (const char* wrong :
-       {"", "80", ":80", "80:", "a:80", "0:80", "80:65536", "80:80/sctp",
-        "x:80:80", "127.0.0.1::80", "1-2:1-3", "2-1:1-2", "80:80:", "-1:80"})
+       {"", ":80", "80:", "a:80", "0:80", "80:65536", "80:80/sctp", "x:80:80",
+        "::80", "80/sctp", "0", "1-2:1-3", "2-1:1-2", "80:80:", "-1:80"})
     EXPECT_EQ(Ports(wrong), "refused") << wrong;
+}
+
+TEST(AddExposed, LeavesOutWhatIsPublished) {
+  auto ports = *ParsePublish("8080:80");
+  ASSERT_TRUE(AddExposed({"80/tcp", "80/udp", "90-91"}, ports).ok());
+  std::string all;
+  for (const PublishedPort& port : ports) all += port.ToString() + " ";
+  EXPECT_EQ(all,
+            "0.0.0.0:8080->80/tcp 0.0.0.0:0->80/udp 0.0.0.0:0->90/tcp "
+            "0.0.0.0:0->91/tcp ");
+  for (const char* wrong : {"", "0", "80/sctp", "a", "1:2", "2-1"})
+    EXPECT_EQ(AddExposed({wrong}, ports).code(), EINVAL) << wrong;
+}
+
+TEST(PickPorts, FindsDifferentFreeOnes) {
+  auto ports = *ParsePublish("127.0.0.1::80-89");
+  ports.push_back(ParsePublish("127.0.0.1:7:7")->front());
+  ASSERT_TRUE(PickPorts(ports).ok());
+  EXPECT_EQ(ports.back().host, 7);
+  std::set<uint16_t> picked;
+  for (const PublishedPort& port : ports) picked.insert(port.host);
+  EXPECT_EQ(picked.size(), 11u);
+  EXPECT_EQ(picked.count(0), 0u);
 }
 
 TEST(AddEnvironment, LaterOnesReplaceEarlierOnes) {

@@ -4,8 +4,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <optional>
 
 #include "layerdb/base/unique_fd.h"
 #include "runtime/kernel.h"
@@ -55,35 +57,60 @@ Result<std::string> ParseAddress(std::string text) {
   return text;
 }
 
+// Takes "/tcp" or "/udp" off the end.
+Status TakeProtocol(std::string& text, bool& udp) {
+  const size_t slash = text.find('/');
+  if (slash == text.npos) return Ok();
+  const std::string protocol = text.substr(slash + 1);
+  if (protocol != "tcp" && protocol != "udp")
+    return Error(EINVAL, "the protocol is tcp or udp");
+  udp = protocol == "udp";
+  text.resize(slash);
+  return Ok();
+}
+
+// What stands before the last colon: "[IP:]HOST", "IP:" or nothing.
+Status ParseHost(const std::string& text, PublishedPort& port,
+                 std::optional<Range>& host) {
+  const size_t colon = text.rfind(':');
+  const size_t begin = colon == text.npos ? 0 : colon + 1;
+  if (colon != text.npos)
+    port.address = TRY(ParseAddress(text.substr(0, colon)));
+  const std::string range = text.substr(begin);
+  // "127.0.0.1::80"; but ":80" is a slip.
+  if (range.empty() && colon != text.npos) return Ok();
+  host = TRY(ParseRange(range));
+  return Ok();
+}
+
 Result<std::vector<PublishedPort>> Parse(std::string text) {
   PublishedPort port;
-  if (const size_t slash = text.find('/'); slash != text.npos) {
-    const std::string protocol = text.substr(slash + 1);
-    if (protocol != "tcp" && protocol != "udp")
-      return Error(EINVAL, "the protocol is tcp or udp");
-    port.udp = protocol == "udp";
-    text.resize(slash);
-  }
+  TRY(TakeProtocol(text, port.udp));
   const size_t last = text.rfind(':');
-  if (last == text.npos || last == 0)
-    return Error(EINVAL,
-                 "no port of the machine is picked for you; say "
-                 "HOST_PORT:CONTAINER_PORT");
-  const size_t middle = text.rfind(':', last - 1);
-  const size_t begin = middle == text.npos ? 0 : middle + 1;
-  if (middle != text.npos)
-    port.address = TRY(ParseAddress(text.substr(0, middle)));
-  const Range host = TRY(ParseRange(text.substr(begin, last - begin)));
-  const Range container = TRY(ParseRange(text.substr(last + 1)));
-  if (host.count() != container.count())
+  std::optional<Range> host;
+  if (last != text.npos) TRY(ParseHost(text.substr(0, last), port, host));
+  const Range container =
+      TRY(ParseRange(last == text.npos ? text : text.substr(last + 1)));
+  if (host && host->count() != container.count())
     return Error(EINVAL, "the two ranges differ in length");
   std::vector<PublishedPort> ports;
-  for (int i = 0; i < host.count(); ++i) {
-    port.host = static_cast<uint16_t>(host.first + i);
+  for (int i = 0; i < container.count(); ++i) {
+    port.host = host ? static_cast<uint16_t>(host->first + i) : uint16_t{0};
     port.container = static_cast<uint16_t>(container.first + i);
     ports.push_back(port);
   }
   return ports;
+}
+
+uint16_t PortOf(BorrowedFd socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(storage);
+  if (getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &size) !=
+      0)
+    return 0;
+  return ntohs(storage.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6&>(storage).sin6_port
+                   : reinterpret_cast<const sockaddr_in&>(storage).sin_port);
 }
 
 Result<UniqueFd> Bind(const PublishedPort& port) {
@@ -129,6 +156,46 @@ std::string PublishedPort::ToString() const {
 
 Result<std::vector<PublishedPort>> ParsePublish(const std::string& text) {
   return Parse(text).With("-p '" + text + "'");
+}
+
+Result<std::vector<PublishedPort>> ParseExposed(const std::string& text) {
+  const auto parse =
+      [](std::string rest) -> Result<std::vector<PublishedPort>> {
+    PublishedPort port;
+    TRY(TakeProtocol(rest, port.udp));
+    const Range range = TRY(ParseRange(rest));
+    std::vector<PublishedPort> ports;
+    for (int i = 0; i < range.count(); ++i) {
+      port.container = static_cast<uint16_t>(range.first + i);
+      ports.push_back(port);
+    }
+    return ports;
+  };
+  return parse(text).With("the exposed port '" + text + "'");
+}
+
+Status AddExposed(const std::vector<std::string>& exposed,
+                  std::vector<PublishedPort>& ports) {
+  for (const std::string& text : exposed)
+    for (const PublishedPort& wanted : TRY(ParseExposed(text)))
+      if (std::none_of(ports.begin(), ports.end(),
+                       [&](const PublishedPort& port) {
+                         return port.container == wanted.container &&
+                                port.udp == wanted.udp;
+                       }))
+        ports.push_back(wanted);
+  return Ok();
+}
+
+Status PickPorts(std::vector<PublishedPort>& ports) {
+  std::vector<UniqueFd> held;  // so that none is picked twice
+  for (PublishedPort& port : ports) {
+    if (port.host != 0) continue;
+    held.push_back(TRY(BindPort(port)));
+    port.host = PortOf(held.back());
+    if (port.host == 0) return Error(EIO, "-p: the machine gives no port");
+  }
+  return Ok();
 }
 
 Result<UniqueFd> BindPort(const PublishedPort& port) {
