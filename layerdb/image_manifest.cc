@@ -94,6 +94,15 @@ std::vector<std::string> KeysOf(
   return keys;
 }
 
+Status ReadHealthcheck(const JsonReader& object, ImageHealthcheck& check) {
+  TRY(object.Read("Test", check.test));
+  TRY(object.Read("Interval", check.interval_ns));
+  TRY(object.Read("Timeout", check.timeout_ns));
+  TRY(object.Read("StartPeriod", check.start_period_ns));
+  TRY(object.Read("StartInterval", check.start_interval_ns));
+  return object.Read("Retries", check.retries);
+}
+
 Json ToJson(const std::vector<Descriptor>& descriptors) {
   Json array = Json::array();
   for (const Descriptor& descriptor : descriptors)
@@ -216,6 +225,7 @@ Result<ImageConfig> ParseImageConfig(std::string_view text) {
   TRY(run.Read("Labels", config.labels));
   config.exposed_ports = KeysOf(TRY(TRY(run.Get("ExposedPorts")).Members()));
   config.volumes = KeysOf(TRY(TRY(run.Get("Volumes")).Members()));
+  TRY(ReadHealthcheck(TRY(run.Get("Healthcheck")), config.healthcheck));
   return config;
 }
 

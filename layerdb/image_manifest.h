@@ -70,6 +70,16 @@ struct ImageManifest {
   std::vector<Descriptor> layers;  // bottom to top
 };
 
+// As Docker has it; the OCI specification does not. 0: not said.
+struct ImageHealthcheck {
+  std::vector<std::string> test;  // "CMD", "CMD-SHELL" or "NONE" first
+  int64_t interval_ns = 0;
+  int64_t timeout_ns = 0;
+  int64_t start_period_ns = 0;
+  int64_t start_interval_ns = 0;
+  int retries = 0;
+};
+
 struct ImageConfig {
   Platform platform;
   std::vector<Digest> diff_ids;  // bottom to top
@@ -84,6 +94,7 @@ struct ImageConfig {
   std::vector<std::string> exposed_ports;  // "80/tcp"
   std::vector<std::string> volumes;        // paths
   std::map<std::string, std::string> labels;
+  ImageHealthcheck healthcheck;
 };
 
 // An index and a manifest are told apart by what they hold; one that could be

@@ -57,7 +57,13 @@ std::string Describe(const RunRecord& record, const Life& life) {
   if (record.restarts > 0)
     text += ", restarted " + std::to_string(record.restarts) +
             (record.restarts == 1 ? " time" : " times");
-  return life.status == "running" ? text : text + ", " + life.status;
+  if (life.status != "running") text += ", " + life.status;
+  // In docker's words.
+  if (record.health) {
+    const std::string& health = record.health->status();
+    text += health == "starting" ? " (health: starting)" : " (" + health + ")";
+  }
+  return text;
 }
 
 std::string Join(const std::vector<std::string>& words) {
@@ -82,6 +88,7 @@ struct Filters {
   std::vector<std::string> labels;  // "KEY" or "KEY=VALUE"
   std::vector<std::string> names;   // a part
   std::vector<std::string> states;
+  std::vector<std::string> healths;  // "none" without a check
 };
 
 Result<Filters> ParseFilters(const std::vector<std::string>& texts) {
@@ -90,14 +97,16 @@ Result<Filters> ParseFilters(const std::vector<std::string>& texts) {
     const size_t equals = std::min(text.find('='), text.size());
     const std::string key = text.substr(0, equals);
     const std::string value = text.substr(std::min(equals + 1, text.size()));
-    if (value.empty() || (key != "label" && key != "name" && key != "status"))
+    std::vector<std::string>* const list = key == "label"    ? &filters.labels
+                                           : key == "name"   ? &filters.names
+                                           : key == "status" ? &filters.states
+                                           : key == "health" ? &filters.healths
+                                                             : nullptr;
+    if (value.empty() || list == nullptr)
       return Error(EINVAL, "--filter '" + text +
-                               "': label=KEY, label=KEY=VALUE, name=PART or "
-                               "status=STATUS");
-    (key == "label"  ? filters.labels
-     : key == "name" ? filters.names
-                     : filters.states)
-        .push_back(value);
+                               "': label=KEY, label=KEY=VALUE, name=PART, "
+                               "status=STATUS or health=HEALTH");
+    list->push_back(value);
   }
   return filters;
 }
@@ -120,11 +129,16 @@ bool Matches(const FoundContainer& found, const Filters& filters) {
   const auto has_state = [&](const std::string& state) {
     return LifeOf(found).status == state;
   };
-  const auto& [labels, names, states] = filters;
+  const auto has_health = [&](const std::string& health) {
+    return health == (record.health ? record.health->status() : "none");
+  };
+  const auto& [labels, names, states, healths] = filters;
   return std::all_of(labels.begin(), labels.end(), has_label) &&
          (names.empty() || std::any_of(names.begin(), names.end(), has_name)) &&
          (states.empty() ||
-          std::any_of(states.begin(), states.end(), has_state));
+          std::any_of(states.begin(), states.end(), has_state)) &&
+         (healths.empty() ||
+          std::any_of(healths.begin(), healths.end(), has_health));
 }
 
 // Those that have ended as well if `all`, or if a state is asked for.
@@ -155,7 +169,8 @@ int RunPs(int argc, char** argv) {
   parser.add_flag("-a,--all", all, "Those too that have ended");
   parser
       .add_option("-f,--filter", texts,
-                  "label=KEY[=VALUE], name=PART, status=STATUS")
+                  "label=KEY[=VALUE], name=PART, status=STATUS, "
+                  "health=HEALTH")
       ->type_name("FILTER")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -42,6 +42,7 @@ Result<int> Run(RunOptions& options) {
     TRY(AddExposed(image.exposed_ports, options.ports));
   }
   TRY(PickPorts(options.ports));
+  options.health_check = TRY(CombineHealth(options.health, image.healthcheck));
   SupervisorInput input{
       options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {}};
   if (geteuid() != 0) {

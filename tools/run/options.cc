@@ -16,6 +16,7 @@
 #include "tools/command.h"
 #include "tools/run/config.h"
 #include "tools/run/detach_keys.h"
+#include "tools/run/duration.h"
 #include "tools/run/exit_code.h"
 
 namespace ufs {
@@ -65,7 +66,6 @@ constexpr Missing kMissing[] = {
     {"--log-driver", "'ufs logs' reads what a container writes"},
     {"--platform", "layers are for this machine"},
     {"--pull", "layers are in the store, or directories"},
-    {"--health-cmd", "have a service manager watch it"},
     {"--volumes-from", "name the directories: -v"},
     {"--cgroup-parent", "start ufs in the cgroup that is to be the parent"},
 };
@@ -84,6 +84,9 @@ struct Words {
       ports, labels;
   std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
       cpuset_mems, network, restart = "no", stop_signal, entrypoint;
+  std::string health_interval, health_timeout, health_start_period,
+      health_start_interval;
+  int health_retries = 0;
   int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
 };
 
@@ -118,6 +121,31 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("--restart", words.restart, "POLICY",
        "no, on-failure[:N], always, unless-stopped: start it again");
   text("--stop-signal", words.stop_signal, "SIGNAL", "For 'ufs stop'");
+}
+
+void DeclareHealth(ArgumentParser& parser, RunOptions& options, Words& words) {
+  const auto time = [&](const char* name, std::string& target,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name("TIME");
+  };
+  parser
+      .add_option("--health-cmd", options.health.shell,
+                  "For sh -c in it: is it well?")
+      ->type_name("TEXT");
+  time("--health-interval", words.health_interval,
+       "From one to the next, 30s if nobody says");
+  time("--health-timeout", words.health_timeout,
+       "Longer is a failure, 30s if nobody says");
+  time("--health-start-period", words.health_start_period,
+       "So long it may fail at first");
+  time("--health-start-interval", words.health_start_interval,
+       "From one to the next until then, 5s if nobody says");
+  parser
+      .add_option("--health-retries", words.health_retries,
+                  "Failures in a row that count, 3 if nobody says")
+      ->type_name("N");
+  parser.add_flag("--no-healthcheck", options.health.none,
+                  "Not what the image says either");
 }
 
 void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
@@ -372,6 +400,34 @@ Status CombineTree(const Words& words, RunOptions& options) {
   return CheckPorts(options);
 }
 
+// 0 is what nobody has said, as with docker.
+Status SetTime(const char* option, const std::string& text,
+               std::optional<HealthCheck::Duration>& target) {
+  if (text.empty()) return Ok();
+  const auto time = TRY(ParseDuration(text).With(option));
+  if (time.count() != 0)
+    target = time;
+  else if (text.find_first_of("123456789") != text.npos)
+    return Invalid(option, text, "less than a millisecond");
+  return Ok();
+}
+
+Status CombineHealthWords(const Words& words, RunOptions& options) {
+  HealthOptions& health = options.health;
+  TRY(SetTime("--health-interval", words.health_interval, health.interval));
+  TRY(SetTime("--health-timeout", words.health_timeout, health.timeout));
+  TRY(SetTime("--health-start-period", words.health_start_period,
+              health.start_period));
+  TRY(SetTime("--health-start-interval", words.health_start_interval,
+              health.start_interval));
+  if (words.health_retries < 0)
+    return Error(EINVAL, "--health-retries: less than none");
+  if (words.health_retries > 0) health.retries = words.health_retries;
+  if (health.none && health.any())
+    return Error(EINVAL, "--no-healthcheck and --health-...: choose one");
+  return Ok();
+}
+
 Status CombineProcess(const Words& words, RunOptions& options) {
   for (const std::string& path : words.env_files)
     TRY(AddEnvironmentFile(path, options.env));
@@ -422,6 +478,7 @@ Status Combine(const Words& words, RunOptions& options) {
   TRY(ParseDetachKeys(options.detach_keys));
   TRY(CombineLimits(words, options));
   TRY(CombineTree(words, options));
+  TRY(CombineHealthWords(words, options));
   return CombineProcess(words, options);
 }
 
@@ -467,6 +524,7 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
   Words words;
   parser.add_option("layers", options.layers);
   DeclareLife(parser, options, words);
+  DeclareHealth(parser, options, words);
   DeclareProcess(parser, options, words);
   DeclareTree(parser, options, words);
   DeclareLimits(parser, words);

@@ -11,6 +11,7 @@
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
 #include "tools/print_json.h"
+#include "tools/run/health.h"
 #include "tools/run/ports.h"
 #include "tools/run/restart.h"
 
@@ -59,7 +60,9 @@ struct RunOptions {
   std::vector<std::string> exposed;  // beside the image's
   bool publish_all = false;          // what is exposed, too
   RestartPolicy restart;
-  int stop_signal = 0;  // 0: the image's, else TERM
+  HealthOptions health;      // as it was asked for
+  HealthCheck health_check;  // with what the image says
+  int stop_signal = 0;       // 0: the image's, else TERM
 
   // As in config.json.
   Json resources = Json::object();

@@ -77,6 +77,9 @@ std::string RunRecord::ToJson() const {
                {"terminal", terminal},
                {"stop_signal", stop_signal},
                {"restart", restart.ToString()},
+               {"health_check",
+                health_check.wanted() ? health_check.ToJson() : Json(nullptr)},
+               {"health", health ? health->ToJson() : Json(nullptr)},
                {"restarts", restarts},
                {"restarting", restarting},
                {"ended", ended},
@@ -160,6 +163,9 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     std::string restart = "no";
     TRY(reader.Read("restart", restart));
     record.restart = TRY(RestartPolicy::Parse(restart));
+    TRY(record.health_check.Read(TRY(reader.Get("health_check"))));
+    if (const JsonReader health = TRY(reader.Get("health")); health.present())
+      record.health = TRY(Health::FromJson(health));
     TRY(reader.Read("restarts", record.restarts));
     TRY(reader.Read("restarting", record.restarting));
     TRY(reader.Read("ended", record.ended));

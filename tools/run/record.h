@@ -19,12 +19,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
 #include "runtime/spec.h"
+#include "tools/run/health.h"
 #include "tools/run/restart.h"
 
 namespace ufs {
@@ -45,8 +47,10 @@ struct RunRecord {
   bool terminal = false;
   int stop_signal = 15;
   RestartPolicy restart;
-  int restarts = 0;         // so far
-  bool restarting = false;  // it has ended, and will be started again
+  HealthCheck health_check;
+  std::optional<Health> health;  // as last heard of, where there is a check
+  int restarts = 0;              // so far
+  bool restarting = false;       // it has ended, and will be started again
   bool ended = false;
   int exit_code = 0;
   bool out_of_memory = false;

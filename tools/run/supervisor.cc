@@ -18,6 +18,7 @@
 #include "runtime/privileges.h"
 #include "tools/mount_union.h"
 #include "tools/run/exit_code.h"
+#include "tools/run/health_monitor.h"
 #include "tools/run/network.h"
 #include "tools/run/record.h"
 #include "tools/run/streams.h"
@@ -51,6 +52,8 @@ class Supervisor {
         options_(input.options),
         directory_(RecordPath(input.containers, input.options.name)),
         channel_(std::move(channel)),
+        health_(input.options.health_check, directory_ + "/oci",
+                input.options.name),
         clock_(input.options.restart) {}
 
   // Until the container has ended, or could not be started, and is cleaned up.
@@ -93,9 +96,12 @@ class Supervisor {
 
   Status StartContainer() {
     record_.started = runtime::NowRfc3339();
+    if (record_.health_check.wanted()) record_.health = Health();
     TRY(SaveRecord(input_.containers, record_));
     started_ = Clock::now();
-    return container_->Start();
+    TRY(container_->Start());
+    health_.Begin();
+    return Ok();
   }
 
   Status PrepareProcess() {
@@ -139,6 +145,7 @@ class Supervisor {
     record_.terminal = options_.terminal;
     record_.stop_signal = StopSignal();
     record_.restart = options_.restart;
+    record_.health_check = options_.health_check;
     record_.supervisor = getpid();
     record_.supervisor_start = TRY(kernel::StartTimeOf(getpid()));
     record_.uids = input_.maps.uids;
@@ -271,19 +278,36 @@ class Supervisor {
   // One round of what there is to do; false when there was nothing in time.
   bool Watch(int timeout_ms) {
     std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0},
-                               {listener_.get(), POLLIN, 0}};
+                               {listener_.get(), POLLIN, 0},
+                               {health_.fd(), POLLIN, 0}};
     streams_->Prepare(fds);
-    const int found = poll(fds.data(), fds.size(), timeout_ms);
+    const int patience_ms = health_.PatienceMs();
+    const bool for_health =
+        patience_ms >= 0 && (timeout_ms < 0 || patience_ms < timeout_ms);
+    const int found =
+        poll(fds.data(), fds.size(), for_health ? patience_ms : timeout_ms);
     if (found > 0) {
-      streams_->Handle(fds.data() + 2);
+      streams_->Handle(fds.data() + 3);
       if (fds[1].revents != 0) Welcome();
       if (fds[0].revents != 0) HandleSignals();
     }
-    return found != 0;
+    if (!ended_) AskForHealth();
+    return found != 0 || for_health;
+  }
+
+  void AskForHealth() {
+    const auto is_paused = [this] {
+      const auto now = container_->Status();
+      return now.ok() && *now == runtime::RunState::kPaused;
+    };
+    // What cannot be written, on a full disk, is heard of the next time.
+    if (container_ && record_.health && health_.Act(is_paused, *record_.health))
+      (void)SaveRecord(input_.containers, record_);
   }
 
   // What one run of several leaves.
   Status EndOnce() {
+    health_.End();
     streams_->Drain();
     record_.out_of_memory = container_->cgroup().OomKills() > 0;
     TRY(container_->Delete(/*force=*/true));
@@ -370,6 +394,7 @@ class Supervisor {
   // --- the end
 
   void CleanUp() {
+    health_.End();
     if (streams_) streams_->Drain();
     if (container_) {
       record_.out_of_memory = container_->cgroup().OomKills() > 0;
@@ -446,6 +471,7 @@ class Supervisor {
   kernel::Child daemon_, network_helper_, udp_forwarder_;
   std::optional<runtime::Container> container_;
   std::optional<Streams> streams_;
+  HealthMonitor health_;
   bool ended_ = false;    // this run of it
   bool is_last_ = false;  // there shall be no other
   RestartClock clock_;
