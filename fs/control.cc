@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "layerdb/base/syscall.h"
 #include "layerdb/base/unique_fd.h"
 
 namespace ufs {
@@ -74,9 +76,32 @@ void SetTimeouts(int fd, std::chrono::seconds seconds) {
   (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 }
 
+// Holds off everybody else who makes or removes sockets in a directory. A mount
+// that has gone leaves its number, and so the name of its socket, to the next
+// one, while its own daemon still ends.
+Result<UniqueFd> LockDirectoryOf(const std::string& path) {
+  UniqueFd directory = TRY(sys::Open(path.substr(0, path.rfind('/')).c_str(),
+                                     O_RDONLY | O_DIRECTORY));
+  TRY(sys::FLock(directory, LOCK_EX));
+  return directory;
+}
+
+// A socket that listens, and which file it is.
+struct Listener {
+  UniqueFd fd;
+  dev_t device = 0;
+  ino_t ino = 0;
+
+  bool IsAt(const std::string& path) const {
+    struct stat st {};
+    return lstat(path.c_str(), &st) == 0 && st.st_dev == device &&
+           st.st_ino == ino;
+  }
+};
+
 class ControlServerImpl final : public ControlServer {
  public:
-  ControlServerImpl(UniqueFd listener, UniqueFd stop, std::string path,
+  ControlServerImpl(Listener listener, UniqueFd stop, std::string path,
                     std::function<std::string()> answer)
       : listener_(std::move(listener)),
         stop_(std::move(stop)),
@@ -89,7 +114,10 @@ class ControlServerImpl final : public ControlServer {
     [[maybe_unused]] const ssize_t written =
         write(stop_.get(), &one, sizeof(one));  // cannot fail: it counts to one
     thread_.join();
-    unlink(path_.c_str());
+    // While the socket is open no other file has its number.
+    if (const auto lock = LockDirectoryOf(path_);
+        lock.ok() && listener_.IsAt(path_))
+      unlink(path_.c_str());
     // The directory goes with the last socket in it.
     rmdir(path_.substr(0, path_.rfind('/')).c_str());
   }
@@ -98,11 +126,13 @@ class ControlServerImpl final : public ControlServer {
   void Run() {
     pthread_setname_np(pthread_self(), "ufs-control");
     while (true) {
-      pollfd fds[] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+      pollfd fds[] = {{listener_.fd.get(), POLLIN, 0},
+                      {stop_.get(), POLLIN, 0}};
       if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
       if (fds[1].revents != 0) return;
       if (fds[0].revents == 0) continue;
-      UniqueFd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      UniqueFd client(
+          accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (client.valid()) AnswerTo(client);
     }
   }
@@ -119,15 +149,16 @@ class ControlServerImpl final : public ControlServer {
     }
   }
 
-  const UniqueFd listener_;
+  const Listener listener_;
   const UniqueFd stop_;
   const std::string path_;
   const std::function<std::string()> answer_;
   std::thread thread_;
 };
 
-Result<UniqueFd> Listen(const std::string& path) {
+Result<Listener> Listen(const std::string& path) {
   const sockaddr_un address = TRY(AddressOf(path));
+  const UniqueFd lock = TRY(LockDirectoryOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return Error(errno, "control socket");
   // A mount with this number is ours now; a socket of that name was left by a
@@ -141,7 +172,10 @@ Result<UniqueFd> Listen(const std::string& path) {
     unlink(path.c_str());
     return Error(code, "control socket " + path);
   }
-  return fd;
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0)
+    return Error(errno, "control socket " + path);
+  return Listener{std::move(fd), st.st_dev, st.st_ino};
 }
 
 Result<UniqueFd> Connect(const std::string& path) {
@@ -210,6 +244,8 @@ std::string ControlSocketPath(dev_t device) {
 bool RemoveDeadControlSocket(dev_t device) {
   for (const std::string& directory : Directories()) {
     const std::string path = directory + "/" + SocketName(device);
+    const auto lock = LockDirectoryOf(path);
+    if (!lock.ok()) continue;
     const Result<UniqueFd> fd = Connect(path);
     if (fd.ok()) return false;
     if (fd.code() != ECONNREFUSED) continue;
@@ -239,13 +275,13 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(
     dev_t device, std::function<std::string()> answer) {
   const std::string path = ControlSocketPath(device);
   TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
-  Result<UniqueFd> listening = Listen(path);
+  Result<Listener> listening = Listen(path);
   if (listening.code() == ENOENT) {
     // Another daemon ended in between and took the directory with it.
     TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
     listening = Listen(path);
   }
-  UniqueFd listener = TRY(std::move(listening));
+  Listener listener = TRY(std::move(listening));
   UniqueFd stop(eventfd(0, EFD_CLOEXEC));
   if (!stop.valid()) return Error(errno, "eventfd");
   return std::unique_ptr<ControlServer>(new ControlServerImpl(

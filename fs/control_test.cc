@@ -58,6 +58,18 @@ TEST_F(ControlTest, AnswersEachConnectionAnew) {
   }
 }
 
+// The kernel gives the number of a mount that has gone to the next one at once.
+TEST_F(ControlTest, AServerThatEndsLeavesTheSocketOfItsSuccessor) {
+  auto first = ControlServer::Start(device_, [] { return "first"; });
+  ASSERT_TRUE(first.ok());
+  auto second = ControlServer::Start(device_, [] { return "second"; });
+  ASSERT_TRUE(second.ok());
+  first->reset();
+  const Result<std::string> answer = QueryControl(directory_);
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  EXPECT_EQ(*answer, "second");
+}
+
 TEST_F(ControlTest, OnlyItsOwnerCanReachTheSocket) {
   auto server = ControlServer::Start(device_, [] { return "x"; });
   ASSERT_TRUE(server.ok());
@@ -129,7 +141,9 @@ TEST_F(ControlTest, AClientThatGoesAwayDoesNoHarm) {
 
 TEST_F(ControlTest, TheDaemonIsKnownThoughItDoesNotAnswer) {
   std::promise<void> asked, rest;
+  int times = 0;  // the second time by the question below
   auto server = ControlServer::Start(device_, [&] {
+    if (++times > 1) return std::string();
     asked.set_value();
     rest.get_future().wait();
     return std::string();
