@@ -80,9 +80,9 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
 }
 
 // Who may change the mode gives up set-id bits by changing nothing: either he
-// called chown(2) without ids, or the kernel announces his write. Anybody
-// else's write says itself that it drops them, and his chown is not told from
-// it.
+// called chown(2) without ids, or the kernel announces his write in the same
+// words. Anybody else's write says itself that it drops them, and his chown is
+// refused. Where /proc does not tell what he called, it was a write.
 Result<Attr> UnionFs::SetNothing(const InodeRef& inode, const Caller& caller) {
   const auto attr_of = [&]() -> Result<Attr> {
     ReaderLock lock(inode->mu);
@@ -90,12 +90,16 @@ Result<Attr> UnionFs::SetNothing(const InodeRef& inode, const Caller& caller) {
   };
   const Attr attr = TRY(attr_of());
   // With CAP_FSETID it is a write that has cost a capability, and nothing more.
-  const bool writes =
+  const bool costs_no_bits =
       inode->lost_capability.exchange(false) && IsHostRoot() && caller.uid == 0;
-  const bool may = caller.uid == 0 || caller.uid == attr.uid;
-  if (writes || !may || S_ISDIR(attr.mode) || S_ISLNK(attr.mode) ||
+  if (S_ISDIR(attr.mode) || S_ISLNK(attr.mode) ||
       WithoutSetId(attr.mode, attr.gid, caller) == attr.mode)
     return attr;
+  const bool may = caller.uid == 0 || caller.uid == attr.uid;
+  if (!may || costs_no_bits) {
+    if (!IsInChown(caller.pid)) return attr;
+    if (!may) return Error(EPERM);
+  }
   TRY(CopyUp(inode, Backing::kMetacopy));
   TRY(KillSuid(inode, caller));
   return attr_of();

@@ -1,11 +1,14 @@
 #include "layerdb/base/privilege.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 
 #include "layerdb/base/syscall.h"
@@ -57,6 +60,36 @@ bool HasSupplementaryGroup(pid_t thread, gid_t group) {
     if (end == at) return false;
     if (found == group) return true;
   }
+}
+
+bool IsInChown(pid_t thread) {
+  // The numbers are those of this process's machine language; no call of a
+  // 32-bit caller that has such a number changes contents or owners.
+  constexpr long kChowns[] = {
+#ifdef SYS_chown
+      SYS_chown,
+      SYS_lchown,
+#endif
+      SYS_fchown,
+      SYS_fchownat,
+  };
+  // It says "running" of a thread that is only about to wait.
+  constexpr int kAttempts = 20;
+  constexpr useconds_t kPauseUs = 100;
+  const std::string path = "/proc/" + std::to_string(thread) + "/syscall";
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    char text[32] = {};
+    if (!file.valid() || !sys::Read(file, text, sizeof(text) - 1).ok())
+      return false;
+    char* end = nullptr;
+    const long number = strtol(text, &end, 10);
+    if (end != text)
+      return std::find(std::begin(kChowns), std::end(kChowns), number) !=
+             std::end(kChowns);
+    usleep(kPauseUs);
+  }
+  return false;
 }
 
 bool InInitialUserNamespace() {

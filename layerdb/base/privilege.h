@@ -16,5 +16,7 @@ bool IsHostRoot();
 // it says nothing: the thread has gone, or is hidden from this process.
 bool HasCapability(pid_t thread, int capability);
 bool HasSupplementaryGroup(pid_t thread, gid_t group);
+// Whether it waits inside chown(2) or one of its kind.
+bool IsInChown(pid_t thread);
 
 }  // namespace ufs

@@ -427,7 +427,8 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
       op->owner = Pick<int64_t>({-1, 0, kOrdinaryUser, 12345});
       op->group = Pick<int64_t>({-1, 0, kOrdinaryUser, 54321});
       // Told by nothing from the announcement of a write (fs/README.md).
-      if (op->uid != 0 && op->owner < 0) op->group = kOrdinaryUser;
+      if (!Privileged() && op->uid != 0 && op->owner < 0)
+        op->group = kOrdinaryUser;
       break;
     case OpKind::kUtimens:
     case OpKind::kFutimens:
