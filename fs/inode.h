@@ -138,6 +138,9 @@ class Inode {
   std::atomic<bool> fd_only_reads{false};
 
   // Come and go.
+  // A directory of the upper out of which no name may go (chattr +a or +i).
+  // What is a layer's the host would let go, as that takes only a whiteout.
+  std::atomic<bool> keeps_names{false};
   // Its file capabilities were removed and nothing has been set since.
   std::atomic<bool> lost_capability{false};
   // A directory whose names changed since the kernel was told to drop them.

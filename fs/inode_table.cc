@@ -93,6 +93,7 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
   }
   if (birth.origin_btime) inode->SomeTimes().origin_btime = birth.origin_btime;
   inode->impure = birth.impure;
+  inode->keeps_names = birth.keeps_names;
   inode->has_default_acl = birth.has_default_acl;
   if (!birth.index_name.empty())
     ExtraOf(*inode).index_name = std::move(birth.index_name);

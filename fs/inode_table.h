@@ -43,6 +43,7 @@ class InodeTable {
     std::vector<LowerPart> parts;
     std::optional<timespec> origin_btime;
     bool impure = false;
+    bool keeps_names = false;
     bool has_default_acl = false;
   };
   // The inode with that identity, made if it is not known. Where an identity is

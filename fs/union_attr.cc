@@ -242,6 +242,8 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   if (writes) {
     TRY(kSetFlags.Visit());
     TRY(CopyUp(inode, inode->is_dir() ? Backing::kMetacopy : Backing::kUpper));
+    // What comes up into it later could not mark an append-only one.
+    if (inode->is_dir() && !inode->keeps_names) TRY(MarkImpure(inode));
   }
   ReaderLock lock(inode->mu);
   UniqueFd fd;
@@ -257,11 +259,16 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
     fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
                                 : sys::OpenAt(place.at(), O_RDONLY));
   }
-  const Status done = sys::Ioctl(fd, cmd, arg);
+  const auto call = [&]() -> Status {
+    MutexLock flags(flags_mu_);
+    return sys::Ioctl(fd, cmd, arg);
+  };
+  const Status done = call();
   // One that may write now might not be opened for writing any more.
   if (writes && done.ok()) {
     fds_.Erase(inode->fd_key());
     if (invalidate_) invalidate_(inode->id);  // the time of the change
+    if (inode->is_dir()) inode->keeps_names = IsFixed(TRY(sys::Statx({fd})));
   }
   return done;
 }

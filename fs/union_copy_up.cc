@@ -4,6 +4,7 @@
 // or rename; contents that follow a metacopy are published by removing its mark
 // (invariants I3 and I4 of fs/README.md). Until then the lower object stands.
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -32,6 +33,9 @@ DonePoint kIndexed("copy_up.indexed");
 DonePoint kTimeHeld("copy_up.time_held");
 DonePoint kCut("copy_up.cut");
 DonePoint kFilled("copy_up.filled");
+
+// No new name comes of it: they do not forbid it.
+constexpr int kFixing = FS_IMMUTABLE_FL | FS_APPEND_FL;
 
 void TimesOf(const Attr& attr, timespec times[2]) {
   times[0] = attr.atime;
@@ -110,6 +114,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TRY(kDirDraft.Visit());
 
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+  const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
   TRY(MarkImpure(name->parent));
   TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
   kDirPublished.Visit();
@@ -122,6 +127,14 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   ++copy_ups_metadata_;
   if (invalidate_) invalidate_(dir->id);
   return Ok();
+}
+
+Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, int flags) {
+  if (!dir->keeps_names) return LiftedFlags();
+  auto lifted = LiftedFlags::Of(flags_mu_, *TRY(UpperFd(dir)), flags);
+  // Without the right to it: the host says what it refuses.
+  if (lifted.code() == EPERM) return LiftedFlags();
+  return lifted;
 }
 
 Status UnionFs::MarkImpure(const InodeRef& dir) {
@@ -324,6 +337,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
   } else {
     const FdCache::Pin parent = TRY(UpperFd(name->parent));
     const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+    const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
     TRY(MarkImpure(name->parent));
     TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
     kPublished.Visit();

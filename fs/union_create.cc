@@ -1,5 +1,6 @@
 // New names: files, directories, links, devices.
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -50,6 +51,8 @@ Result<UnionFs::Spot> UnionFs::FreeSpot(const InodeRef& dir, Name name) {
 // Makes a draft appear under a free name, over its whiteout if there is one.
 Status UnionFs::PlaceDraft(const Spot& spot, Draft& draft, mode_t type) {
   const bool hides = spot.hidden != UpperDir::Hidden::kNo;
+  const LiftedFlags lifted =
+      hides ? TRY(Lift(spot.dir, FS_APPEND_FL)) : LiftedFlags();
   if (S_ISDIR(type) && hides)
     TRY(upper_->SetMark(draft.at(), names_.opaque, "y"));
   if (NeedsLiteral(spot.name.view(), type))
@@ -238,6 +241,9 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   TRY(CopyUp(inode, Backing::kMetacopy));
   InodeLocks locks({dir.get(), inode.get()});
   const Spot spot = TRY(FreeSpot(dir, name));
+  const LiftedFlags lifted = spot.hidden != UpperDir::Hidden::kNo
+                                 ? TRY(Lift(dir, FS_APPEND_FL))
+                                 : LiftedFlags();
   const Place from = TRY(UpperPlace(inode));
   if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
   if (NeedsLiteral(name.view(), inode->type))

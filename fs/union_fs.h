@@ -28,6 +28,7 @@
 
 #include "fs/fd_cache.h"
 #include "fs/inode_table.h"
+#include "fs/lifted_flags.h"
 #include "fs/listing.h"
 #include "fs/lower_stack.h"
 #include "fs/types.h"
@@ -286,6 +287,8 @@ class UnionFs final {
   Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                    const Attr& attr);
   Status MarkImpure(const InodeRef& dir);
+  // Of a directory that keeps its names, of others nothing.
+  Result<LiftedFlags> Lift(const InodeRef& dir, int flags);
   Status SetRedirect(const InodeRef& inode, sys::At at);
   std::string IndexNameOf(const Identity& identity) const;
   bool InIndex(const std::string& name) const;
@@ -407,6 +410,7 @@ class UnionFs final {
   UnionInfo info_;
   InvalidateFn invalidate_;
   ListingCache listings_;
+  Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
   static constexpr size_t kStripes = 64;

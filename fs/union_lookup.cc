@@ -233,6 +233,7 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
   }
   TRY(BackingFromMarks(marks, stat, birth));
   birth.impure = marks.impure;
+  birth.keeps_names = IsFixed(stat);
   birth.has_default_acl = marks.has_default_acl;
   return table_.Intern(std::move(birth));
 }

@@ -145,6 +145,7 @@ Status UnionFs::OpenRoot() {
     birth.upper_ino = looked.stat.stx_ino;
     birth.identity = {0, looked.stat.stx_ino};
     birth.impure = looked.marks.impure;
+    birth.keeps_names = IsFixed(looked.stat);
     birth.has_default_acl = looked.marks.has_default_acl;
     opaque = looked.marks.opaque;
   }

@@ -124,6 +124,7 @@ Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
       if (!child.exists()) return Error(ENOENT);
       inode = TRY(Adopt(dir, name, child));
     }
+    if (dir->keeps_names) return Error(EPERM);
     if (is_dir && !inode->is_dir()) return Error(ENOTDIR);
     if (!is_dir && inode->is_dir()) return Error(EISDIR);
     TRY(EnsureUpperDir(dir));

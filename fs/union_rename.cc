@@ -8,6 +8,7 @@
 // Marks are written before: a redirect to where an object already is, or
 // opacity of a directory that hides nothing, changes nothing yet.
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -24,7 +25,7 @@ FaultPoint kRename("rename.before");
 DonePoint kNamed("rename.named");
 FaultPoint kMarked("rename.marked");
 DonePoint kWhiteoutPlaced("rename.whiteout_placed");
-DonePoint kExchanged("rename.exchanged");
+DonePoint kSwapped("rename.exchanged");
 DonePoint kReplaced("rename.replaced");
 DonePoint kMoved("rename.moved");
 
@@ -33,12 +34,6 @@ int TypeConflict(const Inode& inode, const Inode& target) {
   if (inode.is_dir() && !target.is_dir()) return ENOTDIR;
   if (!inode.is_dir() && target.is_dir()) return EISDIR;
   return 0;
-}
-
-// Whether a file flag (chattr) keeps a name where it is.
-Result<bool> IsFixed(sys::At at) {
-  constexpr uint64_t kFlags = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
-  return (TRY(sys::Statx(at)).stx_attributes & kFlags) != 0;
 }
 
 }  // namespace
@@ -82,6 +77,9 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
       return Error(EEXIST);
     // Two names of one file: POSIX has nothing happen.
     if (move.inode == move.target) return Ok();
+    if (move.from_dir->keeps_names ||
+        (move.target != nullptr && move.to_dir->keeps_names))
+      return Error(EPERM);
     if (!exchange && move.target != nullptr)
       if (const int code = TypeConflict(*move.inode, *move.target))
         return Error(code);
@@ -189,6 +187,8 @@ Status UnionFs::MoveUpper(const Move& move) {
   const bool over_whiteout =
       there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
                         UpperDir::Hidden::kNo;
+  const LiftedFlags lifted =
+      over_whiteout ? TRY(Lift(move.to_dir, FS_APPEND_FL)) : LiftedFlags();
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   // An AUFS whiteout beside a file says nothing while that is there, and all
   // once it is gone. Beside a directory it would hide what is below.
@@ -199,7 +199,7 @@ Status UnionFs::MoveUpper(const Move& move) {
   }
   if (over_whiteout && (leaves_whiteout || move.inode->is_dir())) {
     TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
-    kExchanged.Visit();
+    kSwapped.Visit();
     if (leaves_whiteout) return Ok();
     // A whiteout that stays would hide nothing.
     if (const auto gone = sys::UnlinkAt(move.from_at()); !gone.ok())
@@ -215,7 +215,8 @@ Status UnionFs::MoveUpper(const Move& move) {
   if (upper_->whiteout_form() == WhiteoutForm::kCharDevice) {
     const auto moved =
         sys::RenameAt2(move.from_at(), move.to_at(), RENAME_WHITEOUT);
-    const bool refused = moved.code() == EPERM && TRY(IsFixed(move.from_at()));
+    const bool refused =
+        moved.code() == EPERM && IsFixed(TRY(sys::Statx(move.from_at())));
     if (refused || (moved.code() != EINVAL && moved.code() != EPERM))
       return moved;
   }

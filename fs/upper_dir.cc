@@ -70,6 +70,11 @@ Draft::~Draft() {
               " stays until the next mount: " + removed.error().ToString());
 }
 
+bool IsFixed(const struct statx& stat) {
+  constexpr uint64_t kFlags = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+  return (stat.stx_attributes & kFlags) != 0;
+}
+
 void KeepDirTimes(BorrowedFd dir, const Attr& attr) {
   const timespec times[2] = {attr.atime, attr.mtime};
   const auto kept = sys::UtimensAt({dir}, times);

@@ -232,6 +232,10 @@ class UpperDir {
 // Iterative: a tree may be deeper than the stack.
 Status RemoveTree(BorrowedFd dir, const char* name);
 
+// Whether a file flag (chattr +a or +i) keeps it under its name, and a
+// directory the names in it.
+bool IsFixed(const struct statx& stat);
+
 // Sets the times of a directory of the upper to those it had, after a change in
 // it that nobody asked for: a copy-up, or whiteouts that went. It is done by
 // then, so that a failure is only told.

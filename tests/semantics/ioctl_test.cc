@@ -105,6 +105,108 @@ TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
   }
 }
 
+// Names may come into it and none may go, whichever layer they are of; what is
+// under them may change.
+TEST_F(Flags, AnAppendOnlyDirectoryOnlyGains) {
+  NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
+  Mount({Tree()
+             .File("d/low", "x")
+             .Dir("d/sub")
+             .File("d/gone1")
+             .File("d/gone2")
+             .File("d/gone3")
+             .Dir("d/gone4")
+             .File("e/moves")
+             .File("e/moves_too")
+             .File("e/linked")});
+  WriteFile("d/up", "x");
+  for (const char* name : {"d/gone1", "d/gone2", "d/gone3"})
+    ASSERT_OK(unlink(name));
+  ASSERT_OK(rmdir("d/gone4"));
+  ASSERT_OK(SetFlags("d", GetFlags("d") | FS_APPEND_FL));
+  for (const bool again : {false, true}) {
+    if (again) Remount();
+    for (const char* name : {"d/low", "d/up"}) {
+      EXPECT_ERRNO(EPERM, unlink(name)) << name;
+      EXPECT_ERRNO(EPERM, rename(name, "e/moved")) << name;
+      EXPECT_ERRNO(EPERM, rename(name, "d/moved")) << name;
+      EXPECT_ERRNO(EPERM, rename("e/linked", name)) << name;
+      EXPECT_ERRNO(EPERM, renameat2(AT_FDCWD, "e/linked", AT_FDCWD, name,
+                                    RENAME_EXCHANGE))
+          << name;
+    }
+    EXPECT_ERRNO(EPERM, rmdir("d/sub"));
+    EXPECT_ERRNO(EPERM, chmod("d", 0700));
+    EXPECT_TRUE(GetFlags("d") & FS_APPEND_FL);
+  }
+  const timespec changed = Stat("d").st_mtim;
+  EXPECT_OK(chmod("d/low", 0600));
+  EXPECT_OK(chmod("d/sub", 0700));
+  AppendFile("d/low", "y");
+  EXPECT_EQ(ReadFile("d/low"), "xy");
+  EXPECT_EQ(Stat("d").st_mtim.tv_sec, changed.tv_sec);
+  EXPECT_EQ(Stat("d").st_mtim.tv_nsec, changed.tv_nsec);
+
+  WriteFile("d/new", "");
+  EXPECT_OK(mkdir("d/new_dir", 0755));
+  EXPECT_OK(link("e/linked", "d/linked"));
+  WriteFile("d/gone1", "again");
+  EXPECT_OK(rename("e/moves", "d/gone2"));
+  EXPECT_OK(link("e/linked", "d/gone3"));
+  EXPECT_OK(mkdir("d/gone4", 0755));
+  EXPECT_OK(rename("e/moves_too", "d/moves_too"));
+  EXPECT_TRUE(GetFlags("d") & FS_APPEND_FL);
+  EXPECT_ERRNO(EPERM, unlink("d/gone1"));
+  EXPECT_OK(SetFlags("d", GetFlags("d") & ~unsigned{FS_APPEND_FL}));
+  EXPECT_OK(unlink("d/low"));
+  EXPECT_OK(unlink("d/gone1"));
+}
+
+TEST_F(Flags, AnImmutableDirectoryKeepsItsNames) {
+  NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
+  Mount({Tree()
+             .File("d/low", "x")
+             .Dir("d/empty")
+             .File("d/sub/inner", "x")
+             .File("d/gone")
+             .File("e/f")});
+  WriteFile("d/up", "x");
+  ASSERT_OK(unlink("d/gone"));
+  ASSERT_OK(SetFlags("d", GetFlags("d") | FS_IMMUTABLE_FL));
+  const timespec changed = Stat("d").st_mtim;
+  for (const bool again : {false, true}) {
+    if (again) Remount();
+    for (const char* name : {"d/low", "d/up"}) {
+      EXPECT_ERRNO(EPERM, unlink(name)) << name;
+      EXPECT_ERRNO(EPERM, rename(name, "e/moved")) << name;
+      EXPECT_ERRNO(EPERM, rename("e/f", name)) << name;
+    }
+    EXPECT_ERRNO(EPERM, rmdir("d/empty"));
+    for (const char* name : {"d/new", "d/gone"}) {
+      EXPECT_ERRNO(EPERM, open(name, O_CREAT | O_WRONLY, 0644)) << name;
+      EXPECT_ERRNO(EPERM, mkdir(name, 0755)) << name;
+      EXPECT_ERRNO(EPERM, mkfifo(name, 0644)) << name;
+      EXPECT_ERRNO(EPERM, symlink("x", name)) << name;
+      EXPECT_ERRNO(EPERM, link("e/f", name)) << name;
+      EXPECT_ERRNO(EPERM, rename("e/f", name)) << name;
+    }
+    EXPECT_ERRNO(EPERM, open("d", O_TMPFILE | O_WRONLY, 0644));
+    EXPECT_ERRNO(EPERM, chmod("d", 0700));
+    EXPECT_TRUE(GetFlags("d") & FS_IMMUTABLE_FL);
+  }
+  EXPECT_OK(chmod("d/low", 0600));
+  AppendFile("d/low", "y");
+  EXPECT_EQ(ReadFile("d/low"), "xy");
+  WriteFile("d/sub/own", "");
+  EXPECT_OK(unlink("d/sub/inner"));
+  EXPECT_EQ(Stat("d").st_mtim.tv_sec, changed.tv_sec);
+  EXPECT_EQ(Stat("d").st_mtim.tv_nsec, changed.tv_nsec);
+  EXPECT_TRUE(GetFlags("d") & FS_IMMUTABLE_FL);
+  EXPECT_OK(SetFlags("d", GetFlags("d") & ~unsigned{FS_IMMUTABLE_FL}));
+  EXPECT_OK(unlink("d/low"));
+  WriteFile("d/gone", "");
+}
+
 TEST_F(Flags, FsxattrTellsTheSame) {
   Mount({Tree().File("low", "x")});
   WriteFile("up", "x");
