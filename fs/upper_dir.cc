@@ -663,13 +663,34 @@ Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
 
 Status UpperDir::SetMode(sys::At at, const Attr& now, mode_t mode) {
   mode &= kPermissionBits;
-  if (KeepsOverride(at, now.mode))
-    return SetOverride(
-        at, {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
+  if (KeepsOverride(at, now.mode)) {
+    TRY(SetOverride(at,
+                    {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev}));
+    return AclFollowsMode(at, mode);
+  }
   const auto changed = sys::ChmodAt(at, mode);
   if (!OutOfReach(changed.code())) return changed;
   return SetOverride(at,
                      {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
+}
+
+// An ACL and the mode say the same twice. The host keeps them so, but not in an
+// override.
+Status UpperDir::AclFollowsMode(sys::At at, mode_t mode) {
+  if (!sys::GetXattr(at, kAccessAclXattr).ok()) return Ok();
+  const mode_t special = TRY(sys::Statx(at)).stx_mode & kPermissionBits & ~0777;
+  const auto changed = sys::ChmodAt(at, special | (mode & 0777));
+  return OutOfReach(changed.code()) ? Ok() : changed;
+}
+
+Status UpperDir::ModeFollowsAcl(sys::At at) {
+  if (!overrides_) return Ok();
+  const auto text = sys::GetXattr(at, kOverrideXattr);
+  if (text.code() == ENODATA) return Ok();
+  Override override = TRY(ParseOverride(TRY(text)));
+  const mode_t mode = TRY(sys::Statx(at)).stx_mode;
+  override.mode = (override.mode & ~mode_t{0777}) | (mode & 0777);
+  return sys::SetXattr(at, kOverrideXattr, FormatOverride(override));
 }
 
 Status UpperDir::SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid,
@@ -712,6 +733,8 @@ Status UpperDir::SetXattr(sys::At at, const char* name, std::string_view value,
                           int flags) {
   const auto set =
       sys::SetXattr(at, names_.ToStored(name).c_str(), value, flags);
+  if (set.ok() && std::string_view(name) == kAccessAclXattr)
+    return ModeFollowsAcl(at);
   if (set.code() != EPERM || !has_xattrs_) return set;
   // The host keeps this namespace from us; our own name does as well.
   const auto kept =

@@ -188,6 +188,8 @@ class UpperDir {
   Status LoadOrigins();
   Status EnableOverrides();
   Status SetOverride(sys::At at, const Override& override);
+  Status AclFollowsMode(sys::At at, mode_t mode);
+  Status ModeFollowsAcl(sys::At at);
   // Whether the owner and mode of `at` are kept in its override.
   bool KeepsOverride(sys::At at, mode_t mode) const;
   Status MarkXattrWhiteouts(BorrowedFd dir);

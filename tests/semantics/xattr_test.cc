@@ -260,6 +260,29 @@ TEST_F(Acl, AndModeFollowEachOther) {
   EXPECT_EQ(Mode("f"), 0600u);
 }
 
+// The link has another name, and in a user namespace a file that stands in for
+// it: the owner and mode of the whole upper are in marks from then on.
+TEST_F(Acl, AndModeFollowEachOtherInADirectoryWithAMark) {
+  Mount({Tree().Symlink("l", "..").HardLink("second", "l")});
+  ASSERT_OK(unlink("l"));
+  SetXattr(".", kAccessAcl,
+           AclValue({{ACL_USER_OBJ, 7},
+                     {ACL_USER, 3, 0},
+                     {ACL_GROUP_OBJ, 5},
+                     {ACL_MASK, 1},
+                     {ACL_OTHER, 4}}));
+  EXPECT_EQ(Mode("."), 0714u);
+  EXPECT_OK(chmod(".", 0753));
+  EXPECT_EQ(GetXattr(".", kAccessAcl), AclValue({{ACL_USER_OBJ, 7},
+                                                 {ACL_USER, 3, 0},
+                                                 {ACL_GROUP_OBJ, 5},
+                                                 {ACL_MASK, 5},
+                                                 {ACL_OTHER, 3}}));
+  EXPECT_EQ(Mode("."), 0753u);
+  Remount();
+  EXPECT_EQ(Mode("."), 0753u);
+}
+
 TEST_F(Acl, AMinimalOneIsTheModeAndNothingMore) {
   Mount({Tree().File("f").Mode(0600)});
   SetXattr("f", kAccessAcl,
