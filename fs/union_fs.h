@@ -310,6 +310,7 @@ class UnionFs final {
   Status RemoveLocked(const InodeRef& dir, Name name, const InodeRef& inode,
                       bool below);
   Result<FdCache::Pin> PinUpper(const InodeRef& inode);
+  static Status MayLoseName(const InodeRef& inode, const FdCache::Pin& pin);
   // After one name of `inode` went: what it needs to live on without.
   void DropName(const InodeRef& dir, Name name, const InodeRef& inode,
                 FdCache::Pin pin);

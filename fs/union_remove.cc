@@ -41,6 +41,13 @@ Result<FdCache::Pin> UnionFs::PinUpper(const InodeRef& inode) {
   return FdCache::Pin(std::make_shared<const UniqueFd>(TRY(fd)));
 }
 
+// The host refuses to take a name of a file with file flags (chattr), but a
+// name that is in the layers only goes without it. `pin` is PinUpper's.
+Status UnionFs::MayLoseName(const InodeRef& inode, const FdCache::Pin& pin) {
+  if (!inode->hard_linked || pin == nullptr) return Ok();
+  return IsFixed(TRY(sys::Statx({*pin}))) ? Status(Error(EPERM)) : Ok();
+}
+
 void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
                        FdCache::Pin pin) {
   const size_t left = table_.RemoveName(inode, dir, name.view());
@@ -95,6 +102,7 @@ Status UnionFs::RemoveLocked(const InodeRef& dir, Name name,
   }
   const bool in_lower = below || TRY(LowerShows(dir, name));
   FdCache::Pin pin = TRY(PinUpper(inode));
+  if (!in_upper) TRY(MayLoseName(inode, pin));
   // Of a directory that somebody may still have open.
   std::optional<Attr> before;
   if (inode->is_dir() && pin != nullptr)

@@ -276,7 +276,10 @@ Status UnionFs::RenameLocked(const Move& move) {
   // The target's, before it may give way to an empty one.
   FdCache::Pin pin;
   std::optional<Attr> before;
-  if (move.target != nullptr) pin = TRY(PinUpper(move.target));
+  if (move.target != nullptr) {
+    pin = TRY(PinUpper(move.target));
+    TRY(MayLoseName(move.target, pin));
+  }
   if (pin != nullptr && move.target->is_dir())
     before = AttrOf(TRY(sys::Statx({*pin})));
   TRY(PrepareTarget(move));

@@ -519,8 +519,7 @@ void Generator::FillFlags(const PosixModel& model, Op* op) {
   op->flags = Pick({0, FS_NODUMP_FL, FS_NOATIME_FL, FS_NODUMP_FL});
   // What is open for writing stays so on a disk; and what a write takes away
   // from such a file (set-id bits, capabilities) it keeps there.
-  // And names that are in the layers still can be hidden (fs/README.md).
-  const bool quiet = !model.IsOpenForWriting(*node) && node->nlink == 1 &&
+  const bool quiet = !model.IsOpenForWriting(*node) &&
                      (node->mode & (S_ISUID | S_ISGID)) == 0 &&
                      !node->xattrs.contains("security.capability");
   if (quiet && OneIn(2))

@@ -88,6 +88,23 @@ TEST_F(Flags, ARenameOverAnImmutableFileChangesNothing) {
   ASSERT_OK(SetFlags("f", GetFlags("f") & ~unsigned{FS_IMMUTABLE_FL}));
 }
 
+TEST_F(Flags, HoldANameThatIsInALayerOnly) {
+  NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
+  Mount({Tree().File("f", "x").HardLink("second", "f").File("other")});
+  for (const unsigned flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+    ASSERT_OK(SetFlags("f", GetFlags("f") | flag));
+    for (const char* name : {"f", "second"}) {
+      EXPECT_ERRNO(EPERM, unlink(name)) << name;
+      EXPECT_ERRNO(EPERM, rename(name, "moved")) << name;
+      EXPECT_ERRNO(EPERM, rename("other", name)) << name;
+    }
+    EXPECT_OK(SetFlags("f", GetFlags("f") & ~flag));
+  }
+  EXPECT_EQ(Stat("f").st_nlink, 2u);
+  EXPECT_OK(unlink("second"));
+  EXPECT_OK(rename("other", "f"));
+}
+
 TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
   NEEDS_WRITES_AT_ONCE("writes are refused when they come");
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
