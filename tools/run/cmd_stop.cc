@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/run/commands.h"
 #include "tools/run/for_each.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
