@@ -68,6 +68,16 @@ TEST_F(UnionFsTest, AModeChangeCopiesNoData) {
   EXPECT_EQ(Read(Walk("f")).substr(0, 3), "xyx");
 }
 
+TEST_F(UnionFsTest, ARemovedMergedDirectoryHasNoNames) {
+  Put(root_ / "base/d/f", "1");
+  Mount();
+  const NodeId d = Walk("d");
+  ASSERT_TRUE(fs_->Unlink(d, N("f")).ok());
+  EXPECT_EQ(Stat(d).nlink, 1u);
+  ASSERT_TRUE(fs_->RmDir(NodeId::kRoot, N("d")).ok());
+  EXPECT_EQ(Stat(d).nlink, 0u);
+}
+
 // The host pays for one inode, however many names are deleted.
 TEST_F(UnionFsTest, WhiteoutsAreNamesOfOneObject) {
   for (const char* name : {"f", "g", "h", "d/i"})

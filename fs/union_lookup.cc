@@ -346,8 +346,10 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
   Attr attr = upper_->Shown(looked.stat, looked.marks);
   attr.ino = inode->ino();
   if (inode->came_from_layer()) attr.btime = *inode->times->origin_btime;
-  // As overlayfs: the names of a merged directory are not counted.
-  if (inode->is_dir() && !inode->parts().empty()) attr.nlink = 1;
+  // As overlayfs: the names of a merged directory are not counted. A removed
+  // one has none.
+  if (inode->is_dir() && !inode->parts().empty() && attr.nlink != 0)
+    attr.nlink = 1;
   if (looked.marks.nlink)
     attr.nlink = static_cast<uint32_t>(*looked.marks.nlink);
   // What a copy of it would take, near enough.
