@@ -434,27 +434,12 @@ Result<std::string> HostLayer::ReadLink(const NodeRef& link) const {
 Result<std::string> HostLayer::GetXattr(const NodeRef& node,
                                         const char* name) const {
   const Place place = TRY(PlaceOf(node));
-  auto value = sys::GetXattr(place.at(), names_.ToStored(name).c_str());
-  if (value.ok()) return value;
-  // Kept aside where the host would not take the name itself.
-  auto kept = sys::GetXattr(place.at(), names_.ToOverride(name).c_str());
-  return kept.ok() ? std::move(kept) : std::move(value);
+  return GetShownXattr(place.at(), name, names_);
 }
 
 Result<std::string> HostLayer::ListXattr(const NodeRef& node) const {
   const Place place = TRY(PlaceOf(node));
-  const auto stored = sys::ListXattr(place.at());
-  if (stored.code() == EOPNOTSUPP) return std::string();
-  if (!stored.ok()) return Error(stored.code());
-  std::string visible;
-  std::string_view rest = *stored;
-  while (!rest.empty()) {
-    const std::string_view name = rest.substr(0, rest.find('\0'));
-    rest.remove_prefix(name.size() + 1);
-    if (const auto shown = names_.ToVisible(name))
-      visible.append(*shown).push_back('\0');
-  }
-  return visible;
+  return ListShownXattrs(place.at(), names_);
 }
 
 std::string HostLayer::PathOf(const NodeRef& ref) const {

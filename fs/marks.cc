@@ -294,6 +294,29 @@ Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names) {
   return marks;
 }
 
+Result<std::string> GetShownXattr(sys::At at, const char* name,
+                                  const MarkNames& names) {
+  auto value = sys::GetXattr(at, names.ToStored(name).c_str());
+  if (value.ok()) return value;
+  auto kept = sys::GetXattr(at, names.ToOverride(name).c_str());
+  return kept.ok() ? std::move(kept) : std::move(value);
+}
+
+Result<std::string> ListShownXattrs(sys::At at, const MarkNames& names) {
+  const auto stored = sys::ListXattr(at);
+  if (stored.code() == EOPNOTSUPP) return std::string();
+  if (!stored.ok()) return Error(stored.code());
+  std::string shown;
+  std::string_view rest = *stored;
+  while (!rest.empty()) {
+    const std::string_view name = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(name.size() + 1);
+    if (const auto visible = names.ToVisible(name))
+      shown.append(*visible).push_back('\0');
+  }
+  return shown;
+}
+
 bool IsCharWhiteout(const struct statx& stat) {
   return S_ISCHR(stat.stx_mode) && stat.stx_rdev_major == 0 &&
          stat.stx_rdev_minor == 0;

@@ -115,6 +115,13 @@ struct Marks {
 // attributes costs one system call. EIO, with the cause, for damaged ones.
 Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names);
 
+// Extended attributes as the union shows them: those under their own names, and
+// those kept aside because the host would not take the name.
+Result<std::string> GetShownXattr(sys::At at, const char* name,
+                                  const MarkNames& names);
+// Each name ended by NUL; none where the host has no such attributes.
+Result<std::string> ListShownXattrs(sys::At at, const MarkNames& names);
+
 // Whether statx says it is a whiteout by itself: a character device 0/0.
 bool IsCharWhiteout(const struct statx& stat);
 

@@ -708,25 +708,11 @@ Status UpperDir::SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid,
 }
 
 Result<std::string> UpperDir::GetXattr(sys::At at, const char* name) const {
-  auto value = sys::GetXattr(at, names_.ToStored(name).c_str());
-  if (value.ok()) return value;
-  auto kept = sys::GetXattr(at, names_.ToOverride(name).c_str());
-  return kept.ok() ? std::move(kept) : std::move(value);
+  return GetShownXattr(at, name, names_);
 }
 
 Result<std::string> UpperDir::ListXattr(sys::At at) const {
-  const auto stored = sys::ListXattr(at);
-  if (stored.code() == EOPNOTSUPP) return std::string();
-  if (!stored.ok()) return Error(stored.code());
-  std::string visible;
-  std::string_view rest = *stored;
-  while (!rest.empty()) {
-    const std::string_view name = rest.substr(0, rest.find('\0'));
-    rest.remove_prefix(name.size() + 1);
-    if (const auto shown = names_.ToVisible(name))
-      visible.append(*shown).push_back('\0');
-  }
-  return visible;
+  return ListShownXattrs(at, names_);
 }
 
 Status UpperDir::SetXattr(sys::At at, const char* name, std::string_view value,

@@ -19,15 +19,6 @@
 namespace ufs::runtime::kernel {
 namespace {
 
-template <typename Call>
-long Restart(Call call) {
-  long result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
 Result<UniqueFd> FdOf(long result) {
   if (result < 0) return LastError();
   return UniqueFd(static_cast<int>(result));
@@ -87,13 +78,13 @@ Result<UniqueFd> PidfdGetFd(BorrowedFd pidfd, int number) {
 
 Result<int> WaitPid(pid_t pid) {
   int status = 0;
-  TRY(Check(Restart([&] { return waitpid(pid, &status, __WALL); })));
+  TRY(Check(sys::Restart([&] { return waitpid(pid, &status, __WALL); })));
   return status;
 }
 
 bool WaitForExit(BorrowedFd pidfd, int timeout_ms) {
   pollfd ended{pidfd.get(), POLLIN, 0};
-  return Restart([&] { return poll(&ended, 1, timeout_ms); }) > 0;
+  return sys::Restart([&] { return poll(&ended, 1, timeout_ms); }) > 0;
 }
 
 int ExitCodeOf(int wait_status) {
@@ -185,12 +176,12 @@ Status SetPropagation(const char* path, uint64_t type, bool recursive) {
 
 Result<uint64_t> FsTypeOf(BorrowedFd fd) {
   struct statfs st;
-  TRY(Check(Restart([&] { return fstatfs(fd.get(), &st); })));
+  TRY(Check(sys::Restart([&] { return fstatfs(fd.get(), &st); })));
   return static_cast<uint64_t>(st.f_type);
 }
 
 Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size) {
-  const long got = Restart([&] { return read(fd.get(), buffer, size); });
+  const long got = sys::Restart([&] { return read(fd.get(), buffer, size); });
   TRY(Check(got));
   return static_cast<size_t>(got);
 }
@@ -238,7 +229,7 @@ Result<std::string> ReadAll(BorrowedFd fd, size_t limit) {
   char buffer[16 << 10];
   while (true) {
     const ssize_t got =
-        Restart([&] { return read(fd.get(), buffer, sizeof(buffer)); });
+        sys::Restart([&] { return read(fd.get(), buffer, sizeof(buffer)); });
     if (got < 0) return LastError();
     if (got == 0) return data;
     if (data.size() + got > limit)
@@ -259,7 +250,7 @@ Result<std::string> ReadFile(const std::string& path, size_t limit) {
 
 Status WriteOnce(BorrowedFd fd, std::string_view data) {
   const long written =
-      Restart([&] { return write(fd.get(), data.data(), data.size()); });
+      sys::Restart([&] { return write(fd.get(), data.data(), data.size()); });
   TRY(Check(written));
   if (static_cast<size_t>(written) != data.size()) return Error(EIO);
   return Ok();
@@ -273,7 +264,7 @@ Status WriteFile(sys::At at, std::string_view data) {
 Status WriteAll(BorrowedFd fd, std::string_view data) {
   while (!data.empty()) {
     const long written =
-        Restart([&] { return write(fd.get(), data.data(), data.size()); });
+        sys::Restart([&] { return write(fd.get(), data.data(), data.size()); });
     TRY(Check(written));
     data.remove_prefix(written);
   }
@@ -313,8 +304,8 @@ Status SendMessage(BorrowedFd socket, std::string_view data, int fd) {
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
   }
-  return Check(
-      Restart([&] { return sendmsg(socket.get(), &message, MSG_NOSIGNAL); }));
+  return Check(sys::Restart(
+      [&] { return sendmsg(socket.get(), &message, MSG_NOSIGNAL); }));
 }
 
 Result<Message> ReceiveMessage(BorrowedFd socket, size_t limit) {
@@ -328,7 +319,7 @@ Result<Message> ReceiveMessage(BorrowedFd socket, size_t limit) {
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
   const auto receive = [&] {
-    return Restart(
+    return sys::Restart(
         [&] { return recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC); });
   };
   long got = receive();
@@ -403,7 +394,7 @@ Result<UniqueFd> ConnectUnix(const std::string& path, int type) {
       TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY));
   const sockaddr_un address = TRY(AddressOf({parent, name.c_str()}));
   UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
-  TRY(Check(Restart([&] {
+  TRY(Check(sys::Restart([&] {
     return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
                    sizeof(address));
   })));
@@ -411,7 +402,7 @@ Result<UniqueFd> ConnectUnix(const std::string& path, int type) {
 }
 
 Result<UniqueFd> Accept(BorrowedFd listener) {
-  return FdOf(Restart(
+  return FdOf(sys::Restart(
       [&] { return accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); }));
 }
 

@@ -24,16 +24,6 @@ Status Check(long result) {
   return Ok();
 }
 
-// Calls again while a signal cuts it short.
-template <typename Call>
-long Restart(Call call) {
-  long result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
 Result<UniqueFd> FdOf(long result) {
   if (result < 0) return Error(errno);
   return UniqueFd(static_cast<int>(result));

@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -23,6 +24,16 @@
 #include "layerdb/base/unique_fd.h"
 
 namespace ufs::sys {
+
+// Calls again while a signal cuts it short.
+template <typename Call>
+long Restart(Call call) {
+  long result;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
 
 // `name` below `dir`; an empty name is `dir` itself. Borrowed, both.
 struct At {
