@@ -10,7 +10,6 @@ namespace ufs {
 namespace {
 
 constexpr std::string_view kTemporaryPrefix = ".tmp.";
-constexpr size_t kExtentBytes = 256 << 10;
 // A store is four folders deep; anything deeper is not ours.
 constexpr int kDeepest = 32;
 
@@ -29,17 +28,6 @@ Status RemoveTreeBelow(sys::At at, int depth) {
 }
 
 }  // namespace
-
-Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset) {
-  while (!data.empty()) {
-    // What Pwrite leaves over had a reason, which the next call tells.
-    const size_t wrote =
-        TRY(sys::Pwrite(file, data.data(), data.size(), offset));
-    data.remove_prefix(wrote);
-    offset += wrote;
-  }
-  return Ok();
-}
 
 Result<std::string> ReadSmallFile(sys::At at, size_t limit) {
   const UniqueFd file = TRY(sys::OpenAt(at, O_RDONLY | O_NONBLOCK));
@@ -85,35 +73,6 @@ Result<std::vector<std::string>> ListNames(sys::At at) {
   }));
   std::sort(names.begin(), names.end());
   return names;
-}
-
-Status ForEachExtent(BorrowedFd file,
-                     const std::function<Status(std::string_view)>& on_data,
-                     const std::function<Status(uint64_t)>& on_hole) {
-  const auto buffer = std::make_unique<char[]>(kExtentBytes);
-  uint64_t at = 0;
-  while (true) {
-    const auto data = sys::LSeek(file, static_cast<int64_t>(at), SEEK_DATA);
-    if (data.code() == ENXIO) {  // a hole up to the end, or the end
-      const uint64_t end = TRY(sys::LSeek(file, 0, SEEK_END));
-      return end > at ? on_hole(end - at) : Ok();
-    }
-    // EINVAL: a file system that does not know; all of it is data then.
-    if (!data.ok() && data.code() != EINVAL) return Error(data.code());
-    if (data.ok() && *data > at) {
-      TRY(on_hole(*data - at));
-      at = *data;
-    }
-    const auto hole = sys::LSeek(file, static_cast<int64_t>(at), SEEK_HOLE);
-    const uint64_t end = hole.ok() ? *hole : UINT64_MAX;
-    while (at < end) {
-      const size_t got = TRY(sys::Pread(
-          file, buffer.get(), std::min<uint64_t>(kExtentBytes, end - at), at));
-      if (got == 0) return Ok();
-      TRY(on_data({buffer.get(), got}));
-      at += got;
-    }
-  }
 }
 
 Status RemoveTree(sys::At at) { return RemoveTreeBelow(at, kDeepest); }

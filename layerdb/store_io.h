@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "layerdb/base/file_data.h"
 #include "layerdb/base/result.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/base/unique_fd.h"
@@ -20,9 +20,6 @@ inline constexpr mode_t kStoreFileMode = 0444;
 // larger.
 inline constexpr size_t kMaxInfoBytes = 64 << 10;
 inline constexpr size_t kMaxRunBytes = 1 << 20;
-
-// All of it, or the error that stopped it.
-Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset);
 
 // All of a small file. EFBIG when it has more than `limit` bytes.
 Result<std::string> ReadSmallFile(sys::At at, size_t limit);
@@ -38,12 +35,6 @@ std::string TemporaryNameFor(std::string_view name);
 
 // The names in a directory, sorted, read before any is acted upon.
 Result<std::vector<std::string>> ListNames(sys::At dir);
-
-// A file from its beginning to its end, in order: its data piece by piece, and
-// how long each hole is. `on_data` gets up to 256 KiB at a time.
-Status ForEachExtent(BorrowedFd file,
-                     const std::function<Status(std::string_view)>& on_data,
-                     const std::function<Status(uint64_t)>& on_hole);
 
 // Removes `name` and everything below it; no error when it is not there.
 Status RemoveTree(sys::At at);

@@ -12,15 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "layerdb/base/file_data.h"
 #include "layerdb/base/syscall.h"
-#include "runtime/kernel.h"
 
 namespace ufs::runtime {
 namespace {
 
 // Each level holds two descriptors.
 constexpr int kMaxDepth = 200;
-constexpr size_t kCopyBytes = 256 << 10;
 constexpr const char* kAcls[] = {"system.posix_acl_access",
                                  "system.posix_acl_default"};
 
@@ -86,37 +85,23 @@ Status CopyAttributes(sys::At from, sys::At to, const struct statx& stat) {
   return sys::UtimensAt(to, times);
 }
 
-Status CopyRange(BorrowedFd in, BorrowedFd out, uint64_t at, uint64_t end,
-                 std::vector<char>& buffer) {
-  buffer.resize(kCopyBytes);
-  while (at < end) {
-    const size_t got = TRY(sys::Pread(
-        in, buffer.data(), std::min<uint64_t>(buffer.size(), end - at), at));
-    if (got == 0) return Ok();
-    TRY(sys::Pwrite(out, buffer.data(), got, at));
-    at += got;
-  }
-  return Ok();
-}
-
 // Holes stay holes.
-Status CopyContents(sys::At from, sys::At to, std::vector<char>& buffer) {
+Status CopyContents(sys::At from, sys::At to) {
   const UniqueFd in = TRY(sys::OpenAt(from, O_RDONLY | O_NONBLOCK));
   const UniqueFd out = TRY(sys::OpenAt(to, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  const uint64_t size = TRY(sys::Statx({in})).stx_size;
-  TRY(sys::FTruncate(out, size));
-  for (uint64_t at = 0; at < size;) {
-    const auto data = sys::LSeek(in, static_cast<int64_t>(at), SEEK_DATA);
-    if (data.code() == ENXIO) break;  // a hole up to the end
-    // EINVAL: a file system that knows of no holes.
-    if (!data.ok() && data.code() != EINVAL) return data.error();
-    const uint64_t begin = data.ok() ? *data : at;
-    const auto hole = sys::LSeek(in, static_cast<int64_t>(begin), SEEK_HOLE);
-    const uint64_t end = std::min(hole.ok() ? *hole : size, size);
-    TRY(CopyRange(in, out, begin, end, buffer));
-    at = std::max(end, begin + 1);
-  }
-  return Ok();
+  uint64_t at = 0;
+  TRY(ForEachExtent(
+      in,
+      [&](std::string_view data) -> Status {
+        TRY(WriteAll(out, data, at));
+        at += data.size();
+        return Ok();
+      },
+      [&](uint64_t bytes) {
+        at += bytes;
+        return Ok();
+      }));
+  return sys::FTruncate(out, at);
 }
 
 class TreeCopy {
@@ -175,7 +160,7 @@ class TreeCopy {
       const std::string target = TRY(sys::ReadLinkAt(from));
       TRY(sys::SymlinkAt(target.c_str(), to));
     } else if (S_ISREG(stat.stx_mode)) {
-      TRY(CopyContents(from, to, buffer_));
+      TRY(CopyContents(from, to));
     } else {
       const auto made = sys::MkNodAt(
           to, stat.stx_mode, makedev(stat.stx_rdev_major, stat.stx_rdev_minor));
@@ -198,7 +183,6 @@ class TreeCopy {
   const dev_t device_;
   Path path_;                        // of the directory that is being copied
   std::map<Identity, Path> copied_;  // the first name of what has several
-  std::vector<char> buffer_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -128,6 +129,17 @@ TEST_F(CopyTreeTest, HolesStayHoles) {
   const UniqueFd copy(open(To("sparse").c_str(), O_RDONLY));
   ASSERT_EQ(pread(copy.get(), text, 6, 32 << 20), 6);
   EXPECT_EQ(std::string(text, 6), "middle");
+}
+
+// The host writes what it has room for and says nothing until the next call.
+TEST_F(CopyTreeTest, AFullDiskIsAnErrorNotAShorterFile) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(mount("tmpfs", To("").c_str(), "tmpfs", 0, "size=64k"), 0);
+  Write("big", std::string(200'000, 'x'));
+  const UniqueFd from(open(From("").c_str(), O_PATH | O_DIRECTORY));
+  const UniqueFd to(open(To("").c_str(), O_PATH | O_DIRECTORY));
+  EXPECT_EQ(CopyTree(from, to).code(), ENOSPC);
+  EXPECT_EQ(umount2(To("").c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(CopyTreeTest, AttributesAndTimes) {

@@ -1,0 +1,22 @@
+// The contents of a file, all of them. Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
+
+namespace ufs {
+
+// All of it, or the error that stopped it.
+Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset);
+
+// A file from its beginning to its end, in order: its data piece by piece, and
+// how long each hole is. `on_data` gets up to 256 KiB at a time.
+Status ForEachExtent(BorrowedFd file,
+                     const std::function<Status(std::string_view)>& on_data,
+                     const std::function<Status(uint64_t)>& on_hole);
+
+}  // namespace ufs
