@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "layerdb/base/unique_fd.h"
 #include "runtime/kernel.h"
@@ -83,6 +84,18 @@ Status ParseHost(const std::string& text, PublishedPort& port,
   return Ok();
 }
 
+// One for each number of a range; without `host`, any port of the machine.
+std::vector<PublishedPort> EachOf(Range container, std::optional<Range> host,
+                                  PublishedPort port) {
+  std::vector<PublishedPort> ports;
+  for (int i = 0; i < container.count(); ++i) {
+    port.host = host ? static_cast<uint16_t>(host->first + i) : uint16_t{0};
+    port.container = static_cast<uint16_t>(container.first + i);
+    ports.push_back(port);
+  }
+  return ports;
+}
+
 Result<std::vector<PublishedPort>> Parse(std::string text) {
   PublishedPort port;
   TRY(TakeProtocol(text, port.udp));
@@ -93,13 +106,7 @@ Result<std::vector<PublishedPort>> Parse(std::string text) {
       TRY(ParseRange(last == text.npos ? text : text.substr(last + 1)));
   if (host && host->count() != container.count())
     return Error(EINVAL, "the two ranges differ in length");
-  std::vector<PublishedPort> ports;
-  for (int i = 0; i < container.count(); ++i) {
-    port.host = host ? static_cast<uint16_t>(host->first + i) : uint16_t{0};
-    port.container = static_cast<uint16_t>(container.first + i);
-    ports.push_back(port);
-  }
-  return ports;
+  return EachOf(container, host, std::move(port));
 }
 
 uint16_t PortOf(BorrowedFd socket) {
@@ -164,12 +171,7 @@ Result<std::vector<PublishedPort>> ParseExposed(const std::string& text) {
     PublishedPort port;
     TRY(TakeProtocol(rest, port.udp));
     const Range range = TRY(ParseRange(rest));
-    std::vector<PublishedPort> ports;
-    for (int i = 0; i < range.count(); ++i) {
-      port.container = static_cast<uint16_t>(range.first + i);
-      ports.push_back(port);
-    }
-    return ports;
+    return EachOf(range, std::nullopt, std::move(port));
   };
   return parse(text).With("the exposed port '" + text + "'");
 }
