@@ -39,13 +39,20 @@ constexpr uint64_t kBytesPerMiss = 2048;
 
 using NameSetPtr = std::unique_ptr<const NameSet>;
 
+// Where the first letter of a name is; npos: nowhere.
+size_t LetterIn(std::string_view name) {
+  const auto letter = std::find_if(name.begin(), name.end(), [](char c) {
+    return std::isalpha(static_cast<unsigned char>(c)) != 0;
+  });
+  return letter == name.end() ? name.npos : letter - name.begin();
+}
+
 // Whether a directory in which `name` is tells it from the same in other case.
 // One that does not has names that no set of what it lists could know.
 Result<bool> TellsCaseApart(BorrowedFd dir, std::string name) {
-  const auto is_letter = [](unsigned char c) { return std::isalpha(c) != 0; };
-  const auto letter = std::find_if(name.begin(), name.end(), is_letter);
-  if (letter == name.end()) return false;
-  *letter = static_cast<char>(*letter ^ 0x20);
+  const size_t letter = LetterIn(name);
+  if (letter == name.npos) return false;
+  name[letter] = static_cast<char>(name[letter] ^ 0x20);
   const auto stat = sys::Statx({dir, name.c_str()});
   if (stat.ok()) return false;
   if (stat.code() != ENOENT) return Error(stat.code());
@@ -57,23 +64,19 @@ class NameCollector {
  public:
   void Add(std::string_view name) {
     names_.Add(name);
-    ++count_;
-    if (!sample_.empty()) return;
-    if (std::any_of(name.begin(), name.end(),
-                    [](unsigned char c) { return std::isalpha(c) != 0; }))
-      sample_ = name;
+    if (lettered_.empty() && LetterIn(name) != name.npos) lettered_ = name;
   }
   // Null where a set would say less than there is.
   Result<NameSetPtr> Finish(BorrowedFd dir) && {
-    if (count_ > kMaxSetNames) return NameSetPtr();
-    if (count_ > 0 && !TRY(TellsCaseApart(dir, sample_))) return NameSetPtr();
+    if (names_.size() > kMaxSetNames) return NameSetPtr();
+    if (names_.size() > 0 && !TRY(TellsCaseApart(dir, lettered_)))
+      return NameSetPtr();
     return std::make_unique<const NameSet>(std::move(names_).Build());
   }
 
  private:
   NameSet::Builder names_;
-  size_t count_ = 0;
-  std::string sample_;
+  std::string lettered_;  // one of them
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ class NameSet {
   class Builder {
    public:
     void Add(std::string_view name);
+    size_t size() const { return hashes_.size(); }
     // The set keeps nothing of the builder but the names.
     NameSet Build() &&;
 
@@ -29,7 +30,6 @@ class NameSet {
   bool MayHave(std::string_view name) const;
   // Whether any name is spelled like a mark of AUFS.
   bool has_aufs() const { return has_aufs_; }
-  size_t size() const { return hashes_.size(); }
 
  private:
   NameSet(std::vector<uint32_t> hashes, bool has_aufs);
