@@ -143,6 +143,13 @@ bool ChunkMap::Covers(uint64_t begin, uint64_t end) const {
   return true;
 }
 
+ChunkMap::Piece ChunkMap::FirstMissing(uint64_t bytes) const {
+  const Run first = RunAt(0);
+  const uint64_t begin = first.in_upper ? first.end : 0;
+  if (begin >= limit_) return {};
+  return {begin, ChunkEnd(std::min(RunAt(begin).end, begin + bytes) - 1)};
+}
+
 uint64_t ChunkMap::MissingBytes() const {
   uint64_t missing = 0;
   for (uint64_t at = 0; at < limit_;) {

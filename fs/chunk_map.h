@@ -56,6 +56,13 @@ class ChunkMap {
   // Whether nothing is the layer's any more.
   bool Whole() const { return Covers(0, limit_); }
 
+  // The first bytes that are still the layer's: whole chunks, of `bytes` in all
+  // or one that is larger. Empty: there are none.
+  struct Piece {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  Piece FirstMissing(uint64_t bytes) const;
   // How much is still the layer's.
   uint64_t MissingBytes() const;
 

@@ -41,6 +41,9 @@ struct MountConfig {
   bool xattrs = true;  // without them no ACLs either
   // The kernel keeps what is written and sends it later, in larger pieces.
   bool writeback = false;
+  // Bytes a second that may be copied to complete files that are partly in the
+  // upper; 0: only who asks completes them.
+  uint64_t complete_rate = 0;
   bool debug = false;  // one line on stderr for each message
   // Whoever mounts keeps an UnmountGuard.
   bool auto_unmount = false;

@@ -201,6 +201,21 @@ Status ApplyWriteback(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyCompleteRate(State& state, const OptionText& option) {
+  constexpr std::string_view kUnits = "kmg";  // powers of 1024
+  uint64_t rate = 0;
+  const char* const end = option.value.data() + option.value.size();
+  const auto parsed = std::from_chars(option.value.data(), end, rate);
+  const std::string_view unit(parsed.ptr, end);
+  const size_t power =
+      unit.empty() ? 0 : kUnits.find(static_cast<char>(unit[0] | 0x20)) + 1;
+  if (parsed.ec != std::errc() || unit.size() > 1 ||
+      (!unit.empty() && power == 0) || rate > UINT64_MAX >> 10 * power)
+    return BadValue(option, "bytes a second, as 50m, or 0");
+  state.mount.complete_rate = rate << 10 * power;
+  return Ok();
+}
+
 Status ApplyUserXattr(State& state, const OptionText&) {
   state.config.user_xattr = true;
   return Ok();
@@ -440,6 +455,10 @@ constexpr Option kOptions[] = {
     {"partial", kRequired, ApplyPartial,
      "on|off  a write to a lower file copies what it touches, not the file "
      "(default: on)"},
+    {"complete_rate", kRequired, ApplyCompleteRate,
+     "BYTES  copy up the rest of files that are partly in the upper, in the "
+     "background and so many bytes a second, as 50m (default: 0, when "
+     "'ufs complete' asks)"},
     {"index", kRequired, ApplyIndex,
      "on|off  accepted; hard links of lower files always survive a copy-up"},
     {"xino", kRequired, ApplyXino,

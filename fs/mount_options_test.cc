@@ -112,6 +112,18 @@ TEST(MountOptions, MetacopyNeedsRedirects) {
   EXPECT_TRUE(MustParse("metacopy=on,redirect_dir=on").config.metacopy);
 }
 
+TEST(MountOptions, CompleteRate) {
+  EXPECT_EQ(MustParse("ro").mount.complete_rate, 0u);
+  EXPECT_EQ(MustParse("complete_rate=100").mount.complete_rate, 100u);
+  EXPECT_EQ(MustParse("complete_rate=50M").mount.complete_rate, 50u << 20);
+  EXPECT_EQ(MustParse("complete_rate=2g").mount.complete_rate, 2ull << 30);
+  for (const char* bad :
+       {"complete_rate=", "complete_rate=-1", "complete_rate=5mb",
+        "complete_rate=5x", "complete_rate=99999999999g"})
+    EXPECT_NE(Refusal(bad).find("expected bytes a second"), std::string::npos)
+        << bad;
+}
+
 TEST(MountOptions, Durability) {
   EXPECT_EQ(MustParse("volatile").config.durability, Durability::kVolatile);
   EXPECT_EQ(MustParse("fsync=volatile").config.durability,

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "fs/backing_device.h"
+#include "fs/completer.h"
 #include "fs/control.h"
 #include "fs/fuse_adapter.h"
 #include "fs/fuse_mount.h"
@@ -161,6 +162,7 @@ class Session {
   std::unique_ptr<Notifier> dropper_;
   std::unique_ptr<FuseReaders> readers_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<Completer> completer_;
 };
 
 Status Session::ChooseTransport() {
@@ -257,6 +259,9 @@ Status Session::GoLive() {
   TRY(SettleTransport());
   TunePages();
   StartControl();
+  if (config_.complete_rate > 0)
+    completer_ = std::make_unique<Completer>(
+        config_.complete_rate, [this] { return fs_.CompleteSome(); });
   return Ok();
 }
 
@@ -336,6 +341,7 @@ void Session::Unmount() {
 
 void Session::End() {
   if (session_ == nullptr) return;
+  completer_.reset();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
   fs_.SetInvalidate([](NodeId) {});

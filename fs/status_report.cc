@@ -49,6 +49,8 @@ Json StatsToJson(const UnionStats& stats) {
           {"copy_ups_metadata", stats.copy_ups_metadata},
           {"copy_ups_partial", stats.copy_ups_partial},
           {"copy_up_bytes", stats.copy_up_bytes},
+          {"partial_files", stats.partial_files},
+          {"partial_bytes_missing", stats.partial_bytes_missing},
           {"listing_hits", stats.listing_hits},
           {"listing_misses", stats.listing_misses}};
 }

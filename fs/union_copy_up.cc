@@ -348,6 +348,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
   if (want == Backing::kPartial) {
     inode->chunks = std::make_unique<ChunkMap>(inode->lower_size_bytes);
     ++copy_ups_partial_;
+    if (name) NotePartial(inode);
     NoteUnsettled(inode);
   }
   if (want >= Backing::kPartial) {

@@ -62,6 +62,10 @@ struct UnionStats {
   uint64_t copy_ups_metadata = 0;  // attributes only, no data copied
   uint64_t copy_ups_partial = 0;   // begun; chunks came up as they were written
   uint64_t copy_up_bytes = 0;
+  // Partly in the upper now, of the files that were used since the mount; and
+  // how much of them is in layers.
+  uint64_t partial_files = 0;
+  uint64_t partial_bytes_missing = 0;
   uint64_t listing_hits = 0;
   uint64_t listing_misses = 0;
 };
@@ -188,6 +192,11 @@ class UnionFs final {
   // Puts on disk what was copied up in parts since the last call, so that it
   // outlives a power cut: to be called every few seconds, and at the end.
   Status Settle();
+  // Brings up a piece of what is missing of some file that is partly in the
+  // upper and not being written to: the bytes it took, 0 where there is nothing
+  // to do. For one thread, at its leisure. ENOSPC where the disk is so full
+  // that it had better not.
+  Result<uint64_t> CompleteSome();
 
   UnionStats Stats() const;
   const UnionInfo& Info() const;
@@ -387,6 +396,7 @@ class UnionFs final {
   Status MakeWhole(const InodeRef& inode, uint64_t keep);
   Status FinishLocked(const InodeRef& inode, BorrowedFd fd);
   Status FillRest(const InodeRef& inode);
+  Status FillPiece(const InodeRef& inode, uint64_t bytes);
   void FillSmallRest(const InodeRef& inode);
   // What of a split file is not known to be on disk.
   struct Unsettled {
@@ -399,6 +409,20 @@ class UnionFs final {
   Result<bool> Settled(const Unsettled& then);
   // True: the file's marks changed, and want a sync of their own.
   Result<bool> SettleOne(const InodeRef& inode);
+
+  // --- files in parts, all of them (union_complete.cc) --------------------
+  struct Partial {
+    InodeRef inode;
+    bool failed = false;  // its rest cannot be had
+  };
+  void NotePartial(const InodeRef& inode);
+  void ForgetPartial(const InodeRef& inode);
+  std::vector<Partial> Partials() const;
+  InodeRef NextPartial();
+  static uint64_t MissingOf(Inode& inode);
+  Result<bool> HasRoomFor(uint64_t bytes);
+  Status WarmNext(const InodeRef& inode);
+  void CountPartials(UnionStats& stats) const;
 
   const UnionConfig config_;
   const MarkNames names_;
@@ -422,6 +446,9 @@ class UnionFs final {
   std::unordered_map<const Layer*, bool> shares_blocks_ GUARDED_BY(shares_mu_);
   Mutex unsettled_mu_;
   std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
+  mutable Mutex partials_mu_;
+  std::unordered_map<NodeId, Partial> partials_ GUARDED_BY(partials_mu_);
+  NodeId completing_ = NodeId::kNone;  // CompleteSome's, to go on there
 
   std::atomic<size_t> forgotten_{0};  // since memory was last given back
   std::atomic<uint64_t> copy_ups_data_{0};

@@ -187,6 +187,7 @@ Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
   InodeRef inode =
       child.upper ? TRY(AdoptUpper(child)) : TRY(AdoptLower(child));
   table_.AddName(inode, dir, name.view());
+  if (inode->backing() == Backing::kPartial) NotePartial(inode);
   return inode;
 }
 

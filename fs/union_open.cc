@@ -172,6 +172,7 @@ UnionStats UnionFs::Stats() const {
   stats.copy_ups_metadata = copy_ups_metadata_;
   stats.copy_ups_partial = copy_ups_partial_;
   stats.copy_up_bytes = copy_up_bytes_;
+  CountPartials(stats);
   stats.listing_hits = listing_hits_;
   stats.listing_misses = listing_misses_;
   return stats;

@@ -122,6 +122,7 @@ Result<bool> UnionFs::Split(const InodeRef& inode) {
   inode->chunks = std::make_unique<ChunkMap>(std::move(map));
   inode->set_backing(Backing::kPartial);
   ++copy_ups_partial_;
+  NotePartial(inode);
   NoteUnsettled(inode);
   kBegun.Visit();
   return true;
@@ -337,28 +338,29 @@ Status UnionFs::FillRest(const InodeRef& inode) {
   ++copying_;
   const Cleanup done([this] { --copying_; });
   const ChunkMap& map = *inode->chunks;
-  while (!map.Whole()) {
-    ChunkMap::Run run = map.RunAt(0);
-    const uint64_t begin = run.in_upper ? run.end : 0;
-    run = map.RunAt(begin);
-    const uint64_t end =
-        map.ChunkEnd(std::min(run.end, begin + kCompleteBytes) - 1);
-    WriterLock lock(inode->mu);
-    const FdCache::Pin from = TRY(LayerDataFd(inode));
-    const FdCache::Pin to = TRY(DataFd(inode));
-    const Attr before = AttrOf(TRY(sys::Statx({*to})));
-    TRY(upper_->SetMark({*to}, names_.held_time,
-                        FormatHeldTime({before.size_bytes, before.mtime})));
-    const auto privileges = TRY(HostPrivileges::Of(*to));
-    copy_up_bytes_ += TRY(CopyRange(*from, *to, begin, end));
-    TRY(privileges.Restore(*to));
-    const timespec times[2] = {before.atime, before.mtime};
-    TRY(sys::UtimensAt({*to}, times));
-    TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));
-    inode->chunks->Add(begin, end);
-    TRY(StoreChunks(inode));
-  }
+  while (!map.Whole()) TRY(FillPiece(inode, kCompleteBytes));
   return Ok();
+}
+
+// The first piece that is missing: `bytes`, or a chunk if that is larger.
+// REQUIRES: stripe held.
+Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
+  const ChunkMap::Piece piece = inode->chunks->FirstMissing(bytes);
+  if (piece.begin == piece.end) return Ok();
+  WriterLock lock(inode->mu);
+  const FdCache::Pin from = TRY(LayerDataFd(inode));
+  const FdCache::Pin to = TRY(DataFd(inode));
+  const Attr before = AttrOf(TRY(sys::Statx({*to})));
+  TRY(upper_->SetMark({*to}, names_.held_time,
+                      FormatHeldTime({before.size_bytes, before.mtime})));
+  const auto privileges = TRY(HostPrivileges::Of(*to));
+  copy_up_bytes_ += TRY(CopyRange(*from, *to, piece.begin, piece.end));
+  TRY(privileges.Restore(*to));
+  const timespec times[2] = {before.atime, before.mtime};
+  TRY(sys::UtimensAt({*to}, times));
+  TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));
+  inode->chunks->Add(piece.begin, piece.end);
+  return StoreChunks(inode);
 }
 
 // A whole file whose data is on disk needs no map.
@@ -368,6 +370,7 @@ Status UnionFs::FinishLocked(const InodeRef& inode, BorrowedFd fd) {
   TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
   inode->set_backing(Backing::kUpper);
   inode->chunks.reset();
+  ForgetPartial(inode);
   fds_.Erase(~inode->fd_key());
   kFinished.Visit();
   return sys::RemoveXattr({fd}, names_.chunks.c_str());

@@ -2,6 +2,7 @@
 // an ordinary file would.
 #include <sys/xattr.h>
 
+#include <atomic>
 #include <random>
 #include <thread>
 #include <vector>
@@ -310,6 +311,152 @@ TEST_F(PartialTest, ManyWritersLoseNothing) {
     ASSERT_TRUE(now[i] == text[i] || (now[i] >= '0' && now[i] <= '3')) << i;
 }
 
+// --- completed by and by ----------------------------------------------------
+
+class CompleteTest : public PartialTest {
+ protected:
+  // As the session would, step by step, until nothing is left to do.
+  uint64_t CompleteAll(int most_steps = 1 << 20) {
+    EXPECT_TRUE(fs_->Settle().ok());  // whoever wrote has stopped
+    uint64_t copied = 0;
+    while (most_steps-- > 0) {
+      const auto step = fs_->CompleteSome();
+      EXPECT_TRUE(step.ok()) << step.error().ToString();
+      if (!step.ok() || *step == 0) break;
+      copied += *step;
+    }
+    return copied;
+  }
+};
+
+constexpr uint64_t kLargeBytes = 40 * kChunkBytes + 100;
+
+TEST_F(CompleteTest, ALargeFileBecomesAnOrdinaryOne) {
+  std::string text = Pattern(kLargeBytes);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(WriteAt(node, "x", 3 * kChunkBytes), 0);
+  text[3 * kChunkBytes] = 'x';
+  const Attr before = Stat(node);
+  EXPECT_EQ(fs_->Stats().partial_files, 1u);
+  EXPECT_EQ(fs_->Stats().partial_bytes_missing, text.size() - kChunkBytes);
+  EXPECT_EQ(CompleteAll(), text.size() - kChunkBytes);
+  EXPECT_EQ(fs_->Stats().partial_files, 0u);
+  EXPECT_TRUE(ReadAll(node) == text);
+  ASSERT_TRUE(fs_->Settle().ok());
+  EXPECT_EQ(Mark("f", "metacopy"), "");
+  EXPECT_EQ(Mark("f", "ufs.chunks"), "");
+  EXPECT_TRUE(Get(root_ / "upper/f") == text);
+  EXPECT_EQ(Stat(node).mtime.tv_nsec, before.mtime.tv_nsec);
+  EXPECT_EQ(CompleteAll(), 0u);
+}
+
+TEST_F(CompleteTest, AStepIsSmall) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  EXPECT_EQ(CompleteAll(1), 4 * kChunkBytes);
+}
+
+TEST_F(CompleteTest, WhoWritesIsNotDisturbed) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  EXPECT_EQ(*fs_->CompleteSome(), 0u);
+  ASSERT_TRUE(fs_->Settle().ok());
+  EXPECT_GT(*fs_->CompleteSome(), 0u);
+}
+
+TEST_F(CompleteTest, TheFileThatLacksLeastComesFirst) {
+  Put(root_ / "base/large", Pattern(2 * kLargeBytes));
+  Put(root_ / "base/small", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("large"), "x", 0), 0);
+  ASSERT_EQ(WriteAt(Walk("small"), "x", 0), 0);
+  EXPECT_EQ(CompleteAll(10), kLargeBytes - kChunkBytes);
+  EXPECT_EQ(fs_->Stats().partial_bytes_missing, 2 * kLargeBytes - kChunkBytes);
+}
+
+TEST_F(CompleteTest, FilesOfAnEarlierMountAreFoundWhenTheyAreUsed) {
+  Put(root_ / "base/d/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("d/f"), "x", 0), 0);
+  Mount();
+  EXPECT_EQ(CompleteAll(), 0u);
+  Walk("d/f");
+  EXPECT_EQ(CompleteAll(), kLargeBytes - kChunkBytes);
+}
+
+TEST_F(CompleteTest, ADeletedFileIsLeftAlone) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  EXPECT_EQ(CompleteAll(2), 8 * kChunkBytes);
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("f")).ok());
+  EXPECT_EQ(CompleteAll(), 0u);
+  EXPECT_EQ(fs_->Stats().partial_files, 0u);
+}
+
+TEST_F(CompleteTest, OneThatFailsDoesNotKeepTheOthersBack) {
+  Put(root_ / "base/bad", Pattern(kLargeBytes));
+  Put(root_ / "base/good", Pattern(2 * kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("bad"), "x", 0), 0);
+  ASSERT_EQ(WriteAt(Walk("good"), "x", 0), 0);
+  Mount();
+  for (const char* name : {"bad", "good"}) Walk(name);
+  ASSERT_TRUE(stdfs::remove(root_ / "base/bad"));
+  EXPECT_NE(fs_->CompleteSome().code(), 0);
+  EXPECT_EQ(CompleteAll(), 2 * kLargeBytes - kChunkBytes);
+  EXPECT_EQ(fs_->Stats().partial_bytes_missing, kLargeBytes - kChunkBytes);
+}
+
+TEST_F(CompleteTest, APowerCutInTheMiddleTakesNothing) {
+  std::string text = Pattern(kLargeBytes);
+  Put(root_ / "base/f", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 9 * kChunkBytes), 0);
+  text[9 * kChunkBytes] = 'x';
+  ASSERT_TRUE(fs_->FSync(Walk("f"), /*data_only=*/true).ok());
+  EXPECT_GT(CompleteAll(3), 0u);
+  CutPower("f");
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+  // What was not synced is to be brought up once more.
+  EXPECT_EQ(CompleteAll(), text.size() - kChunkBytes);
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
+}
+
+TEST_F(CompleteTest, WritersAtTheSameTimeLoseNothing) {
+  std::string text = Pattern(kLargeBytes);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(WriteAt(node, "x", 0), 0);
+  text[0] = 'x';
+  std::atomic<bool> written{false};
+  std::thread completer([&] {
+    do {
+      EXPECT_TRUE(fs_->Settle().ok());
+      EXPECT_TRUE(fs_->CompleteSome().ok());
+    } while (!written || fs_->Stats().partial_files > 0);
+  });
+  // Each its own bytes, back to front, so that both meet.
+  for (uint64_t at = text.size() / 4099 * 4099; at > 0; at -= 4099) {
+    EXPECT_EQ(WriteAt(node, "!", at - 1), 0);
+    text[at - 1] = '!';
+    char byte = 0;
+    EXPECT_TRUE(
+        fs_->Read(node, &byte, 1, at - 1, UnionFs::Wait::kMayWait).ok());
+    EXPECT_EQ(byte, '!');
+  }
+  written = true;
+  completer.join();
+  EXPECT_TRUE(ReadAll(node) == text);
+  ASSERT_TRUE(fs_->Settle().ok());
+  EXPECT_TRUE(Get(root_ / "upper/f") == text);
+}
+
 // Every kind of change, at random, against a string; over remounts.
 class RandomTest : public PartialTest, public testing::WithParamInterface<int> {
  protected:
@@ -404,6 +551,7 @@ TEST_P(RandomTest, ReadsAsAnOrdinaryFile) {
       }
       case 7:
         ASSERT_TRUE(fs_->Settle().ok());
+        ASSERT_TRUE(fs_->CompleteSome().ok());
         break;
       case 8:
         Mount();

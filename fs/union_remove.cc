@@ -54,6 +54,7 @@ void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
   if (left == 0 && !inode->in_upper())
     table_.SetRemovedAt(inode, sys::CoarseNow());
   Changed(dir);
+  if (left == 0) ForgetPartial(inode);
   if (left == 0 && pin != nullptr && !inode->is_dir() && !inode->is_regular())
     if (const auto stat = sys::Statx({*pin}); stat.ok() && stat->stx_nlink == 0)
       upper_->ForgetOrigin(*stat);

@@ -141,6 +141,11 @@ std::string CountersText(const Json& report) {
                        FormatCount(Number(stats, "copy_ups_metadata")) +
                        " of attributes alone; " +
                        FormatBytes(Number(stats, "copy_up_bytes"))});
+  if (const uint64_t files = Number(stats, "partial_files"); files > 0)
+    table.AddRow({"in parts",
+                  FormatCount(files) + (files == 1 ? " file, " : " files, ") +
+                      FormatBytes(Number(stats, "partial_bytes_missing")) +
+                      " of it in layers"});
   table.AddRow({"listing hits", Share(Number(stats, "listing_hits"),
                                       Number(stats, "listing_misses"))});
   return table.ToString(2);

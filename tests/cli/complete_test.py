@@ -1,6 +1,8 @@
 """ufs complete: files that are partly in the upper become ordinary ones."""
 import errno
+import json
 import os
+import time
 
 import harness
 from harness import CliTest
@@ -53,6 +55,48 @@ class Complete(CliTest):
         self.assertEqual(self.ufs("complete", f"{self.mnt}/whole").returncode, 0)
         left = [self.chunks_of(path) is not None for path in self.upper_files()]
         self.assertEqual(left, [False, True])
+
+    def missing(self):
+        done = self.ufs("stat", "--json", self.mnt)
+        stats = json.loads(done.stdout)["stats"]
+        return stats["partial_files"], stats["partial_bytes_missing"]
+
+    def mount_again(self, *options):
+        if self.mnt in harness.mounts():
+            self.umount()
+        self.mount(*options, "--upper", self.at("up"), self.base, self.mnt)
+        os.stat(f"{self.mnt}/large")
+        os.stat(f"{self.mnt}/whole")
+
+    def test_nobody_completes_unasked(self):
+        self.mount_again()
+        time.sleep(7)
+        self.assertEqual(self.missing(), (2, 2 * (len(self.content) - CHUNK)))
+        self.assertIn("2 files, 5.88 MiB of it in layers",
+                      self.ufs("stat", self.mnt).stdout)
+
+    def test_in_the_background(self):
+        self.mount_again("-o", "complete_rate=1g")
+        for path in self.upper_files():
+            self.assertTrue(harness.wait_until(lambda: self.chunks_of(path) is None), path)
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), bytes(self.content))
+        self.assertEqual(self.missing(), (0, 0))
+
+    def test_the_mount_ends_in_the_middle(self):
+        self.mount_again("-o", "complete_rate=64k")
+        all_of_it = 2 * (len(self.content) - CHUNK)
+        self.assertTrue(harness.wait_until(lambda: self.missing()[1] < all_of_it))
+        # One step, which the rate gives four seconds.
+        self.assertGreaterEqual(self.missing()[1], all_of_it - 2 * 4 * CHUNK)
+        start = time.monotonic()
+        self.umount()
+        self.assertTrue(harness.wait_until(lambda: not harness.daemons(self.dir)))
+        self.assertLess(time.monotonic() - start, 3)
+        self.mount_again()
+        for name in ("large", "whole"):
+            with open(f"{self.mnt}/{name}", "rb") as file:
+                self.assertEqual(file.read(), bytes(self.content))
 
     def test_refuses_what_is_not_ours(self):
         done = self.ufs("complete", self.at("base/large"))
