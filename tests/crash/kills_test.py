@@ -502,4 +502,4 @@ class KillsTest:
         return self.failures
 
 
-union.main(lambda fs: KillsTest(fs).run_all(), ("root", "user", "user-one-id"))
+union.main(lambda fs: KillsTest(fs).run_all(), union.SUBJECTS)

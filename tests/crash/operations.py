@@ -16,7 +16,8 @@ USER = 1000
 PATTERN = bytes(range(251)) * 1000
 
 
-def make_layers(base, app):
+def make_layers(base, app, has_ids=True):
+    """`has_ids`: there is another user than who makes them."""
     def write(path, content=PATTERN):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
@@ -34,7 +35,8 @@ def make_layers(base, app):
     os.chmod(base + "/public", 0o1777)
     os.setxattr(base + "/file", "user.old", b"1")
     write(base + "/public/suid", b"program")
-    os.chown(base + "/public/suid", USER, USER)
+    if has_ids:
+        os.chown(base + "/public/suid", USER, USER)
     os.chmod(base + "/public/suid", 0o4755)
     for root in (base, app):
         subprocess.run(["find", root, "-exec", "touch", "-hd", f"@{OLD}", "{}", "+"],
@@ -126,6 +128,7 @@ class Operation:
     def __init__(self, name, run, setup=None, options=""):
         self.name, self.run, self.setup, self.options = name, run, setup, options
         self.base = name.split(",")[0]  # the same in the usual form
+        self.needs_ids = any(words in name for words in ("by user", "set-uid", "chown"))
 
 
 def data_operations():

@@ -24,6 +24,8 @@ URING = "/sys/module/fuse/parameters/enable_uring"
 PATIENCE = 60
 # What callers hear when the daemon dies; the last two from a dying ring.
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EINTR)
+# Who mounts: root, or a user in a user namespace with a range of ids or with one.
+SUBJECTS = ("root", "user", "user-one-id")
 OLD = 1_000_000_000  # mtime of everything in the layers
 
 # Makes a write copy all of a lower file, where it would copy what it touches.
