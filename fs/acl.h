@@ -9,12 +9,10 @@
 #include <string>
 #include <string_view>
 
+#include "layerdb/base/posix_acl.h"
 #include "layerdb/base/result.h"
 
 namespace ufs {
-
-inline constexpr char kAccessAclXattr[] = "system.posix_acl_access";
-inline constexpr char kDefaultAclXattr[] = "system.posix_acl_default";
 
 struct InheritedAcl {
   std::string access;  // the value of the access ACL to set

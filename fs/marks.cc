@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "layerdb/base/posix_acl.h"
+
 namespace ufs {
 namespace {
 
@@ -15,7 +17,6 @@ constexpr std::string_view kUserPrefix = "user.overlay.";
 constexpr std::string_view kFuseOverlayPrefix = "user.fuseoverlayfs.";
 constexpr std::string_view kEscape = "overlay.";
 constexpr std::string_view kOverrideInfix = "ufs.x.";
-constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
 // Takes a number off the front of `text`.
 template <typename T>
@@ -136,7 +137,7 @@ Status TakeMark(sys::At at, const std::string& xattr, mode_t mode,
     TRY(TakeHidingMark(at, xattr.c_str(), *mark, mode, marks));
     return TakeOwnMark(at, xattr, names, marks);
   }
-  if (xattr == kDefaultAcl) marks.has_default_acl = true;
+  if (xattr == kDefaultAclXattr) marks.has_default_acl = true;
   marks.has_other = true;
   return Ok();
 }
@@ -297,7 +298,7 @@ Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names) {
 Result<std::string> GetShownXattr(sys::At at, const char* name,
                                   const MarkNames& names) {
   auto value = sys::GetXattr(at, names.ToStored(name).c_str());
-  if (value.ok()) return value;
+  if (value.ok()) return IsAcl(name) ? WithoutStrangers(*value) : value;
   auto kept = sys::GetXattr(at, names.ToOverride(name).c_str());
   return kept.ok() ? std::move(kept) : std::move(value);
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "layerdb/base/posix_acl.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
@@ -167,7 +168,8 @@ Result<std::string> SealedLayer::GetXattr(const NodeRef& node,
       });
   if (!read.ok()) return Damaged(read.error());
   if (!wanted) return Error(ENODATA);
-  return *std::move(wanted);
+  return IsAcl(name) ? WithoutStrangers(*std::move(wanted))
+                     : *std::move(wanted);
 }
 
 Result<std::string> SealedLayer::ListXattr(const NodeRef& node) const {

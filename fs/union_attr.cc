@@ -9,11 +9,11 @@
 #include <cstring>
 #include <string_view>
 
-#include "fs/acl.h"
 #include "fs/ioctl.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/posix_acl.h"
 #include "layerdb/base/privilege.h"
 
 namespace ufs {
@@ -24,10 +24,6 @@ DonePoint kOwned("setattr.owned");
 FaultPoint kSetXattr("setxattr.before");
 FaultPoint kRemoveXattr("removexattr.before");
 FaultPoint kSetFlags("setflags.before");
-
-bool IsAcl(std::string_view name) {
-  return name == kAccessAclXattr || name == kDefaultAclXattr;
-}
 
 bool SameTime(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;

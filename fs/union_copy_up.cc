@@ -44,8 +44,7 @@ void TimesOf(const Attr& attr, timespec times[2]) {
 
 // Attributes without which the copy would be another file.
 bool MustCopy(std::string_view xattr) {
-  return xattr == kAccessAclXattr || xattr == kDefaultAclXattr ||
-         xattr.starts_with("security.");
+  return IsAcl(xattr) || xattr.starts_with("security.");
 }
 
 }  // namespace

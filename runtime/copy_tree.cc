@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "layerdb/base/file_data.h"
+#include "layerdb/base/posix_acl.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs::runtime {
@@ -20,8 +21,6 @@ namespace {
 
 // Each level holds two descriptors.
 constexpr int kMaxDepth = 200;
-constexpr const char* kAcls[] = {"system.posix_acl_access",
-                                 "system.posix_acl_default"};
 
 dev_t DeviceOf(const struct statx& stat) {
   return makedev(stat.stx_dev_major, stat.stx_dev_minor);
@@ -30,26 +29,6 @@ dev_t DeviceOf(const struct statx& stat) {
 // What the copy's file system cannot hold, or we may not set (trusted.* and
 // security.* in a user namespace), is left out, as docker does.
 bool MayBeLeftOut(int code) { return code == EOPNOTSUPP || code == EPERM; }
-
-// Of an ACL, what names no user or group without an id in our user namespace:
-// such an entry reads as id -1, and cannot be set. The others stay as they are,
-// so that nobody is given more.
-std::string WithoutStrangers(const std::string& acl) {
-  constexpr size_t kHeaderBytes = 4, kEntryBytes = 8;
-  constexpr char kUserTag = 2, kGroupTag = 8;
-  std::string known = acl.substr(0, kHeaderBytes);
-  for (size_t at = kHeaderBytes; at + kEntryBytes <= acl.size();
-       at += kEntryBytes) {
-    const bool names = acl[at] == kUserTag || acl[at] == kGroupTag;
-    if (!names || acl.compare(at + 4, 4, "\xff\xff\xff\xff") != 0)
-      known.append(acl, at, kEntryBytes);
-  }
-  return known;
-}
-
-bool IsAcl(const std::string& name) {
-  return std::find(std::begin(kAcls), std::end(kAcls), name) != std::end(kAcls);
-}
 
 Status CopyXattrs(sys::At from, sys::At to) {
   const auto names = sys::ListXattr(from);
@@ -191,7 +170,7 @@ Status CopyTree(BorrowedFd from, BorrowedFd to) {
   const UniqueFd in = TRY(sys::OpenAt({from, "."}, O_RDONLY | O_DIRECTORY));
   const UniqueFd out = TRY(sys::OpenAt({to, "."}, O_RDONLY | O_DIRECTORY));
   // What it has inherited would be inherited by all that is made in it.
-  for (const char* acl : kAcls) {
+  for (const char* acl : {kAccessAclXattr, kDefaultAclXattr}) {
     const auto removed = sys::RemoveXattr({out}, acl);
     if (!removed.ok() && removed.code() != ENODATA &&
         removed.code() != EOPNOTSUPP)

@@ -26,18 +26,38 @@ bool MapIsWhole() {
   return inside == 0 && outside == 0 && length == UINT32_MAX;
 }
 
-// The value of a line of /proc/THREAD/status; empty if there is none.
-std::string StatusOf(pid_t thread, const std::string& field) {
-  const std::string path = "/proc/" + std::to_string(thread) + "/status";
+// All of a file of /proc; as much as there is to read.
+std::string TextOf(const std::string& path) {
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return "";
   std::string text;
   char buffer[4096];
   for (;;) {
     const auto got = sys::Read(file, buffer, sizeof(buffer));
-    if (!got.ok() || *got == 0) break;
+    if (!got.ok() || *got == 0) return text;
     text.append(buffer, *got);
   }
+}
+
+bool IsMapped(uint32_t id, const char* map) {
+  if (id == UINT32_MAX) return false;
+  const std::string text = TextOf(map);
+  if (text.empty()) return true;
+  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    uint32_t inside = 0, outside = 0, length = 0;
+    if (sscanf(text.c_str() + at, "%u %u %u", &inside, &outside, &length) ==
+            3 &&
+        id >= inside && id - inside < length)
+      return true;
+    if (text.find('\n', at) == text.npos) break;
+  }
+  return false;
+}
+
+// The value of a line of /proc/THREAD/status; empty if there is none.
+std::string StatusOf(pid_t thread, const std::string& field) {
+  const std::string text =
+      TextOf("/proc/" + std::to_string(thread) + "/status");
   const size_t line = text.find("\n" + field + ":");
   if (line == text.npos) return "";
   const size_t begin = line + field.size() + 2;
@@ -45,6 +65,9 @@ std::string StatusOf(pid_t thread, const std::string& field) {
 }
 
 }  // namespace
+
+bool HasUserId(uid_t id) { return IsMapped(id, "/proc/self/uid_map"); }
+bool HasGroupId(gid_t id) { return IsMapped(id, "/proc/self/gid_map"); }
 
 bool HasCapability(pid_t thread, int capability) {
   const uint64_t effective =

@@ -12,6 +12,12 @@ bool InInitialUserNamespace();
 // Root there: with CAP_SYS_ADMIN and CAP_FSETID as the kernel's capable() asks.
 bool IsHostRoot();
 
+// Whether the user namespace this process is in has this id: -1, which stands
+// for all that it has not, is never one. Read anew each time, as a process may
+// enter another. Without /proc every other id counts as known.
+bool HasUserId(uid_t id);
+bool HasGroupId(gid_t id);
+
 // What /proc says of another thread, such as a request comes from. False where
 // it says nothing: the thread has gone, or is hidden from this process.
 bool HasCapability(pid_t thread, int capability);

@@ -8,6 +8,25 @@ import unittest
 import harness
 from harness import CliTest, mounts, run
 
+# In a user namespace, with the layer $3 below $4.upper: what a file's ACL says,
+# that it can be entered, changed and copied up.
+ACLS = r"""
+set -e
+$1 mount --upper $2/up-$4 $3 $2/mnt
+getfacl -ncpE $2/mnt/both; cat $2/mnt/both; echo; test -r $2/mnt/both
+getfacl -ncpE $2/mnt/dir; ls $2/mnt/dir
+chmod 640 $2/mnt/both; echo more >>$2/mnt/both; touch $2/mnt/dir/new
+getfacl -ncpE $2/mnt/both
+$1 umount $2/mnt
+"""
+
+KNOWN_ACLS = """
+user::rw- group::r-- mask::rwx other::r-- base
+user::rwx group::r-x mask::r-x other::r-x
+default:user::rwx default:group::r-x default:mask::rwx default:other::r-x file
+user::rw- group::r-- mask::r-- other::---
+""".split()
+
 # What a user may do with files of his in a union over layers of root's.
 WORK = r"""
 import os, stat, sys
@@ -170,6 +189,23 @@ class OrdinaryUser(CliTest):
         pid = min(int(line.split(":")[0]) for line in harness.daemons(self.up))
         os.kill(pid, 9)
         self.assertTrue(harness.wait_until(lambda: self.mnt not in mounts()))
+
+    @unittest.skipUnless(shutil.which("setfacl"), "needs acl")
+    def test_an_acl_for_ids_that_his_namespace_has_not(self):
+        layer = self.user.home + "/layer"
+        self.see("cp", "-r", self.base, layer)
+        self.see("setfacl", "-m", "u:5:rwx,g:6:r", layer + "/both")
+        self.see("setfacl", "-m", "u:5:rx,d:u:5:rwx", layer + "/dir")
+        self.see("tar", "--xattrs", "--xattrs-include=*", "--owner=:0", "--group=:0",
+                 "-C", layer, "-cf", layer + ".tar", ".")
+        self.see(self.program, "layer", "import", layer + ".tar", "--name", "acls")
+        for number, words in enumerate((layer, "acls")):
+            with self.subTest(words):
+                done = self.as_him("unshare", "--user", "--map-root-user", "--mount",
+                                   "sh", "-c", ACLS, "sh", self.program,
+                                   self.user.home, words, str(number))
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertEqual(done.stdout.split(), KNOWN_ACLS)
 
     def test_a_fresh_upper_is_in_his_home(self):
         done = self.mount(self.base, self.mnt)
