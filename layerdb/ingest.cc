@@ -95,7 +95,7 @@ Status Ingest::PublishTexts(const LayerInfo& info) {
 Status Ingest::WriteIndex(const Digest& diff_id) {
   const UniqueFd file = TRY(sys::OpenAt(
       {folder_, kIndexDraft}, O_RDWR | O_CREAT | O_EXCL, kStoreFileMode));
-  TRY(tree_.Write(file, diff_id.bytes));
+  TRY(tree_->Write(file, diff_id.bytes));
   return sys::FSync(file);
 }
 
@@ -122,7 +122,7 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
       TRY(LockExclusive({store_->dir_, "lock"}).With(store_->path()));
   const auto catalog = TRY(store_->OpenCatalogForWriting());
 
-  const TreeStats stats = tree_.Stats();
+  const TreeStats stats = tree_->Stats();
   LayerInfo info;
   info.diff_id = diff_id;
   info.created = created_.value_or(time(nullptr));

@@ -200,7 +200,9 @@ class Ingest {
   Ingest& operator=(const Ingest&) = delete;
 
   ObjectStage& objects() { return *objects_; }
-  TreeBuilder& tree() { return tree_; }
+  TreeBuilder& tree() { return *tree_; }
+  // Begins the tree anew. What is staged stays so.
+  void RestartTree() { tree_ = std::make_unique<TreeBuilder>(); }
   // A folder for files that are to become the blob or recipe, and for scratch.
   BorrowedFd folder() const { return folder_; }
 
@@ -240,7 +242,7 @@ class Ingest {
   std::optional<int64_t> created_;
   bool of_image_ = false;
   std::unique_ptr<ObjectStage> objects_;
-  TreeBuilder tree_;
+  std::unique_ptr<TreeBuilder> tree_ = std::make_unique<TreeBuilder>();
   std::optional<BlobInfo> blob_;
   std::string blob_file_;
   std::string recipe_file_;

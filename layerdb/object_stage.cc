@@ -20,6 +20,8 @@ constexpr size_t kCompareBytes = 128 << 10;
 // is cheaper, although it waits for other people's data too.
 constexpr size_t kFewFiles = 16;
 
+std::string FolderOf(const ObjectId& id) { return id.Path().substr(0, 2); }
+
 // Beyond this no variant can be honest: 2^32 would be as good.
 constexpr uint32_t kMostVariants = 1000;
 
@@ -99,7 +101,7 @@ Result<ObjectId> ObjectStage::Settle(const Draft& draft) {
     counts_.bytes += draft.size_bytes;
     // An object that is there may have been published this moment, by somebody
     // who has not made its name durable yet: we do that too.
-    folders_.insert(ObjectId{hash.hi, hash.lo}.Path().substr(0, 2));
+    folders_.insert(FolderOf({hash.hi, hash.lo}));
   }
   for (uint32_t variant = 0; variant < kMostVariants; ++variant) {
     const ObjectId id{hash.hi, hash.lo, variant};
@@ -177,6 +179,24 @@ Result<ObjectStage::PutResult> ObjectStage::PutFile(BorrowedFd source,
       [&](uint64_t bytes) { return writer.Hole(bytes); }));
   const uint64_t copied = writer.size_bytes();
   return PutResult{TRY(writer.Finish()), copied};
+}
+
+Status ObjectStage::KeepOnly(const std::set<ObjectId>& wanted) {
+  const MutexLock lock(mu_);
+  for (auto at = staged_.begin(); at != staged_.end();) {
+    if (wanted.contains(at->first)) {
+      ++at;
+      continue;
+    }
+    TRY(sys::UnlinkAt({folder_, at->first.FileName().c_str()}));
+    at = staged_.erase(at);
+  }
+  std::set<std::string> folders;
+  for (const ObjectId& id : wanted) folders.insert(FolderOf(id));
+  std::erase_if(folders_, [&](const std::string& folder) {
+    return !folders.contains(folder);
+  });
+  return Ok();
 }
 
 Status ObjectStage::SyncContents() {

@@ -82,6 +82,9 @@ class ObjectStage {
   };
   Result<PutResult> PutFile(BorrowedFd source, Copy how = Copy::kOwn);
 
+  // Of what is staged by now only these are published.
+  Status KeepOnly(const std::set<ObjectId>& wanted);
+
   // Everything staged is durable and in the store after this. What another
   // process published meanwhile is compared and shared. Fault points:
   // object.sync, object.publish, object.publish_folders.

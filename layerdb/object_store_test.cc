@@ -179,6 +179,17 @@ TEST_F(ObjectStoreTest, KeepsHoles) {
   EXPECT_EQ(plain.Finish().value(), id);
 }
 
+TEST_F(ObjectStoreTest, PublishesOnlyWhatIsToBeKept) {
+  const auto stage = NewStage();
+  const ObjectId kept = *stage->Put("kept"), dropped = *stage->Put("dropped");
+  ASSERT_TRUE(stage->KeepOnly({kept}).ok());
+  const ObjectId later = *stage->Put("later");
+  ASSERT_TRUE(stage->Publish().ok());
+  EXPECT_TRUE(store_->OpenObject(kept).ok());
+  EXPECT_EQ(store_->OpenObject(dropped).code(), ENOENT);
+  EXPECT_TRUE(store_->OpenObject(later).ok());
+}
+
 TEST_F(ObjectStoreTest, RefusesSizesThatNoFileCanHave) {
   const auto stage = NewStage();
   ObjectWriter writer = stage->NewWriter();
