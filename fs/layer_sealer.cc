@@ -67,7 +67,8 @@ class Sealer {
       dirs.pop_back();
       TRY(SealDir(dir, dirs));
     }
-    return changed_.empty() ? Ok() : SealChangedLinks(root);
+    if (!changed_.empty()) TRY(SealChangedLinks(root));
+    return failed_;
   }
 
  private:
@@ -84,14 +85,26 @@ class Sealer {
                                  dir.layer().PathOf(dir) + "/" + name);
   }
 
+  // Ok: go on.
+  Status Failed(Error error) {
+    if (!source_.keep_going) return error;
+    if (failed_.ok()) failed_ = std::move(error);
+    return Ok();
+  }
+
   Status SealDir(const Dir& dir, std::vector<Dir>& dirs) {
     std::set<std::string> seen;
     for (const LowerPart& part : dir.parts) {
-      for (const LayerDirEntry& entry :
-           TRY(part.node.layer().List(part.node))) {
+      const auto entries = part.node.layer().List(part.node);
+      if (!entries.ok()) {
+        TRY(Failed(entries.error()));
+        continue;
+      }
+      for (const LayerDirEntry& entry : *entries) {
         if (!seen.insert(entry.name).second) continue;
         const auto sealed = SealName(dir, entry, dirs);
-        if (!sealed.ok()) return At(part.node, entry.name, sealed.error());
+        if (!sealed.ok())
+          TRY(Failed(At(part.node, entry.name, sealed.error())));
       }
       if (!dir.whole) break;
     }
@@ -185,14 +198,24 @@ class Sealer {
       return Ok();
     }
     const UniqueFd fd = TRY(layer.Open(found.data));
-    const uint64_t size = TRY(sys::Statx({fd})).stx_size;
+    const timespec before = sys::CoarseNow();
+    const struct statx stat = TRY(sys::Statx({fd}));
+    const uint64_t size = stat.stx_size;
     if (size <= kMaxInlineBytes) {
       std::string bytes(size, '\0');
       bytes.resize(TRY(sys::Pread(fd, bytes.data(), size, 0)));
       SetInline(node, std::move(bytes));
       return Ok();
     }
+    SealedContents* const contents = source_.contents;
+    if (contents != nullptr)
+      if (const auto known = contents->Find(stat)) {
+        node.size_bytes = size;
+        node.content = *known;
+        return Ok();
+      }
     const auto put = TRY(objects_.PutFile(fd));
+    if (contents != nullptr) contents->Add(before, stat, put.id);
     node.size_bytes = put.size_bytes;
     node.content = put.id;
     return Ok();
@@ -285,6 +308,7 @@ class Sealer {
   std::set<uint64_t> numbers_;                // of changed_
   using Key = std::pair<uint32_t, uint64_t>;  // layer, number
   std::map<Key, TreeBuilder::NodeNo> linked_;
+  Status failed_;  // the first that was passed over
 };
 
 }  // namespace

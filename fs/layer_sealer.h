@@ -8,13 +8,15 @@
 // layers that was changed is written under each of its names (for that alone,
 // the names of the layers are walked).
 //
-// Nobody may change the directory meanwhile.
+// Nobody may change the directory meanwhile; who is not sure of that seals it
+// again into the same stage, and then only what was changed is read again.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "fs/open_layers.h"
+#include "fs/sealed_contents.h"
 #include "layerdb/base/result.h"
 #include "layerdb/object_stage.h"
 #include "layerdb/tree_builder.h"
@@ -29,6 +31,11 @@ struct SealSource {
   OpenSealedFn open_sealed;   // needed with sealed ones
   std::string index;          // of an upper: WORK/ufs/index; empty: none
   bool trusted_marks = true;  // trusted.overlay.*, else user.overlay.*
+  // Borrowed: what `objects` has of an earlier pass. Null: nothing.
+  SealedContents* contents = nullptr;
+  // What fails is passed over, to be returned at the end: for a pass over a
+  // directory that somebody may be changing.
+  bool keep_going = false;
 };
 
 // `tree` is empty; contents go to `objects`. ENOENT for a mark that leads

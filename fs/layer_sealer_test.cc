@@ -9,10 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <random>
+#include <thread>
+#include <variant>
 
 #include "fs/union_fs.h"
 #include "layerdb/object_store.h"
@@ -306,6 +309,48 @@ TEST_F(LayerSealerTest, ChangedLinksKeepAllTheirNames) {
   EXPECT_EQ(Everything(), before);
   EXPECT_EQ(Walk("a/one"), Walk("c/two"));
   EXPECT_EQ(Walk("a/third"), Walk("b/first"));
+}
+
+// The second time only what has changed is read.
+TEST_F(LayerSealerTest, SealsAgainWhatChangedMeanwhile) {
+  const auto put = [&](const char* name, char letter) {
+    std::ofstream(root_ / "upper" / name) << std::string(5000, letter);
+  };
+  for (const char* name : {"kept", "changed", "deleted"}) put(name, *name);
+  // As old as files usually are: SealedContents.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  stdfs::create_directories(root_ / "stage");
+  ObjectStage stage(store_, Folder("stage"));
+  SealedContents contents;
+  SealSource source;
+  source.directory = root_ / "upper";
+  source.contents = &contents;
+  TreeBuilder first;
+  ASSERT_TRUE(SealDirectory(source, first, stage).ok());
+  EXPECT_EQ(stage.counts().objects, 3u);
+
+  put("changed", 'C');
+  stdfs::remove(root_ / "upper/deleted");
+  contents.Restart();
+  TreeBuilder second;
+  ASSERT_TRUE(SealDirectory(source, second, stage).ok());
+  EXPECT_EQ(stage.counts().objects, 4u);
+  ASSERT_TRUE(stage.KeepOnly(contents.in_use()).ok());
+  ASSERT_TRUE(stage.Publish().ok());
+  for (const char* name : {"kept", "changed"}) {
+    const auto node = second.Find(name);
+    ASSERT_TRUE(node.has_value());
+    const auto* const id = std::get_if<ObjectId>(&node->content);
+    ASSERT_NE(id, nullptr);
+    const auto file = store_->OpenObject(*id);
+    ASSERT_TRUE(file.ok());
+    char letter = 0;
+    EXPECT_EQ(*sys::Pread(*file, &letter, 1, 0), 1u);
+    EXPECT_EQ(letter, name == std::string("kept") ? 'k' : 'C');
+  }
+  EXPECT_FALSE(second.Find("deleted").has_value());
+  const auto before = std::get<ObjectId>(first.Find("changed")->content);
+  EXPECT_EQ(store_->OpenObject(before).code(), ENOENT);
 }
 
 TEST_F(LayerSealerTest, NeedsTheLayersThatMarksLeadTo) {
