@@ -11,10 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,6 +33,18 @@ using Clock = std::chrono::steady_clock;
 constexpr char kRootDirectory[] = "/run/ufs";
 constexpr auto kQueryPatience = std::chrono::seconds(5);
 constexpr size_t kMaxAnswerBytes = 16 << 20;
+constexpr size_t kMaxCommandBytes = 64;
+constexpr size_t kMaxLineBytes = 4096;
+// For copying up what is missing, and for requests under way.
+constexpr auto kHoldPatience = std::chrono::seconds(60);
+// Who says nothing, and not that he will say nothing, is waited for.
+constexpr int kSilenceMs = 50;
+
+constexpr std::string_view kHold = "hold\n";
+constexpr std::string_view kHeld = "held\n";
+constexpr std::string_view kRelease = "release\n";
+constexpr std::string_view kReleased = "released\n";
+constexpr std::string_view kExpired = "expired\n";
 
 // Where sockets may be, the preferred place first.
 std::vector<std::string> Directories() {
@@ -102,11 +117,12 @@ struct Listener {
 class ControlServerImpl final : public ControlServer {
  public:
   ControlServerImpl(Listener listener, UniqueFd stop, std::string path,
-                    std::function<std::string()> answer)
+                    std::function<std::string()> answer, Holding holding)
       : listener_(std::move(listener)),
         stop_(std::move(stop)),
         path_(std::move(path)),
         answer_(std::move(answer)),
+        holding_(std::move(holding)),
         thread_([this] { Run(); }) {}
 
   ~ControlServerImpl() override {
@@ -126,33 +142,100 @@ class ControlServerImpl final : public ControlServer {
   void Run() {
     pthread_setname_np(pthread_self(), "ufs-control");
     while (true) {
+      // poll passes over a descriptor below zero: nobody holds the mount.
       pollfd fds[] = {{listener_.fd.get(), POLLIN, 0},
-                      {stop_.get(), POLLIN, 0}};
-      if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
-      if (fds[1].revents != 0) return;
+                      {stop_.get(), POLLIN, 0},
+                      {holder_.get(), POLLIN, 0}};
+      const int ready = poll(fds, 3, MsUntilRelease());
+      if (ready < 0 && errno != EINTR) break;
+      if (release_at_ && Clock::now() >= *release_at_) Release();
+      if (ready <= 0) continue;
+      if (fds[1].revents != 0) break;
+      if (fds[2].revents != 0) EndHold();
       if (fds[0].revents == 0) continue;
       UniqueFd client(
           accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (client.valid()) AnswerTo(client);
+      if (client.valid()) AnswerTo(std::move(client));
+    }
+    Release();
+  }
+
+  void AnswerTo(UniqueFd client) {
+    SetTimeouts(client.get(), std::chrono::seconds(1));
+    pollfd said{client.get(), POLLIN, 0};
+    const std::string command =
+        poll(&said, 1, kSilenceMs) > 0 ? ReadCommand(client) : std::string();
+    if (command == kHold)
+      Hold(std::move(client));
+    else
+      Send(client, answer_());
+  }
+
+  static std::string ReadCommand(const UniqueFd& client) {
+    std::string line(kMaxCommandBytes, '\0');
+    const ssize_t n = recv(client.get(), line.data(), line.size(), 0);
+    line.resize(n > 0 ? static_cast<size_t>(n) : 0);
+    return line;
+  }
+
+  static void Send(const UniqueFd& client, std::string_view text) {
+    const auto deadline = Clock::now() + std::chrono::seconds(1);
+    while (!text.empty()) {
+      const ssize_t n =
+          send(client.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (n <= 0 || Clock::now() > deadline) return;  // gone, or too slow
+      text.remove_prefix(static_cast<size_t>(n));
     }
   }
 
-  void AnswerTo(const UniqueFd& client) {
-    SetTimeouts(client.get(), std::chrono::seconds(1));
-    const std::string text = answer_();
-    const auto deadline = Clock::now() + std::chrono::seconds(1);
-    for (size_t sent = 0; sent < text.size();) {
-      const ssize_t n = send(client.get(), text.data() + sent,
-                             text.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0 || Clock::now() > deadline) return;  // gone, or too slow
-      sent += static_cast<size_t>(n);
+  // --- holding the mount -----------------------------------------------------
+
+  void Hold(UniqueFd client) {
+    Status held = Error(ENOTSUP, "this mount cannot be held");
+    if (holder_.valid())
+      held = Error(EBUSY, "another process holds the mount");
+    else if (holding_.hold)
+      held = holding_.hold();
+    if (!held.ok()) {
+      const Error& error = held.error();
+      return Send(client, "error " + std::to_string(error.code()) + " " +
+                              std::string(error.context()) + "\n");
     }
+    holder_ = std::move(client);
+    release_at_ = Clock::now() + holding_.limit;
+    Send(holder_, kHeld);
+  }
+
+  // The holder said something, or is gone.
+  void EndHold() {
+    const bool in_time = release_at_.has_value();
+    Release();
+    if (ReadCommand(holder_) == kRelease)
+      Send(holder_, in_time ? kReleased : kExpired);
+    holder_.reset();
+  }
+
+  void Release() {
+    if (!release_at_) return;
+    release_at_.reset();
+    holding_.release();
+  }
+
+  int MsUntilRelease() const {
+    if (!release_at_) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        *release_at_ - Clock::now());
+    return static_cast<int>(std::max<int64_t>(0, left.count()));
   }
 
   const Listener listener_;
   const UniqueFd stop_;
   const std::string path_;
   const std::function<std::string()> answer_;
+  const Holding holding_;
+  // Of the thread.
+  UniqueFd holder_;  // stays, to be told, when its time is over
+  std::optional<Clock::time_point> release_at_;  // while the mount is held
   std::thread thread_;
 };
 
@@ -187,6 +270,27 @@ Result<UniqueFd> Connect(const std::string& path) {
               sizeof(address)) != 0)
     return Error(errno, path);
   return fd;
+}
+
+// One line, without its end.
+Result<std::string> ReadAnswerLine(const UniqueFd& fd) {
+  std::string line;
+  char c = 0;
+  while (true) {
+    const ssize_t n = recv(fd.get(), &c, 1, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0)
+      return Error(errno == EAGAIN ? ETIMEDOUT : errno,
+                   "waiting for the daemon's answer");
+    if (n == 0 || c == '\n' || line.size() == kMaxLineBytes) return line;
+    line.push_back(c);
+  }
+}
+
+Status Say(const UniqueFd& fd, std::string_view words) {
+  if (send(fd.get(), words.data(), words.size(), MSG_NOSIGNAL) < 0)
+    return Error(errno, "asking the daemon");
+  return Ok();
 }
 
 Result<std::string> ReadAll(const UniqueFd& fd) {
@@ -256,7 +360,38 @@ bool RemoveDeadControlSocket(dev_t device) {
 }
 
 Result<std::string> QueryControl(const std::string& mountpoint) {
-  return ReadAll(TRY(ConnectToDaemon(mountpoint)));
+  const UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
+  shutdown(fd.get(), SHUT_WR);  // nothing will be said
+  return ReadAll(fd);
+}
+
+Result<MountHold> MountHold::Begin(const std::string& mountpoint) {
+  UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
+  SetTimeouts(fd.get(), kHoldPatience);
+  TRY(Say(fd, kHold));
+  const std::string answer = TRY(ReadAnswerLine(fd)) + "\n";
+  if (answer == kHeld) return MountHold(std::move(fd));
+  constexpr std::string_view kError = "error ";
+  if (!answer.starts_with(kError))
+    return Error(EPROTO, mountpoint +
+                             ": its daemon is of an older ufs, which "
+                             "cannot stand still; mount it again");
+  char* text = nullptr;
+  const long code = strtol(answer.c_str() + kError.size(), &text, 10);
+  std::string context(*text == ' ' ? text + 1 : text);
+  context.pop_back();
+  return Error(code > 0 ? static_cast<int>(code) : EPROTO,
+               mountpoint + ": " + context);
+}
+
+Status MountHold::End() {
+  TRY(Say(fd_, kRelease));
+  const std::string answer = TRY(ReadAnswerLine(fd_)) + "\n";
+  fd_.reset();
+  if (answer == kReleased) return Ok();
+  return Error(ETIMEDOUT,
+               "the mount cannot stand still for so long; do it again when "
+               "less is being changed");
 }
 
 Result<pid_t> DaemonOf(const std::string& mountpoint) {
@@ -272,7 +407,7 @@ Result<pid_t> DaemonOf(const std::string& mountpoint) {
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::Start(
-    dev_t device, std::function<std::string()> answer) {
+    dev_t device, std::function<std::string()> answer, Holding holding) {
   const std::string path = ControlSocketPath(device);
   TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
   Result<Listener> listening = Listen(path);
@@ -284,8 +419,9 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(
   Listener listener = TRY(std::move(listening));
   UniqueFd stop(eventfd(0, EFD_CLOEXEC));
   if (!stop.valid()) return Error(errno, "eventfd");
-  return std::unique_ptr<ControlServer>(new ControlServerImpl(
-      std::move(listener), std::move(stop), path, std::move(answer)));
+  return std::unique_ptr<ControlServer>(
+      new ControlServerImpl(std::move(listener), std::move(stop), path,
+                            std::move(answer), std::move(holding)));
 }
 
 }  // namespace ufs

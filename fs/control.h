@@ -1,17 +1,25 @@
 // The control socket of a mount: where `ufs stat` asks. A unix stream socket in
-// a directory only its owner can enter, named after the mount's device number;
-// each connection is answered with one JSON document and closed.
-//
-// The document, format 1, is described in ufs(1).
+// a directory only its owner can enter, named after the mount's device number.
+// What a client says first decides:
+//   nothing   it is answered with one JSON document, format 1, described in
+//             ufs(1)
+//   "hold\n"  the mount stands still: no request is begun, and what was
+//             answered is in the upper, all of it. Answered with "held\n", or
+//             "error ERRNO MESSAGE\n". It goes on when the client says
+//             "release\n", or goes, or has taken longer than its time. The
+//             first is answered with "released\n", or with "expired\n" where
+//             the time was over. One holds at a time.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
 
 namespace ufs {
 
@@ -24,6 +32,21 @@ std::string ControlSocketPath(dev_t device);
 // message that says which. Never waits longer than a few seconds.
 Result<std::string> QueryControl(const std::string& mountpoint);
 
+// A mount that stands still, for as long as this lives: whoever asks it for
+// anything waits. So its holder must not, and should be quick.
+class MountHold {
+ public:
+  // EBUSY while requests under way do not end or another holds it, EPROTO for a
+  // daemon that knows no such thing; errors as QueryControl.
+  static Result<MountHold> Begin(const std::string& mountpoint);
+  // Lets it go. ETIMEDOUT: it was let go before, for it took too long.
+  Status End();
+
+ private:
+  explicit MountHold(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
 // The process of that daemon, as this pid namespace numbers it. Waits for
 // nothing: the kernel tells who listens. Errors as QueryControl; ESRCH for one
 // in another pid namespace.
@@ -33,13 +56,20 @@ Result<pid_t> DaemonOf(const std::string& mountpoint);
 // holds one.
 bool RemoveDeadControlSocket(dev_t device);
 
+// How a mount is held; called on the server's thread.
+struct Holding {
+  std::function<Status()> hold;
+  std::function<void()> release;       // after each `hold` that was right, once
+  std::chrono::milliseconds limit{0};  // on the time between
+};
+
 // The daemon's side. Its own thread answers, so that a slow or silent client
 // delays nobody but the next client, and that for at most a second.
 class ControlServer {
  public:
   // `answer` makes the document; called on the server's thread.
   static Result<std::unique_ptr<ControlServer>> Start(
-      dev_t device, std::function<std::string()> answer);
+      dev_t device, std::function<std::string()> answer, Holding holding = {});
   virtual ~ControlServer() = default;  // stops the thread, removes the socket
 };
 

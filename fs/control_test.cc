@@ -6,11 +6,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <future>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "fs/fuse_mount.h"
 #include "layerdb/base/unique_fd.h"
@@ -155,6 +158,92 @@ TEST_F(ControlTest, TheDaemonIsKnownThoughItDoesNotAnswer) {
   rest.set_value();
   ASSERT_TRUE(daemon.ok()) << daemon.error().ToString();
   EXPECT_EQ(*daemon, getpid());
+}
+
+TEST_F(ControlTest, AClientThatSaysNothingIsAnswered) {
+  auto server = ControlServer::Start(device_, [] { return "answer"; });
+  ASSERT_TRUE(server.ok());
+  const UniqueFd silent = Connect();
+  char text[16];
+  EXPECT_EQ(recv(silent.get(), text, sizeof(text), 0), 6);
+}
+
+// Counts how often the mount was held and let go.
+class HoldTest : public ControlTest {
+ protected:
+  std::unique_ptr<ControlServer> Start(std::chrono::milliseconds limit) {
+    auto server = ControlServer::Start(device_, [] { return "answer"; },
+                                       {[this]() -> Status {
+                                          ++held_;
+                                          return Ok();
+                                        },
+                                        [this] { ++released_; }, limit});
+    EXPECT_TRUE(server.ok());
+    return server.ok() ? std::move(server).value() : nullptr;
+  }
+  bool WaitForRelease(int times) {
+    for (int i = 0; i < 1000 && released_ < times; ++i) usleep(10'000);
+    return released_ == times;
+  }
+
+  std::atomic<int> held_{0}, released_{0};
+};
+
+constexpr std::chrono::seconds kLong(1000);
+
+TEST_F(HoldTest, HoldsUntilTheHolderLetsGo) {
+  const auto server = Start(kLong);
+  for (int i = 1; i <= 3; ++i) {
+    auto hold = MountHold::Begin(directory_);
+    ASSERT_TRUE(hold.ok()) << hold.error().ToString();
+    EXPECT_EQ(held_, i);
+    EXPECT_EQ(released_, i - 1);
+    // Others are answered meanwhile.
+    const Result<std::string> answer = QueryControl(directory_);
+    ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+    EXPECT_EQ(*answer, "answer");
+    EXPECT_EQ(MountHold::Begin(directory_).code(), EBUSY);
+    EXPECT_TRUE(hold->End().ok());
+    EXPECT_EQ(released_, i);
+  }
+}
+
+TEST_F(HoldTest, LetsGoOfAHolderThatIsGone) {
+  const auto server = Start(kLong);
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_TRUE(MountHold::Begin(directory_).ok());
+    EXPECT_TRUE(WaitForRelease(i));
+  }
+}
+
+TEST_F(HoldTest, TellsAHolderThatItTookTooLong) {
+  const auto server = Start(std::chrono::milliseconds(20));
+  auto hold = MountHold::Begin(directory_);
+  ASSERT_TRUE(hold.ok());
+  ASSERT_TRUE(WaitForRelease(1));
+  EXPECT_EQ(hold->End().code(), ETIMEDOUT);
+  EXPECT_EQ(released_, 1);
+}
+
+TEST_F(HoldTest, LetsGoWhenTheServerEnds) {
+  auto server = Start(kLong);
+  auto hold = MountHold::Begin(directory_);
+  ASSERT_TRUE(hold.ok());
+  server.reset();
+  EXPECT_EQ(released_, 1);
+  EXPECT_FALSE(hold->End().ok());
+}
+
+TEST_F(ControlTest, SaysWhyAMountIsNotHeld) {
+  auto server = ControlServer::Start(
+      device_, [] { return "answer"; },
+      {[]() -> Status { return Error(ENOSPC, "no room for it"); }, [] {},
+       kLong});
+  ASSERT_TRUE(server.ok());
+  const auto hold = MountHold::Begin(directory_);
+  ASSERT_FALSE(hold.ok());
+  EXPECT_EQ(hold.code(), ENOSPC);
+  EXPECT_EQ(hold.error().context(), directory_ + ": no room for it");
 }
 
 TEST_F(ControlTest, AMissingMountPointIsSaidToBeMissing) {

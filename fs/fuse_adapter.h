@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "fs/metrics.h"
+#include "fs/request_gate.h"
 #include "fs/union_fs.h"
 #include "fs/worker_pool.h"
 
@@ -66,6 +67,8 @@ class FuseAdapter {
   UnionFs& fs() const { return fs_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
+  // Every request is inside from its arrival until its handler is done.
+  RequestGate& gate() { return gate_; }
   bool debug() const { return options_.debug; }
   // Whether the kernel may have newer contents of a file than the union.
   bool writeback() const { return options_.writeback; }
@@ -80,6 +83,7 @@ class FuseAdapter {
   WorkerPool& pool_;
   const Options options_;
   const double timeout_s_;
+  RequestGate gate_;
   DropPages drop_pages_;
   DropPages drop_pages_soon_;
 

@@ -62,7 +62,11 @@ fuse_entry_param ToEntryParam(const Entry& entry, double timeout_s) {
 }
 
 Request::Request(fuse_req_t req, Message message, fuse_ino_t node)
-    : req_(req), message_(message), node_(NodeId{node}), start_(Clock::now()) {
+    : req_(req),
+      message_(message),
+      node_(NodeId{node}),
+      start_(Clock::now()),
+      pass_(adapter().gate().Enter()) {
   ForbidCancellation();
 }
 

@@ -25,6 +25,7 @@ class Request {
         message_(other.message_),
         node_(other.node_),
         start_(other.start_),
+        pass_(std::move(other.pass_)),
         trace_(std::move(other.trace_)) {}
   Request& operator=(Request&&) = delete;
   ~Request() {
@@ -87,6 +88,7 @@ class Request {
   Message message_;
   NodeId node_;
   std::chrono::steady_clock::time_point start_;
+  RequestGate::Pass pass_;  // until nothing more is done for it
   std::string trace_;
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,11 @@ constexpr int kHouseKeepingMs = 5000;
 // Measured for files that the host has in memory: 1.1 GB/s with the kernel's
 // 128 KiB, 1.6 to 1.8 with this, no more with 2 MiB.
 constexpr unsigned kReadAheadKib = 1024;
+
+// How long what is under way may keep others waiting before the mount stands
+// still, and how long it does.
+constexpr auto kDrainPatience = std::chrono::seconds(2);
+constexpr auto kHoldLimit = std::chrono::seconds(30);
 
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
@@ -140,6 +146,7 @@ class Session {
   Status SettleTransport();
   void TunePages();
   void StartControl();
+  Status Hold();
   void KeepHouse();
   void Unmount();
   void End();
@@ -294,13 +301,29 @@ void Session::TunePages() {
 }
 
 void Session::StartControl() {
-  auto control = ControlServer::Start(device_, [this] {
-    return StatusReport(facts_, fs_.Info(), fs_.Stats(), metrics_.Snapshot());
-  });
+  auto control = ControlServer::Start(
+      device_,
+      [this] {
+        return StatusReport(facts_, fs_.Info(), fs_.Stats(),
+                            metrics_.Snapshot());
+      },
+      {[this] { return Hold(); }, [this] { adapter_.gate().Open(); },
+       kHoldLimit});
   if (control.ok())
     control_ = std::move(control).value();
   else  // the mount is worth having without
     log::Warn("ufs stat will not work here: " + control.error().ToString());
+}
+
+// What is answered is in the upper then, and nothing else comes to it.
+Status Session::Hold() {
+  // Most of what is missing, while requests go on.
+  TRY(fs_.CompleteAll());
+  if (!adapter_.gate().Close(kDrainPatience))
+    return Error(EBUSY, "requests under way take too long");
+  const Status complete = fs_.CompleteAll();
+  if (!complete.ok()) adapter_.gate().Open();
+  return complete;
 }
 
 void Session::WaitForEnd(EndSignals& signals) {
@@ -327,6 +350,7 @@ void Session::KeepHouse() {
 
 // For a signal: whoever has files open keeps them for a moment.
 void Session::Unmount() {
+  control_.reset();  // whoever holds the mount: what the kernel has must come
   const Status now = UnmountFuse(config_.mountpoint, device_, /*lazily=*/false);
   mounted_ = false;
   if (!now.ok()) {

@@ -8,11 +8,14 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -145,6 +148,103 @@ TEST_P(SessionTest, MountOptionsCount) {
   EXPECT_TRUE(st.f_flag & ST_RDONLY);
   EXPECT_TRUE(st.f_flag & ST_NOATIME);
   EXPECT_FALSE(st.f_flag & ST_NODEV);
+}
+
+// --- a mount that is held
+// ------------------------------------------------------
+
+constexpr auto kMoment = std::chrono::milliseconds(100);
+constexpr auto kPatience = std::chrono::seconds(20);
+
+TEST_P(SessionTest, NothingIsDoneWhileItIsHeld) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  auto hold = MountHold::Begin(fs_.mountpoint());
+  ASSERT_TRUE(hold.ok()) << hold.error().ToString();
+  auto write = std::async(std::launch::async, [&] {
+    std::ofstream(fs_ / "new") << "written";
+    return true;
+  });
+  EXPECT_EQ(write.wait_for(kMoment), std::future_status::timeout);
+  EXPECT_NE(access((fs_.root() + "/upper/new").c_str(), F_OK), 0);
+  EXPECT_TRUE(QueryControl(fs_.mountpoint()).ok());
+  EXPECT_TRUE(hold->End().ok());
+  ASSERT_EQ(write.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(ReadAll("new"), "written");
+}
+
+TEST_P(SessionTest, WhatIsHeldIsWhole) {
+  const std::string large(3 << 20, 'x');
+  fs_.AddFile("large", large);
+  ASSERT_EQ(fs_.Mount(config_), "");
+  const int fd = open((fs_ / "large").c_str(), O_RDWR);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(pwrite(fd, "W", 1, 0), 1);
+  const std::string upper = fs_.root() + "/upper/large";
+  const auto in_parts = [&] {
+    return getxattr(upper.c_str(), "trusted.overlay.metacopy", nullptr, 0) >= 0;
+  };
+  EXPECT_TRUE(in_parts());
+  auto hold = MountHold::Begin(fs_.mountpoint());
+  ASSERT_TRUE(hold.ok()) << hold.error().ToString();
+  EXPECT_FALSE(in_parts());
+  std::ifstream in(upper);
+  EXPECT_TRUE(std::string(std::istreambuf_iterator<char>(in), {}) ==
+              "W" + large.substr(1));
+  EXPECT_TRUE(hold->End().ok());
+  close(fd);
+}
+
+TEST_P(SessionTest, EndsBySignalThoughItIsHeld) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  auto hold = MountHold::Begin(fs_.mountpoint());
+  ASSERT_TRUE(hold.ok()) << hold.error().ToString();
+  auto write = std::async(std::launch::async,
+                          [&] { std::ofstream(fs_ / "new") << "written"; });
+  EXPECT_EQ(write.wait_for(kMoment), std::future_status::timeout);
+  EXPECT_TRUE(ExitedWithZero(fs_.Kill(SIGTERM)));
+  EXPECT_EQ(write.wait_for(kPatience), std::future_status::ready);
+}
+
+// Many who change things while it is held again and again: in each such moment
+// the second file of each pair is as far as the first, or one behind.
+TEST_P(SessionTest, IsHeldBetweenChanges) {
+  ASSERT_EQ(fs_.Mount(config_), "");
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  const auto name = [](int i, int which) {
+    return "pair" + std::to_string(i) + "-" + std::to_string(which);
+  };
+  for (int i = 0; i < 4; ++i)
+    writers.emplace_back([&, i] {
+      int fds[2];
+      for (const int which : {0, 1}) {
+        fds[which] =
+            open((fs_ / name(i, which)).c_str(), O_RDWR | O_CREAT, 0644);
+        EXPECT_GE(fds[which], 0);
+      }
+      for (uint64_t n = 1; !stop; ++n)
+        for (const int fd : fds) EXPECT_EQ(pwrite(fd, &n, sizeof(n), 0), 8);
+      for (const int fd : fds) close(fd);
+    });
+  const auto number = [&](int i, int which) -> uint64_t {
+    uint64_t n = 0;
+    std::ifstream in(fs_.root() + "/upper/" + name(i, which));
+    in.read(reinterpret_cast<char*>(&n), sizeof(n));
+    return in.gcount() == sizeof(n) ? n : 0;
+  };
+  for (int round = 0; round < 100; ++round) {
+    auto hold = MountHold::Begin(fs_.mountpoint());
+    ASSERT_TRUE(hold.ok()) << hold.error().ToString();
+    for (int i = 0; i < 4; ++i) {
+      const uint64_t first = number(i, 0), second = number(i, 1);
+      EXPECT_TRUE(first == second || first == second + 1)
+          << first << " " << second;
+      EXPECT_EQ(number(i, 0), first);
+    }
+    EXPECT_TRUE(hold->End().ok());
+  }
+  stop = true;
+  for (std::thread& writer : writers) writer.join();
 }
 
 TEST_P(SessionTest, TheDaemonOfAMountThatIsCoveredEndsBySignalToo) {

@@ -133,6 +133,18 @@ Result<uint64_t> UnionFs::CompleteSome() {
   return copied;
 }
 
+Status UnionFs::CompleteAll() {
+  if (upper_ == nullptr) return Ok();
+  for (const Partial& partial : Partials()) {
+    const InodeRef& inode = partial.inode;
+    MutexLock stripe(StripeOf(inode));
+    if (inode->backing() != Backing::kPartial) continue;
+    TRY(FillRest(inode));
+    NoteUnsettled(inode);
+  }
+  return Settle();
+}
+
 void UnionFs::CountPartials(UnionStats& stats) const {
   for (const Partial& partial : Partials()) {
     const uint64_t missing = MissingOf(*partial.inode);

@@ -197,6 +197,9 @@ class UnionFs final {
   // to do. For one thread, at its leisure. ENOSPC where the disk is so full
   // that it had better not.
   Result<uint64_t> CompleteSome();
+  // Brings up all that is missing of the files that were used since the mount,
+  // so that others can read them in the upper.
+  Status CompleteAll();
 
   UnionStats Stats() const;
   const UnionInfo& Info() const;
