@@ -3,9 +3,11 @@
 #include <sys/file.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fs/control.h"
@@ -27,6 +29,7 @@ namespace {
 
 constexpr char kUfsCommit[] = "ufs commit";
 constexpr int kAttempts = 5;
+constexpr auto kPause = std::chrono::milliseconds(200);
 
 struct CommitArguments {
   std::string path;
@@ -43,20 +46,9 @@ std::string IndexOf(const std::string& work) {
   return sys::Open(index.c_str(), O_PATH | O_DIRECTORY).ok() ? index : "";
 }
 
-Result<LayerInfo> Seal(LayerStore& store, const SealSource& source,
-                       const CommitArguments& arguments,
-                       const std::function<Result<bool>()>& is_unchanged) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto ingest = TRY(store.BeginIngest("commit " + arguments.path));
-    const Status sealed =
-        SealDirectory(source, ingest->tree(), ingest->objects());
-    if (!TRY(is_unchanged())) continue;
-    TRY(sealed);
-    return SealIngest(store, *ingest, arguments.name);
-  }
-  return Error(EBUSY, arguments.path +
-                          ": is being changed all the time; let it rest for a "
-                          "moment, or unmount it");
+Result<std::unique_ptr<Ingest>> BeginIngest(LayerStore& store,
+                                            const CommitArguments& arguments) {
+  return store.BeginIngest("commit " + arguments.path);
 }
 
 // --- a mount -----------------------------------------------------------------
@@ -95,6 +87,47 @@ Status SyncMount(const std::string& mountpoint) {
   return sys::SyncFs(fd).With(mountpoint);
 }
 
+// A store in the mount would have to be written to while the mount stands
+// still.
+Status RefuseStoreIn(const std::string& mountpoint, const LayerStore& store) {
+  const auto mount = TRY(sys::Statx({AT_FDCWD, mountpoint.c_str()}));
+  const auto folder = TRY(sys::Statx({AT_FDCWD, store.path().c_str()}));
+  if (mount.stx_dev_major == folder.stx_dev_major &&
+      mount.stx_dev_minor == folder.stx_dev_minor)
+    return Error(EDEADLK, "the store " + store.path() +
+                              " is in the mount itself; name another with "
+                              "--store");
+  return Ok();
+}
+
+// Reads the upper while the mount stands still. EBUSY: it does not, now.
+Status SealHeld(const std::string& mountpoint, const SealSource& source,
+                Ingest& ingest) {
+  TRY(SyncMount(mountpoint));
+  MountHold hold = TRY(MountHold::Begin(mountpoint));
+  const Status sealed = SealDirectory(source, ingest.tree(), ingest.objects());
+  TRY(hold.End().With(mountpoint));
+  return sealed;
+}
+
+Result<LayerInfo> CommitBusyMount(LayerStore& store,
+                                  const std::string& mountpoint,
+                                  const SealSource& source, Ingest& ingest,
+                                  const CommitArguments& arguments) {
+  TRY(RefuseStoreIn(mountpoint, store));
+  for (int attempt = 1;; ++attempt) {
+    ingest.RestartTree();
+    source.contents->Restart();
+    const Status sealed = SealHeld(mountpoint, source, ingest);
+    if (sealed.ok()) {
+      TRY(ingest.objects().KeepOnly(source.contents->in_use()));
+      return SealIngest(store, ingest, arguments.name);
+    }
+    if (sealed.code() != EBUSY || attempt == kAttempts) return sealed.error();
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
                               const CommitArguments& arguments) {
   const Json parts = TRY(Ask(mountpoint))["union"];
@@ -106,7 +139,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   // has to be in the upper.
   TRY(SyncMount(mountpoint));
   TRY(CompleteUpper(mountpoint, source.directory));
-  Json before = TRY(Ask(mountpoint));
+  const Json before = TRY(Ask(mountpoint));
   source.layers = parts.value("layers", std::vector<std::string>());
   source.index = IndexOf(parts.value("work", ""));
   source.trusted_marks =
@@ -115,16 +148,20 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   if (!store_path.empty())
     source.open_sealed =
         OpenFrom(TRY(LayerStore::Open(store_path, LayerStore::Access::kRead)));
-  // Nobody is stopped: a layer counts if nothing was changed while it was made.
-  return Seal(store, source, arguments, [&]() -> Result<bool> {
-    TRY(SyncMount(mountpoint));
-    const bool unchanged = Changes(before) == Changes(TRY(Ask(mountpoint)));
-    if (!unchanged) {
-      TRY(CompleteUpper(mountpoint, source.directory));
-      before = TRY(Ask(mountpoint));
-    }
-    return unchanged;
-  });
+  // Nobody is stopped, if nothing is changed while the layer is made.
+  SealedContents contents;
+  source.contents = &contents;
+  source.keep_going = true;
+  const auto ingest = TRY(BeginIngest(store, arguments));
+  const Status sealed =
+      SealDirectory(source, ingest->tree(), ingest->objects());
+  TRY(SyncMount(mountpoint));
+  if (Changes(before) == Changes(TRY(Ask(mountpoint)))) {
+    TRY(sealed);
+    return SealIngest(store, *ingest, arguments.name);
+  }
+  source.keep_going = false;
+  return CommitBusyMount(store, mountpoint, source, *ingest, arguments);
 }
 
 // --- an upper that is not mounted --------------------------------------------
@@ -151,7 +188,9 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
   source.index = IndexOf(arguments.work.empty() ? arguments.path + ".work"
                                                 : arguments.work);
   source.trusted_marks = !arguments.user_xattr && IsHostRoot();
-  return Seal(store, source, arguments, []() -> Result<bool> { return true; });
+  const auto ingest = TRY(BeginIngest(store, arguments));
+  TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
+  return SealIngest(store, *ingest, arguments.name);
 }
 
 Result<LayerInfo> Commit(CommitArguments& arguments) {
@@ -176,9 +215,11 @@ int RunCommit(int argc, char** argv) {
       "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
       "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
       "changes,\n"
-      "and prints its digest. The mount goes on as it is. The cost is that of "
+      "and prints its digest. The mount goes on as it is; programs that write "
+      "to it\n"
+      "meanwhile wait for a moment. The cost is that of the changes, whatever "
       "the\n"
-      "changes, whatever the size of the layers.",
+      "size of the layers.",
       "Examples:\n"
       "  ufs commit /mnt --name app:2\n"
       "  ufs commit --layer debian:12 changes --name app:2\n"

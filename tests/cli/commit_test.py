@@ -1,0 +1,232 @@
+"""Commit of a mount that programs write to all the while: each layer is what
+the mount was at one moment."""
+import errno
+import mmap
+import multiprocessing
+import os
+import re
+import time
+import unittest
+
+import harness
+from harness import UFS, CliTest, run
+
+LARGE = "".join(f"line {number}\n" for number in range(300_000))  # some 3 MiB
+WIDTH = 16
+
+
+def number_at(path, offset):
+    with open(path, "rb") as file:
+        text = os.pread(file.fileno(), WIDTH, offset)
+    return int(text) if re.fullmatch(rb" *\d+", text) else 0
+
+
+# In a user namespace, where marks are others and sockets elsewhere.
+BY_A_USER = """
+set -e
+ufs mount --upper up base mnt
+( while [ ! -e stop ]; do
+    number=$((number + 1))
+    for name in first second; do echo $number > mnt/.$name; mv mnt/.$name mnt/$name; done
+  done ) &
+while [ ! -e mnt/second ]; do sleep 0.01; done
+for moment in 1 2 3; do ufs commit --store store mnt --name moment$moment > /dev/null; done
+> stop
+wait
+cat mnt/first mnt/second
+ufs umount mnt
+for moment in 1 2 3; do
+  ufs mount --store store --ro base moment$moment mnt
+  cat mnt/first mnt/second
+  ufs umount mnt
+done
+"""
+
+
+class Writers:
+    """Four processes, each of which makes two changes in a known order, again and
+    again; `counts` are the rounds that were answered."""
+
+    def __init__(self, mnt):
+        self.mnt = mnt
+        context = multiprocessing.get_context("fork")
+        self.stop = context.Event()
+        self.counts = context.Array("Q", 4)
+        self.processes = [
+            context.Process(target=self.repeat, args=(which, step))
+            for which, step in enumerate((self.twins, self.large, self.names, self.log))]
+
+    def __enter__(self):
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.stop.set()
+        for process in self.processes:
+            process.join(harness.PATIENCE)
+            if process.is_alive():
+                process.kill()
+
+    def repeat(self, which, step):
+        status = 0
+        number = 0
+        try:
+            while not self.stop.is_set():
+                number += 1
+                step(number)
+                self.counts[which] = number
+        except OSError as error:
+            print(f"writer {which}: {error}")
+            status = 1
+        os._exit(status)
+
+    def put(self, name, offset, number):
+        fd = os.open(os.path.join(self.mnt, name), os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(fd, b"%*d" % (WIDTH, number), offset)
+        finally:
+            os.close(fd)
+
+    def twins(self, number):
+        self.put("first", 0, number)
+        self.put("second", 0, number)
+
+    def large(self, number):  # far apart, in a file of the layer
+        self.put("large", 2_000_000, number)
+        self.put("large", 1000, number)
+
+    def names(self, number):
+        self.put(f"names/{number}", 0, number)
+        os.rename(os.path.join(self.mnt, f"names/{number}"),
+                  os.path.join(self.mnt, "names/last"))
+
+    def log(self, number):
+        fd = os.open(os.path.join(self.mnt, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(fd, b"%d\n" % number)
+        os.close(fd)
+
+
+class LiveCommit(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.store = self.at("store")
+        self.make_layer("base", {"large": LARGE, "names/keep": ""})
+
+    def commit(self, *words):
+        return run(UFS, "commit", "--store", self.store, *words, cwd=self.dir)
+
+    def mount_layer(self, layer):
+        self.mount("--store", self.store, "--ro", self.base, layer, self.mnt, cwd=self.dir)
+
+    def check_moment(self, before, after):
+        """What is mounted is one moment between two counts."""
+        mnt = self.mnt
+        pairs = [(number_at(f"{mnt}/first", 0), number_at(f"{mnt}/second", 0)),
+                 (number_at(f"{mnt}/large", 2_000_000), number_at(f"{mnt}/large", 1000))]
+        for which, (first, second) in enumerate(pairs):
+            self.assertIn(first - second, (0, 1), (which, first, second))
+            self.assertLessEqual(before[which], second)
+            self.assertLessEqual(first, after[which] + 1)
+        with open(f"{mnt}/large") as file:
+            text = file.read()
+        for at in (1000, 2_000_000):
+            text = text[:at] + LARGE[at:at + WIDTH] + text[at + WIDTH:]
+        self.assertEqual(text, LARGE)
+        last = number_at(f"{mnt}/names/last", 0)
+        names = set(os.listdir(f"{mnt}/names")) - {"keep", "last"}
+        self.assertIn(names, (set(), {str(last + 1)}))
+        self.assertTrue(before[2] <= last <= after[2] + 1, (before, last, after))
+        log = self.read("mnt/log").splitlines()
+        self.assertEqual(log, [str(number) for number in range(1, len(log) + 1)])
+        self.assertTrue(before[3] <= len(log) <= after[3] + 1)
+
+    def commit_while_written(self, *options):
+        self.mount("--upper", self.at("up"), *options, self.base, self.mnt)
+        moments = []
+        with Writers(self.mnt) as writers:
+            self.assertTrue(harness.wait_until(lambda: min(writers.counts) > 2))
+            for number in range(5):
+                before = list(writers.counts)
+                done = self.commit("mnt", "--name", f"moment{number}")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                moments.append((before, list(writers.counts)))
+                # The writers go on.
+                now = list(writers.counts)
+                self.assertTrue(harness.wait_until(
+                    lambda: all(a > b for a, b in zip(writers.counts, now))))
+        self.assertEqual([process.exitcode for process in writers.processes], [0] * 4)
+        self.umount()
+        for number, (before, after) in enumerate(moments):
+            self.mount_layer(f"moment{number}")
+            self.check_moment(before, after)
+            self.umount()
+        # And the mount itself has everything.
+        self.mount("--upper", self.at("up"), *options, self.base, self.mnt)
+        self.check_moment(list(writers.counts), list(writers.counts))
+
+    def test_each_layer_is_one_moment(self):
+        self.commit_while_written()
+
+    def test_over_the_classic_transport(self):
+        self.commit_while_written("-o", "transport=classic")
+
+    def test_without_files_in_parts(self):
+        self.commit_while_written("-o", "partial=off")
+
+    def test_what_is_open_stays_so(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        deleted = os.open(f"{self.mnt}/deleted", os.O_RDWR | os.O_CREAT)
+        os.write(deleted, b"still here")
+        os.unlink(f"{self.mnt}/deleted")
+        mapped = os.open(f"{self.mnt}/large", os.O_RDWR)
+        view = mmap.mmap(mapped, 0)
+        view[:4] = b"LINE"
+        number = os.fstat(mapped).st_ino
+        with Writers(self.mnt) as writers:
+            self.assertTrue(harness.wait_until(lambda: min(writers.counts) > 2))
+            done = self.commit("mnt", "--name", "moment")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.pread(deleted, 100, 0), b"still here")
+        view[:4] = b"more"
+        self.assertEqual(os.pread(mapped, 4, 0), b"more")
+        self.assertEqual(os.stat(f"{self.mnt}/large").st_ino, number)
+        view.close()
+        os.close(mapped)
+        os.close(deleted)
+        self.umount()
+        self.mount_layer("moment")
+        self.assertEqual(self.read("mnt/large")[:4], "LINE")
+        self.assertFalse(os.path.exists(f"{self.mnt}/deleted"))
+
+    def test_by_an_ordinary_user(self):
+        harness.open_fuse_to_all(self.dir)
+        self.addCleanup(run, "umount", "-l", "/dev/fuse")
+        self.called_as("ufs")
+        os.chmod(self.dir, 0o777)
+        for path in (self.base, f"{self.base}/names", f"{self.base}/large"):
+            os.chown(path, harness.USER, harness.USER)
+        path = f"PATH={self.at('bin')}:{os.environ['PATH']}"
+        done = run(*harness.as_user("unshare", "-Urm", "sh", "-c", BY_A_USER, environment=[path]),
+                   cwd=self.dir)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        numbers = [int(word) for word in done.stdout.split()]
+        last, *moments = list(zip(numbers[::2], numbers[1::2]))
+        self.assertEqual(len(moments), 3)
+        for first, second in moments:
+            self.assertIn(first - second, (0, 1))
+        self.assertEqual(sorted(moments), moments)
+        self.assertLessEqual(moments[-1], last)
+
+    def test_a_store_in_the_mount_is_refused(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        with Writers(self.mnt) as writers:
+            self.assertTrue(harness.wait_until(lambda: min(writers.counts) > 2))
+            done = run(UFS, "commit", "--store", "mnt/store", "mnt", cwd=self.dir)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is in the mount itself", done.stderr)
+        self.assertNotIn(os.strerror(errno.EIO), done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
