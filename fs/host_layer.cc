@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <unordered_set>
@@ -421,6 +422,29 @@ Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {
     fd = sys::OpenNoAtime(place.at(), O_RDONLY | O_NONBLOCK);
   }
   return std::move(fd).With("layer " + path_ + ": " + PathOf(file));
+}
+
+std::string HostLayer::ContentsName(const NodeRef& file) const {
+  return ContentsPrefix() + PathOf(file);
+}
+
+Result<UniqueFd> HostLayer::OpenContents(std::string_view name) const {
+  const std::string prefix = ContentsPrefix() + "/";
+  if (!name.starts_with(prefix)) return Error(ENOENT);
+  const std::string path(name.substr(prefix.size()));
+  const UniqueFd place = TRY(
+      sys::OpenAt2(*root_fd_, path.c_str(), O_PATH | O_NOFOLLOW,
+                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+  // A device could do something as it is opened.
+  if (!S_ISREG(TRY(sys::Statx({place})).stx_mode)) return Error(ENOENT);
+  return sys::Reopen(place, O_RDONLY);
+}
+
+std::string HostLayer::ContentsPrefix() const {
+  char tag[20];
+  const int size = snprintf(tag, sizeof(tag),
+                            "%llx:", static_cast<unsigned long long>(tag_));
+  return std::string(tag, size);
 }
 
 Result<std::string> HostLayer::ReadLink(const NodeRef& link) const {

@@ -35,6 +35,8 @@ class HostLayer final : public Layer {
   Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const override;
   Result<Attr> GetAttr(const NodeRef& node) const override;
   Result<UniqueFd> Open(const NodeRef& file) const override;
+  std::string ContentsName(const NodeRef& file) const override;
+  Result<UniqueFd> OpenContents(std::string_view name) const override;
   Result<std::string> ReadLink(const NodeRef& link) const override;
   Result<std::string> GetXattr(const NodeRef& node,
                                const char* name) const override;
@@ -69,6 +71,7 @@ class HostLayer final : public Layer {
                            const struct statx& stat) const;
   Attr AttrIn(const struct statx& stat, const Marks& marks) const;
   uint64_t InoIn(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) const;
+  std::string ContentsPrefix() const;
   Error Damaged(const NodeRef& dir, Name name, Error error) const;
 
   // Constant after construction.

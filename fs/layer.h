@@ -90,6 +90,14 @@ class Layer {
   virtual std::optional<std::string_view> InMemory(const NodeRef&) const {
     return std::nullopt;
   }
+  // What tells the contents of a regular file, which Open opens, from others at
+  // every mount; empty where nothing does. OpenContents takes it back, or what
+  // claims to be one: ENOENT for what the layer has not.
+  virtual std::string ContentsName(const NodeRef& file) const = 0;
+  virtual Result<UniqueFd> OpenContents(std::string_view name) const = 0;
+  // Has the host read what the layer keeps of names and attributes, if that is
+  // in one place.
+  virtual void ReadNamesAhead() const {}
   virtual Result<std::string> ReadLink(const NodeRef& link) const = 0;
   // Extended attributes as the union shows them: without the layer's marks.
   virtual Result<std::string> GetXattr(const NodeRef& node,

@@ -44,6 +44,8 @@ struct MountConfig {
   // Bytes a second that may be copied to complete files that are partly in the
   // upper; 0: only who asks completes them.
   uint64_t complete_rate = 0;
+  // The file with what the start of the mount reads; empty: none.
+  std::string start_trace;
   bool debug = false;  // one line on stderr for each message
   // Whoever mounts keeps an UnmountGuard.
   bool auto_unmount = false;

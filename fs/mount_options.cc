@@ -216,6 +216,15 @@ Status ApplyCompleteRate(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyTrace(State& state, const OptionText& option) {
+  state.mount.start_trace = Unescape(option.value);
+  if (state.mount.start_trace.empty()) return BadValue(option, "a file");
+  std::error_code error;
+  state.mount.start_trace =
+      std::filesystem::absolute(state.mount.start_trace, error);
+  return Ok();
+}
+
 Status ApplyUserXattr(State& state, const OptionText&) {
   state.config.user_xattr = true;
   return Ok();
@@ -459,6 +468,9 @@ constexpr Option kOptions[] = {
      "BYTES  copy up the rest of files that are partly in the upper, in the "
      "background and so many bytes a second, as 50m (default: 0, when "
      "'ufs complete' asks)"},
+    {"trace", kRequired, ApplyTrace,
+     "FILE  what the start reads of the layers: recorded where the file is "
+     "missing, read ahead where it is there"},
     {"index", kRequired, ApplyIndex,
      "on|off  accepted; hard links of lower files always survive a copy-up"},
     {"xino", kRequired, ApplyXino,

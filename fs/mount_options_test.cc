@@ -124,6 +124,13 @@ TEST(MountOptions, CompleteRate) {
         << bad;
 }
 
+TEST(MountOptions, Trace) {
+  EXPECT_EQ(MustParse("ro").mount.start_trace, "");
+  EXPECT_EQ(MustParse("trace=/a/b").mount.start_trace, "/a/b");
+  EXPECT_EQ(MustParse("trace=b").mount.start_trace.front(), '/');
+  EXPECT_NE(Refusal("trace=").find("expected a file"), std::string::npos);
+}
+
 TEST(MountOptions, Durability) {
   EXPECT_EQ(MustParse("volatile").config.durability, Durability::kVolatile);
   EXPECT_EQ(MustParse("fsync=volatile").config.durability,

@@ -6,12 +6,14 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "fs/read_ahead.h"
 #include "layerdb/base/posix_acl.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
 namespace {
 
+constexpr char kObjectPrefix[] = "object:";
 constexpr uint64_t kDirBytes = 4096;
 constexpr uint32_t kBlockBytes = 512;  // st_blocks counts these
 constexpr uint64_t kMayBeSparseBytes = 1 << 20;
@@ -150,6 +152,24 @@ std::optional<std::string_view> SealedLayer::InMemory(
   if (!found.ok() || found->object || !S_ISREG(found->mode))
     return std::nullopt;
   return found->inline_content;
+}
+
+std::string SealedLayer::ContentsName(const NodeRef& file) const {
+  const auto found = run_.tree->Node(NodeOf(file));
+  if (!found.ok() || !found->object) return "";
+  return kObjectPrefix + found->object->FileName();
+}
+
+Result<UniqueFd> SealedLayer::OpenContents(std::string_view name) const {
+  if (!name.starts_with(kObjectPrefix)) return Error(ENOENT);
+  const auto id = ObjectId::FromFileName(name.substr(strlen(kObjectPrefix)));
+  if (!id) return Error(ENOENT);
+  return run_.open_object(*id);
+}
+
+void SealedLayer::ReadNamesAhead() const {
+  // Where it fails they are read as they are needed.
+  (void)ReadAhead(run_.tree->fd(), 0, run_.tree->file_bytes());
 }
 
 Result<std::string> SealedLayer::ReadLink(const NodeRef& link) const {

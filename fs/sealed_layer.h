@@ -41,6 +41,9 @@ class SealedLayer final : public Layer {
   bool Implied(const NodeRef& dir) const override;
   Result<UniqueFd> Open(const NodeRef& file) const override;
   std::optional<std::string_view> InMemory(const NodeRef& file) const override;
+  std::string ContentsName(const NodeRef& file) const override;
+  Result<UniqueFd> OpenContents(std::string_view name) const override;
+  void ReadNamesAhead() const override;
   Result<std::string> ReadLink(const NodeRef& link) const override;
   Result<std::string> GetXattr(const NodeRef& node,
                                const char* name) const override;

@@ -27,6 +27,7 @@
 #include "fs/fuse_reader.h"
 #include "fs/metrics.h"
 #include "fs/notifier.h"
+#include "fs/start_tracer.h"
 #include "fs/status_report.h"
 #include "fs/transport.h"
 #include "fs/worker_pool.h"
@@ -140,6 +141,10 @@ class Session {
   Status GoLive();
   // Returns when the mount is gone.
   void WaitForEnd(EndSignals& signals);
+  // What is to be done once whoever mounts was told that it is done.
+  void AfterReady() {
+    if (tracer_ != nullptr) tracer_->ReadAhead();
+  }
 
  private:
   Status MakeSession();
@@ -170,6 +175,7 @@ class Session {
   std::unique_ptr<FuseReaders> readers_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<Completer> completer_;
+  std::unique_ptr<StartTracer> tracer_;
 };
 
 Status Session::ChooseTransport() {
@@ -241,6 +247,8 @@ Status Session::GoLive() {
   facts_.data_path_reason = kNoPassthrough;
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
+  if (!config_.start_trace.empty())
+    tracer_ = std::make_unique<StartTracer>(fs_, config_.start_trace);
 
   notifier_ = std::make_unique<Notifier>([this](NodeId node) {
     // ENOENT: the kernel does not know the node (any more).
@@ -344,6 +352,7 @@ void Session::WaitForEnd(EndSignals& signals) {
 // What this cannot sync now it tries again, and the end of the union says so.
 void Session::KeepHouse() {
   fs_.TrimMemory();
+  if (tracer_ != nullptr) tracer_->KeepHouse();
   if (const Status settled = fs_.Settle(); !settled.ok())
     log::Warn("not all is on disk: " + settled.error().ToString());
 }
@@ -366,6 +375,7 @@ void Session::Unmount() {
 void Session::End() {
   if (session_ == nullptr) return;
   completer_.reset();
+  if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
   fs_.SetInvalidate([](NodeId) {});
@@ -392,6 +402,7 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   TRY(session.Mount());
   TRY(session.GoLive());
   ready();
+  session.AfterReady();
   session.WaitForEnd(*signals);
   return Ok();
 }

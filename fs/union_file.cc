@@ -92,6 +92,7 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
     if (inode->backing() == Backing::kPartial)
       return ReadPartial(inode, buffer, size, offset, wait);
     const FdCache::Pin fd = TRY(DataFd(inode));
+    if (inode->backing() < Backing::kPartial) NoteRead(inode, offset, size);
     return wait == Wait::kMayWait ? sys::Pread(*fd, buffer, size, offset)
                                   : sys::PreadNoWait(*fd, buffer, size, offset);
   };

@@ -38,6 +38,9 @@
 
 namespace ufs {
 
+class TraceRecorder;
+struct TraceEntry;
+
 // How often an operation looks again when a name came to be another object
 // between its look and its lock; the kernel keeps that from happening often.
 inline constexpr int kNameAttempts = 64;
@@ -192,6 +195,15 @@ class UnionFs final {
   // Puts on disk what was copied up in parts since the last call, so that it
   // outlives a power cut: to be called every few seconds, and at the end.
   Status Settle();
+
+  // What is read of the layers is told to `recorder`, until it is null; of
+  // contents alone, and not of those in memory. A read under way may end with
+  // the one that was.
+  void RecordReads(TraceRecorder* recorder);
+  // Has the host read what an entry of a trace names: how many bytes. ENOENT
+  // where no layer has it.
+  Result<uint64_t> ReadAheadData(const TraceEntry& entry);
+  void ReadNamesAhead();
   // Brings up a piece of what is missing of some file that is partly in the
   // upper and not being written to: the bytes it took, 0 where there is nothing
   // to do. For one thread, at its leisure. ENOSPC where the disk is so full
@@ -427,6 +439,9 @@ class UnionFs final {
   Status WarmNext(const InodeRef& inode);
   void CountPartials(UnionStats& stats) const;
 
+  // --- what a start reads (union_trace.cc) ---------------------------------
+  void NoteRead(const InodeRef& inode, uint64_t offset, uint64_t size);
+
   const UnionConfig config_;
   const MarkNames names_;
   // Destroyed in reverse: inodes before the layers that their nodes belong to.
@@ -451,6 +466,7 @@ class UnionFs final {
   std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
   mutable Mutex partials_mu_;
   std::unordered_map<NodeId, Partial> partials_ GUARDED_BY(partials_mu_);
+  std::atomic<TraceRecorder*> recorder_{nullptr};
   NodeId completing_ = NodeId::kNone;  // CompleteSome's, to go on there
 
   std::atomic<size_t> forgotten_{0};  // since memory was last given back

@@ -1,0 +1,43 @@
+// What a start reads of the layers: told to who records it, and read ahead.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fs/read_ahead.h"
+#include "fs/start_trace.h"
+#include "fs/union_fs.h"
+
+namespace ufs {
+
+void UnionFs::RecordReads(TraceRecorder* recorder) {
+  recorder_.store(recorder, std::memory_order_release);
+}
+
+// REQUIRES: inode->mu held; its contents are a layer's.
+void UnionFs::NoteRead(const InodeRef& inode, uint64_t offset, uint64_t size) {
+  if (TraceRecorder* const recorder = recorder_.load(std::memory_order_acquire))
+    recorder->Note(inode->data.layer().ContentsName(inode->data), offset,
+                   offset + size);
+}
+
+Result<uint64_t> UnionFs::ReadAheadData(const TraceEntry& entry) {
+  for (uint32_t i = 0; i < lowers_->size(); ++i) {
+    const auto fd = lowers_->layer(i).OpenContents(entry.contents);
+    if (fd.code() == ENOENT) continue;
+    if (!fd.ok()) return fd.error();
+    const uint64_t size = TRY(sys::Statx({*fd})).stx_size;
+    const uint64_t end = std::min(entry.end, size);
+    if (entry.begin >= end) return uint64_t{0};
+    TRY(ReadAhead(*fd, entry.begin, end - entry.begin));
+    return end - entry.begin;
+  }
+  return Error(ENOENT);
+}
+
+void UnionFs::ReadNamesAhead() {
+  for (uint32_t i = 0; i < lowers_->size(); ++i)
+    lowers_->layer(i).ReadNamesAhead();
+}
+
+}  // namespace ufs
