@@ -15,7 +15,8 @@ constexpr unsigned kMaxBackground = 64;
 // Wanted where the kernel has them.
 constexpr uint64_t kWanted[] = {
     // OPEN, OPENDIR and with them RELEASE and RELEASEDIR are not sent: a node
-    // needs no handle, so a warm open, read and close is no message at all.
+    // needs no handle, so a warm open, read and close is no message at all. But
+    // for passthrough, where OPEN says in which file of the host.
     FUSE_CAP_NO_OPEN_SUPPORT,
     FUSE_CAP_NO_OPENDIR_SUPPORT,
     // All changes of data come through the mount, so that the kernel need not
@@ -57,8 +58,8 @@ FuseAdapter::FuseAdapter(UnionFs& fs, Metrics& metrics, WorkerPool& pool,
       metrics_(metrics),
       pool_(pool),
       options_(options),
-      timeout_s_(std::chrono::duration<double>(options.cache_timeout).count()) {
-}
+      timeout_s_(std::chrono::duration<double>(options.cache_timeout).count()),
+      hears_opens_(options.passthrough) {}
 
 fuse_lowlevel_ops FuseAdapter::Operations() {
   fuse_lowlevel_ops ops{};
@@ -83,6 +84,12 @@ void FuseAdapter::Negotiate(fuse_conn_info* conn) {
     fuse_set_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
   else
     fuse_unset_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
+
+  if (options_.passthrough) {
+    kernel_has_passthrough_ = fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+    // Of the upper's file system: none. It may then lie below an overlayfs.
+    conn->max_backing_stack_depth = 0;
+  }
 
   conn->max_write = kMaxTransferBytes;
   conn->max_background = kMaxBackground;

@@ -28,6 +28,7 @@ class FuseAdapter {
     std::chrono::milliseconds cache_timeout;
     bool acl = true;
     bool writeback = false;
+    bool passthrough = false;  // if the kernel has it
     bool debug = false;
   };
 
@@ -47,6 +48,24 @@ class FuseAdapter {
   // Whether set-id bits are dropped by us when a write asks for it, rather than
   // by the kernel with one more message for each write. After `initialized`.
   bool handles_killpriv() const { return handles_killpriv_; }
+
+  // Whether the kernel takes files of the host. After `initialized`.
+  bool kernel_has_passthrough() const { return kernel_has_passthrough_; }
+
+  // Whether the kernel shall announce each open and its end, as passthrough
+  // needs; at first, if passthrough is asked for. Taken back once, for good.
+  bool hears_opens() const {
+    return hears_opens_.load(std::memory_order_relaxed);
+  }
+  void StopHearingOpens() { hears_opens_ = false; }
+
+  // What makes the kernel ask for the attributes of a node again. Called by a
+  // handler, before its reply. Set before the first request.
+  using ForgetAttrs = std::function<void(NodeId)>;
+  void SetForgetAttrs(ForgetAttrs forget) { forget_attrs_ = std::move(forget); }
+  void ForgetAttrsOf(NodeId node) const {
+    if (forget_attrs_) forget_attrs_(node);
+  }
 
   // What makes the kernel drop the pages it keeps of a node, those that it has
   // not written back once it has; a directory's are its names. Called by a
@@ -84,11 +103,14 @@ class FuseAdapter {
   const Options options_;
   const double timeout_s_;
   RequestGate gate_;
+  ForgetAttrs forget_attrs_;
   DropPages drop_pages_;
   DropPages drop_pages_soon_;
 
-  bool kernel_has_io_uring_ = false;  // written before initialized_
-  bool handles_killpriv_ = false;     // written before initialized_
+  bool kernel_has_io_uring_ = false;     // written before initialized_
+  bool handles_killpriv_ = false;        // written before initialized_
+  bool kernel_has_passthrough_ = false;  // written before initialized_
+  std::atomic<bool> hears_opens_;
   std::atomic<bool> initialized_{false};
 };
 

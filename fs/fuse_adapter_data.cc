@@ -19,9 +19,12 @@ std::string Range(uint64_t offset, uint64_t size) {
   return std::to_string(size) + " at " + std::to_string(offset);
 }
 
-// Once is enough: the kernel does not ask again.
-void OnOpen(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
-  Request(req, Message::kOpen, node).Fail(ENOSYS);
+// Once ENOSYS is enough: the kernel does not ask again.
+void OnOpen(fuse_req_t req, fuse_ino_t node, fuse_file_info* file) noexcept {
+  Answer(Request(req, Message::kOpen, node), [=](Request& request) {
+    if (!request.adapter().hears_opens()) return request.Fail(ENOSYS);
+    request.ReplyOpen(request.fs().OpenFile(request.node(), file->flags), file);
+  });
 }
 
 // A write has reached the union before write() returned, or, with writeback,
@@ -30,8 +33,13 @@ void OnFlush(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
   Request(req, Message::kFlush, node).Fail(ENOSYS);
 }
 
-void OnRelease(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
-  Request(req, Message::kRelease, node).Ok();
+void OnRelease(fuse_req_t req, fuse_ino_t node, fuse_file_info* file) noexcept {
+  Answer(Request(req, Message::kRelease, node),
+         [flags = file->flags](Request& request) {
+           if (request.adapter().hears_opens())
+             request.fs().CloseFile(request.node(), flags);
+           request.Ok();
+         });
 }
 
 void ReadWith(Request& request, size_t size, uint64_t offset,

@@ -22,6 +22,20 @@ std::string Describe(NodeId node) {
   return "node " + std::to_string(static_cast<uint64_t>(node));
 }
 
+// How long the kernel may answer from attributes that it is told.
+double TimeoutOf(const Attr& attr, double timeout_s) {
+  return attr.times_move ? 0 : timeout_s;
+}
+
+// There is no handle. What the kernel has cached of the file is true, or is to
+// be dropped as it will read elsewhere.
+void FillFileInfo(const UnionFs::Opened& opened, fuse_file_info* file) {
+  file->fh = 0;
+  file->backing_id = opened.backing_id;
+  file->keep_cache = opened.backing_id == 0;
+  file->noflush = 1;
+}
+
 }  // namespace
 
 std::string Quoted(const char* name) { return "\"" + std::string(name) + "\""; }
@@ -56,7 +70,7 @@ fuse_entry_param ToEntryParam(const Entry& entry, double timeout_s) {
   param.ino = static_cast<fuse_ino_t>(entry.node);
   param.generation = 1;  // a node id is never given twice
   param.attr = ToStat(entry.attr);
-  param.attr_timeout = timeout_s;
+  param.attr_timeout = TimeoutOf(entry.attr, timeout_s);
   param.entry_timeout = timeout_s;
   return param;
 }
@@ -135,24 +149,43 @@ void Request::ReplyNoEntry() {
   fuse_reply_entry(Finish(0, "no entry"), &param);
 }
 
-void Request::ReplyCreated(const Result<Entry>& entry, fuse_file_info* file) {
+void Request::ReplyOpen(const Result<UnionFs::Opened>& opened,
+                        fuse_file_info* file) {
+  if (!opened.ok()) return Fail(opened.error());
+  FuseAdapter& to = adapter();
+  const NodeId node = node_;
+  FillFileInfo(*opened, file);
+  if (opened->lost_times) to.ForgetAttrsOf(node);
+  const fuse_req_t req = Finish(0, opened->backing_id ? "passed through" : "");
+  if (fuse_reply_open(req, file) != 0) to.fs().CloseFile(node, file->flags);
+}
+
+void Request::ReplyCreated(Result<Entry> entry, fuse_file_info* file) {
   if (!entry.ok()) return Fail(entry.error());
   FuseAdapter& to = adapter();
+  const NodeId node = entry->node;
+  UnionFs::Opened opened;
+  if (to.hears_opens()) {
+    const auto done = to.fs().OpenFile(node, file->flags);
+    if (!done.ok()) {
+      to.fs().Forget(node, 1);
+      return Fail(done.error());
+    }
+    opened = *done;
+    entry->attr.times_move |= opened.lost_times;
+  }
+  FillFileInfo(opened, file);
   const fuse_entry_param param = ToEntryParam(*entry, to.timeout_s());
-  // As if OPEN had been answered with ENOSYS: no handle, and what the kernel
-  // has cached of the file is true.
-  file->fh = 0;
-  file->keep_cache = 1;
-  file->noflush = 1;
-  const fuse_req_t req =
-      Finish(0, to.debug() ? Describe(entry->node) : std::string());
-  ReturnIfLost(fuse_reply_create(req, &param, file), to, entry->node);
+  const fuse_req_t req = Finish(0, to.debug() ? Describe(node) : std::string());
+  const int sent = fuse_reply_create(req, &param, file);
+  if (sent != 0 && to.hears_opens()) to.fs().CloseFile(node, file->flags);
+  ReturnIfLost(sent, to, node);
 }
 
 void Request::ReplyAttr(const Result<Attr>& attr) {
   if (!attr.ok()) return Fail(attr.error());
   const struct stat st = ToStat(*attr);
-  const double timeout_s = adapter().timeout_s();
+  const double timeout_s = TimeoutOf(*attr, adapter().timeout_s());
   fuse_reply_attr(Finish(0), &st, timeout_s);
 }
 
@@ -180,7 +213,7 @@ void Request::ReplyStatx(const Result<Attr>& attr) {
   stx.stx_btime = time(attr->btime);
   stx.stx_rdev_major = major(attr->rdev);
   stx.stx_rdev_minor = minor(attr->rdev);
-  const double timeout_s = adapter().timeout_s();
+  const double timeout_s = TimeoutOf(*attr, adapter().timeout_s());
   fuse_reply_statx(Finish(0), 0, &stx, timeout_s);
 }
 

@@ -65,7 +65,9 @@ class Request {
   void Done(const Status& status) { status.ok() ? Ok() : Fail(status.error()); }
   void ReplyEntry(const Result<Entry>& entry);
   void ReplyNoEntry();  // no such name, and the kernel may remember that
-  void ReplyCreated(const Result<Entry>& entry, fuse_file_info* file);
+  void ReplyOpen(const Result<UnionFs::Opened>& opened, fuse_file_info* file);
+  // Opens it as well, where opens are announced.
+  void ReplyCreated(Result<Entry> entry, fuse_file_info* file);
   void ReplyAttr(const Result<ufs::Attr>& attr);
   void ReplyStatx(const Result<ufs::Attr>& attr);
   void ReplyBytes(const char* data, size_t size);

@@ -23,6 +23,7 @@
 #include "fs/fd_cache.h"
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
+#include "fs/open_modes.h"
 #include "fs/types.h"
 #include "layerdb/base/mutex.h"
 
@@ -133,6 +134,8 @@ class Inode {
   std::atomic<bool> no_aufs{false};
   // A file without set-id bits: a write need not look for them.
   std::atomic<bool> no_suid{false};
+  // Its times may move without a message, and the kernel must ask each time.
+  std::atomic<bool> times_move{false};
   // The contents' descriptor in the cache is for reading alone, as the host
   // would not open an immutable file, or a running program, for writing.
   std::atomic<bool> fd_only_reads{false};
@@ -180,6 +183,10 @@ class Inode {
     return *times;
   }
   bool came_from_layer() const { return times && times->origin_btime; }
+
+  // Guarded by mu; null for a file that nobody has open, as far as the kernel
+  // announces that.
+  std::unique_ptr<OpenModes> opens;
 
   // Of a file that is kPartial. Written with its stripe and `mu` held.
   std::unique_ptr<ChunkMap> chunks;

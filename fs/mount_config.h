@@ -16,6 +16,13 @@ enum class Transport {
   kClassic,  // reads and writes of /dev/fuse
 };
 
+// Whether the kernel reads and writes files of the upper by itself.
+enum class Passthrough {
+  kOff,
+  kAuto,  // where it can be had
+  kOn,    // and an error that says why where it cannot
+};
+
 struct MountConfig {
   std::string mountpoint;       // absolute
   std::string source = "ufs";   // the first column of /proc/mounts
@@ -46,6 +53,7 @@ struct MountConfig {
   uint64_t complete_rate = 0;
   // The file with what the start of the mount reads; empty: none.
   std::string start_trace;
+  Passthrough passthrough = Passthrough::kOff;
   bool debug = false;  // one line on stderr for each message
   // Whoever mounts keeps an UnmountGuard.
   bool auto_unmount = false;

@@ -225,6 +225,14 @@ Status ApplyTrace(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyPassthrough(State& state, const OptionText& option) {
+  state.mount.passthrough =
+      TRY(Choose<Passthrough>(option, {{"auto", Passthrough::kAuto},
+                                       {"1", Passthrough::kOn},
+                                       {"0", Passthrough::kOff}}));
+  return Ok();
+}
+
 Status ApplyUserXattr(State& state, const OptionText&) {
   state.config.user_xattr = true;
   return Ok();
@@ -490,6 +498,9 @@ constexpr Option kOptions[] = {
      "synced or half a minute old; many small writes are few, a full disk "
      "shows at close or fsync, and a killed daemon takes with it what had not "
      "come"},
+    {"passthrough", kRequired, ApplyPassthrough,
+     "0|1|auto  1: the kernel reads and writes files of the upper by itself, "
+     "and each open is a message; for root; auto: where it can be had"},
     {"userxattr", kNone, ApplyUserXattr,
      "keep marks in user.overlay.* even where trusted.overlay.* is possible"},
     {"whiteout", kRequired, ApplyWhiteout,
@@ -719,6 +730,10 @@ Result<MountOptions> MountOptionParser::Finish() && {
                    "contradict each other; leave one out");
     config.metacopy = false;
   }
+  if (state_.mount.passthrough == Passthrough::kOn && state_.mount.writeback)
+    return Error(EINVAL,
+                 "options 'passthrough=1' and 'writeback=1' contradict each "
+                 "other: the kernel has one or the other; leave one out");
   if (!state_.mount.xattrs) config.acl = state_.mount.acl = false;
   if (config.work && !config.upper) {
     state_.notes.push_back("option 'workdir' has no effect without an upper");

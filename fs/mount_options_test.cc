@@ -174,6 +174,19 @@ TEST(MountOptions, OnesOfOurOwn) {
   Refusal("transport=pigeon");
 }
 
+TEST(MountOptions, Passthrough) {
+  EXPECT_EQ(MustParse("").mount.passthrough, Passthrough::kOff);
+  EXPECT_EQ(MustParse("upperdir=/u,passthrough=1").mount.passthrough,
+            Passthrough::kOn);
+  EXPECT_EQ(MustParse("passthrough=auto").mount.passthrough,
+            Passthrough::kAuto);
+  EXPECT_EQ(MustParse("passthrough=0").mount.passthrough, Passthrough::kOff);
+  Refusal("passthrough=yes");
+  EXPECT_NE(Refusal("upperdir=/u,passthrough=1,writeback=1").find("writeback"),
+            std::string::npos);
+  MustParse("upperdir=/u,passthrough=auto,writeback=1");
+}
+
 TEST(MountOptions, Timeout) {
   using std::chrono::milliseconds;
   EXPECT_EQ(MustParse("timeout=0").mount.cache_timeout, milliseconds(0));

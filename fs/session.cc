@@ -27,6 +27,7 @@
 #include "fs/fuse_reader.h"
 #include "fs/metrics.h"
 #include "fs/notifier.h"
+#include "fs/passthrough.h"
 #include "fs/start_tracer.h"
 #include "fs/status_report.h"
 #include "fs/transport.h"
@@ -59,9 +60,10 @@ constexpr auto kHoldLimit = std::chrono::seconds(30);
 
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
-constexpr char kNoPassthrough[] =
-    "passthrough would cost a message for each open, and one inode could not "
-    "keep its pages over copy-up";
+constexpr char kPassthrough[] =
+    "passthrough for files of the upper, page cache for those of layers";
+constexpr char kNotAskedFor[] =
+    "passthrough costs a message for each open, and was not asked for";
 
 // Blocks the signals that end a session, for this thread and all that it
 // starts, and makes them readable. Gives them back when it goes.
@@ -120,6 +122,12 @@ void KeepHeapsShort() {
   mallopt(M_MXFAST, 0);
 }
 
+// The kernel has either this or its keeping of writes.
+bool MayPassThrough(const MountConfig& config) {
+  return config.passthrough != Passthrough::kOff && !config.writeback &&
+         !config.read_only;
+}
+
 class Session {
  public:
   Session(const MountConfig& config, UnionFs& fs)
@@ -130,6 +138,7 @@ class Session {
                  {.cache_timeout = config.cache_timeout,
                   .acl = config.acl,
                   .writeback = config.writeback && !config.read_only,
+                  .passthrough = MayPassThrough(config),
                   .debug = config.debug}) {}
   ~Session() { End(); }
 
@@ -149,6 +158,8 @@ class Session {
  private:
   Status MakeSession();
   Status SettleTransport();
+  Status SettleDataPath();
+  Status StartPassthrough();
   void TunePages();
   void StartControl();
   Status Hold();
@@ -170,6 +181,7 @@ class Session {
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
   dev_t device_ = 0;
+  std::unique_ptr<KernelBackingFiles> backing_files_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<Notifier> dropper_;
   std::unique_ptr<FuseReaders> readers_;
@@ -242,9 +254,6 @@ Status Session::GoLive() {
   facts_.mountpoint = config_.mountpoint;
   facts_.source = config_.source;
   facts_.connection = minor(device_);
-  facts_.data_path = kDataPath;
-  if (adapter_.writeback()) facts_.data_path += kKeepsWrites;
-  facts_.data_path_reason = kNoPassthrough;
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
   if (!config_.start_trace.empty())
@@ -256,6 +265,10 @@ Status Session::GoLive() {
                                      -1, 0);
   });
   fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
+  adapter_.SetForgetAttrs([this](NodeId node) {
+    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
+                                     /*off: no pages=*/-1, 0);
+  });
   // The kernel keeps no page locked while it asks for names, or for holes.
   adapter_.SetDropPages([this](NodeId node) {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
@@ -272,6 +285,7 @@ Status Session::GoLive() {
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
                              config_.mountpoint);
   TRY(SettleTransport());
+  TRY(SettleDataPath());
   TunePages();
   StartControl();
   if (config_.complete_rate > 0)
@@ -297,6 +311,42 @@ Status Session::SettleTransport() {
   }
   facts_.readers = static_cast<unsigned>(readers_->Grow(config_.threads));
   return Ok();
+}
+
+// Which of the two ways contents take. What was opened before this knows has
+// its pages in the kernel.
+Status Session::SettleDataPath() {
+  facts_.data_path = kDataPath;
+  if (adapter_.writeback()) facts_.data_path += kKeepsWrites;
+  facts_.data_path_reason = kNotAskedFor;
+  if (config_.passthrough == Passthrough::kOff) return Ok();
+
+  const Status started = StartPassthrough();
+  if (started.ok()) {
+    facts_.data_path = kPassthrough;
+    facts_.data_path_reason.clear();
+    return Ok();
+  }
+  adapter_.StopHearingOpens();
+  facts_.data_path_reason = std::string(started.error().context());
+  // Of a union without an upper it asks for nothing.
+  if (config_.passthrough == Passthrough::kOn && started.code() != EROFS)
+    return Error(started.code(), "passthrough=1: " + facts_.data_path_reason);
+  return Ok();
+}
+
+// The error's context says why not.
+Status Session::StartPassthrough() {
+  if (config_.read_only) return Error(EROFS, WhyNotPassthrough(EROFS));
+  if (config_.writeback)
+    return Error(EINVAL, "the kernel has either passthrough or writeback=1");
+  if (!adapter_.kernel_has_passthrough())
+    return Error(EOPNOTSUPP, "this kernel has no FUSE passthrough");
+  backing_files_ =
+      std::make_unique<KernelBackingFiles>(fuse_session_fd(session_));
+  const Status used = fs_.UsePassthrough(*backing_files_);
+  if (used.ok()) return Ok();
+  return Error(used.code(), WhyNotPassthrough(used.code()));
 }
 
 // After INIT, in whose reply the kernel sets what it has by default.
@@ -329,7 +379,13 @@ Status Session::Hold() {
   TRY(fs_.CompleteAll());
   if (!adapter_.gate().Close(kDrainPatience))
     return Error(EBUSY, "requests under way take too long");
-  const Status complete = fs_.CompleteAll();
+  // Their writes pass the gate by.
+  const Status complete =
+      fs_.passed_writers() > 0
+          ? Status(Error(EBUSY,
+                         "files are open for writing that the kernel "
+                         "writes by itself (passthrough)"))
+          : fs_.CompleteAll();
   if (!complete.ok()) adapter_.gate().Open();
   return complete;
 }

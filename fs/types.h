@@ -79,6 +79,8 @@ struct Attr {
   timespec mtime{};
   timespec ctime{};
   timespec btime{};
+  // It changes without a message: good for this answer alone.
+  bool times_move = false;
 };
 
 // A change of attributes; what is not set stays. Times may be UTIME_NOW.

@@ -77,8 +77,9 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
 
 // Who may change the mode gives up set-id bits by changing nothing: either he
 // called chown(2) without ids, or the kernel announces his write in the same
-// words. Anybody else's write says itself that it drops them, and his chown is
-// refused. Where /proc does not tell what he called, it was a write.
+// words. Anybody else's write says itself that it drops them, unless it passes
+// us by, and his chown is refused. Where /proc does not tell what he called, it
+// was a write.
 Result<Attr> UnionFs::SetNothing(const InodeRef& inode, const Caller& caller) {
   const auto attr_of = [&]() -> Result<Attr> {
     ReaderLock lock(inode->mu);
@@ -93,8 +94,9 @@ Result<Attr> UnionFs::SetNothing(const InodeRef& inode, const Caller& caller) {
     return attr;
   const bool may = caller.uid == 0 || caller.uid == attr.uid;
   if (!may || costs_no_bits) {
-    if (!IsInChown(caller.pid)) return attr;
-    if (!may) return Error(EPERM);
+    const bool is_write = !IsInChown(caller.pid);
+    if (is_write && (costs_no_bits || !IsPassed(inode))) return attr;
+    if (!is_write && !may) return Error(EPERM);
   }
   TRY(CopyUp(inode, Backing::kMetacopy));
   TRY(KillSuid(inode, caller));

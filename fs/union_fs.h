@@ -31,6 +31,7 @@
 #include "fs/lifted_flags.h"
 #include "fs/listing.h"
 #include "fs/lower_stack.h"
+#include "fs/open_modes.h"
 #include "fs/types.h"
 #include "fs/union_config.h"
 #include "fs/upper_dir.h"
@@ -178,6 +179,24 @@ class UnionFs final {
   Result<size_t> CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
                                uint64_t out_offset, size_t length,
                                const Caller* loses);
+
+  // --- opens (union_opens.cc) ---------------------------------------------
+  // For a mount whose kernel announces them; else nothing of this is called.
+  // From now on files whose contents are in the upper alone are opened in
+  // `files`, which outlives the requests. An error says that the kernel takes
+  // none of the upper's; then all stay as they were.
+  Status UsePassthrough(BackingFiles& files);
+  struct Opened {
+    int backing_id = 0;  // 0: to be read and written by messages
+    // What the kernel knows of the file's times may be wrong from now on.
+    bool lost_times = false;
+  };
+  // `flags` as open(2). One that succeeds is given back by CloseFile.
+  Result<Opened> OpenFile(NodeId node, int flags);
+  void CloseFile(NodeId node, int flags);
+  // How many have a file open that they write without a message.
+  size_t passed_writers() const { return passed_writers_; }
+
   Result<struct statvfs> StatFs();
   Status SyncFs();
 
@@ -384,6 +403,9 @@ class UnionFs final {
                        const Caller& caller);
   Result<Attr> SetNothing(const InodeRef& inode, const Caller& caller);
 
+  Result<int> BackingId(const InodeRef& inode, int flags);
+  static bool IsPassed(const InodeRef& inode);
+
   // --- contents in parts (union_partial.cc) -------------------------------
   bool MaySplitContents(const Inode& inode) const;
   bool SharesBlocks(const Inode& inode);
@@ -452,6 +474,8 @@ class UnionFs final {
   UniqueFd stat_fd_;                                     // what statfs asks
   UnionInfo info_;
   InvalidateFn invalidate_;
+  std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
+  std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;
   Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;

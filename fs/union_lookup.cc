@@ -346,6 +346,7 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
                               const UpperDir::Looked& looked) {
   Attr attr = upper_->Shown(looked.stat, looked.marks);
   attr.ino = inode->ino();
+  attr.times_move = inode->times_move;
   if (inode->came_from_layer()) attr.btime = *inode->times->origin_btime;
   // As overlayfs: the names of a merged directory are not counted. A removed
   // one has none.

@@ -247,6 +247,48 @@ class Daemon(OptionTest):
                 self.assertEqual(self.read("mnt/both"), "base")
                 self.umount()
 
+    def data_path(self):
+        path = self.report()["data_path"]
+        return path["used"].split()[0], path["reason"]
+
+    def test_passthrough(self):
+        for option in ("passthrough=1", "passthrough=auto"):
+            with self.subTest(option):
+                self.mount_with(option)
+                self.assertEqual(self.data_path(), ("passthrough", ""))
+                self.write("mnt/new", "text")
+                self.assertEqual(self.read("up/new"), "text")
+                self.umount()
+        for option, reason in (("passthrough=0", "not asked for"),
+                               ("passthrough=auto,writeback=1", "writeback")):
+            with self.subTest(option):
+                self.mount_with(option)
+                used, why = self.data_path()
+                self.assertEqual(used, "page")
+                self.assertIn(reason, why)
+                self.umount()
+
+    def test_passthrough_that_cannot_be_had(self):
+        stacked = self.at("stacked")
+        os.mkdir(stacked)
+        for name in ("below", "over", "overwork"):
+            os.mkdir(self.at(name))
+        run("mount", "-t", "overlay", "overlay", "-o",
+                    "lowerdir={},upperdir={},workdir={}".format(
+                        *map(self.at, ("below", "over", "overwork"))), stacked)
+        self.addCleanup(run, "umount", stacked)
+        arguments = ["--upper", self.at("stacked/up"), self.base, self.mnt]
+        done = run(UFS, "mount", "-o", "passthrough=1", *arguments)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("passthrough=1: the upper lies on", done.stderr)
+        self.assertNotIn(self.mnt, mounts())
+        self.mount("-o", "passthrough=auto", *arguments)
+        self.assertIn("overlayfs", self.data_path()[1])
+
+    def test_passthrough_without_an_upper_asks_for_nothing(self):
+        self.mount("--ro", "-o", "passthrough=1", self.base, self.mnt)
+        self.assertIn("no upper", self.data_path()[1])
+
     def test_auto_unmount_after_a_kill(self):
         self.mount_with("auto_unmount")
         pid = min(int(line.split(":")[0]) for line in harness.daemons(self.dir))
