@@ -138,6 +138,10 @@ std::vector<Subject> Subject::All() {
                  .wants_uring = true,
                  .writes_late = true,
                  .options = "transport=io_uring,writeback=1"});
+  all.push_back({.name = "ufs-root-passthrough",
+                 .kind = Kind::kUfs,
+                 .wants_uring = true,
+                 .options = "transport=io_uring,passthrough=1"});
   all.push_back({.name = "ufs-sealed",
                  .kind = Kind::kUfs,
                  .wants_uring = true,

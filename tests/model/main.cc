@@ -29,7 +29,7 @@ constexpr char kUsage[] =
     "                  [--minutes=N] [--shrink=SECONDS] [--drop-caches]\n"
     "       model_test --subject=NAME --replay=FILE [--shrink=SECONDS]\n"
     "  --subject=NAME  plain, ufs-root-classic, ufs-root-uring,\n"
-    "                  ufs-root-writeback or ufs-user\n"
+    "                  ufs-root-writeback, ufs-root-passthrough or ufs-user\n"
     "  --seed=N        the first of --count seeds (1 of 4), after which one\n"
     "                  comes that was never used; with --seed, that one alone\n"
     "  --minutes=N     seeds that were never used, for so long\n"
