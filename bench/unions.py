@@ -372,6 +372,11 @@ class UfsWriteback(Ufs):
     options = "transport=io_uring,writeback=1"
 
 
+class UfsPassthrough(Ufs):
+    name, title = "ufs-passthrough", "ufs (root, io_uring, passthrough=1)"
+    options = "transport=io_uring,passthrough=1"
+
+
 class UfsClassic(Ufs):
     name, title = "ufs-classic", "ufs (root, classic)"
     options = "transport=classic"
@@ -382,5 +387,5 @@ class UfsUserns(Ufs):
     options = "transport=io_uring"
 
 
-CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsHashed, UfsWriteback, UfsClassic,
-              UfsUserns]
+CANDIDATES = [Native, Overlay, OverlayMeta, FuseOverlay, UnionfsFuse, Ufs, UfsHashed, UfsWriteback,
+              UfsPassthrough, UfsClassic, UfsUserns]
