@@ -67,12 +67,16 @@ Result<FdCache::Pin> UnionFs::WritableDataFd(const InodeRef& inode) {
   return fds_.Insert(inode->fd_key(), std::move(fd));
 }
 
-// To a file that may only grow (chattr +a). The kernel holds off other writers
-// of the union while it sends an append.
+// A descriptor of a file that may only grow (chattr +a).
+Result<UniqueFd> UnionFs::AppendFd(const InodeRef& inode) {
+  return Reopen(TRY(UpperPlace(inode)), O_WRONLY | O_APPEND);
+}
+
+// To a file that may only grow. The kernel holds off other writers of the union
+// while it sends an append.
 Result<size_t> UnionFs::Append(const InodeRef& inode, const char* data,
                                size_t size, uint64_t offset) {
-  const Place place = TRY(UpperPlace(inode));
-  const UniqueFd fd = TRY(Reopen(place, O_WRONLY | O_APPEND));
+  const UniqueFd fd = TRY(AppendFd(inode));
   if (TRY(sys::Statx({fd})).stx_size != offset) return Error(EPERM);
   return sys::Pwrite(fd, data, size, offset);
 }
@@ -259,8 +263,10 @@ Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,
   if (inode->backing() == Backing::kPartial)
     return FallocatePartial(inode, mode, offset, length);
   ReaderLock lock(inode->mu);
-  const FdCache::Pin fd = TRY(WritableDataFd(inode));
-  return sys::Fallocate(*fd, mode, offset, length);
+  const auto fd = WritableDataFd(inode);
+  if (fd.code() == EPERM)  // to grow is not forbidden
+    return sys::Fallocate(TRY(AppendFd(inode)), mode, offset, length);
+  return sys::Fallocate(*TRY(fd), mode, offset, length);
 }
 
 Result<uint64_t> UnionFs::LSeek(NodeId node, uint64_t offset, int whence) {

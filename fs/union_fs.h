@@ -377,6 +377,7 @@ class UnionFs final {
   std::optional<std::string_view> DataInMemory(const InodeRef& inode) const;
   Result<FdCache::Pin> DataFd(const InodeRef& inode);
   Result<FdCache::Pin> WritableDataFd(const InodeRef& inode);
+  Result<UniqueFd> AppendFd(const InodeRef& inode);
   Result<size_t> Append(const InodeRef& inode, const char* data, size_t size,
                         uint64_t offset);
   // The descriptor kept under `key`, or the one that `open` makes.

@@ -117,6 +117,11 @@ TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
     EXPECT_ERRNO(EPERM, unlink(name)) << name;
     AppendFile(name, "y");
     EXPECT_EQ(ReadFile(name), "xy") << name;
+    UniqueFd fd = Open(name, O_WRONLY | O_APPEND);
+    EXPECT_OK(fallocate(fd.get(), 0, 2, 2)) << name;
+    EXPECT_ERRNO(EPERM, fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 0, 1))
+        << name;
+    EXPECT_EQ(ReadFile(name), std::string("xy\0\0", 4)) << name;
     ASSERT_OK(SetFlags(name, GetFlags(name) & ~unsigned{FS_APPEND_FL}));
     EXPECT_OK(unlink(name)) << name;
   }
