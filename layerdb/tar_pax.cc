@@ -5,10 +5,15 @@
 #include <cstdio>
 #include <limits>
 
+#include "layerdb/base/posix_acl.h"
+#include "layerdb/tar_acl.h"
+
 namespace ufs::tar {
 namespace {
 
 constexpr std::string_view kLibarchiveXattr = "LIBARCHIVE.xattr.";
+constexpr std::string_view kAccessAcl = "SCHILY.acl.access";
+constexpr std::string_view kDefaultAcl = "SCHILY.acl.default";
 constexpr std::string_view kSelinux = "RHT.security.selinux";
 constexpr std::string_view kSparsePrefix = "GNU.sparse.";
 constexpr size_t kMaxXattrNameBytes = 255;
@@ -108,6 +113,15 @@ Status SetXattr(std::string_view keyword, std::string name,
   return Ok();
 }
 
+Status SetAcl(std::string_view keyword, const char* name,
+              std::string_view value, PaxRecords& records) {
+  const auto acl = AclFromText(value);
+  if (!acl.ok()) return Bad(keyword, acl.error().context());
+  if (acl->value.empty()) return Ok();
+  if (keyword == kAccessAcl) records.acl_mode = acl->mode;
+  return SetXattr(keyword, name, acl->value, /*weak=*/true, records);
+}
+
 // GNU.sparse.map of 0.1: "offset,size,offset,size,...".
 Status SetMap(std::string_view keyword, std::string_view value,
               PaxRecords::Sparse& sparse) {
@@ -180,6 +194,10 @@ Status SetRecord(std::string_view keyword, std::string_view value,
     return SetXattr(keyword,
                     DecodePercent(keyword.substr(kLibarchiveXattr.size())),
                     TRY(DecodeBase64(keyword, value)), /*weak=*/true, records);
+  if (keyword == kAccessAcl)
+    return SetAcl(keyword, kAccessAclXattr, value, records);
+  if (keyword == kDefaultAcl)
+    return SetAcl(keyword, kDefaultAclXattr, value, records);
   if (keyword == kSelinux)
     return SetXattr(keyword, "security.selinux", value, /*weak=*/true, records);
   if (keyword.starts_with(kSparsePrefix))

@@ -1,8 +1,10 @@
 // The records of pax extended headers: "LENGTH KEYWORD=VALUE\n".
-// POSIX.1-2017 pax(1), "pax Extended Header"; star(5) for SCHILY.xattr.*;
-// libarchive's tar(5) for LIBARCHIVE.xattr.*; GNU tar's manual, "PAX 0" and
-// "PAX 1", for GNU.sparse.*.
+// POSIX.1-2017 pax(1), "pax Extended Header"; star(5) for SCHILY.xattr.* and
+// SCHILY.acl.*; libarchive's tar(5) for LIBARCHIVE.xattr.*; GNU tar's manual,
+// "PAX 0" and "PAX 1", for GNU.sparse.*.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <map>
@@ -22,6 +24,7 @@ struct PaxRecords {
   std::optional<std::string> path, link_target;
   std::optional<uint64_t> size, uid, gid;
   std::optional<std::pair<int64_t, uint32_t>> mtime;  // seconds, nanoseconds
+  std::optional<mode_t> acl_mode;  // what an access ACL makes of the mode
   // std::less<> so that a string_view finds its string.
   std::map<std::string, std::string, std::less<>> xattrs;
 

@@ -329,6 +329,8 @@ Status TarReader::Decode(const Header& header, TarEntry& entry) {
     entry.dev_minor = static_cast<uint32_t>(minor);
   }
   entry.xattrs.assign(pax.xattrs.begin(), pax.xattrs.end());
+  // libarchive's mode tells of the owning group what the mask should.
+  if (pax.acl_mode) entry.mode = (entry.mode & ~mode_t{0777}) | *pax.acl_mode;
   // Only files have contents. Others that tell a size have none all the same,
   // as in the readers of container engines; if they do, the next header fails.
   const int64_t size = TRY(number(tar::kSize, "size"));

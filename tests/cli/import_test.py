@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import shutil
+import unittest
 
 import harness
 from harness import UFS, CliTest, as_user, run
@@ -37,6 +39,33 @@ class Import(CliTest):
             done = self.store("import", f"{tar}.{suffix}", "--json")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(json.loads(done.stdout)["digest"], expected)
+
+    @unittest.skipUnless(shutil.which("setfacl") and shutil.which("bsdtar"),
+                         "needs acl and bsdtar")
+    def test_acls_as_each_tar_writes_them(self):
+        """As text of records of their own, or as extended attributes."""
+        self.make_dir("base/dir")
+        run("setfacl", "-m", "u:12345:rw,g:54321:r", self.at("base/both"))
+        run("setfacl", "-m", "d:u:12345:rwx,u:0:r", self.at("base/dir"))
+
+        def acls(directory):
+            seen = run("getfacl", "-ncpE", f"{directory}/both", f"{directory}/dir")
+            self.assertIn("default:user:12345:rwx", seen.stdout)
+            return seen.stdout
+
+        for name, words in (("gnu", ["tar", "--acls"]), ("bsd", ["bsdtar", "--acls"]),
+                            ("numbers", ["tar", "--acls", "--numeric-owner"]),
+                            ("xattrs", ["tar", "--xattrs", "--xattrs-include=*"])):
+            with self.subTest(name):
+                tar = self.at(name + ".tar")
+                self.assertEqual(run(*words, "-C", self.base, "-cf", tar, ".").returncode,
+                                 0)
+                done = self.store("import", tar, "--name", name)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                out = self.at("out-" + name)
+                done = self.store("export", name, out, "--format", "dir")
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertEqual(acls(out), acls(self.base))
 
     def test_a_directory_is_the_same_layer_wherever_it_lies(self):
         first = self.store("import", self.base)
