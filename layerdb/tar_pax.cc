@@ -118,7 +118,8 @@ Status SetAcl(std::string_view keyword, const char* name,
   const auto acl = AclFromText(value);
   if (!acl.ok()) return Bad(keyword, acl.error().context());
   if (acl->value.empty()) return Ok();
-  if (keyword == kAccessAcl) records.acl_mode = acl->mode;
+  if (keyword == kAccessAcl && !records.xattrs.contains(name))
+    records.acl_mode = acl->mode;
   return SetXattr(keyword, name, acl->value, /*weak=*/true, records);
 }
 
