@@ -21,8 +21,10 @@ class RateLimit {
 
   // So many bytes were moved, from `start` on.
   void Spent(uint64_t bytes, Clock::time_point start) {
-    const std::chrono::duration<double> cost(static_cast<double>(bytes) /
-                                             bytes_per_second_);
+    // No clock goes on for longer than this.
+    constexpr double kMostSeconds = 1e9;
+    const std::chrono::duration<double> cost(
+        std::min(static_cast<double>(bytes) / bytes_per_second_, kMostSeconds));
     free_at_ = std::max(free_at_, start) +
                std::chrono::duration_cast<Clock::duration>(cost);
   }

@@ -27,6 +27,7 @@ class StartReader {
 
  private:
   void Run();
+  bool ReadAhead(const TraceEntry& entry);
   void Finish();
 
   UnionFs& fs_;

@@ -44,7 +44,7 @@ bool ReadName(std::string_view text, std::string& name) {
 }
 
 // A number and the space behind it, taken off `text`.
-bool TakeNumber(std::string_view& text, uint64_t& number) {
+bool TakeNumberAndSpace(std::string_view& text, uint64_t& number) {
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
   if (parsed.ec != std::errc() || parsed.ptr == end || *parsed.ptr != ' ')
@@ -78,8 +78,9 @@ Result<std::vector<TraceEntry>> ParseTrace(std::string_view text) {
     std::string_view line = text.substr(0, length);
     text.remove_prefix(length + 1);
     TraceEntry entry;
-    if (!TakeNumber(line, entry.begin) || !TakeNumber(line, entry.end) ||
-        entry.begin >= entry.end || entry.end > INT64_MAX)
+    if (!TakeNumberAndSpace(line, entry.begin) ||
+        !TakeNumberAndSpace(line, entry.end) || entry.begin >= entry.end ||
+        entry.end > INT64_MAX)
       return BadLine(number, "no range of bytes");
     if (!ReadName(line, entry.contents) || entry.contents.empty() ||
         entry.contents.size() > kMaxNameBytes ||
