@@ -57,6 +57,8 @@ constexpr unsigned kReadAheadKib = 1024;
 // still, and how long it does.
 constexpr auto kDrainPatience = std::chrono::seconds(2);
 constexpr auto kHoldLimit = std::chrono::seconds(30);
+// What may have to come up while it does.
+constexpr uint64_t kMostWhileHeldBytes = 64 << 20;
 
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
@@ -232,6 +234,9 @@ Status Session::MakeSession() {
 Status Session::Mount() {
   const FuseMountOptions options = TRY(ToFuseMountOptions(config_));
   TRY(CheckMountPoint(config_.mountpoint));
+  // Its file may lie where nobody answers once this is mounted.
+  if (!config_.start_trace.empty())
+    tracer_ = std::make_unique<StartTracer>(fs_, config_.start_trace);
   TRY(MakeSession());
 
   Result<UniqueFd> device = MountDirectly(config_, options);
@@ -256,8 +261,6 @@ Status Session::GoLive() {
   facts_.connection = minor(device_);
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
-  if (!config_.start_trace.empty())
-    tracer_ = std::make_unique<StartTracer>(fs_, config_.start_trace);
 
   notifier_ = std::make_unique<Notifier>([this](NodeId node) {
     // ENOENT: the kernel does not know the node (any more).
@@ -379,6 +382,10 @@ Status Session::Hold() {
   TRY(fs_.CompleteAll());
   if (!adapter_.gate().Close(kDrainPatience))
     return Error(EBUSY, "requests under way take too long");
+  if (fs_.Stats().partial_bytes_missing > kMostWhileHeldBytes) {
+    adapter_.gate().Open();
+    return Error(EBUSY, "a large file was just written to; try again");
+  }
   // Their writes pass the gate by.
   const Status complete =
       fs_.passed_writers() > 0
@@ -415,6 +422,7 @@ void Session::KeepHouse() {
 
 // For a signal: whoever has files open keeps them for a moment.
 void Session::Unmount() {
+  fs_.StopCompleting();
   control_.reset();  // whoever holds the mount: what the kernel has must come
   const Status now = UnmountFuse(config_.mountpoint, device_, /*lazily=*/false);
   mounted_ = false;
@@ -430,6 +438,7 @@ void Session::Unmount() {
 
 void Session::End() {
   if (session_ == nullptr) return;
+  fs_.StopCompleting();
   completer_.reset();
   if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use

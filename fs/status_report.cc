@@ -51,6 +51,7 @@ Json StatsToJson(const UnionStats& stats) {
           {"copy_up_bytes", stats.copy_up_bytes},
           {"partial_files", stats.partial_files},
           {"partial_bytes_missing", stats.partial_bytes_missing},
+          {"passed_writers", stats.passed_writers},
           {"listing_hits", stats.listing_hits},
           {"listing_misses", stats.listing_misses}};
 }

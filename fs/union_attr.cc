@@ -66,7 +66,8 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
     const bool is_due =
         change.flushes_times && inode->times && inode->times->mtime_due;
     if (!(set.code() == EPERM && is_due)) TRY(set);
-    if (change.mtime && inode->backing() == Backing::kMetacopy) {
+    if (change.mtime && inode->is_split()) {
+      inode->holds_time = false;
       const auto released = sys::RemoveXattr(at, names_.held_time.c_str());
       if (released.code() != ENODATA) TRY(released);
     }
@@ -224,7 +225,9 @@ Status UnionFs::Complete(const InodeRef& inode, uint64_t& copied) {
     ReaderLock lock(inode->mu);
     if (inode->chunks) copied = inode->chunks->MissingBytes();
   }
-  return CopyUp(inode, Backing::kUpper);
+  TRY(CopyUp(inode, Backing::kUpper));
+  TimesMoved(inode);
+  return Ok();
 }
 
 Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fs/union_fs.h"
+#include "layerdb/base/cleanup.h"
 
 namespace ufs {
 namespace {
@@ -49,10 +50,11 @@ std::vector<UnionFs::Partial> UnionFs::Partials() const {
 // The one that was begun; else the file of which the least is missing, so that
 // as many as can be are whole soon, and none that changes for ever keeps the
 // others back. One that has just been written to is left to its writer. Null:
-// none.
+// none. Then those that failed have another try.
 InodeRef UnionFs::NextPartial() {
   InodeRef best;
   uint64_t least = UINT64_MAX;
+  bool any_failed = false;
   for (const Partial& partial : Partials()) {
     const InodeRef& inode = partial.inode;
     if (inode->backing() != Backing::kPartial) {
@@ -60,6 +62,7 @@ InodeRef UnionFs::NextPartial() {
       continue;
     }
     const uint64_t missing = MissingOf(*inode);
+    any_failed |= partial.failed;
     if (partial.failed || missing == 0) continue;
     if (inode->id == completing_) return inode;
     if (missing >= least) continue;
@@ -71,6 +74,10 @@ InodeRef UnionFs::NextPartial() {
     least = missing;
   }
   completing_ = best != nullptr ? best->id : NodeId::kNone;
+  if (best == nullptr && any_failed) {
+    MutexLock lock(partials_mu_);
+    for (auto& [id, partial] : partials_) partial.failed = false;
+  }
   return best;
 }
 
@@ -116,9 +123,11 @@ Result<uint64_t> UnionFs::CompleteSome() {
     {
       MutexLock stripe(StripeOf(inode));
       if (inode->backing() != Backing::kPartial) return uint64_t{1};
+      ++copying_;
+      const Cleanup done([this] { --copying_; });
       TRY(FillPiece(inode, kStepBytes));
     }
-    NoteUnsettled(inode);
+    TimesMoved(inode);
     // What was cut off, or written by others, counts as moved: it is little.
     return std::max<uint64_t>(1, before - std::min(before, MissingOf(*inode)));
   };
@@ -138,11 +147,25 @@ Status UnionFs::CompleteAll() {
   for (const Partial& partial : Partials()) {
     const InodeRef& inode = partial.inode;
     MutexLock stripe(StripeOf(inode));
-    if (inode->backing() != Backing::kPartial) continue;
-    TRY(FillRest(inode));
+    if (inode->backing() != Backing::kPartial) {
+      ForgetPartial(inode);
+      continue;
+    }
+    ++copying_;
+    const Cleanup done([this] { --copying_; });
+    while (!inode->chunks->Whole()) {
+      if (stop_completing_) return Error(ECANCELED, "the mount ends");
+      TRY(FillPiece(inode, kStepBytes));
+    }
     NoteUnsettled(inode);
+    TimesMoved(inode);
   }
   return Settle();
+}
+
+// What comes up moves the time of a file's last change, and its blocks.
+void UnionFs::TimesMoved(const InodeRef& inode) {
+  if (invalidate_) invalidate_(inode->id);
 }
 
 void UnionFs::CountPartials(UnionStats& stats) const {

@@ -70,6 +70,7 @@ struct UnionStats {
   // how much of them is in layers.
   uint64_t partial_files = 0;
   uint64_t partial_bytes_missing = 0;
+  uint64_t passed_writers = 0;  // opens whose writes are no messages
   uint64_t listing_hits = 0;
   uint64_t listing_misses = 0;
 };
@@ -231,6 +232,8 @@ class UnionFs final {
   // Brings up all that is missing of the files that were used since the mount,
   // so that others can read them in the upper.
   Status CompleteAll();
+  // CompleteAll ends soon, then and from now on: ECANCELED.
+  void StopCompleting() { stop_completing_ = true; }
 
   UnionStats Stats() const;
   const UnionInfo& Info() const;
@@ -428,6 +431,9 @@ class UnionFs final {
   Status FetchRange(const InodeRef& inode, uint64_t begin, uint64_t end);
   Status FetchChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
   Status AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
+  Status AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end);
+  Status EndHeldTime(const InodeRef& inode, BorrowedFd fd);
+  void TimesMoved(const InodeRef& inode);
   Status StoreChunks(const InodeRef& inode);
   Status TruncateChunks(const InodeRef& inode, uint64_t size_bytes);
   Status Complete(const InodeRef& inode, uint64_t& copied);
@@ -487,11 +493,13 @@ class UnionFs final {
   InodeTable table_;
   Mutex shares_mu_;
   std::unordered_map<const Layer*, bool> shares_blocks_ GUARDED_BY(shares_mu_);
+  Mutex settle_mu_;  // one Settle at a time: after it all is on disk
   Mutex unsettled_mu_;
   std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
   mutable Mutex partials_mu_;
   std::unordered_map<NodeId, Partial> partials_ GUARDED_BY(partials_mu_);
   std::atomic<TraceRecorder*> recorder_{nullptr};
+  std::atomic<bool> stop_completing_{false};
   NodeId completing_ = NodeId::kNone;  // CompleteSome's, to go on there
 
   std::atomic<size_t> forgotten_{0};  // since memory was last given back

@@ -236,7 +236,10 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
   birth.impure = marks.impure;
   birth.keeps_names = IsFixed(stat);
   birth.has_default_acl = marks.has_default_acl;
-  return table_.Intern(std::move(birth));
+  const bool holds_time = marks.partial() && marks.held_time.has_value();
+  InodeRef inode = table_.Intern(std::move(birth));
+  if (holds_time) inode->holds_time = true;
+  return inode;
 }
 
 Result<InodeRef> UnionFs::AdoptLower(const Child& child) {

@@ -173,6 +173,7 @@ UnionStats UnionFs::Stats() const {
   stats.copy_ups_partial = copy_ups_partial_;
   stats.copy_up_bytes = copy_up_bytes_;
   CountPartials(stats);
+  stats.passed_writers = passed_writers_;
   stats.listing_hits = listing_hits_;
   stats.listing_misses = listing_misses_;
   return stats;

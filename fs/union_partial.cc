@@ -122,7 +122,7 @@ Result<bool> UnionFs::Split(const InodeRef& inode) {
   inode->chunks = std::make_unique<ChunkMap>(std::move(map));
   inode->set_backing(Backing::kPartial);
   ++copy_ups_partial_;
-  NotePartial(inode);
+  if (table_.NameOf(inode)) NotePartial(inode);
   NoteUnsettled(inode);
   kBegun.Visit();
   return true;
@@ -201,16 +201,22 @@ Status UnionFs::AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end) {
   {
     // As no reader is between the two places: invariant I4.
     WriterLock lock(inode->mu);
-    ChunkMap map = *inode->chunks;
-    map.Add(begin, end);
+    TRY(AddLocked(inode, begin, end));
+  }
+  kChunkAdded.Visit();
+  return Ok();
+}
+
+// REQUIRES: stripe held, and inode->mu alone.
+Status UnionFs::AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end) {
+  ChunkMap map = *inode->chunks;
+  map.Add(begin, end);
+  std::swap(*inode->chunks, map);
+  if (const auto stored = StoreChunks(inode); !stored.ok()) {
     std::swap(*inode->chunks, map);
-    if (const auto stored = StoreChunks(inode); !stored.ok()) {
-      std::swap(*inode->chunks, map);
-      return stored;
-    }
+    return stored;
   }
   NoteUnsettled(inode);
-  kChunkAdded.Visit();
   return Ok();
 }
 
@@ -220,30 +226,43 @@ Status UnionFs::StoreChunks(const InodeRef& inode) {
   return upper_->SetMark({*fd}, names_.chunks, inode->chunks->Format(BootId()));
 }
 
+// A change of contents is the last one. Costs something once, after a kill.
+Status UnionFs::EndHeldTime(const InodeRef& inode, BorrowedFd fd) {
+  if (!inode->holds_time.exchange(false)) return Ok();
+  const auto ended = sys::RemoveXattr({fd}, names_.held_time.c_str());
+  if (ended.code() == ENODATA) return Ok();
+  if (!ended.ok()) inode->holds_time = true;
+  return ended;
+}
+
 // Replaces [begin, end) by what `put` writes there, all of it or an error. What
 // it covers is not copied first.
 template <typename Put>
 Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
                                   uint64_t end, Put put) {
+  const auto change = [&](const FdCache::Pin& fd) -> Result<size_t> {
+    TRY(EndHeldTime(inode, *fd));
+    return put(*fd);
+  };
   {
     ReaderLock lock(inode->mu);
     if (inode->backing() == Backing::kUpper ||
         inode->chunks->Covers(begin, end))
-      return put(*TRY(DataFd(inode)));
+      return change(TRY(DataFd(inode)));
   }
   MutexLock stripe(StripeOf(inode));
   const auto pin = [&]() -> Result<FdCache::Pin> {
     ReaderLock lock(inode->mu);
     return DataFd(inode);
   };
-  if (inode->backing() == Backing::kUpper) return put(*TRY(pin()));
+  if (inode->backing() == Backing::kUpper) return change(TRY(pin()));
   const ChunkMap& map = *inode->chunks;
   for (const uint64_t edge : {begin, end - 1}) {
     if (edge >= map.limit()) continue;
     if (begin > map.ChunkBegin(edge) || end < map.ChunkEnd(edge))
       TRY(FetchChunks(inode, edge, edge + 1));
   }
-  const size_t written = TRY(put(*TRY(pin())));
+  const size_t written = TRY(change(TRY(pin())));
   // Where the edges were all, nothing is left that could fail: the bytes show.
   if (!map.Covers(begin, end)) TRY(AddChunks(inode, begin, end));
   return written;
@@ -350,17 +369,21 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   WriterLock lock(inode->mu);
   const FdCache::Pin from = TRY(LayerDataFd(inode));
   const FdCache::Pin to = TRY(DataFd(inode));
-  const Attr before = AttrOf(TRY(sys::Statx({*to})));
+  // With the time that a daemon killed in here has left held.
+  const auto now = TRY(upper_->Look({*to}));
+  const Attr before = upper_->Shown(now.stat, now.marks);
+  const auto privileges = TRY(HostPrivileges::Of(*to));
   TRY(upper_->SetMark({*to}, names_.held_time,
                       FormatHeldTime({before.size_bytes, before.mtime})));
-  const auto privileges = TRY(HostPrivileges::Of(*to));
-  copy_up_bytes_ += TRY(CopyRange(*from, *to, piece.begin, piece.end));
-  TRY(privileges.Restore(*to));
+  const auto copied = CopyRange(*from, *to, piece.begin, piece.end);
+  const Status restored = privileges.Restore(*to);
   const timespec times[2] = {before.atime, before.mtime};
   TRY(sys::UtimensAt({*to}, times));
   TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));
-  inode->chunks->Add(piece.begin, piece.end);
-  return StoreChunks(inode);
+  inode->holds_time = false;
+  copy_up_bytes_ += TRY(copied);
+  TRY(restored);
+  return AddLocked(inode, piece.begin, piece.end);
 }
 
 // A whole file whose data is on disk needs no map.
@@ -397,10 +420,13 @@ Result<bool> UnionFs::Settled(const Unsettled& then) {
   const bool changed = inode->chunks->SetDurable(*then.chunks);
   if (inode->chunks->Whole() && !inode->chunks->dirty()) {
     TRY(FinishLocked(inode, *then.fd));
+    TimesMoved(inode);
     return true;
   }
-  if (changed) TRY(StoreChunks(inode));
-  return changed;
+  if (!changed) return false;
+  TRY(StoreChunks(inode));
+  TimesMoved(inode);
+  return true;
 }
 
 Result<bool> UnionFs::SettleOne(const InodeRef& inode) {
@@ -426,6 +452,7 @@ void UnionFs::FillSmallRest(const InodeRef& inode) {
 }
 
 Status UnionFs::Settle() {
+  MutexLock one(settle_mu_);
   std::unordered_map<NodeId, InodeRef> noted;
   {
     MutexLock lock(unsettled_mu_);

@@ -398,6 +398,80 @@ TEST_F(CompleteTest, ADeletedFileIsLeftAlone) {
   EXPECT_EQ(fs_->Stats().partial_files, 0u);
 }
 
+TEST_F(CompleteTest, AFileWrittenToAfterItsEndIsNotKept) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  const size_t inodes = fs_->Stats().inodes;
+  const NodeId node = Walk("f");
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(node, change, root_caller_).ok());
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("f")).ok());
+  ASSERT_EQ(WriteAt(node, "x", 0), 0);
+  EXPECT_EQ(CompleteAll(), 0u);
+  fs_->Forget(node, 1);
+  EXPECT_EQ(fs_->Stats().inodes, inodes);
+}
+
+TEST_F(CompleteTest, AFileWithAnotherNameIsNotForgotten) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  stdfs::create_hard_link(root_ / "base/f", root_ / "base/g");
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("f")).ok());
+  EXPECT_EQ(fs_->Stats().partial_files, 1u);
+  EXPECT_EQ(CompleteAll(), kLargeBytes - kChunkBytes);
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("g")).ok());
+}
+
+TEST_F(CompleteTest, TheKernelHearsThatTheTimeMoved) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(WriteAt(node, "x", 0), 0);
+  ASSERT_TRUE(fs_->Settle().ok());
+  int told = 0;
+  fs_->SetInvalidate([&](NodeId moved) {
+    EXPECT_EQ(moved, node);
+    ++told;
+  });
+  for (int before = told; *fs_->CompleteSome() != 0; before = told)
+    EXPECT_GT(told, before);
+  const int before = told;
+  ASSERT_TRUE(fs_->Settle().ok());  // it becomes an ordinary file
+  EXPECT_GT(told, before);
+  fs_->SetInvalidate({});
+}
+
+// As a daemon leaves it that is killed while it copies.
+TEST_F(CompleteTest, AHeldTimeEndsWithTheNextChange) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  fs_.reset();
+  const HeldTime held{kLargeBytes, {1000, 5}};
+  SetMark("f", "ufs.mtime", FormatHeldTime(held));
+  Mount();
+  const NodeId node = Walk("f");
+  EXPECT_EQ(Stat(node).mtime.tv_sec, held.mtime.tv_sec);
+  EXPECT_EQ(CompleteAll(1), 4 * kChunkBytes);
+  EXPECT_EQ(Stat(node).mtime.tv_sec, held.mtime.tv_sec);
+
+  SetMark("f", "ufs.mtime", FormatHeldTime(held));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "y", 0), 0);
+  EXPECT_GT(Stat(Walk("f")).mtime.tv_sec, held.mtime.tv_sec);
+  EXPECT_EQ(Mark("f", "ufs.mtime"), "");
+}
+
+TEST_F(CompleteTest, AllAtOnceCanBeEnded) {
+  Put(root_ / "base/f", Pattern(kLargeBytes));
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 0), 0);
+  fs_->StopCompleting();
+  EXPECT_EQ(fs_->CompleteAll().code(), ECANCELED);
+}
+
 TEST_F(CompleteTest, OneThatFailsDoesNotKeepTheOthersBack) {
   Put(root_ / "base/bad", Pattern(kLargeBytes));
   Put(root_ / "base/good", Pattern(2 * kLargeBytes));

@@ -54,13 +54,17 @@ void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
   if (left == 0 && !inode->in_upper())
     table_.SetRemovedAt(inode, sys::CoarseNow());
   Changed(dir);
-  if (left == 0) ForgetPartial(inode);
   if (left == 0 && pin != nullptr && !inode->is_dir() && !inode->is_regular())
     if (const auto stat = sys::Statx({*pin}); stat.ok() && stat->stx_nlink == 0)
       upper_->ForgetOrigin(*stat);
   const auto place = table_.PlaceOf(inode);
   const bool indexed = place.ok() && !place->index_name.empty();
   if (!indexed) {
+    // The host may have names of it that nobody looked up.
+    if (left == 0 && pin != nullptr && inode->backing() == Backing::kPartial)
+      if (const auto stat = sys::Statx({*pin});
+          stat.ok() && stat->stx_nlink == 0)
+        ForgetPartial(inode);
     if (left == 0 && pin != nullptr) table_.SetOrphan(inode, std::move(pin));
     return;
   }
@@ -75,6 +79,7 @@ void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
   }
   if (*remaining > 0) return;
   // No name is left, here or in the layers.
+  ForgetPartial(inode);
   table_.SetOrphan(inode, std::move(pin));
   table_.SetIndexName(inode, "");
   {

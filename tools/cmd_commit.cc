@@ -81,6 +81,12 @@ std::map<std::string, uint64_t> Changes(const Json& report) {
   return counts;
 }
 
+// By writes that are no messages.
+bool IsChangedUnseen(const Json& report) {
+  const auto stats = report.find("stats");
+  return stats != report.end() && stats->value("passed_writers", 0) > 0;
+}
+
 Status SyncMount(const std::string& mountpoint) {
   const UniqueFd fd =
       TRY(sys::Open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY));
@@ -156,10 +162,11 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   const Status sealed =
       SealDirectory(source, ingest->tree(), ingest->objects());
   TRY(SyncMount(mountpoint));
-  if (Changes(before) == Changes(TRY(Ask(mountpoint)))) {
-    TRY(sealed);
+  // Where it failed, something may be in parts that a hold brings up.
+  const Json after = TRY(Ask(mountpoint));
+  if (sealed.ok() && Changes(before) == Changes(after) &&
+      !IsChangedUnseen(before) && !IsChangedUnseen(after))
     return SealIngest(store, *ingest, arguments.name);
-  }
   source.keep_going = false;
   return CommitBusyMount(store, mountpoint, source, *ingest, arguments);
 }
