@@ -1,10 +1,8 @@
 #include "fs/completer.h"
 
-#include <pthread.h>
-#include <sys/resource.h>
-
 #include <utility>
 
+#include "fs/background_thread.h"
 #include "layerdb/base/log.h"
 
 namespace ufs {
@@ -13,7 +11,6 @@ namespace {
 using Clock = RateLimit::Clock;
 
 constexpr std::chrono::minutes kTryAgain(1);
-constexpr int kNicest = 19;
 
 }  // namespace
 
@@ -33,10 +30,8 @@ Completer::~Completer() {
 }
 
 void Completer::Run() {
-  pthread_setname_np(pthread_self(), "ufs-completer");
-  // Of this thread alone; and with it its place in the disk's queue. No less
-  // than that: it holds locks while it writes.
-  (void)setpriority(PRIO_PROCESS, 0, kNicest);
+  // Gives way, and no more than that: it holds locks while it writes.
+  BecomeBackgroundThread("ufs-completer");
   std::unique_lock lock(mu_);
   Clock::time_point next = Clock::now() + idle_;
   while (!wake_.wait_until(lock, next, [this] { return stop_; })) {

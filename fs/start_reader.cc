@@ -1,13 +1,12 @@
 #include "fs/start_reader.h"
 
-#include <pthread.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <system_error>
 #include <utility>
 
+#include "fs/background_thread.h"
 #include "layerdb/base/log.h"
 
 namespace ufs {
@@ -15,7 +14,6 @@ namespace {
 
 // Measured on 1,018 files, cold: see bench/README.md.
 constexpr int kThreads = 4;
-constexpr int kGivesWay = 19;
 constexpr uint64_t kPieceBytes = 16 << 20;
 constexpr int kShareOfMemory = 8;
 
@@ -46,8 +44,7 @@ StartReader::~StartReader() {
 }
 
 void StartReader::Run() {
-  pthread_setname_np(pthread_self(), "ufs-start");
-  (void)setpriority(PRIO_PROCESS, 0, kGivesWay);  // of this thread alone
+  BecomeBackgroundThread("ufs-start");
   while (!stop_) {
     const size_t at = next_++;
     if (at == 0) fs_.ReadNamesAhead();

@@ -268,7 +268,7 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   // One that may write now might not be opened for writing any more.
   if (writes && done.ok()) {
     fds_.Erase(inode->fd_key());
-    if (invalidate_) invalidate_(inode->id);  // the time of the change
+    TimesMoved(inode);
     if (inode->is_dir()) inode->keeps_names = IsFixed(TRY(sys::Statx({fd})));
   }
   return done;

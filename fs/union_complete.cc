@@ -127,7 +127,6 @@ Result<uint64_t> UnionFs::CompleteSome() {
       const Cleanup done([this] { --copying_; });
       TRY(FillPiece(inode, kStepBytes));
     }
-    TimesMoved(inode);
     // What was cut off, or written by others, counts as moved: it is little.
     return std::max<uint64_t>(1, before - std::min(before, MissingOf(*inode)));
   };
@@ -158,12 +157,11 @@ Status UnionFs::CompleteAll() {
       TRY(FillPiece(inode, kStepBytes));
     }
     NoteUnsettled(inode);
-    TimesMoved(inode);
   }
   return Settle();
 }
 
-// What comes up moves the time of a file's last change, and its blocks.
+// The kernel asks again for the time of the last change, and the blocks.
 void UnionFs::TimesMoved(const InodeRef& inode) {
   if (invalidate_) invalidate_(inode->id);
 }

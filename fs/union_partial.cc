@@ -381,6 +381,7 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   TRY(sys::UtimensAt({*to}, times));
   TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));
   inode->holds_time = false;
+  TimesMoved(inode);
   copy_up_bytes_ += TRY(copied);
   TRY(restored);
   return AddLocked(inode, piece.begin, piece.end);
