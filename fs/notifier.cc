@@ -10,18 +10,21 @@ namespace ufs {
 Notifier::Notifier(Send send)
     : send_(std::move(send)), thread_([this] { Run(); }) {}
 
-Notifier::~Notifier() {
+Notifier::~Notifier() { Stop(); }
+
+void Notifier::Stop() {
   {
     std::lock_guard lock(mu_);
     stop_ = true;
   }
   wake_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Notifier::Add(NodeId node) {
   {
     std::lock_guard lock(mu_);
+    if (stop_) return;
     queue_.push_back(node);
   }
   wake_.notify_one();

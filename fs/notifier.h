@@ -22,12 +22,15 @@ class Notifier {
 
   // `send` is called on the notifier's thread, without locks.
   explicit Notifier(Send send);
-  ~Notifier();  // what is queued by then is not sent
+  ~Notifier();  // as Stop
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
-  // Only queues.
+  // Only queues. Does nothing once stopped.
   void Add(NodeId node);
+
+  // Nothing is sent from here on, and nothing is being sent.
+  void Stop();
 
  private:
   void Run();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <mutex>
 #include <set>
@@ -41,6 +42,15 @@ TEST(NotifierTest, AddDoesNotWaitForASend) {
     notifier.Add(NodeId{2});
   }
   sent.wait();
+}
+
+TEST(NotifierTest, SendsNothingOnceStopped) {
+  std::atomic<int> sent = 0;
+  Notifier notifier([&](NodeId) { ++sent; });
+  notifier.Stop();
+  notifier.Add(NodeId{1});
+  notifier.Stop();
+  EXPECT_EQ(sent, 0);
 }
 
 }  // namespace

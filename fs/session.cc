@@ -443,17 +443,19 @@ void Session::End() {
   if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
-  fs_.SetInvalidate([](NodeId) {});
   readers_.reset();
-  notifier_.reset();
   pool_.Close();
-  dropper_.reset();
+  // They send through the session. Requests may still add to them: those of
+  // the ring threads.
+  if (notifier_ != nullptr) notifier_->Stop();
+  if (dropper_ != nullptr) dropper_->Stop();
   // The session has exited: the loop ends at once. But it is the only way that
   // libfuse has to stop its ring threads.
   fuse_session_exit(session_);
   fuse_session_loop(session_);
   fuse_session_destroy(session_);
   session_ = nullptr;
+  fs_.SetInvalidate([](NodeId) {});
 }
 
 }  // namespace
