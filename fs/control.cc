@@ -37,8 +37,9 @@ constexpr size_t kMaxCommandBytes = 64;
 constexpr size_t kMaxLineBytes = 4096;
 // For copying up what is missing, and for requests under way.
 constexpr auto kHoldPatience = std::chrono::seconds(60);
-// Who says nothing, and not that he will say nothing, is waited for.
-constexpr int kSilenceMs = 50;
+// Who says nothing, and not that he will say nothing, is waited for: on a busy
+// machine a holder's word comes late. No client of ours is silent.
+constexpr int kSilenceMs = 500;
 
 constexpr std::string_view kHold = "hold\n";
 constexpr std::string_view kHeld = "held\n";

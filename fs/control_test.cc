@@ -1,6 +1,8 @@
 #include "fs/control.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,10 +23,12 @@
 namespace ufs {
 namespace {
 
-// The device of a directory stands in for that of a mount.
+// The device of a directory stands in for that of a mount. Other processes that
+// run these tests have the same, and so wait.
 class ControlTest : public testing::Test {
  protected:
-  ControlTest() {
+  ControlTest() : turn_(open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    EXPECT_EQ(flock(turn_.get(), LOCK_EX), 0);
     char name[] = "/tmp/ufs-control-test-XXXXXX";
     EXPECT_NE(mkdtemp(name), nullptr);
     directory_ = name;
@@ -45,6 +49,7 @@ class ControlTest : public testing::Test {
     return fd;
   }
 
+  const UniqueFd turn_;
   std::string directory_;
   dev_t device_ = 0;
 };
