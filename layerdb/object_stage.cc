@@ -57,14 +57,12 @@ Result<bool> ObjectStage::Equal(const Draft& draft, BorrowedFd file) const {
     const size_t want =
         std::min<uint64_t>(kCompareBytes, draft.size_bytes - at);
     if (TRY(sys::Pread(file, theirs.get(), want, at)) != want) return false;
-    const char* mine = draft.buffer.data() + at;
-    if (!in_memory) {
-      mine = ours.get();
-      if (TRY(sys::Pread(draft.file, ours.get(), want, at)) != want)
-        return Error(EIO, "a file changed while it was imported");
-    }
-    if (std::string_view(mine, want) != std::string_view(theirs.get(), want))
-      return false;
+    if (!in_memory && TRY(sys::Pread(draft.file, ours.get(), want, at)) != want)
+      return Error(EIO, "a file changed while it was imported");
+    const std::string_view mine = in_memory
+                                      ? draft.buffer.substr(at, want)
+                                      : std::string_view(ours.get(), want);
+    if (mine != std::string_view(theirs.get(), want)) return false;
     at += want;
   }
   return true;
