@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "tools/output.h"
+
 namespace ufs {
 namespace {
 
@@ -49,7 +51,7 @@ std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
     return std::nullopt;
   } catch (const CLI::CallForHelp&) {
     std::fputs(help().c_str(), stdout);
-    return kExitOk;
+    return FinishOutput(get_name());
   } catch (const CLI::ParseError& error) {
     return Complain(
         get_name(),

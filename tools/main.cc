@@ -9,6 +9,7 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
+#include "tools/standard_streams.h"
 
 namespace ufs {
 namespace {
@@ -117,4 +118,6 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace ufs
 
-int main(int argc, char** argv) { return ufs::Run(argc, argv); }
+int main(int argc, char** argv) {
+  return ufs::FillStandardStreams() ? ufs::Run(argc, argv) : ufs::kExitFailure;
+}

@@ -270,6 +270,22 @@ class Background(CliTest):
             self.assertEqual(os.readlink(f"/proc/{pid}/fd/{fd}"), "/dev/null")
         self.assertEqual(os.getsid(int(pid)), int(pid))
 
+    def test_streams_that_the_caller_has_closed(self):
+        """Their numbers go to nothing that the daemon works with."""
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            with self.subTest(closed):
+                done = run("sh", "-c", f'exec "$@" {closed}', "sh", UFS, "mount",
+                           "--upper", self.at("up"), self.base, self.mnt)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertEqual(self.read("mnt/both"), "base")
+                self.write("mnt/new", closed)
+                self.assertEqual(self.read("up/new"), closed)
+                self.umount()
+                self.assert_gone()
+        done = run("sh", "-c", f'"{UFS}" mount --help >&-')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output: Bad file descriptor", done.stderr)
+
     def test_killed_daemon_leaves_an_upper_that_mounts_again(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         self.write("mnt/new", "x")
