@@ -13,7 +13,7 @@ namespace {
 
 // Bytes of directory listings kept for the next READDIR.
 constexpr size_t kListingBudgetBytes = 8 << 20;
-constexpr size_t kMinDescriptors = 64;
+constexpr size_t kMinDescriptors = 16;
 constexpr size_t kMaxDescriptors = 8192;
 
 // Half of what the process may open: the rest is for layers, unlinked files

@@ -286,6 +286,16 @@ class Background(CliTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("standard output: Bad file descriptor", done.stderr)
 
+    def test_a_few_descriptors_are_enough(self):
+        done = run("prlimit", "--nofile=64", UFS, "mount", "--upper",
+                   self.at("up"), self.base, self.mnt)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for number in range(200):
+            self.write(f"mnt/{number % 40}/deep/{number}", str(number))
+        found = [self.read(f"mnt/{number % 40}/deep/{number}")
+                 for number in range(200)]
+        self.assertEqual(found, [str(number) for number in range(200)])
+
     def test_killed_daemon_leaves_an_upper_that_mounts_again(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         self.write("mnt/new", "x")
