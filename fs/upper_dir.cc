@@ -133,7 +133,8 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   upper->tmp_ = std::move(tmp);
   kWorkMade.Visit();
   TRY(upper->RefuseVolatile());
-  TRY(upper->OpenWork(config).With(work_text));
+  TRY(upper->SweepWork().With(work_text));
+  TRY(upper->Probe(config).With("upper directory " + path));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
   return upper;
 }
@@ -165,7 +166,7 @@ Status UpperDir::MarkVolatile() const {
   return Ok();
 }
 
-Status UpperDir::OpenWork(const UnionConfig& config) {
+Status UpperDir::SweepWork() {
   // What an earlier daemon left unpublished was never visible.
   std::vector<std::string> remains;
   TRY(sys::ForEachEntry(tmp_, [&](const char* name, uint8_t, uint64_t) {
@@ -179,7 +180,7 @@ Status UpperDir::OpenWork(const UnionConfig& config) {
     if (stat.ok() && stat->stx_nlink == 1) ForgetOrigin(*stat);
   }
   kSwept.Visit();
-  return Probe(config);
+  return Ok();
 }
 
 Status UpperDir::Probe(const UnionConfig& config) {

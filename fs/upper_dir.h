@@ -180,7 +180,7 @@ class UpperDir {
   explicit UpperDir(const UnionConfig& config, bool trusted);
 
   static Result<bool> MayTrust(const UnionConfig& config, BorrowedFd tmp);
-  Status OpenWork(const UnionConfig& config);
+  Status SweepWork();
   Status RefuseVolatile() const;
   Status MarkVolatile() const;
   Status Probe(const UnionConfig& config);

@@ -121,6 +121,16 @@ class Refusals(CliTest):
         self.refuse(f"{place}/up: upper directory is on a read-only file system",
                     "--upper", place + "/up", self.base, self.mnt)
 
+    def test_damaged_mark(self):
+        for what, directory, arguments in (
+                ("upper directory", self.make_dir("up"),
+                 ("--upper", self.at("up"), self.base)),
+                ("layer", self.app, ("--ro", self.base, self.app))):
+            os.setxattr(directory, "trusted.overlay.opaque", b"perhaps")
+            self.refuse(f"^ufs mount: {what} {directory}: damaged "
+                        r"trusted.overlay.opaque mark \(neither y nor x\)",
+                        *arguments, self.mnt)
+
     def test_upper_without_permission(self):
         harness.open_fuse_to_all(self.dir)
         self.addCleanup(run, "umount", "/dev/fuse")
