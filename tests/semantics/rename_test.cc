@@ -84,6 +84,7 @@ std::string Describe(const std::string& path) {
   if (S_ISREG(st.st_mode)) return "file " + ReadFile(path);
   if (S_ISLNK(st.st_mode)) return "link " + ReadLink(path);
   if (S_ISFIFO(st.st_mode)) return "fifo";
+  if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0)) return "whiteout";
   std::string text = "dir";
   for (const std::string& name : List(path)) {
     text += " " + name + "=" + ReadFile(path + "/" + name);
@@ -94,13 +95,13 @@ std::string Describe(const std::string& path) {
 // What POSIX and renameat2(2) say about moving `from` onto `to`.
 int ExpectedErrno(const Thing& from, const Thing& to, unsigned flags) {
   if (!from.exists) return ENOENT;
-  if (flags & RENAME_NOREPLACE) return to.exists ? EEXIST : 0;
+  if ((flags & RENAME_NOREPLACE) && to.exists) return EEXIST;
   if (flags & RENAME_EXCHANGE) return to.exists ? 0 : ENOENT;
-  if (!to.exists) return 0;
-  if (from.is_dir && !to.is_dir) return ENOTDIR;
-  if (!from.is_dir && to.is_dir) return EISDIR;
-  if (to.is_dir && !to.is_empty) return ENOTEMPTY;
-  return 0;
+  if (to.exists && from.is_dir && !to.is_dir) return ENOTDIR;
+  if (to.exists && !from.is_dir && to.is_dir) return EISDIR;
+  // overlayfs, as many others, does not take the flag.
+  if ((flags & RENAME_WHITEOUT) && TheSubject().is_overlay()) return EINVAL;
+  return to.exists && to.is_dir && !to.is_empty ? ENOTEMPTY : 0;
 }
 
 class RenameMatrix
@@ -130,7 +131,9 @@ TEST_P(RenameMatrix, OntoEverything) {
     if (error == 0) {
       EXPECT_OK(result) << source << " to " << target;
       expected[target] = moved;
-      expected[source] = flags & RENAME_EXCHANGE ? replaced : "ENOENT";
+      expected[source] = flags & RENAME_EXCHANGE   ? replaced
+                         : flags & RENAME_WHITEOUT ? "whiteout"
+                                                   : "ENOENT";
     } else {
       EXPECT_ERRNO(error, result) << source << " to " << target;
       expected[target] = replaced;
@@ -145,17 +148,20 @@ TEST_P(RenameMatrix, OntoEverything) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, RenameMatrix,
-                         testing::Combine(testing::ValuesIn(kThings),
-                                          testing::Values(0u, RENAME_NOREPLACE,
-                                                          RENAME_EXCHANGE)),
-                         [](const auto& info) {
-                           const unsigned flags = std::get<1>(info.param);
-                           return std::string(std::get<0>(info.param).label) +
-                                  (flags == 0                  ? ""
-                                   : flags == RENAME_NOREPLACE ? "NoReplace"
-                                                               : "Exchange");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Every, RenameMatrix,
+    testing::Combine(testing::ValuesIn(kThings),
+                     testing::Values(0u, RENAME_NOREPLACE, RENAME_EXCHANGE,
+                                     RENAME_WHITEOUT,
+                                     RENAME_WHITEOUT | RENAME_NOREPLACE)),
+    [](const auto& info) {
+      const unsigned flags = std::get<1>(info.param);
+      std::string name = std::get<0>(info.param).label;
+      if (flags & RENAME_NOREPLACE) name += "NoReplace";
+      if (flags & RENAME_EXCHANGE) name += "Exchange";
+      if (flags & RENAME_WHITEOUT) name += "Whiteout";
+      return name;
+    });
 
 TEST_F(Rename, KeepsInodeAndAttributes) {
   NEEDS_SEVERAL_IDS();
