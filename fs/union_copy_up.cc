@@ -84,7 +84,7 @@ Status UnionFs::EnsureUpperDir(const InodeRef& dir) {
   for (InodeRef at = dir; !at->in_upper();) {
     missing.push_back(at);
     const auto name = table_.NameOf(at);
-    if (!name) return Error(ENOENT);  // deleted
+    if (!name) break;  // deleted, and somebody has it open
     at = name->parent;
   }
   for (auto at = missing.rbegin(); at != missing.rend(); ++at)
@@ -96,14 +96,14 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   WriterLock lock(dir->mu);
   if (dir->in_upper()) return Ok();
   const auto name = table_.NameOf(dir);
-  if (!name) return Error(ENOENT);
-  const FdCache::Pin parent = TRY(UpperFd(name->parent));
+  FdCache::Pin parent;
+  if (name) parent = TRY(UpperFd(name->parent));
   const Attr attr = TRY(LowerAttr(dir));
 
   Draft draft = TRY(upper_->NewDir(0700));
   TRY(CopyAttributes(draft, attr, dir->lower));
   TRY(upper_->SetOrigin(draft.at(), OriginOf(*dir, attr)));
-  if (NeedsLiteral(name->name, S_IFDIR))
+  if (name && NeedsLiteral(name->name, S_IFDIR))
     TRY(upper_->SetMark(draft.at(), names_.literal, "y"));
   timespec times[2];
   TimesOf(attr, times);
@@ -112,12 +112,19 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   TRY(upper_->SyncDraft(draft));
   TRY(kDirDraft.Visit());
 
-  const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
-  const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
-  TRY(MarkImpure(name->parent));
-  TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
-  kDirPublished.Visit();
-  KeepDirTimes(*parent, parent_attr);
+  if (!name) {
+    // Deleted while in use: it lives on without a name, as the draft is removed
+    // in the end.
+    UniqueFd fd = TRY(sys::OpenAt(draft.at(), O_PATH | O_DIRECTORY));
+    table_.SetOrphan(dir, std::make_shared<const UniqueFd>(std::move(fd)));
+  } else {
+    const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+    const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
+    TRY(MarkImpure(name->parent));
+    TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
+    kDirPublished.Visit();
+    KeepDirTimes(*parent, parent_attr);
+  }
   dir->SomeTimes().origin_btime = attr.btime;
   dir->has_default_acl = looked.marks.has_default_acl;
   dir->no_aufs = upper_->whiteout_form() != WhiteoutForm::kAufs;

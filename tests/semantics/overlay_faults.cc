@@ -15,6 +15,8 @@ const std::map<std::string, std::string>& OverlayFaults() {
        "times"},
       {"Unlinked.AttributesCanStillBeSet",
        "an unlinked lower file cannot be copied up any more"},
+      {"Unlinked.AttributesOfADirectoryCanStillBeSet",
+       "a removed lower directory cannot be copied up any more"},
       {"Time.BirthTimeIsToldAndStays",
        "the birth time is that of whichever copy is in use"},
       {"Seek.AWriteKeepsTheHoles",

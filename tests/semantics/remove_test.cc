@@ -1,6 +1,7 @@
 // Taking away: unlink, rmdir, sticky directories.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tests/harness/union_test.h"
@@ -284,6 +285,37 @@ TEST_F(Unlinked, PartlyWrittenFileStaysWhole) {
   WriteAt(fd.get(), 0, "THERE");
   expected.replace(0, 5, "THERE");
   EXPECT_TRUE(ReadAll(fd.get()) == expected);
+}
+
+TEST_F(Unlinked, AttributesOfADirectoryCanStillBeSet) {
+  Mount({Tree().Dir("low").Xattr("user.k", "v").File("merged/f"),
+         Tree().File("merged/g")});
+  ASSERT_OK(mkdir("up", 0755));
+  ASSERT_OK(unlink("merged/f"));
+  ASSERT_OK(unlink("merged/g"));
+  for (const char* name : {"low", "merged", "up"}) {
+    UniqueFd fd = Open(name, O_RDONLY | O_DIRECTORY);
+    const ino_t ino = Fstat(fd.get()).st_ino;
+    ASSERT_OK(rmdir(name)) << name;
+    EXPECT_OK(fchmod(fd.get(), 0700)) << name;
+    EXPECT_OK(fchown(fd.get(), 0, 0)) << name;
+    EXPECT_OK(fsetxattr(fd.get(), "user.new", "n", 1, 0)) << name;
+    const timespec times[2] = {At(30, 3), At(40, 4)};
+    EXPECT_OK(futimens(fd.get(), times)) << name;
+    const struct stat st = Fstat(fd.get());
+    EXPECT_EQ(st.st_mode, S_IFDIR | 0700u) << name;
+    EXPECT_EQ(st.st_mtim, At(40, 4)) << name;
+    EXPECT_EQ(st.st_nlink, 0u) << name;
+    EXPECT_EQ(st.st_ino, ino) << name;
+    char value[8];
+    EXPECT_EQ(fgetxattr(fd.get(), "user.new", value, sizeof value), 1) << name;
+    EXPECT_ERRNO(ENOENT, openat(fd.get(), "f", O_CREAT | O_WRONLY, 0644));
+    EXPECT_ERRNO(ENOENT, mkdirat(fd.get(), "d", 0755)) << name;
+    EXPECT_ERRNO(ENOENT, faccessat(fd.get(), "f", F_OK, 0)) << name;
+  }
+  EXPECT_EQ(List("."), Names{});
+  Remount();
+  EXPECT_EQ(List("."), Names{});
 }
 
 TEST_F(Unlinked, AttributesCanStillBeSet) {
