@@ -187,6 +187,30 @@ TEST_F(KillPrivileges, ChownToNobodyDoes) {
   }
 }
 
+// Also where a user namespace has one id, so that nobody else could take them.
+TEST_F(KillPrivileges, ChownToNobodyOfOnesOwnFileDoes) {
+  Mount({Tree().File("low", "program").Mode(06755).File("meta").Mode(06755)});
+  WriteFile("up", "program");
+  ASSERT_OK(chmod("up", 06755));
+  SetXattr("meta", "user.touched", "1");
+  constexpr auto kSame = static_cast<uid_t>(-1);
+  for (const char* name : {"low", "up", "meta"}) {
+    ASSERT_EQ(Mode(name), 06755u) << name;
+    EXPECT_OK(chown(name, kSame, kSame));
+    EXPECT_EQ(Mode(name), 0755u) << name;
+    ASSERT_OK(chmod(name, 06755));
+    EXPECT_OK(fchown(Open(name, O_RDONLY).get(), kSame, kSame));
+    EXPECT_EQ(Mode(name), 0755u) << name << " by descriptor";
+    ASSERT_OK(chmod(name, 02745));
+    EXPECT_OK(chown(name, kSame, kSame));
+    EXPECT_EQ(Mode(name), 02745u)
+        << name << ": of the group, so it may keep it";
+  }
+  Remount();
+  for (const char* name : {"low", "up", "meta"})
+    EXPECT_EQ(Mode(name), 02745u) << name;
+}
+
 // The host takes them from whoever writes, and the daemon writes when the
 // kernel likes, also after a chmod.
 TEST_F(KillPrivileges, AStoreThroughAMappingDoesNot) {
