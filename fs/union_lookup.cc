@@ -220,6 +220,8 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
     birth.origin_btime = marks.origin->btime;
     if (marks.nlink && InIndex(IndexNameOf(*origin)))
       birth.index_name = IndexNameOf(*origin);
+    // Found by a name of the upper's, it has others in the layers all the same.
+    birth.hard_linked = !birth.index_name.empty();
   } else if (has_lower) {
     birth.identity = LowerIdentity(child.lower);
   }

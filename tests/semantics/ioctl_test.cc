@@ -105,6 +105,28 @@ TEST_F(Flags, HoldANameThatIsInALayerOnly) {
   EXPECT_OK(rename("other", "f"));
 }
 
+// Also when the file was found by a name that the upper has.
+TEST_F(Flags, HoldANameThatIsInALayerOnlyAfterARemount) {
+  NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
+  Mount({Tree().File("f", "x").HardLink("second", "f").File("other")});
+  ASSERT_OK(link("f", "up"));
+  for (const unsigned flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+    ASSERT_OK(SetFlags("up", GetFlags("up") | flag));
+    Remount();
+    EXPECT_EQ(Stat("up").st_nlink, 3u);
+    for (const char* name : {"up", "f", "second"}) {
+      EXPECT_ERRNO(EPERM, unlink(name)) << name;
+      EXPECT_ERRNO(EPERM, rename(name, "moved")) << name;
+      EXPECT_ERRNO(EPERM, rename("other", name)) << name;
+    }
+    EXPECT_OK(SetFlags("up", GetFlags("up") & ~flag));
+  }
+  EXPECT_EQ(Stat("f").st_nlink, 3u);
+  EXPECT_OK(unlink("second"));
+  EXPECT_OK(rename("other", "f"));
+  EXPECT_EQ(Stat("up").st_nlink, 1u);
+}
+
 TEST_F(Flags, AppendOnlyFilesOnlyGrow) {
   NEEDS_WRITES_AT_ONCE("writes are refused when they come");
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
