@@ -61,10 +61,12 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
     constexpr timespec kOmit{0, UTIME_OMIT};
     const timespec times[2] = {change.atime.value_or(kOmit),
                                change.mtime.value_or(kOmit)};
-    const Status set = sys::UtimensAt(at, times);
-    // An append-only file has grown; its time is when that came here.
+    Status set = sys::UtimensAt(at, times);
+    // An append-only file has grown. Its time is when that came here, if no
+    // other can be had.
     const bool is_due =
         change.flushes_times && inode->times && inode->times->mtime_due;
+    if (set.code() == EPERM && is_due) set = SetTimesOfAppend(inode, times);
     if (!(set.code() == EPERM && is_due)) TRY(set);
     if (change.mtime && inode->is_split()) {
       inode->holds_time = false;

@@ -33,6 +33,21 @@ Result<UniqueFd> Reopen(const auto& place, int flags) {
                             : sys::OpenAt(place.at(), flags);
 }
 
+// What `change` returns, run while a file that may only grow (chattr +a) may
+// change otherwise. EPERM of any other file.
+template <typename Change>
+auto WithoutAppendFlag(BorrowedFd file, Change change) -> decltype(change()) {
+  int flags = 0;
+  TRY(sys::Ioctl(file, FS_IOC_GETFLAGS, &flags));
+  if ((flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != FS_APPEND_FL)
+    return Error(EPERM);
+  int allowing = flags & ~FS_APPEND_FL;
+  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &allowing));
+  auto changed = change();
+  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &flags));
+  return changed;
+}
+
 }  // namespace
 
 std::optional<std::string_view> UnionFs::DataInMemory(
@@ -180,22 +195,21 @@ Result<size_t> UnionFs::WriteProtected(const InodeRef& inode, const char* data,
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
   const UniqueFd file = TRY(Reopen(place, O_RDONLY));
-  int flags = 0;
-  TRY(sys::Ioctl(file, FS_IOC_GETFLAGS, &flags));
-  if ((flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != FS_APPEND_FL)
-    return Error(EPERM);
   std::string there(size, '\0');
   there.resize(TRY(sys::Pread(file, there.data(), size, offset)));
   if (!std::string_view(data, size).starts_with(there)) return Error(EPERM);
-  int allowing = flags & ~FS_APPEND_FL;
-  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &allowing));
-  const auto write = [&]() -> Result<size_t> {
+  return WithoutAppendFlag(file, [&]() -> Result<size_t> {
     const UniqueFd fd = TRY(upper_->OpenData(place.at()));
     return sys::Pwrite(fd, data, size, offset);
-  };
-  auto written = write();
-  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &flags));
-  return written;
+  });
+}
+
+// The times of an append to such a file, which the host would not let us set.
+// EPERM where it lets us set no flags either. REQUIRES: inode->mu held alone.
+Status UnionFs::SetTimesOfAppend(const InodeRef& inode,
+                                 const timespec times[2]) {
+  const UniqueFd file = TRY(Reopen(TRY(UpperPlace(inode)), O_RDONLY));
+  return WithoutAppendFlag(file, [&] { return sys::UtimensAt({file}, times); });
 }
 
 // Before the first write that was kept: what the times are until their keeper
@@ -220,8 +234,9 @@ Status UnionFs::RestoreMtime(const InodeRef& inode) {
   if (!told.told_mtime) return Ok();  // somebody set it to now
   told.mtime_due = true;
   const timespec times[2] = {{0, UTIME_OMIT}, *told.told_mtime};
-  const auto set = sys::UtimensAt({*TRY(DataFd(inode))}, times);
-  if (set.code() == EPERM) return Ok();  // append-only: the host's time stays
+  auto set = sys::UtimensAt({*TRY(DataFd(inode))}, times);
+  if (set.code() == EPERM) set = SetTimesOfAppend(inode, times);
+  if (set.code() == EPERM) return Ok();  // the host's time stays
   return set;
 }
 

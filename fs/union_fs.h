@@ -408,6 +408,7 @@ class UnionFs final {
                                 size_t size, uint64_t offset);
   Status NoteMtime(const InodeRef& inode);
   Status RestoreMtime(const InodeRef& inode);
+  Status SetTimesOfAppend(const InodeRef& inode, const timespec times[2]);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change,
                        const Caller& caller);
   Result<Attr> SetNothing(const InodeRef& inode, const Caller& caller);

@@ -111,6 +111,31 @@ TEST_P(WritebackTest, HolesAreTrueWhileDataIsKept) {
   EXPECT_EQ(lseek(fd.get(), 4 << 20, SEEK_HOLE), (4 << 20) + 4096);
 }
 
+// Nor is an append to a file that may only grow one of its arrival.
+TEST_P(WritebackTest, TimesAreThoseOfTheAppend) {
+  UniqueFd made = Open("grows", O_CREAT | O_RDWR);
+  int flags = 0;
+  ASSERT_EQ(ioctl(made.get(), FS_IOC_GETFLAGS, &flags), 0);
+  int with = flags | FS_APPEND_FL;
+  if (ioctl(made.get(), FS_IOC_SETFLAGS, &with) != 0) {
+    GTEST_SKIP() << "the host does not let us set flags: errno " << errno;
+  }
+  UniqueFd fd = Open("grows", O_WRONLY | O_APPEND);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(write(fd.get(), "more", 4), 4);
+    const timespec written = Stat(fs_ / "grows").st_mtim;
+    usleep(50'000);
+    EXPECT_EQ(fsync(fd.get()), 0);
+    for (const auto& path : {fs_ / "grows", fs_.root() + "/upper/grows"}) {
+      EXPECT_EQ(Stat(path).st_mtim.tv_sec, written.tv_sec) << path;
+      EXPECT_EQ(Stat(path).st_mtim.tv_nsec, written.tv_nsec) << path;
+    }
+  }
+  EXPECT_EQ(ioctl(made.get(), FS_IOC_GETFLAGS, &with), 0);
+  EXPECT_NE(with & FS_APPEND_FL, 0) << "the flag went";
+  EXPECT_EQ(ioctl(made.get(), FS_IOC_SETFLAGS, &flags), 0);
+}
+
 // A flag that forbids writes forbids none that was answered.
 TEST_P(WritebackTest, AFlagComesAfterWhatWasWritten) {
   for (const int flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
