@@ -1,6 +1,7 @@
 """Kills the daemon at every fault point that an operation comes by, and makes
-every step that can fail do so. The union then is as before the operation or as
-after it, is usable, and nothing is left over.
+every step that can fail do so, by root over the classic transport at each point
+with every errno of a disk or a process that has no more. The union then is as
+before the operation or as after it, is usable, and nothing is left over.
 
     points_test.py classic|io_uring [root|user|user-one-id]
 
@@ -43,10 +44,12 @@ class PointsTest:
         self.base = {}  # operation -> points it visits in the usual form
         self.counts = collections.Counter()
         self.errnos = itertools.cycle(ERRNOS)
+        self.failed = set()  # points that have failed with each of them
         listed = run(UFS, "mount", "--list-fault-points").stdout.splitlines()
         self.points = {point: "ERRNO" in actions
                        for point, actions in map(str.split, listed)
                        if not point.startswith(STORE)}
+        self.is_brief = (fs.transport, fs.subject) != ("classic", "root")
         self.has_ids = fs.subject != "user-one-id"
         make_layers(*fs.layers, self.has_ids)
 
@@ -113,8 +116,14 @@ class PointsTest:
         fs.umount()
         self.check_work(where)
 
-    def fail_at(self, operation, visit, before, after):
-        name = next(self.errnos)
+    def errnos_at(self, point):
+        """All at the first visit, one at each later one."""
+        if self.is_brief or point in self.failed:
+            return [next(self.errnos)]
+        self.failed.add(point)
+        return ERRNOS
+
+    def fail_at(self, operation, visit, name, before, after):
         where = f"{operation.name}, {name} at {visit.point} {visit.nth}"
         self.counts["errors"] += 1
         fs = self.fs
@@ -164,7 +173,7 @@ class PointsTest:
         all that are the same in the first."""
         if os.environ.get("UFS_CRASH_ALL") == "1":
             return visits
-        if (self.fs.transport, self.fs.subject) != ("classic", "root"):
+        if self.is_brief:
             visits = [v for v in visits if v.point not in self.visited]
         base = self.base.setdefault(operation.base, {v.point for v in visits})
         last = {visit.point: visit for visit in visits}
@@ -197,7 +206,8 @@ class PointsTest:
             for visit in self.worth_a_visit(operation, visits):
                 self.kill_at(operation, visit, before, after)
                 if self.points[visit.point]:
-                    self.fail_at(operation, visit, before, after)
+                    for name in self.errnos_at(visit.point):
+                        self.fail_at(operation, visit, name, before, after)
             print(f"{operation.name}: {' '.join(v.point for v in visits)} "
                   f"({time.monotonic() - begin:.1f} s)", flush=True)
         if not only and self.has_ids:  # some are of changes of owner alone
