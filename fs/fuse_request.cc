@@ -38,7 +38,7 @@ void FillFileInfo(const UnionFs::Opened& opened, fuse_file_info* file) {
 
 }  // namespace
 
-std::string Quoted(const char* name) { return "\"" + std::string(name) + "\""; }
+std::string Quoted(const char* name) { return '"' + std::string(name) + "\""; }
 
 void ForbidCancellation() noexcept {
   thread_local const bool forbidden = [] {

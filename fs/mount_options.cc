@@ -679,7 +679,7 @@ std::string HelpLines(const std::string& name, std::string_view help) {
   while (!help.empty()) {
     const std::string_view word = help.substr(0, help.find(' '));
     if (column > kIndent && column + 1 + word.size() > kWidth) {
-      text += "\n" + std::string(kIndent, ' ');
+      text += '\n' + std::string(kIndent, ' ');
       column = kIndent;
     } else if (column > kIndent) {
       text += ' ';
@@ -750,7 +750,7 @@ std::string DescribeMountOptions() {
     std::string_view help = option.help;
     if (option.argument == kRequired) {
       const size_t blanks = help.find("  ");
-      name += "=" + std::string(help.substr(0, blanks));
+      name += '=' + std::string(help.substr(0, blanks));
       help.remove_prefix(blanks + 2);
     }
     text += HelpLines(name, help);

@@ -29,7 +29,7 @@ std::optional<MountInfo> FindMount(uint64_t id) {
 }
 
 std::string Join(const std::string& directory, std::string_view below) {
-  return directory == "/" ? "/" + std::string(below)
+  return directory == "/" ? '/' + std::string(below)
                           : directory + "/" + std::string(below);
 }
 

@@ -229,7 +229,7 @@ Status UpperDir::ProbeWhiteout(WhiteoutForm wanted) {
 // --- drafts ----------------------------------------------------------------
 
 std::string UpperDir::NextName() {
-  return "#" + std::to_string(next_name_.fetch_add(1));
+  return '#' + std::to_string(next_name_.fetch_add(1));
 }
 
 Result<Draft> UpperDir::NamedFile(mode_t mode) {

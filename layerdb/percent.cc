@@ -24,7 +24,7 @@ std::string PercentEncode(std::string_view text) {
       encoded += c;
     } else {
       const auto byte = static_cast<uint8_t>(c);
-      encoded += "%" + ToHex(&byte, 1);
+      encoded += '%' + ToHex(&byte, 1);
     }
   }
   return encoded;

@@ -116,11 +116,11 @@ std::vector<std::string> KnownMountOptions() {
                                     "dirsync", "lazytime", "defaults"};
   for (const Attribute& attribute : kAttributes) {
     names.emplace_back(attribute.name);
-    names.push_back("r" + std::string(attribute.name));
+    names.push_back('r' + std::string(attribute.name));
   }
   for (const NamedPropagation& propagation : kPropagations) {
     names.emplace_back(propagation.name);
-    names.push_back("r" + std::string(propagation.name));
+    names.push_back('r' + std::string(propagation.name));
   }
   std::sort(names.begin(), names.end());
   return names;
