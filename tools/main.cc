@@ -10,6 +10,7 @@
 #include "tools/output.h"
 #include "tools/run/commands.h"
 #include "tools/standard_streams.h"
+#include "tools/subcommand.h"
 
 namespace ufs {
 namespace {
@@ -96,10 +97,7 @@ int RunVerb(int argc, char** argv) {
   const bool wants_help = verb == "help";
   const std::string_view name = wants_help ? argv[2] : verb;
   const Command* const command = FindCommand(name);
-  if (command == nullptr)
-    return Complain(
-        "ufs", "unknown verb '" + std::string(name) + "'; see 'ufs --help'",
-        kExitUsage);
+  if (command == nullptr) return UnknownVerb("ufs", name, kCommands);
   if (!wants_help) return command->run(argc - 1, argv + 1);
   char help[] = "--help";
   char* arguments[] = {argv[2], help, nullptr};

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/option_text.h"
 #include "tools/output.h"
 
 namespace ufs {
@@ -20,6 +21,18 @@ void PrintHelp(FILE* out, const char* who, const char* intro,
 
 }  // namespace
 
+int UnknownVerb(const char* who, std::string_view verb,
+                std::span<const Command> commands) {
+  std::vector<std::string_view> names;
+  for (const Command& command : commands) names.push_back(command.name);
+  const std::string_view nearest = NearestName(verb, names);
+  const std::string hint = nearest.empty()
+                               ? "see '" + std::string(who) + " --help'"
+                               : "did you mean '" + std::string(nearest) + "'?";
+  return Complain(who, "unknown verb '" + std::string(verb) + "'; " + hint,
+                  kExitUsage);
+}
+
 int RunSubcommand(const char* who, const char* intro,
                   std::span<const Command> commands, int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
@@ -34,11 +47,7 @@ int RunSubcommand(const char* who, const char* intro,
   const auto command =
       std::find_if(commands.begin(), commands.end(),
                    [&](const Command& c) { return c.name == verb; });
-  if (command == commands.end())
-    return Complain(
-        who,
-        "unknown verb '" + std::string(verb) + "'; see '" + who + " --help'",
-        kExitUsage);
+  if (command == commands.end()) return UnknownVerb(who, verb, commands);
   return command->run(argc - 1, argv + 1);
 }
 

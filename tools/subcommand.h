@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "tools/command.h"
 
@@ -11,5 +12,9 @@ namespace ufs {
 // the list in its help.
 int RunSubcommand(const char* who, const char* intro,
                   std::span<const Command> commands, int argc, char** argv);
+
+// Says so, with the nearest one there is. Returns the exit code.
+int UnknownVerb(const char* who, std::string_view verb,
+                std::span<const Command> commands);
 
 }  // namespace ufs

@@ -38,6 +38,19 @@ class Refusals(CliTest):
             with self.subTest(message):
                 self.refuse("^ufs mount: .*" + message, *arguments, code=2)
 
+    def test_unknown_verb(self):
+        for message, *words in (
+                ("ufs: unknown verb 'mont'; did you mean 'mount'?", "mont"),
+                ("ufs: unknown verb 'unmount'; did you mean 'umount'?",
+                 "help", "unmount"),
+                ("ufs: unknown verb 'frobnicate'; see 'ufs --help'",
+                 "frobnicate"),
+                ("ufs layer: unknown verb 'imprt'; did you mean 'import'?",
+                 "layer", "imprt")):
+            done = run(UFS, *words)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (2, "", message + "\n"))
+
     # --- paths ----------------------------------------------------------------
 
     def test_missing_layer(self):
