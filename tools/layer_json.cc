@@ -47,7 +47,7 @@ Json ToJson(const Image& image) {
 }
 
 Json ToJson(const Finding& finding) {
-  return {{"invariant", "S" + std::to_string(finding.invariant)},
+  return {{"invariant", 'S' + std::to_string(finding.invariant)},
           {"subject", finding.subject},
           {"text", finding.text}};
 }

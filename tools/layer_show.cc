@@ -37,8 +37,10 @@ void PrintText(const LayerInfo& info, const Result<uint64_t>& own) {
 
 std::string Joined(const std::vector<std::string>& words) {
   std::string text;
-  for (const std::string& word : words)
-    text += (text.empty() ? "" : " ") + EscapePath(word);
+  for (const std::string& word : words) {
+    if (!text.empty()) text += ' ';
+    text += EscapePath(word);
+  }
   return text;
 }
 

@@ -32,7 +32,7 @@ std::string ProgressLine(const std::string& what, uint64_t done, uint64_t total,
     const double part =
         std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
     const auto full = static_cast<size_t>(part * kBarColumns);
-    line += "[" + std::string(full, '#') +
+    line += '[' + std::string(full, '#') +
             std::string(kBarColumns - full, '.') + "] ";
     line += std::to_string(static_cast<int>(part * 100)) + " %  ";
   }

@@ -29,7 +29,7 @@ Result<std::string> LookInside(pid_t pid, BorrowedFd init,
   std::string numbers =
       std::to_string(user.uid) + " " + std::to_string(user.gid);
   for (const gid_t gid : user.additional_gids)
-    numbers += " " + std::to_string(gid);
+    numbers += ' ' + std::to_string(gid);
   return numbers;
 }
 

@@ -70,7 +70,7 @@ Result<ProcessInfo> Look(pid_t pid) {
   std::replace(info.command.begin(), info.command.end(), '\0', ' ');
   // A zombie has no arguments any more.
   if (info.command.empty())
-    info.command = "[" + stat.substr(open + 1, close - open - 1) + "]";
+    info.command = '[' + stat.substr(open + 1, close - open - 1) + "]";
   return info;
 }
 
