@@ -49,8 +49,8 @@ class Cgroup {
 
   bool empty() const { return directories_.empty(); }
 
-  // Sets the limits; the device list too, but not for a process in a user
-  // namespace of its own, whose devices the kernel guards.
+  // Sets the limits; the device list too, but not for a caller in a user
+  // namespace, whose devices the kernel guards and who may set none.
   Status Apply(const Resources& resources, bool with_devices);
 
   // Descriptors through which a process that has one thread joins: it writes

@@ -151,12 +151,12 @@ Status Container::Build(const ContainerSpec& spec,
     TRY(state_.cgroup.Make());
   }
   TRY(entry_.Save(state_));
-  // A user namespace opens no devices but those bound into it; and whoever
-  // wants no cgroup knows that nothing keeps a list for it.
-  TRY(state_.cgroup.Apply(spec.resources,
-                          /*with_devices=*/options.cgroups &&
-                              InInitialUserNamespace() &&
-                              !spec.HasNew(NamespaceType::kUser)));
+  // A user namespace of the container's makes no devices, but an image may
+  // carry nodes, and its mount is the host's. In one of our own the kernel
+  // opens none; and whoever wants no cgroup knows that nothing keeps a list.
+  TRY(state_.cgroup.Apply(
+      spec.resources,
+      /*with_devices=*/options.cgroups && InInitialUserNamespace()));
   const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
   const UniqueFd listener =
       TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)

@@ -2,6 +2,7 @@
 lists them with the test that shows each fail."""
 import ctypes
 import os
+import stat
 import subprocess
 import threading
 import time
@@ -66,6 +67,21 @@ class HostileImageTest(bundle.ContainerTest):
         self.refused("something else there", "run", "-b", self.bundle, "ufs-box")
         os.remove(self.bundle + "/rootfs/dev/null")
         self.assertEqual(self.run_box("cat /etc/secret /etc/link | wc -c"), "0\n")
+
+    def test_nodes_of_the_image_in_a_user_namespace(self):
+        """Its mount is the host's, which opens them: the device list stands before it."""
+        node = self.bundle + "/rootfs/etc/node"
+        os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 11))  # kmsg
+        os.chmod(node, 0o666)
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.configure(**{"linux.namespaces": lambda old: old + [{"type": "user"}],
+                          "linux.uidMappings": maps, "linux.gidMappings": maps})
+        self.script("echo -n >/etc/node && echo opened; true")
+        free = self.oci("--cgroup-manager", "disabled", "run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(free.stdout, "opened\n", free.stderr)
+        held = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual((held.returncode, held.stdout), (0, ""), held.stderr)
+        self.assertIn("Operation not permitted", held.stderr)
 
     def test_console_link(self):
         """CVE-2025-52565: /dev/pts of the image, no devpts over it."""
