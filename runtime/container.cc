@@ -139,6 +139,20 @@ Result<Container> Container::Open(const std::string& state_root,
   return Container(state_root, std::move(entry), std::move(state).value());
 }
 
+// What Open has read may be out of date by now: the creation done, or another
+// container in the place of the one that was meant (R11).
+Result<StateEntry> Container::LockAndReload() {
+  StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  auto now = lock.Load();
+  if (now.code() == ENOENT || (now.ok() && now->created != state_.created))
+    return Error(ENOENT, "container does not exist: " + id());
+  if (!now.ok()) return std::move(now).error();
+  // The lock's own is given up with it.
+  entry_ = TRY(StateEntry::Look(root_, id()));
+  state_ = std::move(now).value();
+  return lock;
+}
+
 Status Container::Build(const ContainerSpec& spec,
                         const CreateOptions& options) {
   SeccompProgram seccomp;
@@ -259,7 +273,7 @@ Status Container::HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
 }
 
 Status Container::Start() {
-  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  const StateEntry lock = TRY(LockAndReload());
   switch (TRY(Status())) {
     case RunState::kCreated:
       break;
@@ -330,7 +344,7 @@ Status Container::Resume() {
 }
 
 Status Container::Update(const Resources& resources) {
-  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  const StateEntry lock = TRY(LockAndReload());
   if (TRY(Status()) == RunState::kStopped)
     return Error(EINVAL, "container not running");
   return state_.cgroup.Apply(resources, /*with_devices=*/true);
@@ -353,7 +367,7 @@ Status Container::RemoveAll() {
 }
 
 Status Container::Delete(bool force) {
-  const StateEntry lock = TRY(StateEntry::Lock(root_, id()));
+  const StateEntry lock = TRY(LockAndReload());
   const RunState now = TRY(Status());
   if (now != RunState::kStopped && now != RunState::kCreating && !force)
     return Error(EBUSY, "cannot delete container " + id() +

@@ -101,6 +101,8 @@ class Container {
                            const CreateOptions& options, BorrowedFd channel);
   ufs::Status HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
                            int number);
+  // For whoever changes it. ENOENT when the container that was opened is gone.
+  Result<StateEntry> LockAndReload();
   bool IsAlive() const;
   ufs::Status KillAndWait();
   ufs::Status RemoveAll();

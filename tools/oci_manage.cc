@@ -63,7 +63,9 @@ Result<int> OciDelete(const OciGlobals& globals, const Words& words) {
   auto container = Container::Open(globals.root, id);
   // With --force what is not there is as good as removed.
   if (force && container.code() == ENOENT) return 0;
-  TRY(TRY(std::move(container)).Delete(force));
+  auto removed = TRY(std::move(container)).Delete(force);
+  if (force && removed.code() == ENOENT) return 0;
+  TRY(std::move(removed));
   return 0;
 }
 

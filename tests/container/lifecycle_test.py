@@ -219,6 +219,45 @@ class LifeTest(bundle.ContainerTest):
         self.detached("create", "-b", self.bundle, "ufs-box")
         self.ok("delete", "--force", "ufs-box")
 
+    def test_delete_waits_for_the_creation(self):
+        self.configure(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "2"]}]})
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        create = subprocess.Popen(self.command("create", "-b", self.bundle, "ufs-box"),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(create.wait, 30)
+        self.assertTrue(wait_until(lambda: os.path.exists(self.state + "/ufs-box/state.json")))
+        self.assertEqual(self.status()["status"], "creating")
+        self.refused("not stopped: created", "delete", "ufs-box")
+        self.assertEqual(create.wait(timeout=30), 0)
+        self.ok("start", "ufs-box")
+
+    def test_delete_spares_another_of_the_same_name(self):
+        """One that has taken the name while the delete waited for the lock."""
+        self.start_box()
+        place = self.state + "/ufs-box"
+        lock = os.open(place, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Each waits with what it has read of the first.
+        delete = [subprocess.Popen(self.command("delete", *force, "ufs-box"),
+                                   stderr=subprocess.PIPE, text=True)
+                  for force in ([], ["--force"])]
+        self.assertTrue(wait_until(lambda: self.waiting_for_a_lock() >= 2))
+        with open(place + "/state.json") as file:
+            state = json.load(file)
+        with open(place + "/state.json", "w") as file:
+            json.dump({**state, "created": "2026-01-02T03:04:05.000000001Z"}, file)
+        os.close(lock)
+        told = [one.communicate(timeout=30)[1] for one in delete]
+        self.assertIn("does not exist", told[0])
+        self.assertEqual([one.returncode for one in delete], [1, 0])
+        self.assertEqual(self.status()["status"], "running")
+
+    def waiting_for_a_lock(self):
+        with open("/proc/locks") as file:
+            return file.read().count("-> FLOCK")
+
     def test_lists(self):
         pid = self.start_box()
         self.assertEqual(self.ok("list", "-q"), "ufs-box\n")
