@@ -109,6 +109,8 @@ Result<Launched> LaunchByHelper(const ContainerSpec& spec,
   }
   pair.theirs.reset();
   auto init = AwaitInit(spec, pair.ours, helper.pid);
+  // It may be waiting for a word that does not come.
+  if (!init.ok()) (void)kernel::PidfdSignal(helper.pidfd, SIGKILL);
   TRY(kernel::WaitPid(helper.pid));
   if (!init.ok()) return std::move(init).error();
   return Launched{std::move(init).value(), std::move(pair.ours)};

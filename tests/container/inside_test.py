@@ -61,6 +61,15 @@ class NamespaceTest(bundle.ContainerTest):
         text = self.run_box("cat /proc/self/uid_map; id -u; echo >/dev/null && ls -n /bin/sh")
         self.assertEqual(text.split()[:4], ["0", "100000", "65536", "0"])
 
+    def test_id_maps_that_the_kernel_refuses(self):
+        """With a helper, too, which waits for them."""
+        maps = [{"containerID": 0, "hostID": 100000, "size": 10},
+                {"containerID": 5, "hostID": 200000, "size": 10}]
+        self.configure(**{
+            "linux.namespaces": lambda old: old + [{"type": "user"}, {"type": "time"}],
+            "linux.uidMappings": maps, "linux.gidMappings": maps})
+        self.run_refused("id_map|[Mm]apping|Invalid argument")
+
     def test_sysctl_and_names(self):
         self.configure(**{"linux.sysctl": {"net.ipv4.ip_forward": "1", "kernel.shmmni": "77"},
                           "hostname": "here", "domainname": "there"})
