@@ -314,10 +314,8 @@ std::vector<CgroupWrite> DeviceWritesV1(const std::vector<DeviceRule>& rules) {
     const char* const file = rule.allow ? "devices.allow" : "devices.deny";
     const std::string rest =
         " " + number(rule.major) + ":" + number(rule.minor) + " " + rule.access;
-    const bool everything = rule.type == 'a' && !rule.major && !rule.minor &&
-                            rule.access.size() == 3;
     // "a" alone resets the list, whatever stands behind it.
-    if (everything) {
+    if (rule.Everything()) {
       writes.push_back({file, "a", "devices"});
     } else if (rule.type == 'a') {
       writes.push_back({file, "c" + rest, "devices"});

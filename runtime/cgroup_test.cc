@@ -135,6 +135,15 @@ TEST(DeviceWritesTest, AllWithAPartIsNotAll) {
   EXPECT_EQ(writes[3].value, "c 10:229 rw");
 }
 
+TEST(DeviceWritesTest, AllIsWhatHasEveryLetter) {
+  const auto writes =
+      DeviceWritesV1({{false, 'a', {}, {}, "mrw"}, {true, 'a', {}, {}, "rrr"}});
+  ASSERT_GE(writes.size(), 3u);
+  EXPECT_EQ(writes[0].file + "=" + writes[0].value, "devices.deny=a");
+  EXPECT_EQ(writes[1].file + "=" + writes[1].value, "devices.allow=c *:* rrr");
+  EXPECT_EQ(writes[2].value, "b *:* rrr");
+}
+
 // What the kernel would do with the program: the few instructions it is made
 // of.
 bool Allows(const std::vector<bpf_insn>& program, uint32_t type,
@@ -162,6 +171,9 @@ bool Allows(const std::vector<bpf_insn>& program, uint32_t type,
       case BPF_JMP32 | BPF_JNE | BPF_K:
       case BPF_JMP32 | BPF_JNE | BPF_X:
         if (reg[i.dst_reg] != value) at += static_cast<size_t>(i.off);
+        break;
+      case BPF_JMP32 | BPF_JEQ | BPF_K:
+        if (reg[i.dst_reg] == value) at += static_cast<size_t>(i.off);
         break;
       case BPF_JMP | BPF_EXIT:
         return reg[BPF_REG_0] != 0;
@@ -192,6 +204,25 @@ TEST(DeviceFilterTest, TheLastRuleThatMatchesDecides) {
   EXPECT_TRUE(Allows(program, kChar, kMknod, 99, 99));
   EXPECT_FALSE(Allows(program, kChar, kMknod | kRead, 99, 99));
   EXPECT_FALSE(Allows(DeviceFilterProgram({}), kChar, kRead, 1, 3));
+}
+
+TEST(DeviceFilterTest, WhatIsDeniedInPartIsNotHadTogetherWithTheRest) {
+  constexpr uint32_t kBlock = BPF_DEVCG_DEV_BLOCK;
+  constexpr uint32_t kRead = BPF_DEVCG_ACC_READ, kWrite = BPF_DEVCG_ACC_WRITE,
+                     kMknod = BPF_DEVCG_ACC_MKNOD;
+  const auto program = DeviceFilterProgram(
+      {{true, 'a', {}, {}, "rwm"}, {false, 'b', 8, {}, "w"}});
+  EXPECT_TRUE(Allows(program, kBlock, kRead, 8, 1));
+  EXPECT_TRUE(Allows(program, kBlock, kRead | kMknod, 8, 1));
+  EXPECT_FALSE(Allows(program, kBlock, kWrite, 8, 1));
+  EXPECT_FALSE(Allows(program, kBlock, kRead | kWrite, 8, 1));
+  EXPECT_TRUE(Allows(program, kBlock, kRead | kWrite, 7, 1));
+  // Three letters are not all three.
+  const auto reads = DeviceFilterProgram(
+      {{true, 'b', 8, {}, "rwm"}, {true, 'a', {}, {}, "rrr"}});
+  EXPECT_TRUE(Allows(reads, kBlock, kRead, 7, 1));
+  EXPECT_FALSE(Allows(reads, kBlock, kWrite, 7, 1));
+  EXPECT_TRUE(Allows(reads, kBlock, kWrite, 8, 1));
 }
 
 }  // namespace

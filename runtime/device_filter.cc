@@ -52,12 +52,15 @@ void AddRule(const DeviceRule& rule, std::vector<bpf_insn>& program) {
   if (rule.type != 'a')
     unless_equal(kType,
                  rule.type == 'c' ? BPF_DEVCG_DEV_CHAR : BPF_DEVCG_DEV_BLOCK);
-  if (rule.access.size() < 3) {
-    // All that is asked for must be in the rule's access.
+  if (!rule.AllAccess()) {
     tests.push_back(Copy(BPF_REG_1, kAccess));
     tests.push_back(And(BPF_REG_1, AccessBits(rule.access)));
+    // To allow takes all that is asked for, to deny any of it: who may not
+    // write may not open for reading and writing.
     tests.push_back(
-        Instruction(BPF_JMP32 | BPF_JNE | BPF_X, BPF_REG_1, kAccess, 0, 0));
+        rule.allow
+            ? Instruction(BPF_JMP32 | BPF_JNE | BPF_X, BPF_REG_1, kAccess, 0, 0)
+            : Instruction(BPF_JMP32 | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0));
   }
   if (rule.major) unless_equal(kMajor, static_cast<int32_t>(*rule.major));
   if (rule.minor) unless_equal(kMinor, static_cast<int32_t>(*rule.minor));
@@ -127,9 +130,7 @@ std::vector<bpf_insn> DeviceFilterProgram(
   for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
     AddRule(*rule, program);
     // The verifier refuses code that nothing reaches.
-    if (rule->type == 'a' && !rule->major && !rule->minor &&
-        rule->access.size() == 3)
-      return program;
+    if (rule->Everything()) return program;
   }
   program.push_back(
       Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0));

@@ -60,6 +60,17 @@ struct DeviceRule {
   std::optional<uint32_t> major;  // nullopt: all
   std::optional<uint32_t> minor;
   std::string access;  // letters of "rwm"
+
+  // Read, write and mknod, in whatever order and however often.
+  bool AllAccess() const {
+    for (char c : {'r', 'w', 'm'})
+      if (access.find(c) == access.npos) return false;
+    return true;
+  }
+  // Every device, every access: the rules before it count no more.
+  bool Everything() const {
+    return type == 'a' && !major && !minor && AllAccess();
+  }
 };
 
 struct Rlimit {
