@@ -243,8 +243,9 @@ bool Container::IsAlive() const {
 Result<RunState> Container::Status() const {
   if (state_.pid == 0) return RunState::kCreating;
   if (!IsAlive()) return RunState::kStopped;
-  if (entry_.HasStartSocket()) return RunState::kCreated;
-  return TRY(state_.cgroup.IsFrozen()) ? RunState::kPaused : RunState::kRunning;
+  // One that was not started yet can be frozen, too.
+  if (TRY(state_.cgroup.IsFrozen())) return RunState::kPaused;
+  return entry_.HasStartSocket() ? RunState::kCreated : RunState::kRunning;
 }
 
 Result<ContainerSpec> Container::Spec() const {
@@ -281,7 +282,9 @@ Status Container::Start() {
       return Error(EINVAL, "cannot start a container that has stopped");
     case RunState::kCreating:
       return Error(EINVAL, "cannot start a container that is being created");
-    default:
+    case RunState::kPaused:
+      return Error(EINVAL, "cannot start a container that is paused");
+    case RunState::kRunning:
       return Error(EINVAL, "cannot start an already running container");
   }
   const ContainerSpec spec = TRY(Spec());

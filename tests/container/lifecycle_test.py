@@ -258,6 +258,18 @@ class LifeTest(bundle.ContainerTest):
         with open("/proc/locks") as file:
             return file.read().count("-> FLOCK")
 
+    def test_one_that_was_not_started_can_be_paused(self):
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "-b", self.bundle, "ufs-box")
+        self.ok("pause", "ufs-box")
+        self.assertEqual(self.status()["status"], "paused")
+        self.refused("paused", "start", "ufs-box")
+        self.refused("paused", "exec", "ufs-box", "true")
+        self.ok("resume", "ufs-box")
+        self.assertEqual(self.status()["status"], "created")
+        self.ok("start", "ufs-box")
+
     def test_lists(self):
         pid = self.start_box()
         self.assertEqual(self.ok("list", "-q"), "ufs-box\n")
