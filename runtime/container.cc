@@ -381,7 +381,7 @@ Status Container::Delete(bool force) {
   TRY(RemoveAll());
   // The container is gone whatever they do.
   if (spec.ok() && state.ok())
-    return RunHooks("poststop", spec->hooks.poststop, *state);
+    RunEveryHook("poststop", spec->hooks.poststop, *state);
   return Ok();
 }
 

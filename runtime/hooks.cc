@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
 
@@ -80,6 +81,15 @@ Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
   for (const Hook& hook : hooks)
     TRY(RunHook(hook, state).With(std::string(kind) + " hook " + hook.path));
   return Ok();
+}
+
+void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
+                  const std::string& state) {
+  for (const Hook& hook : hooks) {
+    const auto run =
+        RunHook(hook, state).With(std::string(kind) + " hook " + hook.path);
+    if (!run.ok()) log::Warn(run.error().ToString());
+  }
 }
 
 }  // namespace ufs::runtime

@@ -15,5 +15,8 @@ namespace ufs::runtime {
 // the environment that its configuration gives it and nothing of ours.
 Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
                 const std::string& state);
+// Runs all of them; one that fails is a warning in the log, no more.
+void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
+                  const std::string& state);
 
 }  // namespace ufs::runtime

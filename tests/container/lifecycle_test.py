@@ -299,6 +299,15 @@ class LifeTest(bundle.ContainerTest):
         self.assertTrue(lines[0].startswith('prestart "status":"creat'), lines[0])
         self.assertIn('"status":"stopped"', lines[4])
 
+    def test_failing_poststop_hook_is_a_warning(self):
+        self.configure(hooks={"poststop": [
+            {"path": "/bin/false"}, {"path": "/bin/touch", "args": ["touch", self.dir + "/last"]}]})
+        self.script("exit 7")
+        done = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(done.returncode, 7)
+        self.assertIn("poststop hook /bin/false", done.stderr)
+        self.assertTrue(os.path.exists(self.dir + "/last"))
+
     def test_failing_hook_undoes_the_creation(self):
         self.configure(hooks={"createRuntime": [{"path": "/bin/false"}]})
         self.refused("createRuntime hook /bin/false", "create", "-b", self.bundle, "ufs-box")
