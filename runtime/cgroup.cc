@@ -251,8 +251,14 @@ Status Cgroup::ApplyController(const Resources& resources,
   if (directory == nullptr && controller == "blkio" && Find("io") != nullptr)
     return Ok();
   const bool v2 = directory != nullptr && directory->v2;
+  const auto merged = [&] {
+    if (!v2 || controller != "cpu") return resources;
+    // Not there yet for a new cgroup: nothing is to be kept.
+    const auto cpu_max = ReadFrom(directory->path + "/cpu.max");
+    return cpu_max.ok() ? KeepCpuMax(resources, *cpu_max) : resources;
+  };
   const auto writes = TRY(LimitWrites(
-      resources, controller, v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
+      merged(), controller, v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
   if (writes.empty()) return Ok();
   const auto named = [](const CgroupWrite& write) {
     return "linux.resources." + write.asked + " cannot be set";

@@ -1,6 +1,8 @@
 #include "runtime/cgroup_limits.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 namespace ufs::runtime {
 namespace {
@@ -288,6 +290,26 @@ Result<std::vector<CgroupWrite>> LimitWrites(const Resources& resources,
     for (const auto& [file, value] : resources.unified)
       writes.push_back({file, value, "unified." + file});
   return writes;
+}
+
+Resources KeepCpuMax(Resources resources, const std::string& cpu_max) {
+  const bool quota = resources.cpu_quota_us.value_or(0) != 0;
+  const bool period = resources.cpu_period_us.value_or(0) != 0;
+  if (quota == period) return resources;
+  const size_t space = std::min(cpu_max.find(' '), cpu_max.size());
+  const char* const middle = cpu_max.data() + space;
+  if (period) {
+    int64_t number = 0;
+    // "max" is no number: no quota, as what was not asked for means.
+    if (std::from_chars(cpu_max.data(), middle, number).ec == std::errc())
+      resources.cpu_quota_us = number;
+  } else if (space < cpu_max.size()) {
+    uint64_t number = 0;
+    const char* const end = cpu_max.data() + cpu_max.size();
+    if (std::from_chars(middle + 1, end, number).ec == std::errc())
+      resources.cpu_period_us = number;
+  }
+  return resources;
 }
 
 std::vector<DeviceRule> WithDefaultDevices(

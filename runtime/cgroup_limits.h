@@ -32,6 +32,10 @@ Result<std::vector<CgroupWrite>> LimitWrites(const Resources& resources,
                                              const std::string& controller,
                                              CgroupVersion version);
 
+// v2 has one file for quota and period: who gives only one of them keeps the
+// other, as `cpu_max`, the text of that file, has it.
+Resources KeepCpuMax(Resources resources, const std::string& cpu_max);
+
 // The writes for the v1 device list: the given rules, then the devices that
 // every container has.
 std::vector<CgroupWrite> DeviceWritesV1(const std::vector<DeviceRule>& rules);

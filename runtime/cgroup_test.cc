@@ -96,6 +96,25 @@ TEST(LimitWritesTest, Cpu) {
   EXPECT_EQ(Writes("cpu", Resources(), CgroupVersion::kV2), "");
 }
 
+TEST(LimitWritesTest, WhoGivesHalfOfCpuMaxKeepsTheOther) {
+  const auto after = [](const Resources& resources, const char* before) {
+    return Writes("cpu", KeepCpuMax(resources, before), CgroupVersion::kV2);
+  };
+  Resources quota, period, both;
+  quota.cpu_quota_us = 20000;
+  period.cpu_period_us = 50000;
+  both.cpu_quota_us = 30000;
+  both.cpu_period_us = 60000;
+  EXPECT_EQ(after(quota, "10000 40000"), "cpu.max=20000 40000");
+  EXPECT_EQ(after(period, "10000 40000"), "cpu.max=10000 50000");
+  EXPECT_EQ(after(both, "10000 40000"), "cpu.max=30000 60000");
+  EXPECT_EQ(after(Resources(), "10000 40000"), "");
+  EXPECT_EQ(after(period, "max 100000"), "cpu.max=max 50000");
+  quota.cpu_quota_us = -1;
+  EXPECT_EQ(after(quota, "10000 40000"), "cpu.max=max 40000");
+  EXPECT_EQ(after(quota, ""), "cpu.max=max 100000");
+}
+
 TEST(LimitWritesTest, PidsIoHugetlb) {
   Resources r;
   r.pids_limit = -1;

@@ -40,6 +40,11 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(limit(self.cgroup, "memory.max"), str(32 << 20))
         self.assertEqual(limit(self.cgroup, "memory.swap.max"), "0")
         self.assertEqual(limit(self.cgroup, "pids.max"), "30")
+        # One of the two numbers in cpu.max leaves the other alone.
+        self.ok("update", "--cpu-period", "80000", "ufs-box")
+        self.assertEqual(limit(self.cgroup, "cpu.max"), "50000 80000")
+        self.ok("update", "--cpu-quota", "20000", "ufs-box")
+        self.assertEqual(limit(self.cgroup, "cpu.max"), "20000 80000")
         stats = json.loads(self.ok("events", "--stats", "ufs-box"))
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 32 << 20)
