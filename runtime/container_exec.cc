@@ -28,7 +28,19 @@ struct ExecInput {
   const SeccompProgram* seccomp;
   const std::vector<UniqueFd>& cgroup_fds;
   int preserve_fds;
+  std::optional<int> oom_score_adj;
+  std::optional<unsigned long> personality;
 };
+
+// Lowering it takes a right that an ordinary user does not have: whose init was
+// given less has to do without.
+Status SetOwnOomScore(int score) {
+  const auto written = kernel::WriteFile({AT_FDCWD, "/proc/self/oom_score_adj"},
+                                         std::to_string(score));
+  if (written.ok() || written.code() == EACCES) return Ok();
+  return Error(written.code(),
+               "process.oomScoreAdj cannot be set to " + std::to_string(score));
+}
 
 // In the process that is in all namespaces, the pid namespace included.
 Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
@@ -42,6 +54,7 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
   } else {
     (void)kernel::Check(setsid());
   }
+  if (input.personality) TRY(SetPersonality(*input.personality));
   const std::string executable = TRY(FindExecutable(process));
   return ExecuteProcess(process, input.seccomp, input.preserve_fds, executable,
                         [](UniqueFd) -> Status {
@@ -51,6 +64,8 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
 
 // In the helper: joins, then makes the process as a child of its own parent.
 Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
+  // While /proc/self is still ours to write.
+  if (input.oom_score_adj) TRY(SetOwnOomScore(*input.oom_score_adj));
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(Cgroup::Join(input.cgroup_fds));
@@ -86,9 +101,15 @@ Result<pid_t> Container::Exec(const Process& process,
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
   const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
-  const ExecInput input{state_.pid, init,
-                        process,    spec.seccomp ? &seccomp : nullptr,
-                        cgroup_fds, options.preserve_fds};
+  const ExecInput input{state_.pid,
+                        init,
+                        process,
+                        spec.seccomp ? &seccomp : nullptr,
+                        cgroup_fds,
+                        options.preserve_fds,
+                        process.oom_score_adj ? process.oom_score_adj
+                                              : spec.process.oom_score_adj,
+                        spec.personality};
 
   auto pair = TRY(kernel::MakeSocketPair());
   const auto helper = TRY(kernel::Clone(0));

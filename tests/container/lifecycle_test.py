@@ -331,6 +331,20 @@ class ExecTest(bundle.ContainerTest):
                              self.ok("exec", "ufs-box", "readlink", f"/proc/1/ns/{kind}"), kind)
         self.assertEqual(self.ok("exec", "ufs-box", "cat", "/proc/self/cgroup"),
                          self.ok("exec", "ufs-box", "cat", "/proc/1/cgroup"))
+    def test_is_as_the_container_is(self):
+        """What the configuration says of every process in it."""
+        self.ok("delete", "--force", "ufs-box")
+        self.configure(**{"process.oomScoreAdj": 321,
+                          "linux.personality": {"domain": "LINUX32"}})
+        self.start_box()
+        for process in "1", "self":
+            self.assertEqual(self.ok("exec", "ufs-box", "cat", f"/proc/{process}/oom_score_adj",
+                                     f"/proc/{process}/personality"), "321\n00000008\n")
+        path = self.dir + "/process.json"
+        with open(path, "w") as file:
+            json.dump({"args": ["cat", "/proc/self/oom_score_adj"], "cwd": "/",
+                       "user": {"uid": 3}, "env": ["PATH=/bin"], "oomScoreAdj": 456}, file)
+        self.assertEqual(self.ok("exec", "--process", path, "ufs-box"), "456\n")
 
     def test_users_are_numbers(self):
         self.assertEqual(self.ok("exec", "-u", "1", "ufs-box", "id", "-u"), "1\n")
