@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -120,6 +121,7 @@ struct Built {
 // Everything until the container is "created".
 Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   const ContainerSpec& spec = input.spec;
+  umask(kDefaultUmask);
   TRY(MakeUndumpable());  // see README.md, attack 2
   TRY(JoinCgroup(input));
   Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, input.cgroup));

@@ -155,7 +155,7 @@ Status DropPrivileges(const Process& process) {
     if (ambient >> number & 1)
       TRY(Check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0))
               .With("raising an ambient capability"));
-  if (process.user.umask) umask(*process.user.umask);
+  umask(process.user.umask.value_or(kDefaultUmask));
   return Check(prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0));
 }
 

@@ -2,10 +2,16 @@
 // scheduling, ids, capabilities. Threads: called in a process with one thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
 
 namespace ufs::runtime {
+
+// What a process has that asks for none, and init while it makes files: never
+// the caller's, so that a container is the same whoever starts it.
+inline constexpr mode_t kDefaultUmask = 0022;
 
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);

@@ -270,6 +270,15 @@ class LifeTest(bundle.ContainerTest):
         self.assertEqual(self.status()["status"], "created")
         self.ok("start", "ufs-box")
 
+    def test_umask_is_not_the_callers(self):
+        self.configure(**{"root.readonly": False})
+        self.script("umask; rm -f /tmp/file; touch /tmp/file; stat -c %a /tmp/file")
+        run_box = self.command("run", "-b", self.bundle, "ufs-box")
+        done = run("sh", "-c", 'umask 077; exec "$@"', "sh", *run_box)
+        self.assertEqual(done.stdout, "0022\n644\n", done.stderr)
+        self.configure(**{"process.user.umask": 0o27})
+        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").stdout, "0027\n640\n")
+
     def test_lists(self):
         pid = self.start_box()
         self.assertEqual(self.ok("list", "-q"), "ufs-box\n")
