@@ -215,14 +215,30 @@ Result<std::vector<std::string>> ListIds(const std::string& root) {
   return ids;
 }
 
-std::string DefaultStateRoot() {
+Status MakeOwnDirectory(const std::string& path) {
+  const sys::At at{AT_FDCWD, path.c_str()};
+  const auto made = sys::MkDirAt(at, 0700);
+  if (!made.ok() && made.code() != EEXIST)
+    return Error(made.code(), path + " cannot be made");
+  const auto stat = TRY(sys::Statx(at).With(path));
+  if (S_ISDIR(stat.stx_mode) && stat.stx_uid == geteuid() &&
+      (stat.stx_mode & (S_IWGRP | S_IWOTH)) == 0)
+    return Ok();
+  return Error(EPERM, path +
+                          " is not ours alone; set XDG_RUNTIME_DIR, or name "
+                          "another by --root");
+}
+
+Result<std::string> DefaultStateRoot() {
   constexpr char kName[] = "/ufs-oci";
   if (geteuid() == 0 && InInitialUserNamespace())
     return std::string("/run") + kName;
   if (const char* run = getenv("XDG_RUNTIME_DIR");
       run != nullptr && *run == '/')
     return std::string(run) + kName;
-  return "/tmp/ufs-oci-" + std::to_string(geteuid());
+  const std::string path = "/tmp/ufs-oci-" + std::to_string(geteuid());
+  TRY(MakeOwnDirectory(path));
+  return path;
 }
 
 std::string NowRfc3339() {

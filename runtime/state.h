@@ -86,8 +86,14 @@ class StateEntry {
 Result<std::vector<std::string>> ListIds(const std::string& root);
 
 // Where state goes if nobody says: /run/ufs-oci for root, the same below
-// $XDG_RUNTIME_DIR for others and for root of a user namespace.
-std::string DefaultStateRoot();
+// $XDG_RUNTIME_DIR for others and for root of a user namespace. Without that,
+// /tmp/ufs-oci-UID, which is made, and EPERM unless it is ours alone: anybody
+// may have made it.
+Result<std::string> DefaultStateRoot();
+
+// `path`, a directory that is made where it is missing. EPERM if somebody else
+// owns it or may write into it, or it is a link.
+Status MakeOwnDirectory(const std::string& path);
 
 // "2026-01-02T03:04:05.678901234Z"
 std::string NowRfc3339();

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 
 namespace ufs::runtime {
 namespace {
@@ -83,6 +86,30 @@ TEST_F(StateTest, WhatAKilledCreationLeftIsTakenOver) {
   const auto again = StateEntry::Create(root_, "box");
   ASSERT_TRUE(again.ok()) << again.error().ToString();
   EXPECT_EQ(again->Load().code(), ENOENT);
+}
+
+TEST_F(StateTest, ADirectoryOfOurOwn) {
+  const std::string path = top_ + "/own";
+  ASSERT_TRUE(MakeOwnDirectory(path).ok());
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_all);
+  EXPECT_TRUE(MakeOwnDirectory(path).ok());
+  ASSERT_EQ(chmod(path.c_str(), 0755), 0);
+  EXPECT_TRUE(MakeOwnDirectory(path).ok());
+  for (const mode_t open : {0770, 0702, 01777}) {
+    ASSERT_EQ(chmod(path.c_str(), open), 0);
+    EXPECT_EQ(MakeOwnDirectory(path).code(), EPERM) << std::oct << open;
+  }
+  ASSERT_EQ(chmod(path.c_str(), 0700), 0);
+  const std::string link = top_ + "/link", file = top_ + "/file";
+  std::filesystem::create_directory_symlink(path, link);
+  EXPECT_EQ(MakeOwnDirectory(link).code(), EPERM);
+  std::ofstream(file) << "x";
+  EXPECT_EQ(MakeOwnDirectory(file).code(), EPERM);
+  EXPECT_EQ(MakeOwnDirectory(top_ + "/a/b").code(), ENOENT);
+  if (geteuid() != 0) return;
+  ASSERT_EQ(chown(path.c_str(), 1, 1), 0);
+  EXPECT_EQ(MakeOwnDirectory(path).code(), EPERM);
 }
 
 TEST_F(StateTest, NoStateIsNoContainer) {

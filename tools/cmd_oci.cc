@@ -153,7 +153,7 @@ Status ParseCommandLine(int argc, char** argv, CommandLine& line) {
                  "--cgroup-manager: cgroupfs or disabled, not " + manager);
   line.globals.cgroups = manager != "disabled";
   if (line.globals.root.empty()) {
-    line.globals.root = runtime::DefaultStateRoot();
+    line.globals.root = TRY(runtime::DefaultStateRoot());
   } else {
     line.globals.root =
         std::filesystem::absolute(line.globals.root).lexically_normal();
