@@ -42,7 +42,8 @@ Status RunHook(const Hook& hook, const std::string& state) {
   if (child.pid == 0) {
     // Its own group, so that what it starts can be ended with it.
     setpgid(0, 0);
-    // Whoever waits for a container has signals blocked.
+    // Whoever waits for a container has signals blocked, and ignores one.
+    signal(SIGPIPE, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -101,7 +101,8 @@ bool TerminalProxy::CopyOut() {
   // EIO once every slave is closed.
   const auto got = kernel::Read(master_, buffer, sizeof(buffer));
   if (!got.ok() || *got == 0) return false;
-  return kernel::WriteAll(STDOUT_FILENO, {buffer, *got}).ok();
+  reader_gone_ = !kernel::WriteAll(STDOUT_FILENO, {buffer, *got}).ok();
+  return !reader_gone_;
 }
 
 bool TerminalProxy::CopyIn() {

@@ -55,10 +55,13 @@ class TerminalProxy {
   // One turn of what poll found. False once the other side is gone.
   bool CopyOut();
   bool CopyIn();
+  // Nobody takes what CopyOut writes any more.
+  bool reader_gone() const { return reader_gone_; }
 
  private:
   UniqueFd master_;
   RawTerminal raw_;
+  bool reader_gone_ = false;
 };
 
 }  // namespace ufs::runtime

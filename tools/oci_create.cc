@@ -107,6 +107,9 @@ void HoldSignals() {
 
 Result<int> Attend(pid_t pid, UniqueFd master) {
   HoldSignals();
+  // Nobody reads us any more: the container's end is still to be waited for,
+  // and our terminal to be put back. Whatever we start has the default again.
+  signal(SIGPIPE, SIG_IGN);
   const sigset_t set = ForwardedSignals();
   const int raw = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   TRY(runtime::kernel::Check(raw));
@@ -124,7 +127,13 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
                     {input ? STDIN_FILENO : -1, POLLIN, 0}};
     if (poll(fds, 3, -1) < 0) continue;
     if (fds[1].revents != 0) output = terminal->CopyOut();
-    if (fds[2].revents != 0) input = terminal->CopyIn();
+    if (terminal && terminal->reader_gone()) {
+      // As a window that is closed: what waits for a reader in there would do
+      // so for ever.
+      output = input = false;
+      terminal.reset();
+    }
+    if (input && fds[2].revents != 0) input = terminal->CopyIn();
     if (fds[0].revents != 0)
       ended =
           HandleSignals(signals, pid, terminal ? &*terminal : nullptr, status);

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import termios
 import unittest
 
 import bundle
@@ -340,6 +341,7 @@ class ExecTest(bundle.ContainerTest):
                              self.ok("exec", "ufs-box", "readlink", f"/proc/1/ns/{kind}"), kind)
         self.assertEqual(self.ok("exec", "ufs-box", "cat", "/proc/self/cgroup"),
                          self.ok("exec", "ufs-box", "cat", "/proc/1/cgroup"))
+
     def test_is_as_the_container_is(self):
         """What the configuration says of every process in it."""
         self.ok("delete", "--force", "ufs-box")
@@ -438,6 +440,29 @@ class TerminalTest(bundle.ContainerTest):
         os.write(master, b"word\n")
         self.assertIn("got word", self.read_until(master, b"got word\r\n"))
         self.assertEqual(box.wait(timeout=30), 0)
+
+    def test_nobody_reads(self):
+        """The reader of a pipe goes: the container hears of it, the terminal is put back."""
+        self.configure(**{"process.terminal": True, "process.args": [
+            "/bin/sh", "-c", "while echo line; do sleep 0.02; done; exit 9"]})
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        before = termios.tcgetattr(slave)
+        box = subprocess.Popen(self.command("run", "-b", self.bundle, "ufs-box"), stdin=slave,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.assertIn(b"line", box.stdout.readline())
+        self.assertNotEqual(termios.tcgetattr(slave), before)
+        box.stdout.close()
+        self.assertGreater(box.wait(timeout=30), 0)
+        self.assertEqual(termios.tcgetattr(slave), before)
+
+    def test_hooks_get_signals_as_they_are(self):
+        self.configure(**{"hooks": {"poststop": [{"path": "/bin/sh", "args": [
+            "sh", "-c", f"grep SigIgn /proc/self/status >{self.dir}/ignored"]}]}})
+        self.run_box("true")
+        with open(self.dir + "/ignored") as file:
+            self.assertEqual(int(file.read().split()[1], 16) & 1 << (signal.SIGPIPE - 1), 0)
 
     def test_needs_a_receiver(self):
         self.configure(**{"process.terminal": True})
