@@ -18,6 +18,7 @@ void Notifier::Stop() {
     stop_ = true;
   }
   wake_.notify_one();
+  settled_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -26,8 +27,18 @@ void Notifier::Add(NodeId node) {
     std::lock_guard lock(mu_);
     if (stop_) return;
     queue_.push_back(node);
+    ++added_;
   }
   wake_.notify_one();
+}
+
+void Notifier::SendAndWait(NodeId node) {
+  std::unique_lock lock(mu_);
+  if (stop_) return;
+  queue_.push_back(node);
+  const uint64_t until = ++added_;
+  wake_.notify_one();
+  settled_.wait(lock, [&] { return stop_ || sent_ >= until; });
 }
 
 void Notifier::Run() {
@@ -38,6 +49,7 @@ void Notifier::Run() {
     wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
     if (stop_) return;
     batch.swap(queue_);
+    const uint64_t taken = added_;
     lock.unlock();
     // A burst names the same parent directory over and over.
     std::sort(batch.begin(), batch.end());
@@ -45,6 +57,8 @@ void Notifier::Run() {
     for (const NodeId node : batch) send_(node);
     batch.clear();
     lock.lock();
+    sent_ = taken;
+    settled_.notify_all();
   }
 }
 

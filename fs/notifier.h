@@ -7,6 +7,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -29,6 +30,11 @@ class Notifier {
   // Only queues. Does nothing once stopped.
   void Add(NodeId node);
 
+  // Returns when it was sent, or once stopped. For threads that serve requests:
+  // to send may wait, in the kernel, for a request that only such a thread can
+  // take; who waits here can be interrupted for that.
+  void SendAndWait(NodeId node);
+
   // Nothing is sent from here on, and nothing is being sent.
   void Stop();
 
@@ -38,7 +44,10 @@ class Notifier {
   const Send send_;
   std::mutex mu_;
   std::condition_variable wake_;
+  std::condition_variable settled_;
   std::vector<NodeId> queue_;  // guarded by mu_
+  uint64_t added_ = 0;         // how many; guarded by mu_
+  uint64_t sent_ = 0;          // how many of these; guarded by mu_
   bool stop_ = false;          // guarded by mu_
   std::thread thread_;
 };

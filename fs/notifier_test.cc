@@ -6,6 +6,7 @@
 #include <latch>
 #include <mutex>
 #include <set>
+#include <thread>
 
 namespace ufs {
 namespace {
@@ -42,6 +43,29 @@ TEST(NotifierTest, AddDoesNotWaitForASend) {
     notifier.Add(NodeId{2});
   }
   sent.wait();
+}
+
+TEST(NotifierTest, WhoWaitsFindsItSent) {
+  std::atomic<uint64_t> last = 0;
+  Notifier notifier([&](NodeId node) { last = static_cast<uint64_t>(node); });
+  for (uint64_t i = 1; i <= 100; ++i) {
+    notifier.SendAndWait(NodeId{i});
+    EXPECT_EQ(last, i);
+  }
+}
+
+TEST(NotifierTest, WhoWaitsForAStoppedOneGoesOn) {
+  std::latch sending(1), stopping(1);
+  Notifier notifier([&](NodeId) {
+    sending.count_down();
+    stopping.wait();
+  });
+  std::thread waiting([&] { notifier.SendAndWait(NodeId{1}); });
+  sending.wait();
+  std::thread stops([&] { notifier.Stop(); });
+  waiting.join();
+  stopping.count_down();
+  stops.join();
 }
 
 TEST(NotifierTest, SendsNothingOnceStopped) {

@@ -286,14 +286,14 @@ Status Session::GoLive() {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off: no pages=*/-1, 0);
   });
-  // The kernel keeps no page locked while it asks for names, or for holes.
-  adapter_.SetDropPages([this](NodeId node) {
+  dropper_ = std::make_unique<Notifier>([this](NodeId node) {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off=*/0, /*len: all=*/0);
   });
-
-  dropper_ = std::make_unique<Notifier>(
-      [this](NodeId node) { adapter_.DropPagesOf(node); });
+  // The kernel keeps no page locked while it asks for names, or for holes. But
+  // it waits for pages that are being written, uninterruptibly: a thread that
+  // answered over io_uring may be the one that it gives that very write to.
+  adapter_.SetDropPages([this](NodeId node) { dropper_->SendAndWait(node); });
   adapter_.SetDropPagesSoon([this](NodeId node) { dropper_->Add(node); });
 
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
