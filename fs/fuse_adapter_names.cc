@@ -208,21 +208,25 @@ void List(Request& request, size_t size, off_t offset, bool plus) {
     return "from " + std::to_string(offset) + ", " + std::to_string(size);
   });
   const Request::Buffer buffer = request.ReplyBuffer(size);
-  ReplyDirSink sink(request, buffer, plus);
-  const Status status = request.fs().ReadDir(
-      request.node(), static_cast<uint64_t>(offset), plus, sink);
-  // What is in the buffer carries lookup references: it must reach the kernel,
-  // and a failure that stays will be met again by the next message.
-  if (!status.ok() && sink.used() == 0) return request.Fail(status.error());
   // The kernel keeps the names, and compares the directory's version with
   // theirs at a reader's beginning alone: another that is on its way would go
   // on with names of before a change, once a third has read them to the end. So
   // none are left when a reader begins to gather new ones, nor when one is
   // about to complete what is older. Compare Linux's fs/fuse/readdir.c,
   // fuse_readdir_cached() and fuse_readdir_cache_end().
-  const bool begins = offset == 0, ends = sink.used() == 0;
-  if ((begins || ends) && request.fs().TakeNamesChanged(request.node()))
-    request.adapter().DropPagesOf(request.node());
+  // What changes while a beginning looks is still to be told.
+  const auto drop_changed = [&request] {
+    if (request.fs().TakeNamesChanged(request.node()))
+      request.adapter().DropPagesOf(request.node());
+  };
+  if (offset == 0) drop_changed();
+  ReplyDirSink sink(request, buffer, plus);
+  const Status status = request.fs().ReadDir(
+      request.node(), static_cast<uint64_t>(offset), plus, sink);
+  // What is in the buffer carries lookup references: it must reach the kernel,
+  // and a failure that stays will be met again by the next message.
+  if (!status.ok() && sink.used() == 0) return request.Fail(status.error());
+  if (sink.used() == 0) drop_changed();
   request.ReplyBytes(buffer.data, sink.used());
 }
 
