@@ -190,7 +190,8 @@ void ChunkMap::Truncate(uint64_t size_bytes) {
 bool ChunkMap::SetDurable(const ChunkMap& then) {
   bool changed = false;
   for (size_t i = 0; i < durable_.size(); ++i) {
-    const uint8_t now = then.live_[i] & live_[i];
+    // Never less: what came after `then` may be on disk already.
+    const uint8_t now = durable_[i] | (then.live_[i] & live_[i]);
     changed = changed || now != durable_[i];
     durable_[i] = now;
   }

@@ -87,6 +87,17 @@ TEST(ChunkMap, WhatWasAddedMeanwhileIsNotOnDisk) {
   EXPECT_TRUE(map.dirty());
 }
 
+TEST(ChunkMap, WhatIsOnDiskStaysThereWhenAnOlderSyncEnds) {
+  ChunkMap map(4 * ChunkMap::kMinChunkBytes);
+  map.Add(0, ChunkMap::kMinChunkBytes);
+  const ChunkMap older = map;
+  map.Add(ChunkMap::kMinChunkBytes, 2 * ChunkMap::kMinChunkBytes);
+  const ChunkMap newer = map;
+  EXPECT_TRUE(map.SetDurable(newer));
+  EXPECT_FALSE(map.SetDurable(older));
+  EXPECT_FALSE(map.dirty());
+}
+
 TEST(ChunkMap, AMarkIsAlwaysAsLong) {
   ChunkMap map(1000 * kChunk);
   const size_t size = map.Format(kThisBoot).size();

@@ -165,7 +165,7 @@ class Inode {
   // has a redirect above it. Null if it is.
   std::unique_ptr<const std::string> lower_alias;
 
-  // Times that its object in the upper does not tell.
+  // Times that its object in the upper does not tell, and what is not synced.
   struct Times {
     // Of the layer's object; nothing for what was born in the upper.
     std::optional<timespec> origin_btime;
@@ -173,6 +173,9 @@ class Inode {
     // nothing until he keeps one.
     std::optional<timespec> told_mtime;
     bool mtime_due = false;  // and he has not told it since
+    // How often marks that say which of its bytes count changed after these
+    // came to the disk; and how many of these changes are there, too.
+    uint32_t marks_changed = 0, marks_synced = 0;
     void Told(const timespec& mtime) {
       mtime_due = false;
       if (told_mtime) told_mtime = mtime;

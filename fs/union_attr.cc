@@ -136,16 +136,11 @@ Result<Attr> UnionFs::SetAttr(NodeId node, const AttrChange& change,
   } else {
     TRY(CopyUp(inode, Backing::kMetacopy));
   }
-  const auto set = [&]() -> Result<Attr> {
+  return WhileNoneFills(inode, [&]() -> Result<Attr> {
     WriterLock lock(inode->mu);
     TRY(SetAttrLocked(inode, change, caller));
     return AttrLocked(inode);
-  };
-  if (!inode->is_split()) return set();
-  // Contents that are on their way move the times; they must be in first, and
-  // nobody may bring up what is cut off.
-  MutexLock stripe(StripeOf(inode));
-  return set();
+  });
 }
 
 // --- extended attributes ---------------------------------------------------
@@ -180,18 +175,20 @@ Status UnionFs::SetXattr(NodeId node, const char* name, std::string_view value,
   }
   TRY(kSetXattr.Visit());
   TRY(CopyUp(inode, Backing::kMetacopy));
-  WriterLock lock(inode->mu);
-  const Place place = TRY(UpperPlace(inode));
-  if (std::string_view(name) == kAccessAclXattr) {
-    // It sets the mode, and like chmod not the group id of other groups.
-    const Attr now = TRY(upper_->GetAttr(place.at()));
-    if ((now.mode & S_ISGID) != 0 && !IsOfGroup(now.gid, caller))
-      TRY(upper_->SetMode(place.at(), now, now.mode & ~mode_t{S_ISGID}));
-  }
-  TRY(upper_->SetXattr(place.at(), name, value, flags));
-  if (std::string_view(name) == kDefaultAclXattr)
-    inode->has_default_acl = sys::GetXattr(place.at(), kDefaultAclXattr).ok();
-  return Ok();
+  return WhileNoneFills(inode, [&]() -> Status {
+    WriterLock lock(inode->mu);
+    const Place place = TRY(UpperPlace(inode));
+    if (std::string_view(name) == kAccessAclXattr) {
+      // It sets the mode, and like chmod not the group id of other groups.
+      const Attr now = TRY(upper_->GetAttr(place.at()));
+      if ((now.mode & S_ISGID) != 0 && !IsOfGroup(now.gid, caller))
+        TRY(upper_->SetMode(place.at(), now, now.mode & ~mode_t{S_ISGID}));
+    }
+    TRY(upper_->SetXattr(place.at(), name, value, flags));
+    if (std::string_view(name) == kDefaultAclXattr)
+      inode->has_default_acl = sys::GetXattr(place.at(), kDefaultAclXattr).ok();
+    return Ok();
+  });
 }
 
 Status UnionFs::RemoveXattr(NodeId node, const char* name) {
@@ -207,14 +204,16 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
   }
   TRY(kRemoveXattr.Visit());
   TRY(CopyUp(inode, Backing::kMetacopy));
-  WriterLock lock(inode->mu);
-  const Place place = TRY(UpperPlace(inode));
-  TRY(upper_->RemoveXattr(place.at(), name));
-  if (std::string_view(name) == "security.capability")
-    inode->lost_capability = true;
-  if (std::string_view(name) == kDefaultAclXattr)
-    inode->has_default_acl = false;
-  return Ok();
+  return WhileNoneFills(inode, [&]() -> Status {
+    WriterLock lock(inode->mu);
+    const Place place = TRY(UpperPlace(inode));
+    TRY(upper_->RemoveXattr(place.at(), name));
+    if (std::string_view(name) == "security.capability")
+      inode->lost_capability = true;
+    if (std::string_view(name) == kDefaultAclXattr)
+      inode->has_default_acl = false;
+    return Ok();
+  });
 }
 
 // --- inode flags -----------------------------------------------------------

@@ -124,16 +124,18 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
 // What write(2) does to set-id bits; the daemon's own writes keep them.
 Status UnionFs::KillSuid(const InodeRef& inode, const Caller& who) {
   if (inode->no_suid) return Ok();
-  WriterLock lock(inode->mu);
-  const Place place = TRY(UpperPlace(inode));
-  const Attr now = TRY(upper_->GetAttr(place.at()));
-  const mode_t mode = WithoutSetId(now.mode, now.gid, who);
-  if (mode != now.mode) {
-    TRY(upper_->SetMode(place.at(), now, mode));
-    kSuidDropped.Visit();
-  }
-  inode->no_suid = (mode & (S_ISUID | S_ISGID)) == 0;
-  return Ok();
+  return WhileNoneFills(inode, [&]() -> Status {
+    WriterLock lock(inode->mu);
+    const Place place = TRY(UpperPlace(inode));
+    const Attr now = TRY(upper_->GetAttr(place.at()));
+    const mode_t mode = WithoutSetId(now.mode, now.gid, who);
+    if (mode != now.mode) {
+      TRY(upper_->SetMode(place.at(), now, mode));
+      kSuidDropped.Visit();
+    }
+    inode->no_suid = (mode & (S_ISUID | S_ISGID)) == 0;
+    return Ok();
+  });
 }
 
 Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
@@ -244,10 +246,16 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
   const InodeRef inode = TRY(Get(node));
   if (upper_ == nullptr || upper_->is_volatile()) return Ok();
   TRY(kFSync.Visit());
-  if (inode->backing() == Backing::kPartial) {
-    if (TRY(SettleOne(inode)))
-      data_only = false;  // without its marks the data would not count
-    else if (data_only)
+  const bool data_synced =
+      inode->backing() == Backing::kPartial && TRY(SettleOne(inode));
+  uint32_t marks = 0;
+  {
+    ReaderLock lock(inode->mu);
+    if (inode->times) marks = inode->times->marks_changed;
+    // Without its marks the data would not count.
+    if (inode->times && inode->times->marks_synced != marks)
+      data_only = false;
+    else if (data_only && data_synced)
       return Ok();
   }
   FdCache::Pin pin;
@@ -265,7 +273,11 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
     }
   }
   const BorrowedFd fd = pin != nullptr ? BorrowedFd(*pin) : BorrowedFd(opened);
-  return data_only ? sys::FDataSync(fd) : sys::FSync(fd);
+  if (data_only) return sys::FDataSync(fd);
+  TRY(sys::FSync(fd));
+  WriterLock lock(inode->mu);
+  if (inode->times) inode->times->marks_synced = marks;
+  return Ok();
 }
 
 Status UnionFs::Fallocate(NodeId node, int mode, uint64_t offset,

@@ -344,6 +344,15 @@ class UnionFs final {
   std::string IndexNameOf(const Identity& identity) const;
   bool InIndex(const std::string& name) const;
   Mutex& StripeOf(const InodeRef& inode);
+  // What `change` returns, done while nobody brings contents up: he sets again
+  // the times and privileges that he saw when he began, and what is cut off may
+  // not come back. REQUIRES: the inode is in the upper; no lock of it held.
+  template <typename Change>
+  auto WhileNoneFills(const InodeRef& inode, Change change) {
+    if (!inode->is_split()) return change();
+    MutexLock stripe(StripeOf(inode));
+    return change();
+  }
 
   // --- changing names (union_create.cc, union_remove.cc, union_rename.cc) --
   Result<Spot> FreeSpot(const InodeRef& dir, Name name);
@@ -457,7 +466,7 @@ class UnionFs final {
   void NoteUnsettled(const InodeRef& inode);
   Result<Unsettled> SnapshotOf(const InodeRef& inode);
   Result<bool> Settled(const Unsettled& then);
-  // True: the file's marks changed, and want a sync of their own.
+  // False: the file is no longer kPartial, and nothing was done.
   Result<bool> SettleOne(const InodeRef& inode);
 
   // --- files in parts, all of them (union_complete.cc) --------------------

@@ -235,8 +235,9 @@ Status UnionFs::EndHeldTime(const InodeRef& inode, BorrowedFd fd) {
   return ended;
 }
 
-// Replaces [begin, end) by what `put` writes there, all of it or an error. What
-// it covers is not copied first.
+// Replaces [begin, end) by what `put` writes there, from the beginning. What it
+// covers is not copied first: of what is cut short, as by a full disk, the rest
+// of a chunk would be missing, and so none of that chunk shows. How much does.
 template <typename Put>
 Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
                                   uint64_t end, Put put) {
@@ -262,18 +263,30 @@ Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
     if (begin > map.ChunkBegin(edge) || end < map.ChunkEnd(edge))
       TRY(FetchChunks(inode, edge, edge + 1));
   }
-  const size_t written = TRY(change(TRY(pin())));
+  uint64_t shown = begin + TRY(change(TRY(pin())));
+  if (shown < end && shown > begin && !map.Covers(shown - 1, shown))
+    shown = std::max(begin, map.ChunkBegin(shown));
   // Where the edges were all, nothing is left that could fail: the bytes show.
-  if (!map.Covers(begin, end)) TRY(AddChunks(inode, begin, end));
-  return written;
+  if (shown > begin && !map.Covers(begin, shown))
+    TRY(AddChunks(inode, begin, shown));
+  return shown - begin;
 }
 
 Result<size_t> UnionFs::WritePartial(const InodeRef& inode, const char* data,
                                      size_t size, uint64_t offset) {
   if (size == 0) return size_t{0};
-  return Overwrite(inode, offset, offset + size, [&](const UniqueFd& fd) {
-    return sys::Pwrite(fd, data, size, offset);
-  });
+  // Why no more was written.
+  Status cut;
+  const auto put = [&](const UniqueFd& fd) -> Result<size_t> {
+    const size_t done = TRY(sys::Pwrite(fd, data, size, offset));
+    if (done == size) return done;
+    const auto rest = sys::Pwrite(fd, data + done, size - done, offset + done);
+    if (!rest.ok()) cut = rest.error();
+    return rest.ok() ? done + *rest : done;
+  };
+  const size_t shown = TRY(Overwrite(inode, offset, offset + size, put));
+  if (shown == 0) return cut.ok() ? Error(ENOSPC) : cut.error();
+  return shown;
 }
 
 Status UnionFs::FallocatePartial(const InodeRef& inode, int mode,
@@ -282,7 +295,7 @@ Status UnionFs::FallocatePartial(const InodeRef& inode, int mode,
       (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
   const auto change = [&](const UniqueFd& fd) -> Result<size_t> {
     TRY(sys::Fallocate(fd, mode, offset, length));
-    return size_t{0};
+    return length;
   };
   if (clears && length > 0) {
     TRY(Overwrite(inode, offset, offset + length, change));
@@ -394,6 +407,7 @@ Status UnionFs::FinishLocked(const InodeRef& inode, BorrowedFd fd) {
   TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
   inode->set_backing(Backing::kUpper);
   inode->chunks.reset();
+  ++inode->SomeTimes().marks_changed;
   ForgetPartial(inode);
   fds_.Erase(~inode->fd_key());
   kFinished.Visit();
@@ -426,6 +440,7 @@ Result<bool> UnionFs::Settled(const Unsettled& then) {
   }
   if (!changed) return false;
   TRY(StoreChunks(inode));
+  ++inode->SomeTimes().marks_changed;
   TimesMoved(inode);
   return true;
 }
@@ -434,7 +449,8 @@ Result<bool> UnionFs::SettleOne(const InodeRef& inode) {
   const Unsettled then = TRY(SnapshotOf(inode));
   if (then.fd == nullptr) return false;
   if (!upper_->is_volatile()) TRY(sys::FDataSync(*then.fd));
-  return Settled(then);
+  TRY(Settled(then));
+  return true;
 }
 
 void UnionFs::NoteUnsettled(const InodeRef& inode) {

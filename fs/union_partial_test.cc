@@ -1,5 +1,7 @@
 // Files of which a part is in the upper: whatever is done to them, they read as
 // an ordinary file would.
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include <atomic>
@@ -238,6 +240,39 @@ TEST_F(PartialTest, EveryFailureLeavesTheFileAsItWas) {
     text[kChunkBytes + 1] = 'x';
     EXPECT_TRUE(ReadAll(Walk(point)) == text) << point;
   }
+}
+
+// As on a disk that is full: what was written is there, and of what was not the
+// layer's bytes are.
+TEST_F(PartialTest, AWriteThatIsCutShortLeavesTheRestAsItWas) {
+  std::string text = Pattern(16 * kChunkBytes);
+  Put(root_ / "base/f", text);
+  Mount();
+  const NodeId node = Walk("f");
+  ASSERT_EQ(WriteAt(node, "x", 10 * kChunkBytes), 0);
+  text[10 * kChunkBytes] = 'x';
+  const std::string put(8 * kChunkBytes, 'p');
+  const auto write = [&](uint64_t size_limit) {
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = signal(SIGXFSZ, SIG_IGN);
+    const rlimit less{size_limit, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &less);
+    const auto written =
+        fs_->Write(node, put.data(), put.size(), 0, /*loses=*/nullptr);
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, handler);
+    return written;
+  };
+  EXPECT_EQ(write(kChunkBytes / 2).code(), EFBIG);
+  EXPECT_TRUE(ReadAll(node) == text);
+  const auto written = write(3 * kChunkBytes + 5);
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(*written, 3 * kChunkBytes);
+  text.replace(0, *written, *written, 'p');
+  EXPECT_TRUE(ReadAll(node) == text);
+  Mount();
+  EXPECT_TRUE(ReadAll(Walk("f")) == text);
 }
 
 TEST_F(PartialTest, OtherNamesAndNoNameReadTheSame) {
