@@ -129,7 +129,8 @@ Result<Entry> UnionFs::CreateFile(const Spot& spot, mode_t mode,
   mode = MaskedMode(spot.dir, mode, caller) & kPermissionBits;
   const bool direct = spot.hidden == UpperDir::Hidden::kNo &&
                       upper_->MakesOwner(caller.uid, caller.gid) &&
-                      !IsAufsMarkName(spot.name.view());
+                      !IsAufsMarkName(spot.name.view()) &&
+                      upper_->HostInherits({*spot.fd});
   UniqueFd fd;
   if (direct) {
     fd = TRY(
@@ -157,7 +158,7 @@ Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
   mode = MaskedMode(dir, mode, caller) & kPermissionBits;
   if (spot.hidden == UpperDir::Hidden::kNo &&
       upper_->MakesOwner(caller.uid, caller.gid) &&
-      !NeedsLiteral(name.view(), S_IFDIR)) {
+      !NeedsLiteral(name.view(), S_IFDIR) && upper_->HostInherits({*spot.fd})) {
     TRY(sys::MkDirAt(spot.at(), mode));
     kCreated.Visit();
   } else {

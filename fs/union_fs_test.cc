@@ -347,6 +347,40 @@ TEST_F(UnionFsTest, TwoWritersCopyOnce) {
   EXPECT_EQ(fs_->Stats().copy_up_bytes, 50u * 8192);
 }
 
+// The host's directory has neither the group nor the bit that its override
+// says.
+TEST_F(UnionFsTest, AGroupIsInheritedFromAnOverride) {
+  fs_.reset();
+  UnionConfig config = Config();
+  config.keep_owners_in_xattrs = true;
+  auto fs = UnionFs::Open(config);
+  ASSERT_TRUE(fs.ok()) << fs.error().ToString();
+  fs_ = std::move(*fs);
+  const Caller me{geteuid(), getegid(), 0, 022};
+  const auto made = fs_->MkDir(NodeId::kRoot, N("d"), 0755, me);
+  ASSERT_TRUE(made.ok()) << made.error().ToString();
+  AttrChange change;
+  change.gid = 1005;
+  change.mode = 02775;
+  ASSERT_TRUE(fs_->SetAttr(made->node, change, me).ok());
+  ASSERT_TRUE(fs_->MkDir(made->node, N("sub"), 0777, me).ok());
+  ASSERT_TRUE(fs_->Create(made->node, N("f"), 0666, O_RDWR, me).ok());
+  EXPECT_EQ(Stat(Walk("d/sub")).gid, 1005u);
+  EXPECT_EQ(Stat(Walk("d/sub")).mode & 07777, 02755u);
+  EXPECT_EQ(Stat(Walk("d/f")).gid, 1005u);
+  EXPECT_EQ(Stat(Walk("d/f")).mode & 07777, 0644u);
+  // And goes on to what is made below.
+  ASSERT_TRUE(fs_->MkDir(Walk("d/sub"), N("deep"), 0777, me).ok());
+  EXPECT_EQ(Stat(Walk("d/sub/deep")).gid, 1005u);
+  // No longer than the override says so.
+  change.gid.reset();
+  change.mode = 0775;
+  ASSERT_TRUE(fs_->SetAttr(made->node, change, me).ok());
+  ASSERT_TRUE(fs_->MkDir(made->node, N("plain"), 0777, me).ok());
+  EXPECT_EQ(Stat(Walk("d/plain")).gid, getegid());
+  EXPECT_EQ(Stat(Walk("d/plain")).mode & 07777, 0755u);
+}
+
 TEST_F(UnionFsTest, NamesMoveAboutUnderManyThreads) {
   for (int i = 0; i < 8; ++i)
     Put(root_ / "base/d" / std::to_string(i) / "f", std::to_string(i));

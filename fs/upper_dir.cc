@@ -607,6 +607,19 @@ bool UpperDir::MakesOwner(uid_t uid, gid_t gid) const {
          (squash_gid_ || gid_map_.ToShown(own_gid_) == gid);
 }
 
+bool UpperDir::HostInherits(sys::At dir) const {
+  if (!overrides_) return true;
+  const auto text = sys::GetXattr(dir, kOverrideXattr);
+  if (text.code() == ENODATA) return true;
+  if (!text.ok()) return false;
+  const auto override = ParseOverride(*text);
+  const auto stat = sys::Statx(dir);
+  if (!override.ok() || !stat.ok()) return false;
+  if (((override->mode ^ stat->stx_mode) & S_ISGID) != 0) return false;
+  return (override->mode & S_ISGID) == 0 ||
+         override->gid == gid_map_.ToShown(stat->stx_gid);
+}
+
 Status UpperDir::EnableOverrides() {
   if (overrides_) return Ok();
   // The mark on the root says that the tree has overrides; it says of the root

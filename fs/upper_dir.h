@@ -153,6 +153,9 @@ class UpperDir {
   Status SetMode(sys::At at, const Attr& now, mode_t mode);
   // Owner ids our own new files get.
   bool MakesOwner(uid_t uid, gid_t gid) const;
+  // Whether what the host makes in `dir` gets from it what the union shows: the
+  // group, and set-group-id. Not where an override says something else.
+  bool HostInherits(sys::At dir) const;
 
   // Extended attributes as the union shows them.
   Result<std::string> GetXattr(sys::At at, const char* name) const;
