@@ -70,7 +70,7 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
     if (!(set.code() == EPERM && is_due)) TRY(set);
     if (change.mtime && inode->is_split()) {
       inode->holds_time = false;
-      const auto released = sys::RemoveXattr(at, names_.held_time.c_str());
+      const auto released = upper_->RemoveMark(at, names_.held_time);
       if (released.code() != ENODATA) TRY(released);
     }
     if (change.mtime && inode->times) inode->times->Told(*change.mtime);

@@ -400,10 +400,10 @@ Status UnionFs::FillData(const InodeRef& inode, uint64_t keep) {
   } else {
     TRY(sys::UtimensAt({fd}, times));
   }
-  TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
+  TRY(upper_->RemoveMark({fd}, names_.metacopy));
   kFilled.Visit();
   // Where it stays it says nothing.
-  (void)sys::RemoveXattr({fd}, names_.held_time.c_str());
+  (void)upper_->RemoveMark({fd}, names_.held_time);
   fds_.Insert(inode->fd_key(), std::move(fd));
   inode->set_backing(Backing::kUpper);
   return Ok();

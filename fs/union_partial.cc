@@ -116,7 +116,7 @@ Result<bool> UnionFs::Split(const InodeRef& inode) {
   ChunkMap map(inode->lower_size_bytes);
   if (!TRY(MarkSplit({fd}, map))) return false;
   // The write that comes next is the last change.
-  const auto released = sys::RemoveXattr({fd}, names_.held_time.c_str());
+  const auto released = upper_->RemoveMark({fd}, names_.held_time);
   if (released.code() != ENODATA) TRY(released);
   fds_.Insert(inode->fd_key(), std::move(fd));
   inode->chunks = std::make_unique<ChunkMap>(std::move(map));
@@ -229,7 +229,7 @@ Status UnionFs::StoreChunks(const InodeRef& inode) {
 // A change of contents is the last one. Costs something once, after a kill.
 Status UnionFs::EndHeldTime(const InodeRef& inode, BorrowedFd fd) {
   if (!inode->holds_time.exchange(false)) return Ok();
-  const auto ended = sys::RemoveXattr({fd}, names_.held_time.c_str());
+  const auto ended = upper_->RemoveMark({fd}, names_.held_time);
   if (ended.code() == ENODATA) return Ok();
   if (!ended.ok()) inode->holds_time = true;
   return ended;
@@ -392,7 +392,7 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   const Status restored = privileges.Restore(*to);
   const timespec times[2] = {before.atime, before.mtime};
   TRY(sys::UtimensAt({*to}, times));
-  TRY(sys::RemoveXattr({*to}, names_.held_time.c_str()));
+  TRY(upper_->RemoveMark({*to}, names_.held_time));
   inode->holds_time = false;
   TimesMoved(inode);
   copy_up_bytes_ += TRY(copied);
@@ -404,14 +404,14 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
 // REQUIRES: stripe and inode->mu held alone.
 Status UnionFs::FinishLocked(const InodeRef& inode, BorrowedFd fd) {
   // This mark decides; what the other one says without it is nothing.
-  TRY(sys::RemoveXattr({fd}, names_.metacopy.c_str()));
+  TRY(upper_->RemoveMark({fd}, names_.metacopy));
   inode->set_backing(Backing::kUpper);
   inode->chunks.reset();
   ++inode->SomeTimes().marks_changed;
   ForgetPartial(inode);
   fds_.Erase(~inode->fd_key());
   kFinished.Visit();
-  return sys::RemoveXattr({fd}, names_.chunks.c_str());
+  return upper_->RemoveMark({fd}, names_.chunks);
 }
 
 // --- on disk ---------------------------------------------------------------

@@ -315,22 +315,26 @@ Result<Draft> UpperDir::NewWhiteout(BorrowedFd dir) {
 
 Status UpperDir::Publish(Draft& draft, sys::At to) {
   TRY(kPublish.Visit());
+  // Whoever asked for a change below a directory needs no right to change it;
+  // and a directory that moves to another must be writable itself.
   if (draft.named()) {
-    auto renamed = sys::RenameAt2(draft.at(), to, RENAME_NOREPLACE);
-    // Some file systems have no NOREPLACE. The caller has seen that nothing is
-    // there and keeps it so.
-    if (renamed.code() == EINVAL) renamed = sys::RenameAt2(draft.at(), to);
-    TRY(renamed);
+    TRY(Lending({draft.at(), {to.dir}}, [&] {
+      const auto renamed = sys::RenameAt2(draft.at(), to, RENAME_NOREPLACE);
+      // Some file systems have no NOREPLACE. The caller has seen that nothing
+      // is there and keeps it so.
+      return renamed.code() == EINVAL ? sys::RenameAt2(draft.at(), to)
+                                      : renamed;
+    }));
     draft.Forget();
     return Ok();
   }
-  return sys::LinkAt(draft.at(), to);
+  return Lending({{to.dir}}, [&] { return sys::LinkAt(draft.at(), to); });
 }
 
 Status UpperDir::Replace(Draft& draft, sys::At to) {
   TRY(kReplace.Visit());
   if (draft.named()) {
-    TRY(sys::RenameAt2(draft.at(), to));
+    TRY(Lending({draft.at()}, [&] { return sys::RenameAt2(draft.at(), to); }));
     draft.Forget();
     return Ok();
   }
@@ -344,7 +348,8 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
 
 Status UpperDir::Exchange(Draft& draft, sys::At to) {
   TRY(kExchange.Visit());
-  TRY(sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE));
+  TRY(Lending({draft.at()},
+              [&] { return sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE); }));
   kUpperExchanged.Visit();
   return Ok();
 }
@@ -568,10 +573,76 @@ Result<Marks> UpperDir::MarksOf(sys::At at, const struct statx& stat) const {
   return marks;
 }
 
+// --- lent bits -------------------------------------------------------------
+
+std::vector<UpperDir::Lent> UpperDir::Lend(
+    std::initializer_list<sys::At> objects) const {
+  std::vector<Lent> lent;
+  ++lendings_;
+  for (const sys::At at : objects) {
+    auto fd = at.name[0] == '\0' ? sys::Reopen(at.dir, O_PATH)
+                                 : sys::OpenAt(at, O_PATH);
+    if (!fd.ok()) continue;
+    const auto stat = sys::Statx({*fd});
+    if (!stat.ok() || !(S_ISREG(stat->stx_mode) || S_ISDIR(stat->stx_mode)))
+      continue;
+    const mode_t mode = stat->stx_mode & kPermissionBits;
+    const mode_t wanted = mode | (S_ISDIR(stat->stx_mode) ? 0700 : 0600);
+    if (mode == wanted || !sys::ChmodAt({*fd}, wanted).ok()) continue;
+    lent.push_back({std::move(*fd), mode});
+  }
+  return lent;
+}
+
+void UpperDir::TakeBack(const std::vector<Lent>& lent) const {
+  for (const Lent& one : lent)
+    // What it was lent for is done, and stays so.
+    if (const auto set = sys::ChmodAt({one.fd}, one.mode); !set.ok())
+      log::Warn("a mode could not be set back: " + set.error().ToString());
+  ++lendings_;
+}
+
+template <typename Call>
+auto UpperDir::Lending(std::initializer_list<sys::At> objects, Call call) const
+    -> decltype(call()) {
+  auto done = call();
+  if (done.code() != EACCES) return done;
+  MutexLock lock(lend_mu_);
+  const std::vector<Lent> lent = Lend(objects);
+  // Called again though nothing was lent, the answer would be the same.
+  if (!lent.empty()) done = call();
+  TakeBack(lent);
+  return done;
+}
+
+Result<struct statx> UpperDir::StatOf(sys::At at) const {
+  const uint64_t before = lendings_;
+  const auto stat = sys::Statx(at);
+  if (before % 2 == 0 && lendings_ == before) return stat;
+  MutexLock lock(lend_mu_);
+  return sys::Statx(at);
+}
+
+// Not while the mode is lent: it would be set back to what it was.
+Status UpperDir::ChangeMode(sys::At at, mode_t mode) const {
+  MutexLock lock(lend_mu_);
+  return sys::ChmodAt(at, mode);
+}
+
+// user.* asks for write permission by mode, whatever the descriptor.
+Status UpperDir::StoreXattr(sys::At at, const char* name,
+                            std::string_view value, int flags) const {
+  return Lending({at}, [&] { return sys::SetXattr(at, name, value, flags); });
+}
+
+Status UpperDir::EraseXattr(sys::At at, const char* name) const {
+  return Lending({at}, [&] { return sys::RemoveXattr(at, name); });
+}
+
 // --- attributes ------------------------------------------------------------
 
 Result<UpperDir::Looked> UpperDir::Look(sys::At at) const {
-  Looked looked{TRY(sys::Statx(at)), {}};
+  Looked looked{TRY(StatOf(at)), {}};
   looked.marks = TRY(MarksOf(at, looked.stat));
   return looked;
 }
@@ -592,7 +663,7 @@ Attr UpperDir::Shown(const struct statx& stat, const Marks& marks) const {
 }
 
 Result<Attr> UpperDir::GetAttr(sys::At at) const {
-  const auto stat = TRY(sys::Statx(at));
+  const auto stat = TRY(StatOf(at));
   // Only these can carry an override.
   const bool may_override =
       has_xattrs_ &&
@@ -638,12 +709,12 @@ Status UpperDir::SetOverride(sys::At at, const Override& override) {
   TRY(EnableOverrides());
   const std::string text = FormatOverride(override);
   const auto before = sys::GetXattr(at, kOverrideXattr);
-  TRY(sys::SetXattr(at, kOverrideXattr, text));
+  TRY(StoreXattr(at, kOverrideXattr, text));
   if (!before.ok() || *before != text) return Ok();
   // Owner and mode set to what they were move the time of last change. An
   // attribute's value set to what it was does not: the file's own mode does.
-  const mode_t mode = TRY(sys::Statx(at)).stx_mode & kPermissionBits;
-  const auto touched = sys::ChmodAt(at, mode);
+  const mode_t mode = TRY(StatOf(at)).stx_mode & kPermissionBits;
+  const auto touched = ChangeMode(at, mode);
   return OutOfReach(touched.code()) ? Ok() : touched;
 }
 
@@ -682,7 +753,7 @@ Status UpperDir::SetMode(sys::At at, const Attr& now, mode_t mode) {
                     {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev}));
     return AclFollowsMode(at, mode);
   }
-  const auto changed = sys::ChmodAt(at, mode);
+  const auto changed = ChangeMode(at, mode);
   if (!OutOfReach(changed.code())) return changed;
   return SetOverride(at,
                      {now.uid, now.gid, (now.mode & S_IFMT) | mode, now.rdev});
@@ -693,7 +764,7 @@ Status UpperDir::SetMode(sys::At at, const Attr& now, mode_t mode) {
 Status UpperDir::AclFollowsMode(sys::At at, mode_t mode) {
   if (!sys::GetXattr(at, kAccessAclXattr).ok()) return Ok();
   const mode_t special = TRY(sys::Statx(at)).stx_mode & kPermissionBits & ~0777;
-  const auto changed = sys::ChmodAt(at, special | (mode & 0777));
+  const auto changed = ChangeMode(at, special | (mode & 0777));
   return OutOfReach(changed.code()) ? Ok() : changed;
 }
 
@@ -702,9 +773,9 @@ Status UpperDir::ModeFollowsAcl(sys::At at) {
   const auto text = sys::GetXattr(at, kOverrideXattr);
   if (text.code() == ENODATA) return Ok();
   Override override = TRY(ParseOverride(TRY(text)));
-  const mode_t mode = TRY(sys::Statx(at)).stx_mode;
+  const mode_t mode = TRY(StatOf(at)).stx_mode;
   override.mode = (override.mode & ~mode_t{0777}) | (mode & 0777);
-  return sys::SetXattr(at, kOverrideXattr, FormatOverride(override));
+  return StoreXattr(at, kOverrideXattr, FormatOverride(override));
 }
 
 Status UpperDir::SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid,
@@ -731,33 +802,37 @@ Result<std::string> UpperDir::ListXattr(sys::At at) const {
 
 Status UpperDir::SetXattr(sys::At at, const char* name, std::string_view value,
                           int flags) {
-  const auto set =
-      sys::SetXattr(at, names_.ToStored(name).c_str(), value, flags);
+  const auto set = StoreXattr(at, names_.ToStored(name).c_str(), value, flags);
   if (set.ok() && std::string_view(name) == kAccessAclXattr)
     return ModeFollowsAcl(at);
   if (set.code() != EPERM || !has_xattrs_) return set;
   // The host keeps this namespace from us; our own name does as well.
   const auto kept =
-      sys::SetXattr(at, names_.ToOverride(name).c_str(), value, flags);
+      StoreXattr(at, names_.ToOverride(name).c_str(), value, flags);
   if (kept.code() == EPERM) return Error(EPERM);
   return kept;
 }
 
 Status UpperDir::RemoveXattr(sys::At at, const char* name) {
-  const auto removed = sys::RemoveXattr(at, names_.ToStored(name).c_str());
+  const auto removed = EraseXattr(at, names_.ToStored(name).c_str());
   if (removed.ok()) return Ok();
-  const auto kept = sys::RemoveXattr(at, names_.ToOverride(name).c_str());
+  const auto kept = EraseXattr(at, names_.ToOverride(name).c_str());
   return kept.ok() ? Ok() : Status(Error(removed.code()));
 }
 
 Status UpperDir::SetMark(sys::At at, const std::string& name,
                          std::string_view value) {
-  if (has_xattrs_) return sys::SetXattr(at, name.c_str(), value);
+  if (has_xattrs_) return StoreXattr(at, name.c_str(), value);
   if (name != names_.opaque) return Error(ENOTSUP);
   const std::string path = std::string(at.name) + "/" + kAufsOpaqueName;
-  const auto made =
-      sys::OpenAt({at.dir, path.c_str()}, O_CREAT | O_WRONLY, 0600);
+  const auto made = Lending({at}, [&] {
+    return sys::OpenAt({at.dir, path.c_str()}, O_CREAT | O_WRONLY, 0600);
+  });
   return made.ok() ? Ok() : Status(Error(made.code()));
+}
+
+Status UpperDir::RemoveMark(sys::At at, const std::string& name) {
+  return EraseXattr(at, name.c_str());
 }
 
 Result<std::string> UpperDir::ReadLink(sys::At at) const {
@@ -772,13 +847,9 @@ Result<std::string> UpperDir::ReadLink(sys::At at) const {
 }
 
 Result<UniqueFd> UpperDir::OpenData(sys::At at) const {
-  const auto open = [&] { return sys::OpenNoAtime(at, O_RDWR); };
-  auto fd = open();
-  if (fd.code() != EACCES) return fd;
-  const auto stat = TRY(sys::Statx(at));
-  TRY(sys::ChmodAt(at, (stat.stx_mode & kPermissionBits) | 0600));
-  fd = open();
-  TRY(sys::ChmodAt(at, stat.stx_mode & kPermissionBits));
+  auto fd = Lending({at}, [&] { return sys::OpenNoAtime(at, O_RDWR); });
+  // Another's: it may still be read.
+  if (fd.code() == EACCES) return Error(EPERM);
   return fd;
 }
 

@@ -14,9 +14,11 @@
 #pragma once
 
 #include <atomic>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "fs/fd_cache.h"
 #include "fs/marks.h"
@@ -172,11 +174,13 @@ class UpperDir {
   Result<Marks> MarksOf(sys::At at, const struct statx& stat) const;
   // A mark; ENOTSUP where the upper has no xattrs.
   Status SetMark(sys::At at, const std::string& name, std::string_view value);
+  // ENODATA where it has none.
+  Status RemoveMark(sys::At at, const std::string& name);
 
   // Contents of a stand-in symlink or of a real one.
   Result<std::string> ReadLink(sys::At at) const;
   // Opens a regular file for reading and writing though its mode may forbid it
-  // to us, who are not root.
+  // to us, who are not root. EPERM for another's file that only may be read.
   Result<UniqueFd> OpenData(sys::At at) const;
 
  private:
@@ -198,6 +202,26 @@ class UpperDir {
   Status MarkXattrWhiteouts(BorrowedFd dir);
   FdCache::Pin SharedWhiteout() const;
   void ShareWhiteout(sys::At at);
+  // What `call` answers. Where a mode keeps us out, who are not root, it is
+  // called again with the owner's bits lent to `objects`, as far as they are
+  // ours; they have their own modes again when this returns. A Status or a
+  // Result; it must not come back here.
+  template <typename Call>
+  auto Lending(std::initializer_list<sys::At> objects, Call call) const
+      -> decltype(call());
+  struct Lent {
+    UniqueFd fd;  // it may be elsewhere by then
+    mode_t mode;
+  };
+  std::vector<Lent> Lend(std::initializer_list<sys::At> objects) const
+      REQUIRES(lend_mu_);
+  void TakeBack(const std::vector<Lent>& lent) const REQUIRES(lend_mu_);
+  // With its own mode, never one that is lent.
+  Result<struct statx> StatOf(sys::At at) const;
+  Status ChangeMode(sys::At at, mode_t mode) const;
+  Status StoreXattr(sys::At at, const char* name, std::string_view value,
+                    int flags = 0) const;
+  Status EraseXattr(sys::At at, const char* name) const;
   Result<Draft> NamedFile(mode_t mode);
   std::string NextName();
 
@@ -224,6 +248,9 @@ class UpperDir {
   WhiteoutForm whiteout_form_ = WhiteoutForm::kCharDevice;
   std::atomic<bool> overrides_{false};
   std::atomic<uint64_t> next_name_{0};
+  mutable Mutex lend_mu_;  // a leaf
+  // Counts each lending and each taking back: odd while modes are lent.
+  mutable std::atomic<uint64_t> lendings_{0};
   mutable Mutex origins_mu_;  // a leaf
   std::unordered_map<std::string, Origin> origins_ GUARDED_BY(origins_mu_);
   mutable Mutex whiteout_mu_;  // a leaf

@@ -41,6 +41,22 @@ os.link("both", "hard"); os.setxattr("both", "user.k", b"v")
 open("new", "w").close()
 """
 
+# What their owner may do with files of 0444 and directories of 0555.
+FORBIDDEN = r"""
+import os, sys
+os.chdir(sys.argv[1])
+os.chmod("changed", 0o644)
+os.rename("moved", "g")
+os.utime("touched")
+os.chmod("dir", 0o755)
+os.chmod("fixed/file", 0o600)
+half = os.open("half", os.O_RDWR)
+os.pwrite(half, b"x", 0)
+os.fchmod(half, 0o444)
+os.pwrite(half, b"y", 1)
+os.fsync(half)
+"""
+
 
 @unittest.skipUnless(shutil.which("fusermount3"), "needs fuse3")
 class OrdinaryUser(CliTest):
@@ -110,6 +126,34 @@ class OrdinaryUser(CliTest):
         check()
         self.assertIn(self.base, self.see(self.program, "stat", self.mnt))
         self.assertIn("D /gone", self.see(self.program, "diff", self.mnt))
+
+    def test_changes_what_forbids_writing(self):
+        """The mode of his own file or directory binds him, not the union."""
+        own = lambda name: shutil.chown(self.at("base/" + name), self.user.name,
+                                        self.user.name)
+        for name in ("changed", "moved", "touched", "half"):
+            self.write("base/" + name, "0123456789" * 1000)
+            own(name)  # with the group: nothing is kept in an override
+            if name != "half":
+                os.chmod(self.at("base/" + name), 0o444)
+        self.write("base/fixed/file", "")
+        for name, mode in (("fixed/file", 0o444), ("fixed", 0o555), ("dir", 0o555)):
+            own(name)
+            os.chmod(self.at("base/" + name), mode)
+        self.mount_it()
+        self.python(FORBIDDEN)
+        for _ in range(2):
+            self.assertEqual(
+                self.see("sh", "-c", "cd $1; stat -c '%a %n' changed dir fixed "
+                         "fixed/file g half touched", "sh", self.mnt).split("\n"),
+                ["644 changed", "755 dir", "555 fixed", "600 fixed/file", "444 g",
+                 "444 half", "444 touched"])
+            self.assertEqual(self.see("head", "-c", "3", self.mnt + "/half"), "xy2")
+            self.umount()
+            self.assert_gone()
+            for name in ("fixed", "g", "half", "touched"):
+                self.assertFalse(os.stat(f"{self.up}/{name}").st_mode & 0o222, name)
+            self.mount_it()
 
     def test_the_kernel_keeps_nosuid_and_nodev(self):
         for options, words in (([], []), (["-o", "suid,dev"], ["suid", "dev"])):
