@@ -26,6 +26,7 @@ struct Verb {
   const char* summary;
   OciVerb run;
   bool enters_container;
+  bool has_state = true;  // false: it asks for no state directory
 };
 
 constexpr Verb kVerbs[] = {
@@ -54,8 +55,9 @@ constexpr Verb kVerbs[] = {
     {"events", "[--stats] [--interval SECONDS] ID",
      "Print what a container uses, and when memory runs out", OciEvents, false},
     {"spec", "[--rootless] [--bundle DIR]", "Write a config.json to begin with",
-     OciSpec, false},
-    {"features", "", "Print what is supported as JSON", OciFeatures, false},
+     OciSpec, false, false},
+    {"features", "", "Print what is supported as JSON", OciFeatures, false,
+     false},
 };
 
 void PrintHelp(FILE* out) {
@@ -152,9 +154,7 @@ Status ParseCommandLine(int argc, char** argv, CommandLine& line) {
     return Error(EINVAL,
                  "--cgroup-manager: cgroupfs or disabled, not " + manager);
   line.globals.cgroups = manager != "disabled";
-  if (line.globals.root.empty()) {
-    line.globals.root = TRY(runtime::DefaultStateRoot());
-  } else {
+  if (!line.globals.root.empty()) {
     line.globals.root =
         std::filesystem::absolute(line.globals.root).lexically_normal();
     if (line.globals.root.size() > 1 && line.globals.root.back() == '/')
@@ -204,6 +204,11 @@ int RunOci(int argc, char** argv) {
     std::printf("Usage: ufs oci %s %s\n\n%s.\n", verb->name, verb->arguments,
                 verb->summary);
     return FinishOutput("ufs-oci");
+  }
+  if (line.globals.root.empty() && verb->has_state) {
+    auto root = runtime::DefaultStateRoot();
+    if (!root.ok()) return fail(root.error());
+    line.globals.root = std::move(root).value();
   }
   if (line.globals.debug) log::SetLevel(log::Level::kDebug);
   if (verb->enters_container) {

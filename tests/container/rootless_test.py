@@ -96,6 +96,21 @@ class RootlessTest(bundle.ContainerTest):
         self.configure(**{"linux.resources": {"memory": {"limit": 1 << 24}}})
         self.run_refused(r"memory.limit cannot be set: .*Permission denied.*run as root, or have")
 
+    def test_state_directory_of_somebody_else(self):
+        place = f"/tmp/ufs-oci-{USER}"
+        if os.path.lexists(place):
+            self.skipTest(place + " is there")
+        words = ("env", "-u", "XDG_RUNTIME_DIR", UFS, "oci")
+        # Nothing is made for who keeps no state.
+        self.assertEqual(run(*as_user(*words, "features")).returncode, 0)
+        os.mkdir(place)
+        self.addCleanup(os.rmdir, place)
+        os.chmod(place, 0o755)
+        done = run(*as_user(*words, "list"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(place + " is not ours alone", done.stderr)
+        self.assertEqual(run(*as_user(*words, "features")).returncode, 0)
+
     def test_without_a_user_namespace(self):
         self.ids("")
         self.spec()
