@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "fs/metrics.h"
-#include "fs/removal_fence.h"
 #include "fs/request_gate.h"
 #include "fs/union_fs.h"
 #include "fs/worker_pool.h"
@@ -84,11 +83,6 @@ class FuseAdapter {
     if (drop_pages_soon_) drop_pages_soon_(node);
   }
 
-  // What keeps the kernel from counting a removed name twice. Set before the
-  // first request; null: nothing does.
-  void SetRemovalFence(RemovalFence* fence) { removal_fence_ = fence; }
-  RemovalFence* removal_fence() const { return removal_fence_; }
-
   UnionFs& fs() const { return fs_; }
   Metrics& metrics() const { return metrics_; }
   WorkerPool& pool() const { return pool_; }
@@ -112,7 +106,6 @@ class FuseAdapter {
   ForgetAttrs forget_attrs_;
   DropPages drop_pages_;
   DropPages drop_pages_soon_;
-  RemovalFence* removal_fence_ = nullptr;
 
   bool kernel_has_io_uring_ = false;     // written before initialized_
   bool handles_killpriv_ = false;        // written before initialized_

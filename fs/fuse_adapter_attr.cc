@@ -28,37 +28,17 @@ bool IsSlowAttrChange(fuse_req_t req, const Request& request) {
   return fuse_req_is_uring(req) && request.fs().AttrsMayCopyUp(request.node());
 }
 
-// Whether the attributes of the node must wait for the end of a removal (I12).
-// Answers to changes need not: the kernel holds the inode's lock for them, as
-// for the removal.
-bool MustWait(const Request& request) {
-  RemovalFence* const fence = request.adapter().removal_fence();
-  return fence != nullptr && fence->MustWait(request.node());
-}
-
-Result<Attr> GetAttr(const Request& request) {
-  Result<Attr> attr = request.fs().GetAttr(request.node());
-  // After the look: what is removed later it does not know of.
-  if (!attr.ok() || attr->nlink == 0 || !MustWait(request)) return attr;
-  request.adapter().removal_fence()->Wait(request.node());
-  return request.fs().GetAttr(request.node());
-}
-
-template <typename Reply>
-void AnswerGetAttr(Request request, Reply reply) noexcept {
-  const bool slow = fuse_req_is_uring(request.raw()) && MustWait(request);
-  AnswerMaybeSlowly(slow, std::move(request), reply);
-}
-
 void OnGetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) noexcept {
-  AnswerGetAttr(Request(req, Message::kGetAttr, node),
-                [](Request& request) { request.ReplyAttr(GetAttr(request)); });
+  Answer(Request(req, Message::kGetAttr, node), [](Request& request) {
+    request.ReplyAttr(request.fs().GetAttr(request.node()));
+  });
 }
 
 void OnStatx(fuse_req_t req, fuse_ino_t node, int, int,
              fuse_file_info*) noexcept {
-  AnswerGetAttr(Request(req, Message::kStatx, node),
-                [](Request& request) { request.ReplyStatx(GetAttr(request)); });
+  Answer(Request(req, Message::kStatx, node), [](Request& request) {
+    request.ReplyStatx(request.fs().GetAttr(request.node()));
+  });
 }
 
 timespec TimeOf(const timespec& given, bool now) {

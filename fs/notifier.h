@@ -3,6 +3,10 @@
 // the union's locks held and from threads that serve requests; a notification
 // sent from there could wait for the very request being served.
 //
+// None is about a name: the kernel would wait, uninterruptibly, for the lock of
+// a directory whose holder may wait for us; a daemon that is killed then cannot
+// end, and its mount hangs until somebody aborts it.
+//
 // Threads: any may call.
 #pragma once
 

@@ -28,7 +28,6 @@
 #include "fs/metrics.h"
 #include "fs/notifier.h"
 #include "fs/passthrough.h"
-#include "fs/removal_fence.h"
 #include "fs/start_tracer.h"
 #include "fs/status_report.h"
 #include "fs/transport.h"
@@ -40,7 +39,6 @@ namespace {
 
 // fsync and copying wait for the disk more than they compute.
 constexpr size_t kWorkers = 8;
-constexpr std::chrono::milliseconds kFencePatience{50};
 constexpr size_t kMaxQueuedTasks = 1024;
 
 // After a lazy unmount, for those who still have files open.
@@ -187,7 +185,6 @@ class Session {
   dev_t device_ = 0;
   std::unique_ptr<KernelBackingFiles> backing_files_;
   std::unique_ptr<Notifier> notifier_;
-  std::unique_ptr<RemovalFence> fence_;
   std::unique_ptr<Notifier> dropper_;
   std::unique_ptr<FuseReaders> readers_;
   std::unique_ptr<ControlServer> control_;
@@ -271,17 +268,6 @@ Status Session::GoLive() {
                                      -1, 0);
   });
   fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
-  fence_ = std::make_unique<RemovalFence>(
-      [this](NodeId dir, const std::string& name) {
-        // ENOENT: it does not know the name, but has waited for the lock.
-        fuse_lowlevel_notify_expire_entry(
-            session_, static_cast<fuse_ino_t>(dir), name.c_str(), name.size());
-      },
-      kFencePatience);
-  fs_.SetNameLost([this](NodeId node, NodeId dir, Name name) {
-    fence_->Note(node, dir, name.view());
-  });
-  adapter_.SetRemovalFence(fence_.get());
   adapter_.SetForgetAttrs([this](NodeId node) {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off: no pages=*/-1, 0);
@@ -457,7 +443,6 @@ void Session::End() {
   if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
-  if (fence_ != nullptr) fence_->Stop();  // may wait for a request
   readers_.reset();
   pool_.Close();
   // They send through the session. Requests may still add to them: those of

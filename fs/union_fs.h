@@ -107,11 +107,6 @@ class UnionFs final {
   using InvalidateFn = std::function<void(NodeId)>;
   void SetInvalidate(InvalidateFn invalidate);
 
-  // Called when a node has lost a name in `dir` and has others that were looked
-  // up, before anybody can see that; else as above.
-  using NameLostFn = std::function<void(NodeId node, NodeId dir, Name name)>;
-  void SetNameLost(NameLostFn name_lost);
-
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
   Result<std::optional<Entry>> Lookup(NodeId parent, Name name);
@@ -496,7 +491,6 @@ class UnionFs final {
   UniqueFd stat_fd_;                                     // what statfs asks
   UnionInfo info_;
   InvalidateFn invalidate_;
-  NameLostFn name_lost_;
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;

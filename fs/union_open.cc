@@ -162,10 +162,6 @@ void UnionFs::SetInvalidate(InvalidateFn invalidate) {
   invalidate_ = std::move(invalidate);
 }
 
-void UnionFs::SetNameLost(NameLostFn name_lost) {
-  name_lost_ = std::move(name_lost);
-}
-
 const UnionInfo& UnionFs::Info() const { return info_; }
 
 UnionStats UnionFs::Stats() const {

@@ -51,7 +51,6 @@ Status UnionFs::MayLoseName(const InodeRef& inode, const FdCache::Pin& pin) {
 void UnionFs::DropName(const InodeRef& dir, Name name, const InodeRef& inode,
                        FdCache::Pin pin) {
   const size_t left = table_.RemoveName(inode, dir, name.view());
-  if (left > 0 && name_lost_) name_lost_(inode->id, dir->id, name);
   if (left == 0 && !inode->in_upper())
     table_.SetRemovedAt(inode, sys::CoarseNow());
   Changed(dir);

@@ -3,10 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <thread>
-#include <vector>
-
 #include "tests/harness/union_test.h"
 
 namespace ufs::test {
@@ -194,31 +190,6 @@ TEST_F(Link, AThousandNames) {
     EXPECT_OK(unlink(("d/" + std::to_string(i)).c_str()));
   }
   EXPECT_EQ(Stat("f").st_nlink, 501u);
-}
-
-// A count that somebody asks for while a name goes stays true, and the file can
-// be linked again. (The kernel counts for itself, too.)
-TEST_F(Link, CanBeMadeWhileSomebodyLooks) {
-  Mount({Tree().File("low", "x")});
-  WriteFile("up", "x");
-  for (const char* name : {"low", "up"}) {
-    std::atomic<bool> stop{false};
-    std::vector<std::thread> lookers;
-    for (int i = 0; i < 2; ++i)
-      lookers.emplace_back([&] {
-        struct statx stat;
-        while (!stop)
-          statx(AT_FDCWD, name, AT_STATX_FORCE_SYNC, STATX_NLINK, &stat);
-      });
-    int made = 0;
-    constexpr int kTimes = 1000;
-    while (made < kTimes && link(name, "own") == 0 && unlink("own") == 0)
-      ++made;
-    EXPECT_EQ(made, kTimes) << name << ": " << ErrnoName(errno);
-    stop = true;
-    for (std::thread& looker : lookers) looker.join();
-    EXPECT_EQ(Stat(name).st_nlink, 1u) << name;
-  }
 }
 
 TEST_F(Link, ProtectedHardlinksStillAskForOwnership) {
