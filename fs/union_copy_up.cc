@@ -96,8 +96,6 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   WriterLock lock(dir->mu);
   if (dir->in_upper()) return Ok();
   const auto name = table_.NameOf(dir);
-  FdCache::Pin parent;
-  if (name) parent = TRY(UpperFd(name->parent));
   const Attr attr = TRY(LowerAttr(dir));
 
   Draft draft = TRY(upper_->NewDir(0700));
@@ -118,12 +116,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
     UniqueFd fd = TRY(sys::OpenAt(draft.at(), O_PATH | O_DIRECTORY));
     table_.SetOrphan(dir, std::make_shared<const UniqueFd>(std::move(fd)));
   } else {
-    const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
-    const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
-    TRY(MarkImpure(name->parent));
-    TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
-    kDirPublished.Visit();
-    KeepDirTimes(*parent, parent_attr);
+    TRY(PublishAs(*name, draft, kDirPublished));
   }
   dir->SomeTimes().origin_btime = attr.btime;
   dir->has_default_acl = looked.marks.has_default_acl;
@@ -318,6 +311,18 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
   return PublishUp(inode, draft, want, attr);
 }
 
+// A copy-up is no change of its directory, whose times stay.
+Status UnionFs::PublishAs(const LinkName& name, Draft& draft, DonePoint& done) {
+  const FdCache::Pin parent = TRY(UpperFd(name.parent));
+  const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
+  const LiftedFlags lifted = TRY(Lift(name.parent, kFixing));
+  TRY(MarkImpure(name.parent));
+  TRY(upper_->Publish(draft, {*parent, name.name.c_str()}));
+  done.Visit();
+  KeepDirTimes(*parent, parent_attr);
+  return Ok();
+}
+
 Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                           const Attr& attr) {
   // From here on every read and write goes to the upper: no one may be between
@@ -341,13 +346,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
     table_.SetIndexName(inode, index_name);
     kIndexed.Visit();
   } else {
-    const FdCache::Pin parent = TRY(UpperFd(name->parent));
-    const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
-    const LiftedFlags lifted = TRY(Lift(name->parent, kFixing));
-    TRY(MarkImpure(name->parent));
-    TRY(upper_->Publish(draft, {*parent, name->name.c_str()}));
-    kPublished.Visit();
-    KeepDirTimes(*parent, parent_attr);
+    TRY(PublishAs(*name, draft, kPublished));
   }
   inode->SomeTimes().origin_btime = attr.btime;
   table_.SetUpper(inode, upper_ino);

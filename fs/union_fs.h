@@ -39,6 +39,7 @@
 
 namespace ufs {
 
+class DonePoint;
 class TraceRecorder;
 struct TraceEntry;
 
@@ -332,6 +333,7 @@ class UnionFs final {
   Status CopyContents(const InodeRef& inode, BorrowedFd to, uint64_t size);
   Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                    const Attr& attr);
+  Status PublishAs(const LinkName& name, Draft& draft, DonePoint& done);
   Status MarkImpure(const InodeRef& dir);
   // Of a directory that keeps its names, of others nothing.
   Result<LiftedFlags> Lift(const InodeRef& dir, int flags);
