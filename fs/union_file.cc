@@ -248,21 +248,17 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
   TRY(kFSync.Visit());
   const bool data_synced =
       inode->backing() == Backing::kPartial && TRY(SettleOne(inode));
-  uint32_t marks = 0;
-  {
-    ReaderLock lock(inode->mu);
-    if (inode->times) marks = inode->times->marks_changed;
-    // Without its marks the data would not count.
-    if (inode->times && inode->times->marks_synced != marks)
-      data_only = false;
-    else if (data_only && data_synced)
-      return Ok();
-  }
+  std::optional<uint32_t> marks;  // without which the data would not count
   FdCache::Pin pin;
   UniqueFd opened;
   {
     ReaderLock lock(inode->mu);
     if (!inode->in_upper()) return Ok();  // a layer is on disk already
+    if (inode->times &&
+        inode->times->marks_synced != inode->times->marks_changed)
+      marks = inode->times->marks_changed;
+    else if (data_only && data_synced)
+      return Ok();
     if (inode->is_regular() && inode->backing() >= Backing::kPartial) {
       pin = TRY(DataFd(inode));
     } else if (inode->is_dir() || inode->is_regular()) {
@@ -273,10 +269,10 @@ Status UnionFs::FSync(NodeId node, bool data_only) {
     }
   }
   const BorrowedFd fd = pin != nullptr ? BorrowedFd(*pin) : BorrowedFd(opened);
-  if (data_only) return sys::FDataSync(fd);
+  if (!marks) return data_only ? sys::FDataSync(fd) : sys::FSync(fd);
   TRY(sys::FSync(fd));
   WriterLock lock(inode->mu);
-  if (inode->times) inode->times->marks_synced = marks;
+  inode->times->marks_synced = *marks;
   return Ok();
 }
 
