@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "layerdb/base/syscall.h"
@@ -251,14 +252,15 @@ Status Cgroup::ApplyController(const Resources& resources,
   if (directory == nullptr && controller == "blkio" && Find("io") != nullptr)
     return Ok();
   const bool v2 = directory != nullptr && directory->v2;
-  const auto merged = [&] {
-    if (!v2 || controller != "cpu") return resources;
+  std::optional<Resources> merged;
+  if (v2 && controller == "cpu" && GivesHalfOfCpuMax(resources)) {
     // Not there yet for a new cgroup: nothing is to be kept.
     const auto cpu_max = ReadFrom(directory->path + "/cpu.max");
-    return cpu_max.ok() ? KeepCpuMax(resources, *cpu_max) : resources;
-  };
-  const auto writes = TRY(LimitWrites(
-      merged(), controller, v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
+    if (cpu_max.ok()) merged = KeepCpuMax(resources, *cpu_max);
+  }
+  const auto writes =
+      TRY(LimitWrites(merged ? *merged : resources, controller,
+                      v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
   if (writes.empty()) return Ok();
   const auto named = [](const CgroupWrite& write) {
     return "linux.resources." + write.asked + " cannot be set";

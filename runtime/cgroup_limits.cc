@@ -292,13 +292,16 @@ Result<std::vector<CgroupWrite>> LimitWrites(const Resources& resources,
   return writes;
 }
 
+bool GivesHalfOfCpuMax(const Resources& resources) {
+  return (resources.cpu_quota_us.value_or(0) != 0) !=
+         (resources.cpu_period_us.value_or(0) != 0);
+}
+
 Resources KeepCpuMax(Resources resources, const std::string& cpu_max) {
-  const bool quota = resources.cpu_quota_us.value_or(0) != 0;
-  const bool period = resources.cpu_period_us.value_or(0) != 0;
-  if (quota == period) return resources;
+  if (!GivesHalfOfCpuMax(resources)) return resources;
   const size_t space = std::min(cpu_max.find(' '), cpu_max.size());
   const char* const middle = cpu_max.data() + space;
-  if (period) {
+  if (resources.cpu_period_us.value_or(0) != 0) {
     int64_t number = 0;
     // "max" is no number: no quota, as what was not asked for means.
     if (std::from_chars(cpu_max.data(), middle, number).ec == std::errc())

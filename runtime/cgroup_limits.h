@@ -34,6 +34,7 @@ Result<std::vector<CgroupWrite>> LimitWrites(const Resources& resources,
 
 // v2 has one file for quota and period: who gives only one of them keeps the
 // other, as `cpu_max`, the text of that file, has it.
+bool GivesHalfOfCpuMax(const Resources& resources);
 Resources KeepCpuMax(Resources resources, const std::string& cpu_max);
 
 // The writes for the v1 device list: the given rules, then the devices that
