@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 #include "tests/harness/union_test.h"
 
 namespace ufs::test {
@@ -88,16 +90,21 @@ TEST_F(Flags, ARenameOverAnImmutableFileChangesNothing) {
   ASSERT_OK(SetFlags("f", GetFlags("f") & ~unsigned{FS_IMMUTABLE_FL}));
 }
 
+// None of the names goes, nor does "other" take its place.
+void ExpectHeld(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    EXPECT_ERRNO(EPERM, unlink(name)) << name;
+    EXPECT_ERRNO(EPERM, rename(name, "moved")) << name;
+    EXPECT_ERRNO(EPERM, rename("other", name)) << name;
+  }
+}
+
 TEST_F(Flags, HoldANameThatIsInALayerOnly) {
   NEEDS_REAL_ROOT("setting flags needs CAP_LINUX_IMMUTABLE of the machine");
   Mount({Tree().File("f", "x").HardLink("second", "f").File("other")});
   for (const unsigned flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
     ASSERT_OK(SetFlags("f", GetFlags("f") | flag));
-    for (const char* name : {"f", "second"}) {
-      EXPECT_ERRNO(EPERM, unlink(name)) << name;
-      EXPECT_ERRNO(EPERM, rename(name, "moved")) << name;
-      EXPECT_ERRNO(EPERM, rename("other", name)) << name;
-    }
+    ExpectHeld({"f", "second"});
     EXPECT_OK(SetFlags("f", GetFlags("f") & ~flag));
   }
   EXPECT_EQ(Stat("f").st_nlink, 2u);
@@ -114,11 +121,7 @@ TEST_F(Flags, HoldANameThatIsInALayerOnlyAfterARemount) {
     ASSERT_OK(SetFlags("up", GetFlags("up") | flag));
     Remount();
     EXPECT_EQ(Stat("up").st_nlink, 3u);
-    for (const char* name : {"up", "f", "second"}) {
-      EXPECT_ERRNO(EPERM, unlink(name)) << name;
-      EXPECT_ERRNO(EPERM, rename(name, "moved")) << name;
-      EXPECT_ERRNO(EPERM, rename("other", name)) << name;
-    }
+    ExpectHeld({"up", "f", "second"});
     EXPECT_OK(SetFlags("up", GetFlags("up") & ~flag));
   }
   EXPECT_EQ(Stat("f").st_nlink, 3u);
