@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "layerdb/base/own_directory.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/base/unique_fd.h"
 
@@ -67,13 +68,8 @@ std::string SocketName(dev_t device) {
 // A directory that nobody else can put a socket into. /tmp is open to all, so
 // what is found there is checked.
 Status MakePrivateDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0) return Ok();
-  if (errno != EEXIST) return Error(errno, "making " + path);
-  struct stat st {};
-  if (lstat(path.c_str(), &st) != 0) return Error(errno, path);
-  if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-    return Error(EPERM, path + " is not a directory only this user can enter");
-  return Ok();
+  if (TRY(EnsureOwnDirectory(path, S_IRWXG | S_IRWXO))) return Ok();
+  return Error(EPERM, path + " is not a directory only this user can enter");
 }
 
 Result<sockaddr_un> AddressOf(const std::string& path) {

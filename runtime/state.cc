@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layerdb/base/json_reader.h"
+#include "layerdb/base/own_directory.h"
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 
@@ -216,14 +218,7 @@ Result<std::vector<std::string>> ListIds(const std::string& root) {
 }
 
 Status MakeOwnDirectory(const std::string& path) {
-  const sys::At at{AT_FDCWD, path.c_str()};
-  const auto made = sys::MkDirAt(at, 0700);
-  if (!made.ok() && made.code() != EEXIST)
-    return Error(made.code(), path + " cannot be made");
-  const auto stat = TRY(sys::Statx(at).With(path));
-  if (S_ISDIR(stat.stx_mode) && stat.stx_uid == geteuid() &&
-      (stat.stx_mode & (S_IWGRP | S_IWOTH)) == 0)
-    return Ok();
+  if (TRY(EnsureOwnDirectory(path, S_IWGRP | S_IWOTH))) return Ok();
   return Error(EPERM, path +
                           " is not ours alone; set XDG_RUNTIME_DIR, or name "
                           "another by --root");
