@@ -96,6 +96,8 @@ Result<Container> Container::Create(const std::string& state_root,
   state.rootfs = Absolute(spec.root_path, options.bundle);
   state.created = NowRfc3339();
   state.owner = OwnerName();
+  // As runc names it; another container of that id has another.
+  if (options.new_keyring) state.keyring = "_ses." + id + "." + state.created;
   state.annotations = spec.annotations;
   Container container(state_root, std::move(entry), std::move(state));
   auto built = container.entry_.SaveConfig(config);
@@ -176,13 +178,10 @@ Status Container::Build(const ContainerSpec& spec,
       TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)
               .With("making " + entry_.start_socket_path()));
 
-  const InitInput input{spec,
-                        state_.cgroup,
-                        cgroup_fds,
-                        spec.seccomp ? &seccomp : nullptr,
-                        state_.bundle,
-                        listener,
-                        options.preserve_fds};
+  const InitInput input{spec,          state_.cgroup,
+                        cgroup_fds,    spec.seccomp ? &seccomp : nullptr,
+                        state_.bundle, state_.keyring,
+                        listener,      options.preserve_fds};
   Launched launched = TRY(Launch(
       spec, [&](UniqueFd channel) { RunInit(input, std::move(channel)); }));
   state_.pid = launched.init.pid;

@@ -33,6 +33,7 @@ struct CreateOptions {
   bool cgroups = true;           // false: leave it in the caller's cgroup
   std::vector<std::string> env;  // NAME=VALUE, for its process in addition
   bool notify = false;           // it gets a socket to say that it is ready
+  bool new_keyring = true;       // false: it keeps the caller's session keyring
 };
 
 struct ExecOptions {

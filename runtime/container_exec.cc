@@ -28,6 +28,7 @@ struct ExecInput {
   const SeccompProgram* seccomp;
   const std::vector<UniqueFd>& cgroup_fds;
   int preserve_fds;
+  std::string keyring;
   std::optional<int> oom_score_adj;
   std::optional<unsigned long> personality;
 };
@@ -75,6 +76,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
     (void)BecomeRoot();
     TRY(MakeUndumpable());
   }
+  if (!input.keyring.empty()) TRY(JoinSessionKeyring(input.keyring));
   const auto child = TRY(kernel::Clone(CLONE_PARENT));
   if (child.pid == 0) {
     const auto failed = BecomeProcess(input, channel);
@@ -107,6 +109,7 @@ Result<pid_t> Container::Exec(const Process& process,
                         spec.seccomp ? &seccomp : nullptr,
                         cgroup_fds,
                         options.preserve_fds,
+                        state_.keyring,
                         process.oom_score_adj ? process.oom_score_adj
                                               : spec.process.oom_score_adj,
                         spec.personality};

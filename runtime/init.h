@@ -19,6 +19,7 @@ struct InitInput {
   const std::vector<UniqueFd>& cgroup_fds;  // see Cgroup::OpenForJoin
   const SeccompProgram* seccomp;            // null: none
   std::string bundle;
+  std::string keyring;  // the session's; empty: the caller's
   BorrowedFd listener;  // where `start` connects
   int preserve_fds = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -87,6 +88,14 @@ Status SetScheduler(const Scheduler& scheduler) {
       .With("process.scheduler cannot be set");
 }
 
+// ENOSYS is of a kernel without keys, EPERM of a filter above us: what is
+// executed later is below it too, and gets at no keys either.
+template <typename Argument>
+Status KeyCtl(int operation, Argument argument, unsigned long more) {
+  auto done = Check(syscall(SYS_keyctl, operation, argument, more));
+  return done.code() == ENOSYS || done.code() == EPERM ? Ok() : done;
+}
+
 }  // namespace
 
 Status SetLimits(const Process& process) {
@@ -118,6 +127,26 @@ Status SetLimits(const Process& process) {
 
 Status SetPersonality(unsigned long value) {
   return Check(personality(value)).With("linux.personality cannot be set");
+}
+
+Status MakeSessionKeyring(const std::string& name) {
+  TRY(JoinSessionKeyring(name));
+  // What the kernel gives it, and the owner's right to search, without which
+  // nobody finds it by its name: KEY_POS_ALL, KEY_USR_VIEW, _READ, _SEARCH and
+  // _LINK of the kernel's include/linux/key.h.
+  constexpr unsigned long kPermissions = 0x3f1b0000;
+  return KeyCtl(KEYCTL_SETPERM, KEY_SPEC_SESSION_KEYRING, kPermissions)
+      .With("letting others find the session keyring");
+}
+
+Status JoinSessionKeyring(const std::string& name) {
+  auto joined = KeyCtl(KEYCTL_JOIN_SESSION_KEYRING, name.c_str(), 0UL);
+  std::string hint;
+  if (joined.code() == EDQUOT)
+    hint =
+        "; the user has too many keys: raise kernel.keys.maxkeys, or keep the "
+        "caller's keyring by --no-new-keyring";
+  return std::move(joined).With("joining the session keyring " + name + hint);
 }
 
 Status BecomeRoot() {

@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <string>
+
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
 
@@ -16,6 +18,13 @@ inline constexpr mode_t kDefaultUmask = 0022;
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);
 Status SetPersonality(unsigned long personality);
+
+// A session keyring of that name, in which the caller's keys are not found.
+// Make is for the first process, Join for who comes later and finds it: in the
+// same user namespace, as the same user. Where there are no keys, or we may not
+// use any, nothing is done. EDQUOT.
+Status MakeSessionKeyring(const std::string& name);
+Status JoinSessionKeyring(const std::string& name);
 
 // Becomes uid 0 and gid 0, which a user namespace of our own maps, keeping the
 // capabilities. Supplementary groups stay where setgroups is denied.

@@ -156,6 +156,7 @@ Status StateEntry::Save(const ContainerState& state) const {
                                {"owner", state.owner},
                                {"pid", state.pid},
                                {"startTime", state.start_time},
+                               {"keyring", state.keyring},
                                {"annotations", state.annotations},
                                {"cgroup", state.cgroup.Save()}};
   using Handler = nlohmann::json::error_handler_t;
@@ -176,6 +177,7 @@ Result<ContainerState> StateEntry::Load() const {
     TRY(reader.Read("owner", state.owner));
     TRY(reader.Require("pid", state.pid));
     TRY(reader.Require("startTime", state.start_time));
+    TRY(reader.Read("keyring", state.keyring));
     TRY(reader.Read("annotations", state.annotations));
     if (json.contains("cgroup"))
       state.cgroup = TRY(Cgroup::Load(json["cgroup"]));

@@ -29,6 +29,7 @@ struct ContainerState {
   std::string owner;
   pid_t pid = 0;            // of init; 0 while it is being made
   uint64_t start_time = 0;  // of that process, see kernel::StartTimeOf
+  std::string keyring;      // its session keyring; empty: the caller's
   std::map<std::string, std::string> annotations;
   Cgroup cgroup;
 };

@@ -32,7 +32,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"create",
      "[--bundle DIR] [--pid-file FILE] [--console-socket SOCKET] "
-     "[--preserve-fds N] ID",
+     "[--preserve-fds N] [--no-new-keyring] ID",
      "Make a container from a bundle, up to where it can be started", OciCreate,
      true},
     {"start", "ID", "Run the program of a created container", OciStart, false},

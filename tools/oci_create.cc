@@ -37,7 +37,6 @@ struct CreateArguments {
         .Value({"console-socket"}, options.console_socket)
         .Value({"pid-file"}, options.pid_file)
         .Value({"preserve-fds"}, preserve_fds)
-        // There is no session keyring to leave out.
         .Flag({"no-new-keyring"}, no_new_keyring);
   }
 
@@ -50,6 +49,7 @@ struct CreateArguments {
       options.bundle.pop_back();
     options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
     options.cgroups = globals.cgroups;
+    options.new_keyring = !no_new_keyring;
     AddFromEnvironment(options);
     config = TRY(runtime::ReadConfig(options.bundle));
     return Ok();

@@ -1,8 +1,10 @@
 """What a process sees from inside: namespaces, mounts, devices, privileges,
 system calls."""
 import array
+import ctypes
 import json
 import os
+import platform
 import socket
 import struct
 import subprocess
@@ -76,6 +78,58 @@ class NamespaceTest(bundle.ContainerTest):
         self.assertEqual(self.run_box("cat /proc/sys/net/ipv4/ip_forward "
                                       "/proc/sys/kernel/shmmni /proc/sys/kernel/domainname;"
                                       "hostname"), "1\n77\nthere\nhere\n")
+
+
+class KeyringTest(bundle.ContainerTest):
+    """The caller's keys are not the container's. busybox has no keyctl, Python neither."""
+    ADD_KEY, KEYCTL = (248, 250) if platform.machine() == "x86_64" else (217, 219)
+    JOIN, SEARCH = 1, 10
+    SESSION = -3
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def setUp(self):
+        super().setUp()
+        for path in ("/usr", "/lib", "/lib64"):
+            self.add_mount(path, "bind", path, "bind", "ro")
+        if self.libc.syscall(self.KEYCTL, self.JOIN, None) < 0:
+            self.skipTest("no keys here")
+        self.assertGreater(
+            self.libc.syscall(self.ADD_KEY, b"user", b"of-the-host", b"x", 1, self.SESSION), 0)
+
+    def python(self, call):
+        return ["/usr/bin/python3", "-c", "import ctypes; print(ctypes.CDLL(None).syscall(" +
+                call + ") > 0)"]
+
+    def search(self, name):
+        return self.python(f"{self.KEYCTL}, {self.SEARCH}, {self.SESSION}, b'user', b'{name}', 0")
+
+    def test_of_the_caller(self):
+        self.configure(**{"process.args": self.search("of-the-host")})
+        self.assertEqual(self.ok("run", "-b", self.bundle, "ufs-box"), "False\n")
+        self.assertEqual(self.ok("run", "--no-new-keyring", "-b", self.bundle, "ufs-box"),
+                         "True\n")
+
+    def exec(self, command):
+        return self.ok("exec", "ufs-box", *command)
+
+    def test_what_is_executed_has_that_of_the_container(self):
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        for changes in {}, {"linux.namespaces": lambda old: old + [{"type": "user"}],
+                            "linux.uidMappings": maps, "linux.gidMappings": maps}:
+            self.configure(**changes)
+            self.start_box()
+            self.assertEqual(self.exec(self.search("of-the-host")), "False\n")
+            self.assertEqual(self.exec(self.python(
+                f"{self.ADD_KEY}, b'user', b'of-the-box', b'x', 1, {self.SESSION}")), "True\n")
+            self.assertEqual(self.exec(self.search("of-the-box")), "True\n")
+            self.ok("delete", "--force", "ufs-box")
+
+    def test_not_for_what_is_executed_either(self):
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "--no-new-keyring", "-b", self.bundle, "ufs-box")
+        self.ok("start", "ufs-box")
+        self.assertEqual(self.exec(self.search("of-the-host")), "True\n")
 
 
 class MountTest(bundle.ContainerTest):
