@@ -25,6 +25,8 @@ using namespace std::chrono_literals;
 constexpr auto kRemovePatience = 5s;
 constexpr auto kFreezePatience = 10s;
 
+constexpr char kJoining[] = "joining the container's cgroup";
+
 Status WriteTo(const std::string& file, std::string_view value) {
   return kernel::WriteFile({AT_FDCWD, file.c_str()}, value);
 }
@@ -347,9 +349,29 @@ Result<std::vector<UniqueFd>> Cgroup::OpenForJoin() const {
 }
 
 Status Cgroup::Join(const std::vector<UniqueFd>& fds) {
-  for (const UniqueFd& fd : fds)
-    TRY(kernel::WriteOnce(fd, "0").With("joining the container's cgroup"));
+  for (const UniqueFd& fd : fds) TRY(kernel::WriteOnce(fd, "0").With(kJoining));
   return Ok();
+}
+
+Status Cgroup::JoinLater(const std::vector<UniqueFd>& fds, pid_t init) const {
+  for (size_t i = 0; i < fds.size(); ++i) {
+    auto joined = kernel::WriteOnce(fds[i], "0");
+    if (joined.code() == EBUSY && directories_[i].v2)
+      joined = JoinV2Of(directories_[i], init);
+    TRY(std::move(joined).With(kJoining));
+  }
+  return Ok();
+}
+
+Status Cgroup::JoinV2Of(const Directory& directory, pid_t init) {
+  for (const CgroupHierarchy& hierarchy :
+       TRY(ReadCgroupLayout(std::to_string(init)))) {
+    const std::string path = hierarchy.mountpoint + hierarchy.own;
+    // Whoever has been moved out of the container's is no guide.
+    if (hierarchy.v2 && path.starts_with(directory.path + "/"))
+      return WriteTo(path + "/cgroup.procs", "0").With(path);
+  }
+  return Error(EBUSY, directory.path);
 }
 
 Status Cgroup::SetFrozen(bool frozen) {

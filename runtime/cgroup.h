@@ -57,6 +57,10 @@ class Cgroup {
   // "0" to each. Opened by whoever made the cgroup, whose rights count.
   Result<std::vector<UniqueFd>> OpenForJoin() const;
   static Status Join(const std::vector<UniqueFd>& fds);
+  // The same for who comes later. A container that has handed v2 controllers on
+  // to cgroups of its own may have no process beside those: then where `init`
+  // is.
+  Status JoinLater(const std::vector<UniqueFd>& fds, pid_t init) const;
 
   // ENOTSUP without a freezer.
   Status SetFrozen(bool frozen);
@@ -96,6 +100,7 @@ class Cgroup {
   Status EnableV2(const Directory& directory,
                   const std::string& controller) const;
   static Status MakeDirectory(Directory& directory);
+  static Status JoinV2Of(const Directory& directory, pid_t init);
 
   std::vector<Directory> directories_;
   std::vector<std::string> missing_;  // why a hierarchy was left out

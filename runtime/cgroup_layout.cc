@@ -120,10 +120,11 @@ CgroupLayout ParseCgroupLayout(std::string_view mountinfo,
   return layout;
 }
 
-Result<CgroupLayout> ReadCgroupLayout() {
+Result<CgroupLayout> ReadCgroupLayout(const std::string& process) {
   const std::string mountinfo =
       TRY(kernel::ReadFile("/proc/self/mountinfo", 16 << 20));
-  const std::string cgroup = TRY(kernel::ReadFile("/proc/self/cgroup"));
+  const std::string cgroup =
+      TRY(kernel::ReadFile("/proc/" + process + "/cgroup"));
   CgroupLayout layout = ParseCgroupLayout(mountinfo, cgroup);
   for (CgroupHierarchy& hierarchy : layout) {
     if (!hierarchy.v2) continue;

@@ -30,7 +30,7 @@ using CgroupLayout = std::vector<CgroupHierarchy>;
 CgroupLayout ParseCgroupLayout(std::string_view mountinfo,
                                std::string_view cgroup);
 
-// Of this process.
-Result<CgroupLayout> ReadCgroupLayout();
+// As this process sees it; `own` is where the process of that /proc entry is.
+Result<CgroupLayout> ReadCgroupLayout(const std::string& process = "self");
 
 }  // namespace ufs::runtime

@@ -26,6 +26,7 @@ struct ExecInput {
   BorrowedFd init_fd;
   const Process& process;
   const SeccompProgram* seccomp;
+  const Cgroup& cgroup;
   const std::vector<UniqueFd>& cgroup_fds;
   int preserve_fds;
   std::string keyring;
@@ -69,7 +70,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   if (input.oom_score_adj) TRY(SetOwnOomScore(*input.oom_score_adj));
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
-  TRY(Cgroup::Join(input.cgroup_fds));
+  TRY(input.cgroup.JoinLater(input.cgroup_fds, input.init));
   TRY(JoinProcess(input.init, input.init_fd));
   // The right to, in the user namespace that has just been joined.
   if (!InInitialUserNamespace()) {
@@ -107,6 +108,7 @@ Result<pid_t> Container::Exec(const Process& process,
                         init,
                         process,
                         spec.seccomp ? &seccomp : nullptr,
+                        state_.cgroup,
                         cgroup_fds,
                         options.preserve_fds,
                         state_.keyring,

@@ -1,5 +1,6 @@
 """What limits_test (v1, hybrid) and limits2_test (v2) ask alike."""
 import json
+import os
 import subprocess
 import time
 
@@ -7,6 +8,11 @@ import time
 def limit(path, file):
     with open(f"{path}/{file}") as stream:
         return stream.read().strip()
+
+
+def write(path, text):
+    with open(path, "w") as stream:
+        stream.write(text)
 
 
 class Bombs:
@@ -31,3 +37,16 @@ class Bombs:
         self.assertIn("oom", kinds)
         self.ok("delete", "--force", "ufs-box")
         events.communicate(timeout=30)
+
+    def test_exec_where_controllers_are_handed_on(self):
+        """No process may be beside the cgroups that a container hands them on to."""
+        cgroup, controller = self.unified()
+        self.resources(memory={"limit": 64 << 20})
+        self.start_box()
+        if not os.path.isdir(cgroup) or controller not in limit(cgroup, "cgroup.controllers"):
+            self.skipTest(f"needs {controller} on cgroup v2")
+        os.mkdir(cgroup + "/inner")
+        for pid in limit(cgroup, "cgroup.procs").split():
+            write(cgroup + "/inner/cgroup.procs", pid)
+        write(cgroup + "/cgroup.subtree_control", "+" + controller)
+        self.assertIn("0::/inner\n", self.ok("exec", "ufs-box", "cat", "/proc/self/cgroup"))

@@ -22,6 +22,9 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
             own = file.read().strip().removeprefix("0::").rstrip("/")
         self.cgroup = f"{ROOT}{own}/ufs-ufs-box"
 
+    def unified(self):
+        return self.cgroup, "memory"
+
     def test_limits_stand(self):
         self.resources(
             memory={"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20},

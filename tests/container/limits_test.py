@@ -21,6 +21,11 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
     def cgroup(self, controller, name="ufs-box"):
         return f"{own_cgroup(controller)}/ufs-{name}"
 
+    def unified(self):
+        with open("/proc/self/cgroup") as file:
+            own = [line[3:].strip() for line in file if line.startswith("0::")]
+        return f"/sys/fs/cgroup/unified{''.join(own)}".rstrip("/") + "/ufs-ufs-box", "hugetlb"
+
     def test_limits_stand(self):
         self.resources(
             memory={"limit": 64 << 20, "swap": 64 << 20, "reservation": 32 << 20},
