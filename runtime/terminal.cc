@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "layerdb/base/syscall.h"
@@ -16,6 +17,11 @@
 namespace ufs::runtime {
 
 static_assert(sizeof(struct termios) <= 64);
+
+namespace {
+// A pipe that can be written to takes as much at once without making us wait.
+constexpr size_t kCopyBytes = PIPE_BUF;
+}  // namespace
 
 Result<Terminal> OpenTerminal(BorrowedFd root,
                               const std::optional<ConsoleSize>& size,
@@ -90,26 +96,75 @@ RawTerminal::~RawTerminal() {
   tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
+TerminalProxy::TerminalProxy(UniqueFd master) : master_(std::move(master)) {
+  // Ours alone; the standard streams are shared with who knows whom.
+  (void)kernel::SetNonBlocking(master_);
+  Resize();
+}
+
 void TerminalProxy::Resize() {
   winsize window;
   if (ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0)
     ioctl(master_.get(), TIOCSWINSZ, &window);
 }
 
-bool TerminalProxy::CopyOut() {
-  char buffer[8192];
-  // EIO once every slave is closed.
-  const auto got = kernel::Read(master_, buffer, sizeof(buffer));
-  if (!got.ok() || *got == 0) return false;
-  reader_gone_ = !kernel::WriteAll(STDOUT_FILENO, {buffer, *got}).ok();
-  return !reader_gone_;
+void TerminalProxy::Prepare(pollfd* fds) const {
+  const auto wanted = [](bool wants, int fd, int events) {
+    return pollfd{wants ? fd : -1, static_cast<short>(events), 0};
+  };
+  const bool output = !to_output_.empty(), typed = !to_master_.empty();
+  fds[0] = wanted(other_side_ && (!output || typed), master_.get(),
+                  (output ? 0 : POLLIN) | (typed ? POLLOUT : 0));
+  fds[1] = wanted(output, STDOUT_FILENO, POLLOUT);
+  fds[2] = wanted(other_side_ && input_ && !typed, STDIN_FILENO, POLLIN);
 }
 
-bool TerminalProxy::CopyIn() {
-  char buffer[8192];
+void TerminalProxy::Handle(const pollfd* fds) {
+  if ((fds[0].revents & ~POLLOUT) != 0 && to_output_.empty()) ReadMaster();
+  if (fds[1].revents != 0) WriteOutput();
+  if (fds[2].revents != 0) ReadInput();
+  if (!to_master_.empty()) WriteMaster();
+}
+
+void TerminalProxy::Drain() {
+  while (!reader_gone_) {
+    if (to_output_.empty() && other_side_) ReadMaster();
+    if (to_output_.empty()) return;
+    pollfd output{STDOUT_FILENO, POLLOUT, 0};
+    if (poll(&output, 1, -1) > 0) WriteOutput();
+  }
+}
+
+void TerminalProxy::ReadMaster() {
+  char buffer[kCopyBytes];
+  const auto got = kernel::Read(master_, buffer, sizeof(buffer));
+  if (got.code() == EAGAIN) return;
+  // EIO once every slave is closed.
+  other_side_ = got.ok() && *got > 0;
+  if (other_side_) to_output_.assign(buffer, *got);
+}
+
+void TerminalProxy::WriteMaster() {
+  const auto wrote = sys::Write(master_, to_master_.data(), to_master_.size());
+  if (wrote.code() == EAGAIN) return;
+  // What nobody can read is lost.
+  to_master_.erase(0, wrote.ok() ? *wrote : to_master_.npos);
+}
+
+void TerminalProxy::ReadInput() {
+  char buffer[kCopyBytes];
   const auto got = kernel::Read(STDIN_FILENO, buffer, sizeof(buffer));
-  if (!got.ok() || *got == 0) return false;
-  return kernel::WriteAll(master_, {buffer, *got}).ok();
+  if (got.code() == EAGAIN) return;
+  input_ = got.ok() && *got > 0;
+  if (input_) to_master_.assign(buffer, *got);
+}
+
+void TerminalProxy::WriteOutput() {
+  const auto wrote =
+      sys::Write(STDOUT_FILENO, to_output_.data(), to_output_.size());
+  if (wrote.code() == EAGAIN) return;
+  reader_gone_ = !wrote.ok();
+  to_output_.erase(0, wrote.ok() ? *wrote : to_output_.npos);
 }
 
 }  // namespace ufs::runtime

@@ -1,6 +1,8 @@
 // A pseudo terminal for a container. Threads: one at a time.
 #pragma once
 
+#include <poll.h>
+
 #include <optional>
 #include <string>
 
@@ -44,24 +46,35 @@ class RawTerminal {
 
 // Copies between our own standard streams, whose terminal becomes raw, and
 // `master` until the other side is gone. Follows the size of our window.
+// Neither direction waits for the other, or a program that must be read from
+// before it reads on would never be: what cannot be written yet is kept, and no
+// more is read until it is.
 class TerminalProxy {
  public:
-  explicit TerminalProxy(UniqueFd master) : master_(std::move(master)) {
-    Resize();
-  }
+  explicit TerminalProxy(UniqueFd master);
 
-  BorrowedFd master() const { return master_; }
   void Resize();
-  // One turn of what poll found. False once the other side is gone.
-  bool CopyOut();
-  bool CopyIn();
-  // Nobody takes what CopyOut writes any more.
+
+  // Fills in what poll shall wait for; Handle takes the same elements back.
+  static constexpr int kPolled = 3;
+  void Prepare(pollfd* fds) const;
+  void Handle(const pollfd* fds);
+  // After the container's end: passes on what it has left behind.
+  void Drain();
+
+  // Nobody takes what we write any more.
   bool reader_gone() const { return reader_gone_; }
 
  private:
+  void ReadMaster();
+  void WriteMaster();
+  void ReadInput();
+  void WriteOutput();
+
   UniqueFd master_;
   RawTerminal raw_;
-  bool reader_gone_ = false;
+  std::string to_output_, to_master_;
+  bool other_side_ = true, input_ = true, reader_gone_ = false;
 };
 
 }  // namespace ufs::runtime

@@ -118,32 +118,26 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
   std::optional<runtime::TerminalProxy> terminal;
   if (master.valid()) terminal.emplace(std::move(master));
   int status = 0;
-  bool output = terminal.has_value(), input = terminal.has_value();
   // It may have ended before we blocked SIGCHLD.
   bool ended = waitpid(pid, &status, WNOHANG) == pid;
   while (!ended) {
-    pollfd fds[] = {{signals.get(), POLLIN, 0},
-                    {output ? terminal->master().get() : -1, POLLIN, 0},
-                    {input ? STDIN_FILENO : -1, POLLIN, 0}};
-    if (poll(fds, 3, -1) < 0) continue;
-    if (fds[1].revents != 0) output = terminal->CopyOut();
-    if (terminal && terminal->reader_gone()) {
-      // As a window that is closed: what waits for a reader in there would do
-      // so for ever.
-      output = input = false;
-      terminal.reset();
+    pollfd fds[1 + runtime::TerminalProxy::kPolled] = {
+        {signals.get(), POLLIN, 0}};
+    nfds_t count = 1;
+    if (terminal) {
+      terminal->Prepare(fds + 1);
+      count = std::size(fds);
     }
-    if (input && fds[2].revents != 0) input = terminal->CopyIn();
+    if (poll(fds, count, -1) < 0) continue;
+    if (terminal) terminal->Handle(fds + 1);
+    // As a window that is closed: what waits for a reader in there would do so
+    // for ever.
+    if (terminal && terminal->reader_gone()) terminal.reset();
     if (fds[0].revents != 0)
       ended =
           HandleSignals(signals, pid, terminal ? &*terminal : nullptr, status);
   }
-  // What it has written before its end.
-  while (output) {
-    pollfd rest{terminal->master().get(), POLLIN, 0};
-    if (poll(&rest, 1, 0) <= 0) break;
-    output = terminal->CopyOut();
-  }
+  if (terminal) terminal->Drain();
   return runtime::kernel::ExitCodeOf(status);
 }
 

@@ -457,6 +457,22 @@ class TerminalTest(bundle.ContainerTest):
         self.assertGreater(box.wait(timeout=30), 0)
         self.assertEqual(termios.tcgetattr(slave), before)
 
+    def test_much_goes_in_before_anything_is_read(self):
+        """Neither way waits for the other, which a program that copies would not survive."""
+        self.configure(**{"process.terminal": True, "process.args": [
+            "/bin/sh", "-c", "stty raw -echo; echo ready; exec head -c 1048576"]})
+        box = subprocess.Popen(self.command("run", "-b", self.bundle, "ufs-box"),
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.addCleanup(box.kill)
+        self.assertEqual(box.stdout.readline(), b"ready\n")
+        data = bytes(range(256)) * 4096
+        fcntl.fcntl(box.stdin, fcntl.F_SETPIPE_SZ, len(data))
+        box.stdin.write(data)
+        box.stdin.flush()
+        self.assertEqual(box.communicate(timeout=60)[0], data)
+        self.assertEqual(box.returncode, 0)
+
     def test_hooks_get_signals_as_they_are(self):
         self.configure(**{"hooks": {"poststop": [{"path": "/bin/sh", "args": [
             "sh", "-c", f"grep SigIgn /proc/self/status >{self.dir}/ignored"]}]}})
