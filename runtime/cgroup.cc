@@ -8,6 +8,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <optional>
+#include <set>
+#include <sstream>
 #include <thread>
 
 #include "layerdb/base/syscall.h"
@@ -125,6 +127,25 @@ void SeedCpuset(const std::string& parent, const std::string& child) {
   }
 }
 
+std::set<std::string> WordsFrom(const std::string& file) {
+  std::set<std::string> words;
+  const auto text = ReadFrom(file);
+  if (!text.ok()) return words;
+  std::istringstream rest(*text);
+  for (std::string word; rest >> word;) words.insert(word);
+  return words;
+}
+
+// Of `path`, which is below `top`: top first, the nearest last.
+std::vector<std::string> ParentsOf(const std::string& top,
+                                   const std::string& path) {
+  std::vector<std::string> parents = {top};
+  for (size_t at = path.find('/', top.size() + 1); at != path.npos;
+       at = path.find('/', at + 1))
+    parents.push_back(path.substr(0, at));
+  return parents;
+}
+
 std::string ParentOf(const std::string& path) {
   return path.substr(0, path.rfind('/'));
 }
@@ -207,6 +228,10 @@ Status Cgroup::Make() {
     missing_.push_back(status.error().ToString());
   }
   directories_ = std::move(made);
+  // What `update` and the container itself may ask for later has to be there
+  // by then. On a hybrid host, others rule what is not on v1.
+  if (directories_.size() == 1 && directories_[0].v2)
+    EnableAllV2(directories_[0]);
   return Ok();
 }
 
@@ -225,26 +250,41 @@ const Cgroup::Directory* Cgroup::V2() const {
 }
 
 Status Cgroup::EnableV2(const Directory& directory,
-                        const std::string& controller) const {
-  std::string path = directory.mountpoint;
-  std::string_view rest = directory.path;
-  rest.remove_prefix(path.size());
-  while (!rest.empty()) {
+                        const std::string& controller) {
+  for (const std::string& path :
+       ParentsOf(directory.mountpoint, directory.path)) {
     const std::string file = path + "/cgroup.subtree_control";
-    const auto enabled = ReadFrom(file);
-    const bool already =
-        enabled.ok() && (" " + *enabled + " ").find(" " + controller + " ") !=
-                            std::string::npos;
-    if (!already)
+    if (!WordsFrom(file).contains(controller))
       TRY(WriteTo(file, "+" + controller)
               .With("the " + controller + " controller cannot be enabled in " +
                     path +
                     "; have it delegated, or start in a cgroup of your own"));
-    const size_t end = std::min(rest.find('/', 1), rest.size());
-    path += rest.substr(0, end);
-    rest.remove_prefix(end);
   }
   return Ok();
+}
+
+void Cgroup::EnableAllV2(const Directory& directory) {
+  for (const std::string& path :
+       ParentsOf(directory.mountpoint, directory.path)) {
+    // Not the root, and with processes of its own: some controllers would be
+    // had even so, but no cgroup below would take a process then.
+    if (Exists(path + "/cgroup.type") &&
+        !WordsFrom(path + "/cgroup.procs").empty())
+      return;
+    const std::string file = path + "/cgroup.subtree_control";
+    const auto enabled = WordsFrom(file);
+    std::vector<std::string> missing;
+    for (const std::string& controller :
+         WordsFrom(path + "/cgroup.controllers"))
+      if (!enabled.contains(controller)) missing.push_back("+" + controller);
+    std::string all;
+    for (const std::string& one : missing)
+      all += (all.empty() ? "" : " ") + one;
+    if (all.empty() || WriteTo(file, all).ok()) continue;
+    // One that cannot be had must not keep the others from us; who asks for it
+    // is told.
+    for (const std::string& one : missing) (void)WriteTo(file, one);
+  }
 }
 
 Status Cgroup::ApplyController(const Resources& resources,
@@ -279,6 +319,11 @@ Status Cgroup::ApplyController(const Resources& resources,
     TRY(EnableV2(*directory, controller).With(named(writes.front())));
   std::vector<const CgroupWrite*> again;
   for (const CgroupWrite& write : writes) {
+    // Of a controller's files, that is, those that are not there without it.
+    const std::string of = write.file.substr(0, write.file.find('.'));
+    if (controller == "unified" && Find(of) == directory &&
+        !Exists(directory->path + "/" + write.file))
+      TRY(EnableV2(*directory, of).With(named(write)));
     const auto status =
         WriteTo(directory->path + "/" + write.file, write.value);
     if (status.ok()) continue;

@@ -97,8 +97,10 @@ class Cgroup {
                          const std::string& controller);
   Status ApplyDevices(const std::vector<DeviceRule>& rules);
   // Switches a controller on from the v2 mount down to our directory.
-  Status EnableV2(const Directory& directory,
-                  const std::string& controller) const;
+  static Status EnableV2(const Directory& directory,
+                         const std::string& controller);
+  // The same of all that there are, as far as that goes.
+  static void EnableAllV2(const Directory& directory);
   static Status MakeDirectory(Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
 

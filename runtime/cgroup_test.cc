@@ -1,6 +1,12 @@
+#include "runtime/cgroup.h"
+
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "runtime/cgroup_layout.h"
 #include "runtime/cgroup_limits.h"
@@ -42,6 +48,65 @@ TEST(ParseCgroupLayoutTest, ABindOfAPart) {
 TEST(ParseCgroupLayoutTest, Nonsense) {
   EXPECT_TRUE(ParseCgroupLayout("", "").empty());
   EXPECT_TRUE(ParseCgroupLayout("a b c - cgroup\n - \nx", "::\n:\n").empty());
+}
+
+// A directory that plays a cgroup2 mount; made directories in it are empty.
+class UnifiedMountTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = testing::TempDir() + "cgroup.XXXXXX";
+    ASSERT_NE(mkdtemp(path.data()), nullptr);
+    mount_ = path;
+    Write("cgroup.controllers", "cpu io memory\n");
+    Write("cgroup.subtree_control", "io\n");
+  }
+  void TearDown() override { std::filesystem::remove_all(mount_); }
+
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(mount_ + "/" + name) << text;
+  }
+  std::string Enabled() {
+    std::ifstream file(mount_ + "/cgroup.subtree_control");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  std::string mount_;
+};
+
+TEST_F(UnifiedMountTest, AllControllersAreEnabled) {
+  const CgroupLayout layout = {{mount_, true, {"cpu", "io", "memory"}, "/"}};
+  auto cgroup = Cgroup::Plan(layout, "/a/b", "id");
+  ASSERT_TRUE(cgroup.ok());
+  ASSERT_TRUE(cgroup->Make().ok());
+  EXPECT_EQ(Enabled(), "+cpu +memory");
+}
+
+TEST_F(UnifiedMountTest, NotBesideProcesses) {
+  Write("cgroup.type", "domain\n");
+  Write("cgroup.procs", "1\n");
+  const CgroupLayout layout = {{mount_, true, {"cpu", "io", "memory"}, "/"}};
+  auto cgroup = Cgroup::Plan(layout, "/a", "id");
+  ASSERT_TRUE(cgroup.ok());
+  ASSERT_TRUE(cgroup->Make().ok());
+  EXPECT_EQ(Enabled(), "io\n");
+}
+
+TEST_F(UnifiedMountTest, OfAHybridHostThatOfAUnifiedKey) {
+  const CgroupLayout layout = {{mount_, true, {"cpu", "io", "memory"}, "/"},
+                               {mount_ + "/v1", false, {"pids"}, "/"}};
+  auto cgroup = Cgroup::Plan(layout, "/a", "id");
+  ASSERT_TRUE(cgroup.ok());
+  std::filesystem::create_directory(mount_ + "/v1");
+  ASSERT_TRUE(cgroup->Make().ok());
+  EXPECT_EQ(Enabled(), "io\n");
+  // The files that a controller would bring do not appear here.
+  Resources resources;
+  resources.unified = {{"cgroup.freeze", "0"}};
+  EXPECT_EQ(cgroup->Apply(resources, false).code(), ENOENT);
+  EXPECT_EQ(Enabled(), "io\n");
+  resources.unified = {{"memory.high", "1"}};
+  EXPECT_EQ(cgroup->Apply(resources, false).code(), ENOENT);
+  EXPECT_EQ(Enabled(), "+memory");
 }
 
 // "file=value ..." of what is written.

@@ -52,6 +52,13 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 32 << 20)
 
+    def test_controllers_that_no_limit_asked_for(self):
+        self.start_box()
+        self.assertEqual(limit(self.cgroup, "cgroup.controllers"),
+                         limit(ROOT, "cgroup.controllers"))
+        self.ok("update", "--memory", str(64 << 20), "ufs-box")
+        self.assertEqual(limit(self.cgroup, "memory.max"), str(64 << 20))
+
     def test_pause_and_resume(self):
         self.start_box()
         self.ok("pause", "ufs-box")
