@@ -1,5 +1,6 @@
 #include "runtime/channel.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -23,8 +24,9 @@ Error ParseError(const std::string& text) {
 }  // namespace
 
 Status Say(BorrowedFd channel, Word word, std::string_view text, int fd) {
+  if (text.size() >= kMessageBytesMax) return Error(EMSGSIZE);
   std::string message(1, static_cast<char>(word));
-  message += text.substr(0, kMessageBytesMax - 1);
+  message += text;
   return kernel::SendMessage(channel, message, fd);
 }
 
@@ -46,9 +48,11 @@ Result<Said> Expect(BorrowedFd channel, Word word) {
 }
 
 void SayError(BorrowedFd channel, const Error& error) {
+  std::string text =
+      std::to_string(error.code()) + " " + std::string(error.context());
+  text.resize(std::min(text.size(), kMessageBytesMax - 1));
   // If nobody listens any more, nobody needs to know.
-  (void)Say(channel, Word::kError,
-            std::to_string(error.code()) + " " + std::string(error.context()));
+  (void)Say(channel, Word::kError, text);
 }
 
 }  // namespace ufs::runtime

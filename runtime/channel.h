@@ -1,7 +1,7 @@
 // The talk between the runtime and a process on its way into a container: small
-// typed messages over a SOCK_SEQPACKET pair, each at most 64 KiB, one
-// descriptor along at most. A peer that dies reads as an error. Threads: one at
-// a time.
+// typed messages over a SOCK_SEQPACKET pair, each below 64 KiB, one descriptor
+// along at most: of a file where there is more to say. A peer that dies reads
+// as an error. Threads: one at a time.
 #pragma once
 
 #include <string>
@@ -16,6 +16,7 @@ enum class Word : char {
   kMapMe = 'M',     // "map the ids of my user namespace", answered by kGo
   kInitIs = 'P',    // the pid of init, by the process that made it
   kMounted = 'H',   // "run the hooks of the host's side", answered by kGo
+                    // and a file with the state
   kTerminal = 'T',  // a pty's master comes along
   kReady = 'R',     // waits to be started
   kNotify = 'N',    // number of the seccomp listener, answered by kGo

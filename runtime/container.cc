@@ -224,7 +224,8 @@ Status Container::AwaitCreated(const ContainerSpec& spec,
         const std::string state = TRY(StateJson());
         TRY(RunHooks("prestart", spec.hooks.prestart, state));
         TRY(RunHooks("createRuntime", spec.hooks.create_runtime, state));
-        TRY(Say(channel, Word::kGo, state));
+        const UniqueFd file = TRY(MakeStateFile(state));
+        TRY(Say(channel, Word::kGo, "", file.get()));
         break;
       }
       default:

@@ -23,17 +23,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return pointers;
 }
 
-Result<UniqueFd> StateOnInput(const std::string& state) {
-  const int raw = memfd_create("state", MFD_CLOEXEC);
-  TRY(kernel::Check(raw));
-  UniqueFd input(raw);
-  TRY(kernel::WriteAll(input, state));
-  TRY(sys::LSeek(input, 0, SEEK_SET));
-  return input;
-}
-
 Status RunHook(const Hook& hook, const std::string& state) {
-  const UniqueFd input = TRY(StateOnInput(state));
+  const UniqueFd input = TRY(MakeStateFile(state));
   std::vector<std::string> args = hook.args;
   if (args.empty()) args.push_back(hook.path);
   const auto argv = Pointers(args);
@@ -76,6 +67,15 @@ Status RunHook(const Hook& hook, const std::string& state) {
 }
 
 }  // namespace
+
+Result<UniqueFd> MakeStateFile(const std::string& state) {
+  const int raw = memfd_create("state", MFD_CLOEXEC);
+  TRY(kernel::Check(raw));
+  UniqueFd file(raw);
+  TRY(kernel::WriteAll(file, state));
+  TRY(sys::LSeek(file, 0, SEEK_SET));
+  return file;
+}
 
 Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
                 const std::string& state) {

@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
 #include "runtime/spec.h"
 
 namespace ufs::runtime {
+
+// A state as a hook is given it: a file of no name, at its beginning.
+Result<UniqueFd> MakeStateFile(const std::string& state);
 
 // Runs them in order in the calling process's namespaces; the first that fails
 // or takes too long ends it, with an error that names the hook. A hook sees

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
@@ -108,7 +109,8 @@ Result<std::string> RunCreationHooks(const InitInput& input,
       hooks.create_container.empty() && hooks.start_container.empty())
     return std::string();
   TRY(Say(channel, Word::kMounted));
-  std::string state = TRY(Expect(channel, Word::kGo)).text;
+  const Said go = TRY(Expect(channel, Word::kGo));
+  std::string state = TRY(kernel::ReadAll(go.fd, SIZE_MAX));
   TRY(RunHooks("createContainer", hooks.create_container, state));
   return state;
 }

@@ -63,7 +63,7 @@ class ContainerTest(unittest.TestCase):
         shutil.copy(BUSYBOX, f"{bundle}/rootfs/bin/busybox")
         for applet in ("sh", "cat", "ls", "id", "true", "false", "sleep", "stat", "mount",
                        "hostname", "kill", "readlink", "touch", "echo", "mkdir", "rm", "head",
-                       "grep", "dd", "tty", "stty", "mknod", "umount", "env", "wc", "sort", "ps"):
+                       "grep", "tail", "dd", "tty", "stty", "mknod", "umount", "env", "wc", "sort", "ps"):
             os.symlink("busybox", f"{bundle}/rootfs/bin/{applet}")
         done = run(UFS, "oci", "spec", "--bundle", bundle)
         self.assertEqual((done.returncode, done.stderr), (0, ""))

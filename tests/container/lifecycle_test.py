@@ -309,6 +309,22 @@ class LifeTest(bundle.ContainerTest):
         self.assertTrue(lines[0].startswith('prestart "status":"creat'), lines[0])
         self.assertIn('"status":"stopped"', lines[4])
 
+    def test_hooks_get_a_long_state_whole(self):
+        def hook(name):
+            return [{"path": "/bin/sh", "args": ["sh", "-c", f"tail -c 9 >{name}"]}]
+        place = self.dir + "/end-"
+        kinds = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+        self.configure(**{"annotations": {"long": "x" * 300000}, "hooks": {
+            **{kind: hook(place + kind) for kind in kinds},
+            "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "tail -c 9 >/tmp/end"]}]},
+            "root.readonly": False})
+        ends = {"startContainer": self.run_box("cat /tmp/end")}
+        for kind in kinds:
+            with open(place + kind) as file:
+                ends[kind] = file.read()
+        self.assertEqual({kind: "".join(end.split())[-3:] for kind, end in ends.items()},
+                         {kind: 't"}' for kind in ends})
+
     def test_failing_poststop_hook_is_a_warning(self):
         self.configure(hooks={"poststop": [
             {"path": "/bin/false"}, {"path": "/bin/touch", "args": ["touch", self.dir + "/last"]}]})
