@@ -18,6 +18,7 @@
 #include "runtime/kernel.h"
 #include "runtime/launcher.h"
 #include "runtime/namespaces.h"
+#include "runtime/privileges.h"
 #include "runtime/terminal.h"
 
 namespace ufs::runtime {
@@ -188,6 +189,7 @@ Status Container::Build(const ContainerSpec& spec,
   // ESRCH: it has failed already, and says why below.
   if (const auto start = kernel::StartTimeOf(state_.pid); start.ok())
     state_.start_time = *start;
+  RaiseHardLimits(spec.process, state_.pid);
   if (spec.process.oom_score_adj)
     TRY(SetOomScore(state_.pid, *spec.process.oom_score_adj));
   TRY(AwaitCreated(spec, options, launched.channel));

@@ -71,6 +71,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.cgroup_fds, input.init));
+  RaiseHardLimits(input.process, 0);
   TRY(JoinProcess(input.init, input.init_fd));
   // The right to, in the user namespace that has just been joined.
   if (!InInitialUserNamespace()) {

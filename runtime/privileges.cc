@@ -98,6 +98,18 @@ Status KeyCtl(int operation, Argument argument, unsigned long more) {
 
 }  // namespace
 
+void RaiseHardLimits(const Process& process, pid_t pid) {
+  for (const Rlimit& limit : process.rlimits) {
+    const auto resource = static_cast<__rlimit_resource>(limit.resource);
+    struct rlimit value;
+    if (prlimit(pid, resource, nullptr, &value) != 0 ||
+        value.rlim_max >= limit.hard)
+      continue;
+    value.rlim_max = limit.hard;
+    (void)prlimit(pid, resource, &value, nullptr);
+  }
+}
+
 Status SetLimits(const Process& process) {
   for (const Rlimit& limit : process.rlimits) {
     const struct rlimit value { limit.soft, limit.hard };

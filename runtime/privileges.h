@@ -15,6 +15,11 @@ namespace ufs::runtime {
 // the caller's, so that a container is the same whoever starts it.
 inline constexpr mode_t kDefaultUmask = 0022;
 
+// Raises hard limits of `pid`, 0 for the caller, to those asked for where they
+// are lower: the right to is the host's, and lost in a user namespace. What is
+// refused shows in SetLimits.
+void RaiseHardLimits(const Process& process, pid_t pid);
+
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);
 Status SetPersonality(unsigned long personality);

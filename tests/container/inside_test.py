@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import platform
+import resource
 import socket
 import struct
 import subprocess
@@ -13,6 +14,7 @@ import unittest
 
 import bundle
 import harness
+from bundle import run
 
 
 class NamespaceTest(bundle.ContainerTest):
@@ -62,6 +64,21 @@ class NamespaceTest(bundle.ContainerTest):
             "linux.gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}]})
         text = self.run_box("cat /proc/self/uid_map; id -u; echo >/dev/null && ls -n /bin/sh")
         self.assertEqual(text.split()[:4], ["0", "100000", "65536", "0"])
+
+    def test_hard_limit_above_the_callers(self):
+        """The right to raise one is the host's, and not had in a user namespace."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 7
+        if run("sh", "-c", f"ulimit -Hn {hard}").returncode != 0:
+            self.skipTest("may not raise a limit")
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.configure(**{
+            "linux.namespaces": lambda old: old + [{"type": "user"}],
+            "linux.uidMappings": maps, "linux.gidMappings": maps,
+            "process.rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": hard}]})
+        self.assertEqual(self.run_box("ulimit -Sn; ulimit -Hn"), f"50\n{hard}\n")
+        self.start_box()
+        self.assertEqual(self.ok("exec", "ufs-box", "sh", "-c", "ulimit -Sn; ulimit -Hn"),
+                         f"50\n{hard}\n")
 
     def test_id_maps_that_the_kernel_refuses(self):
         """With a helper, too, which waits for them."""
