@@ -33,16 +33,6 @@ std::string OwnerName() {
   return entry != nullptr ? entry->pw_name : std::to_string(geteuid());
 }
 
-Status SetOomScore(pid_t pid, int score) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/oom_score_adj";
-  const auto written =
-      kernel::WriteFile({AT_FDCWD, path.c_str()}, std::to_string(score));
-  if (written.ok()) return written;
-  return Error(written.code(),
-               "process.oomScoreAdj cannot be set to " + std::to_string(score) +
-                   "; lowering it needs CAP_SYS_RESOURCE on the host");
-}
-
 // Where relative paths begin, and what the state tells.
 std::string Absolute(const std::string& path, const std::string& base) {
   return path.starts_with('/') ? path : base + "/" + path;
@@ -191,7 +181,7 @@ Status Container::Build(const ContainerSpec& spec,
     state_.start_time = *start;
   RaiseHardLimits(spec.process, state_.pid);
   if (spec.process.oom_score_adj)
-    TRY(SetOomScore(state_.pid, *spec.process.oom_score_adj));
+    TRY(SetOomScore(std::to_string(state_.pid), *spec.process.oom_score_adj));
   TRY(AwaitCreated(spec, options, launched.channel));
   TRY(entry_.Save(state_));
   TRY(WritePidFile(options.pid_file, state_.pid));

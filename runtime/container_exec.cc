@@ -34,16 +34,6 @@ struct ExecInput {
   std::optional<unsigned long> personality;
 };
 
-// Lowering it takes a right that an ordinary user does not have: whose init was
-// given less has to do without.
-Status SetOwnOomScore(int score) {
-  const auto written = kernel::WriteFile({AT_FDCWD, "/proc/self/oom_score_adj"},
-                                         std::to_string(score));
-  if (written.ok() || written.code() == EACCES) return Ok();
-  return Error(written.code(),
-               "process.oomScoreAdj cannot be set to " + std::to_string(score));
-}
-
 // In the process that is in all namespaces, the pid namespace included.
 Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
   const Process& process = input.process;
@@ -67,7 +57,11 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
 // In the helper: joins, then makes the process as a child of its own parent.
 Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   // While /proc/self is still ours to write.
-  if (input.oom_score_adj) TRY(SetOwnOomScore(*input.oom_score_adj));
+  if (input.oom_score_adj) {
+    auto set = SetOomScore("self", *input.oom_score_adj);
+    // An ordinary user, whose init was given less, has to do without.
+    if (set.code() != EACCES) TRY(std::move(set));
+  }
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.cgroup_fds, input.init));

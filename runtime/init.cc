@@ -124,6 +124,10 @@ struct Built {
 Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   const ContainerSpec& spec = input.spec;
   umask(kDefaultUmask);
+  // An ordinary user's runtime may not write it any more once we are not
+  // dumpable; lowering it is the runtime's to do, and to complain about.
+  if (spec.process.oom_score_adj)
+    (void)SetOomScore("self", *spec.process.oom_score_adj);
   TRY(MakeUndumpable());  // see README.md, attack 2
   TRY(JoinCgroup(input));
   Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, input.cgroup));

@@ -1,5 +1,6 @@
 #include "runtime/privileges.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
@@ -108,6 +109,20 @@ void RaiseHardLimits(const Process& process, pid_t pid) {
     value.rlim_max = limit.hard;
     (void)prlimit(pid, resource, &value, nullptr);
   }
+}
+
+Status SetOomScore(const std::string& process, int score) {
+  const std::string path = "/proc/" + process + "/oom_score_adj";
+  const std::string wanted = std::to_string(score);
+  auto written = kernel::WriteFile({AT_FDCWD, path.c_str()}, wanted);
+  if (written.ok()) return written;
+  // A process of ours that has done it itself and is not dumpable by now.
+  const auto now = kernel::ReadFile(path);
+  if (now.ok() && *now == wanted + "\n") return Ok();
+  return std::move(written).With("process.oomScoreAdj cannot be set to " +
+                                 wanted +
+                                 "; lowering it needs CAP_SYS_RESOURCE on the "
+                                 "host");
 }
 
 Status SetLimits(const Process& process) {

@@ -20,6 +20,11 @@ inline constexpr mode_t kDefaultUmask = 0022;
 // refused shows in SetLimits.
 void RaiseHardLimits(const Process& process, pid_t pid);
 
+// How soon `process`, an entry of /proc, is killed for want of memory. Lowering
+// it takes a right of the host's, EACCES; so does doing anything to a process
+// that is not dumpable.
+Status SetOomScore(const std::string& process, int score);
+
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);
 Status SetPersonality(unsigned long personality);

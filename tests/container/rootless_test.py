@@ -96,6 +96,16 @@ class RootlessTest(bundle.ContainerTest):
         self.configure(**{"linux.resources": {"memory": {"limit": 1 << 24}}})
         self.run_refused(r"memory.limit cannot be set: .*Permission denied.*run as root, or have")
 
+    def test_killed_sooner_for_want_of_memory(self):
+        """Each time: init is a process that its user may not write to before long."""
+        self.ids("")
+        self.spec()
+        self.configure(**{"process.oomScoreAdj": 500})
+        for _ in range(10):
+            self.assertEqual(self.run_box("cat /proc/self/oom_score_adj"), "500\n")
+        self.configure(**{"process.oomScoreAdj": -500})
+        self.run_refused("oomScoreAdj cannot be set to -500.*CAP_SYS_RESOURCE on the host")
+
     def test_state_directory_of_somebody_else(self):
         place = f"/tmp/ufs-oci-{USER}"
         if os.path.lexists(place):
