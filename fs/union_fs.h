@@ -375,7 +375,8 @@ class UnionFs final {
   struct Move;
   Status PrepareMove(const InodeRef& inode);
   Status RenameLocked(const Move& move);
-  Status PrepareTarget(const Move& move);
+  Result<std::optional<Draft>> PrepareTarget(const Move& move);
+  void PutBack(const Move& move, Draft& target);
   Status MoveUpper(const Move& move);
   Status MoveInTwoSteps(const Move& move, bool over_upper);
   Status ExchangeLocked(const Move& move);

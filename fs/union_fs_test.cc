@@ -226,6 +226,37 @@ TEST_F(UnionFsTest, AFailedCopyUpChangesNothing) {
   EXPECT_EQ(Read(Walk("f")), "Text");
 }
 
+// The target had given way to an empty directory.
+TEST_F(UnionFsTest, AFailedRenameOverAnEmptiedDirectoryLeavesIt) {
+  Put(root_ / "base/d/f", "1");
+  Put(root_ / "base/e/g", "2");
+  Mount();
+  const NodeId d = Walk("d");
+  ASSERT_TRUE(fs_->SetXattr(d, "user.k", "v", 0, root_caller_).ok());
+  ASSERT_TRUE(fs_->Unlink(d, N("f")).ok());
+  const uint64_t ino = Stat(d).ino;
+  const auto rename = [&] {
+    return fs_->Rename(NodeId::kRoot, N("e"), NodeId::kRoot, N("d"), 0).code();
+  };
+  ASSERT_TRUE(ArmFault("rename.marked:ENOSPC").ok());
+  EXPECT_EQ(rename(), ENOSPC);
+  EXPECT_EQ(Walk("d"), d);
+  EXPECT_EQ(Stat(d).nlink, 1u);
+  EXPECT_EQ(List("d"), std::set<std::string>());
+  ASSERT_TRUE(fs_->Create(d, N("new"), 0644, O_EXCL, root_caller_).ok());
+  EXPECT_EQ(List("e"), std::set<std::string>{"g"});
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/tmp"));
+  Mount();
+  EXPECT_EQ(Stat(Walk("d")).ino, ino);
+  EXPECT_TRUE(fs_->GetXattr(Walk("d"), "user.k").ok());
+  EXPECT_EQ(List("d"), std::set<std::string>{"new"});
+  EXPECT_EQ(List("e"), std::set<std::string>{"g"});
+  ASSERT_TRUE(fs_->Unlink(Walk("d"), N("new")).ok());
+  EXPECT_EQ(rename(), 0);
+  EXPECT_EQ(List("d"), std::set<std::string>{"g"});
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/tmp"));
+}
+
 TEST_F(UnionFsTest, ReaddirOffsetsOutliveChanges) {
   for (int i = 0; i < 500; ++i) Put(root_ / "base/d" / std::to_string(i), "");
   Mount();

@@ -15,6 +15,7 @@
 #include <cstdio>
 
 #include "fs/union_fs.h"
+#include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
 
@@ -165,11 +166,13 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
   return Ok();
 }
 
-// Makes the target one that renameat2 can replace.
-Status UnionFs::PrepareTarget(const Move& move) {
-  if (move.target == nullptr || !move.target->is_dir()) return Ok();
+// Makes the target one that renameat2 can replace; what it was, where that had
+// to give way.
+Result<std::optional<Draft>> UnionFs::PrepareTarget(const Move& move) {
+  std::optional<Draft> was;
+  if (move.target == nullptr || !move.target->is_dir()) return was;
   if (!TRY(Names(move.target)).empty()) return Error(ENOTEMPTY);
-  if (!move.target->in_upper()) return Ok();
+  if (!move.target->in_upper()) return was;
   const UniqueFd dir =
       TRY(sys::OpenNoAtime(move.to_at(), O_RDONLY | O_DIRECTORY));
   bool has_whiteouts = false;
@@ -177,7 +180,21 @@ Status UnionFs::PrepareTarget(const Move& move) {
     has_whiteouts = true;
     return false;
   }));
-  return has_whiteouts ? upper_->EmptyDir(*move.to_fd, move.to) : Ok();
+  if (has_whiteouts) was.emplace(TRY(upper_->EmptyDir(*move.to_fd, move.to)));
+  return was;
+}
+
+// The target that PrepareTarget took away, unless another has its place: a move
+// of two steps may have failed at the second.
+void UnionFs::PutBack(const Move& move, Draft& target) {
+  const auto put_back = [&]() -> Status {
+    if (TRY(sys::Statx(move.to_at())).stx_ino == table_.UpperIno(move.inode))
+      return Ok();
+    return upper_->Exchange(target, move.to_at());
+  };
+  if (const auto done = put_back(); !done.ok())
+    log::Warn(move.to.str() + ": a directory of the upper has lost its " +
+              "whiteouts: " + done.error().ToString());
 }
 
 Status UnionFs::MoveUpper(const Move& move) {
@@ -282,14 +299,19 @@ Status UnionFs::RenameLocked(const Move& move) {
   }
   if (pin != nullptr && move.target->is_dir())
     before = AttrOf(TRY(sys::Statx({*pin})));
-  TRY(PrepareTarget(move));
+  std::optional<Draft> was = TRY(PrepareTarget(move));
+  Cleanup put_back([&] {
+    if (was) PutBack(move, *was);
+  });
   TRY(MarkMoved(move.inode, move.to_dir, move.to));
   std::optional<Draft> device;
   if ((move.flags & RENAME_WHITEOUT) != 0)
     device.emplace(TRY(WhiteoutDevice()));
   TRY(kMarked.Visit());
   TRY(MoveUpper(move));
+  put_back.Dismiss();
   kMoved.Visit();
+  was.reset();  // what is removed of it is no change of its time
   if (before) KeepDirTimes(*pin, *before);
   table_.RemoveName(move.inode, move.from_dir, move.from.view());
   table_.AddName(move.inode, move.to_dir, move.to.view());

@@ -489,7 +489,7 @@ Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
   return Ok();
 }
 
-Status UpperDir::EmptyDir(BorrowedFd dir, Name name) {
+Result<Draft> UpperDir::EmptyDir(BorrowedFd dir, Name name) {
   const sys::At at{dir, name.c_str()};
   const Looked old = TRY(Look(at));
   Draft fresh = TRY(NewDir(kDraftDirMode));
@@ -498,7 +498,8 @@ Status UpperDir::EmptyDir(BorrowedFd dir, Name name) {
   TRY(SetOwnerAndMode(fresh.at(), now, want.uid, want.gid,
                       want.mode & kPermissionBits));
   TRY(SetMark(fresh.at(), names_.opaque, "y"));
-  return Exchange(fresh, at);
+  TRY(Exchange(fresh, at));
+  return fresh;
 }
 
 // --- origins ---------------------------------------------------------------

@@ -131,8 +131,8 @@ class UpperDir {
   Status RemoveDir(BorrowedFd dir, Name name);
   // Gives the name's directory, whose upper part may hold whiteouts, an empty
   // one in exchange, so that it can be renamed over. `opaque` so that nothing
-  // below it shows.
-  Status EmptyDir(BorrowedFd dir, Name name);
+  // below it shows. Returns the old one, to be exchanged again if it is not.
+  Result<Draft> EmptyDir(BorrowedFd dir, Name name);
   // Exchanges a draft with what is at `to`; the draft then is the old object,
   // and goes with what it holds.
   Status Exchange(Draft& draft, sys::At to);
