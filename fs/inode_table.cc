@@ -37,6 +37,18 @@ InodeLocks::~InodeLocks() {
   while (count_ > 0) locked_[--count_]->mu.Unlock();
 }
 
+NamedLocks::NamedLocks(const InodeTable& table, const InodeRef& inode) {
+  const auto is_still = [&] {
+    return name_ ? table.HasName(inode, name_->parent, name_->name)
+                 : !table.NameOf(inode);
+  };
+  do {
+    locks_.reset();
+    name_ = table.NameOf(inode);
+    locks_.emplace({inode.get(), name_ ? name_->parent.get() : nullptr});
+  } while (!is_still());
+}
+
 void InodeRef::Drop(Inode* inode) {
   // A loop, not a recursion: the tree may be deep.
   while (inode != nullptr &&

@@ -128,6 +128,19 @@ class InodeTable {
   std::unordered_map<uint64_t, Inode*> by_upper_ GUARDED_BY(mu_);
 };
 
+// Locks an inode, with the directory of its name, alone, so that the name stays
+// while they are.
+class NamedLocks {
+ public:
+  NamedLocks(const InodeTable& table, const InodeRef& inode);
+  // Nothing for an inode that has none.
+  const std::optional<LinkName>& name() const { return name_; }
+
+ private:
+  std::optional<LinkName> name_;
+  std::optional<InodeLocks> locks_;
+};
+
 template <typename Stop>
 Result<InodeRef> InodeTable::Ancestry(const InodeRef& dir, Stop stop,
                                       std::vector<std::string>& names) const {

@@ -93,9 +93,9 @@ Status UnionFs::EnsureUpperDir(const InodeRef& dir) {
 }
 
 Status UnionFs::CopyUpDir(const InodeRef& dir) {
-  WriterLock lock(dir->mu);
+  const NamedLocks locks(table_, dir);
   if (dir->in_upper()) return Ok();
-  const auto name = table_.NameOf(dir);
+  const auto& name = locks.name();
   const Attr attr = TRY(LowerAttr(dir));
 
   Draft draft = TRY(upper_->NewDir(0700));
@@ -312,6 +312,8 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
 }
 
 // A copy-up is no change of its directory, whose times stay.
+// REQUIRES: name.parent->mu held alone, or they would be set back to before
+// what others change.
 Status UnionFs::PublishAs(const LinkName& name, Draft& draft, DonePoint& done) {
   const FdCache::Pin parent = TRY(UpperFd(name.parent));
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
@@ -327,9 +329,9 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                           const Attr& attr) {
   // From here on every read and write goes to the upper: no one may be between
   // the two.
-  WriterLock lock(inode->mu);
+  const NamedLocks locks(table_, inode);
   const uint64_t upper_ino = TRY(sys::Statx(draft.at())).stx_ino;
-  const auto name = table_.NameOf(inode);
+  const auto& name = locks.name();
   if (!name) {
     // Deleted while in use: it lives on without a name.
     auto pin = std::make_shared<const UniqueFd>(

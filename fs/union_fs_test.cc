@@ -412,6 +412,35 @@ TEST_F(UnionFsTest, AGroupIsInheritedFromAnOverride) {
   EXPECT_EQ(Stat(Walk("d/plain")).mode & 07777, 0755u);
 }
 
+// A copy-up keeps the times of its directory, but for what others do there.
+TEST_F(UnionFsTest, ACopyUpTakesNoTimesBack) {
+  Put(root_ / "base/d/f", "1");
+  Put(root_ / "base/d/sub/g", "2");
+  const timespec old[2] = {{1000, 0}, {1000, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, (root_ / "base/d").c_str(), old, 0), 0);
+  Mount();
+  const NodeId d = Walk("d");
+  AttrChange change;
+  change.mtime = timespec{1000, 0};
+  for (const char* name : {"f", "sub"}) {
+    ASSERT_TRUE(fs_->SetAttr(d, change, root_caller_).ok());
+    const std::string point =
+        name == std::string("f") ? "published" : "dir_published";
+    ASSERT_TRUE(ArmFault("copy_up." + point + ":sleep=200").ok());
+    std::thread copy([&] {
+      AttrChange mode;
+      mode.mode = 0700;
+      EXPECT_TRUE(fs_->SetAttr(Walk(std::string("d/") + name), mode, {}).ok());
+    });
+    while (!stdfs::exists(root_ / "upper/d" / name)) std::this_thread::yield();
+    const std::string other = std::string("beside-") + name;
+    EXPECT_TRUE(
+        fs_->Create(d, N(other.c_str()), 0644, O_EXCL, root_caller_).ok());
+    copy.join();
+    EXPECT_NE(Stat(d).mtime.tv_sec, 1000) << name;
+  }
+}
+
 TEST_F(UnionFsTest, NamesMoveAboutUnderManyThreads) {
   for (int i = 0; i < 8; ++i)
     Put(root_ / "base/d" / std::to_string(i) / "f", std::to_string(i));
