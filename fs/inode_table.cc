@@ -198,7 +198,7 @@ void InodeTable::Shrink() {
 void InodeTable::AddName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) {
   MutexLock lock(mu_);
-  if (HasNameLocked(*inode, parent, name)) return;
+  if (NameLocked(*inode, parent, name) != nullptr) return;
   LinkName added{parent, std::string(name)};
   if (inode->name_.parent == nullptr)
     inode->name_ = std::move(added);
@@ -232,21 +232,32 @@ size_t InodeTable::RemoveName(const InodeRef& inode, const InodeRef& parent,
   return known - 1;
 }
 
-bool InodeTable::HasNameLocked(const Inode& inode, const InodeRef& parent,
-                               std::string_view name) const {
+void InodeTable::MoveName(const InodeRef& inode, const InodeRef& parent,
+                          std::string_view name, const InodeRef& new_parent,
+                          std::string_view new_name) {
+  // A parent may go with the old one, after the lock.
+  LinkName moved{new_parent, std::string(new_name)};
+  MutexLock lock(mu_);
+  if (LinkName* const link = NameLocked(*inode, parent, name))
+    std::swap(*link, moved);
+}
+
+LinkName* InodeTable::NameLocked(Inode& inode, const InodeRef& parent,
+                                 std::string_view name) const {
   const auto is_it = [&](const LinkName& link) {
     return link.parent == parent && link.name == name;
   };
-  return is_it(inode.name_) ||
-         (inode.extra_ != nullptr &&
-          std::any_of(inode.extra_->more_names.begin(),
-                      inode.extra_->more_names.end(), is_it));
+  if (is_it(inode.name_)) return &inode.name_;
+  if (inode.extra_ == nullptr) return nullptr;
+  auto& more = inode.extra_->more_names;
+  const auto at = std::find_if(more.begin(), more.end(), is_it);
+  return at == more.end() ? nullptr : &*at;
 }
 
 bool InodeTable::HasName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) const {
   MutexLock lock(mu_);
-  return HasNameLocked(*inode, parent, name);
+  return NameLocked(*inode, parent, name) != nullptr;
 }
 
 std::optional<LinkName> InodeTable::NameOf(const InodeRef& inode) const {

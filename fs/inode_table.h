@@ -67,6 +67,10 @@ class InodeTable {
   // Returns how many names are still known.
   size_t RemoveName(const InodeRef& inode, const InodeRef& parent,
                     std::string_view name);
+  // Gives it another name for one that it has: nobody finds it without any.
+  void MoveName(const InodeRef& inode, const InodeRef& parent,
+                std::string_view name, const InodeRef& new_parent,
+                std::string_view new_name);
   bool HasName(const InodeRef& inode, const InodeRef& parent,
                std::string_view name) const;
   // Any name; nullopt for a deleted object and for the root.
@@ -114,8 +118,9 @@ class InodeTable {
   template <typename Map>
   static InodeRef FindIn(const Map& map, const typename Map::key_type& key);
   static Inode::Extra& ExtraOf(Inode& inode);
-  bool HasNameLocked(const Inode& inode, const InodeRef& parent,
-                     std::string_view name) const REQUIRES(mu_);
+  // Null where it has no such name.
+  LinkName* NameLocked(Inode& inode, const InodeRef& parent,
+                       std::string_view name) const REQUIRES(mu_);
 
   InodeRef MakeLocked(NodeId id, Birth birth) REQUIRES(mu_);
   void Remove(const Inode& inode);

@@ -87,6 +87,23 @@ TEST(InodeTable, KnowsEveryName) {
   EXPECT_FALSE(table.NameOf(file));
 }
 
+TEST(InodeTable, ANameMoves) {
+  FdCache fds(16);
+  InodeTable table(fds);
+  const InodeRef root = table.MakeRoot(BirthOf(1, S_IFDIR));
+  const InodeRef dir = table.Intern(BirthOf(2, S_IFDIR));
+  const InodeRef file = table.Intern(BirthOf(3));
+  for (const char* name : {"a", "b"}) table.AddName(file, root, name);
+  table.MoveName(file, root, "b", dir, "c");
+  EXPECT_TRUE(table.HasName(file, root, "a"));
+  EXPECT_FALSE(table.HasName(file, root, "b"));
+  table.MoveName(file, root, "a", dir, "d");
+  EXPECT_EQ(table.NameOf(file)->parent, dir);
+  EXPECT_EQ(table.NameOf(file)->name, "d");
+  EXPECT_EQ(table.RemoveName(file, dir, "d"), 1u);
+  EXPECT_EQ(table.NameOf(file)->name, "c");
+}
+
 // A daemon must not fall over a tree that is deeper than its stack.
 TEST(InodeTable, LetsGoOfAVeryDeepTree) {
   constexpr uint64_t kDepth = 300000;

@@ -245,7 +245,8 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
     TRY(kSetFlags.Visit());
     TRY(CopyUp(inode, inode->is_dir() ? Backing::kMetacopy : Backing::kUpper));
     // What comes up into it later could not mark an append-only one.
-    if (inode->is_dir() && !inode->keeps_names) TRY(MarkImpure(inode));
+    if (inode->is_dir() && !inode->keeps_names)
+      TRY(MarkImpure(inode, *TRY(UpperFd(inode))));
   }
   ReaderLock lock(inode->mu);
   UniqueFd fd;

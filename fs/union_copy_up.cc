@@ -128,18 +128,18 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
   return Ok();
 }
 
-Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, int flags) {
+Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, BorrowedFd fd,
+                                  int flags) {
   if (!dir->keeps_names) return LiftedFlags();
-  auto lifted = LiftedFlags::Of(flags_mu_, *TRY(UpperFd(dir)), flags);
+  auto lifted = LiftedFlags::Of(flags_mu_, fd, flags);
   // Without the right to it: the host says what it refuses.
   if (lifted.code() == EPERM) return LiftedFlags();
   return lifted;
 }
 
-Status UnionFs::MarkImpure(const InodeRef& dir) {
+Status UnionFs::MarkImpure(const InodeRef& dir, BorrowedFd fd) {
   if (dir->impure || !upper_->has_xattrs()) return Ok();
-  const FdCache::Pin fd = TRY(UpperFd(dir));
-  TRY(upper_->SetMark({*fd}, names_.impure, "y"));
+  TRY(upper_->SetMark({fd}, names_.impure, "y"));
   dir->impure = true;
   return Ok();
 }
@@ -317,8 +317,8 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
 Status UnionFs::PublishAs(const LinkName& name, Draft& draft, DonePoint& done) {
   const FdCache::Pin parent = TRY(UpperFd(name.parent));
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
-  const LiftedFlags lifted = TRY(Lift(name.parent, kFixing));
-  TRY(MarkImpure(name.parent));
+  const LiftedFlags lifted = TRY(Lift(name.parent, *parent, kFixing));
+  TRY(MarkImpure(name.parent, *parent));
   TRY(upper_->Publish(draft, {*parent, name.name.c_str()}));
   done.Visit();
   KeepDirTimes(*parent, parent_attr);

@@ -52,7 +52,7 @@ Result<UnionFs::Spot> UnionFs::FreeSpot(const InodeRef& dir, Name name) {
 Status UnionFs::PlaceDraft(const Spot& spot, Draft& draft, mode_t type) {
   const bool hides = spot.hidden != UpperDir::Hidden::kNo;
   const LiftedFlags lifted =
-      hides ? TRY(Lift(spot.dir, FS_APPEND_FL)) : LiftedFlags();
+      hides ? TRY(Lift(spot.dir, *spot.fd, FS_APPEND_FL)) : LiftedFlags();
   if (S_ISDIR(type) && hides)
     TRY(upper_->SetMark(draft.at(), names_.opaque, "y"));
   if (NeedsLiteral(spot.name.view(), type))
@@ -242,14 +242,14 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   TRY(CopyUp(inode, Backing::kMetacopy));
   InodeLocks locks({dir.get(), inode.get()});
   const Spot spot = TRY(FreeSpot(dir, name));
-  const LiftedFlags lifted = spot.hidden != UpperDir::Hidden::kNo
-                                 ? TRY(Lift(dir, FS_APPEND_FL))
-                                 : LiftedFlags();
   const Place from = TRY(UpperPlace(inode));
+  const LiftedFlags lifted = spot.hidden != UpperDir::Hidden::kNo
+                                 ? TRY(Lift(dir, *spot.fd, FS_APPEND_FL))
+                                 : LiftedFlags();
   if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(from.at(), names_.literal, "y"));
-  if (inode->came_from_layer()) TRY(MarkImpure(dir));
+  if (inode->came_from_layer()) TRY(MarkImpure(dir, *spot.fd));
   // Counted first: were it killed in between, a count that is too high keeps a
   // file too long, and one that is too low would lose it.
   TRY(SetNlink(inode, +1));

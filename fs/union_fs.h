@@ -301,6 +301,7 @@ class UnionFs final {
   Attr ShowLower(Attr attr) const;
   // An O_PATH descriptor of a directory's upper part.
   Result<FdCache::Pin> UpperFd(const InodeRef& dir);
+  Result<FdCache::Pin> FindUpper(const InodeRef& dir);
   Result<std::shared_ptr<const Listing>> ListingOf(const InodeRef& dir);
   Result<std::vector<Listing::Source>> Names(const InodeRef& dir);
   Status UpperNames(const InodeRef& dir,
@@ -334,9 +335,10 @@ class UnionFs final {
   Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                    const Attr& attr);
   Status PublishAs(const LinkName& name, Draft& draft, DonePoint& done);
-  Status MarkImpure(const InodeRef& dir);
+  // `fd` is UpperFd's, for both.
+  Status MarkImpure(const InodeRef& dir, BorrowedFd fd);
   // Of a directory that keeps its names, of others nothing.
-  Result<LiftedFlags> Lift(const InodeRef& dir, int flags);
+  Result<LiftedFlags> Lift(const InodeRef& dir, BorrowedFd fd, int flags);
   Status SetRedirect(const InodeRef& inode, sys::At at);
   std::string IndexNameOf(const Identity& identity) const;
   bool InIndex(const std::string& name) const;
@@ -381,7 +383,16 @@ class UnionFs final {
   Status MoveInTwoSteps(const Move& move, bool over_upper);
   Status ExchangeLocked(const Move& move);
   Status SyncMoved(const Move& move);
-  Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir, Name to);
+  Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
+                   BorrowedFd to_fd, Name to);
+  // What `move` returns, which moves `a`, and `b` if there is one, on the host
+  // and in the table: in one for who looks for a way through them.
+  template <typename Call>
+  auto InOne(const InodeRef& a, const InodeRef& b, Call move) {
+    if (!a->is_dir() && !(b && b->is_dir())) return move();
+    MutexLock lock(moves_mu_);
+    return move();
+  }
   Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir, Name name);
   Result<Draft> WhiteoutDevice();
   void Changed(const InodeRef& dir);
@@ -497,6 +508,7 @@ class UnionFs final {
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;
+  Mutex moves_mu_;  // no directory moves
   Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);

@@ -1,5 +1,7 @@
 // The union without FUSE: the rules of fs/README.md on small trees. What a
 // kernel adds is tested by tests/semantics.
+#include <sys/resource.h>
+
 #include <thread>
 #include <vector>
 
@@ -438,6 +440,45 @@ TEST_F(UnionFsTest, ACopyUpTakesNoTimesBack) {
         fs_->Create(d, N(other.c_str()), 0644, O_EXCL, root_caller_).ok());
     copy.join();
     EXPECT_NE(Stat(d).mtime.tv_sec, 1000) << name;
+  }
+}
+
+// Between its step on the host and the one in the table the names that lead
+// through it lead nowhere.
+TEST_F(UnionFsTest, WhatIsBelowADirectoryThatMovesIsFound) {
+  constexpr int kOthers = 40;
+  Put(root_ / "upper/a/sub/f", "1");
+  Put(root_ / "upper/c/other", "2");
+  for (int i = 0; i < kOthers; ++i)
+    Put(root_ / "upper/many" / std::to_string(i) / "f", "3");
+  // Descriptors for fewer directories than these.
+  rlimit usual{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+  const rlimit few{kOthers, usual.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  Mount();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+  struct Step {
+    const char *from, *to;
+    unsigned flags;
+  };
+  for (const auto& [from, to, flags] :
+       {Step{"a", "b", 0}, Step{"b", "c", RENAME_EXCHANGE}}) {
+    const NodeId f = Walk(std::string(from) + "/sub/f");
+    for (int i = 0; i < kOthers; ++i)
+      (void)Walk("many/" + std::to_string(i) + "/f");
+    ASSERT_TRUE(ArmFault("rename.moved:sleep=200").ok());
+    std::thread move([&] {
+      EXPECT_EQ(fs_->Rename(NodeId::kRoot, N(from), NodeId::kRoot, N(to), flags)
+                    .code(),
+                0);
+    });
+    while (!stdfs::exists(root_ / "upper" / to / "sub"))
+      std::this_thread::yield();
+    const auto attr = fs_->GetAttr(f);
+    EXPECT_TRUE(attr.ok()) << attr.error().ToString();
+    move.join();
+    EXPECT_EQ(Read(f), "1");
   }
 }
 

@@ -29,35 +29,40 @@ Result<InodeRef> UnionFs::GetDir(NodeId node) const {
 Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
   if (dir->id == NodeId::kRoot) return upper_->root_pin();
   if (auto pin = fds_.Find(dir->fd_key())) return pin;
-  // The way down from the nearest directory that is open. A directory on it may
-  // be renamed meanwhile; the number at the end tells, and it is tried again.
-  constexpr int kAttempts = 16;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    FdCache::Pin base;
-    std::vector<std::string> names;
-    const auto place = table_.PlaceOf(dir);
-    if (place.ok() && place->orphan != nullptr) return place->orphan;
-    TRY(table_.Ancestry(
-        dir,
-        [&](const Inode& at) {
-          return at.id != dir->id && (base = fds_.Find(at.fd_key())) != nullptr;
-        },
-        names));
-    if (base == nullptr) base = upper_->root_pin();
-    const std::vector<std::string_view> down(names.rbegin(), names.rend());
-    auto fd = OpenChain(*base, down);
-    if (fd.code() == EMFILE || fd.code() == ENFILE) {
-      fds_.Shrink();
-      fd = OpenChain(*base, down);
-    }
-    if (fd.code() == ENOENT || fd.code() == ENOTDIR) continue;
-    if (!fd.ok()) return Error(fd.code());
-    if (TRY(sys::Statx({*fd})).stx_ino != table_.UpperIno(dir)) continue;
-    return fds_.Insert(dir->fd_key(), std::move(fd).value());
+  // A directory on the way may be renamed meanwhile.
+  if (auto found = FindUpper(dir); found.code() != ESTALE) return found;
+  MutexLock lock(moves_mu_);
+  return FindUpper(dir);
+}
+
+// By the way down from the nearest directory that is open. The number at its
+// end tells whether it is the right one; ESTALE if not.
+Result<FdCache::Pin> UnionFs::FindUpper(const InodeRef& dir) {
+  FdCache::Pin base;
+  std::vector<std::string> names;
+  const auto place = table_.PlaceOf(dir);
+  if (place.ok() && place->orphan != nullptr) return place->orphan;
+  TRY(table_.Ancestry(
+      dir,
+      [&](const Inode& at) {
+        return at.id != dir->id && (base = fds_.Find(at.fd_key())) != nullptr;
+      },
+      names));
+  if (base == nullptr) base = upper_->root_pin();
+  const std::vector<std::string_view> down(names.rbegin(), names.rend());
+  auto fd = OpenChain(*base, down);
+  if (fd.code() == EMFILE || fd.code() == ENFILE) {
+    fds_.Shrink();
+    fd = OpenChain(*base, down);
   }
-  return Error(ESTALE, "upper " + upper_->path() +
-                           ": a directory is not where it was; was the upper "
-                           "changed from outside?");
+  const bool other_object =
+      fd.ok() && TRY(sys::Statx({*fd})).stx_ino != table_.UpperIno(dir);
+  if (other_object || fd.code() == ENOENT || fd.code() == ENOTDIR ||
+      fd.code() == ELOOP)
+    return Error(ESTALE, "upper " + upper_->path() +
+                             ": a directory is not where it was; was the "
+                             "upper changed from outside?");
+  return fds_.Insert(dir->fd_key(), TRY(fd));
 }
 
 Result<UnionFs::Place> UnionFs::UpperPlace(const InodeRef& inode) {

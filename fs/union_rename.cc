@@ -134,7 +134,7 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
   const Place place = TRY(UpperPlace(inode));
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
-  TRY(MarkImpure(dir));
+  TRY(MarkImpure(dir, *fd));
   // The name was there for everybody: should the rename fail, nothing happened.
   const Attr before = AttrOf(TRY(sys::Statx({*fd})));
   TRY(sys::LinkAt(place.at(), at));
@@ -145,7 +145,7 @@ Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
 
 // The marks an object needs to be itself under another name.
 Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
-                          Name to) {
+                          BorrowedFd to_fd, Name to) {
   const Place place = TRY(UpperPlace(inode));
   if (inode->is_dir() && !inode->parts().empty()) {
     TRY(SetRedirect(inode, place.at()));
@@ -162,7 +162,7 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
     if (!upper_->has_xattrs()) return Error(EPERM);
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
   }
-  if (inode->came_from_layer()) TRY(MarkImpure(to_dir));
+  if (inode->came_from_layer()) TRY(MarkImpure(to_dir, to_fd));
   return Ok();
 }
 
@@ -205,7 +205,8 @@ Status UnionFs::MoveUpper(const Move& move) {
       there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
                         UpperDir::Hidden::kNo;
   const LiftedFlags lifted =
-      over_whiteout ? TRY(Lift(move.to_dir, FS_APPEND_FL)) : LiftedFlags();
+      over_whiteout ? TRY(Lift(move.to_dir, *move.to_fd, FS_APPEND_FL))
+                    : LiftedFlags();
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   // An AUFS whiteout beside a file says nothing while that is there, and all
   // once it is gone. Beside a directory it would hide what is below.
@@ -303,18 +304,21 @@ Status UnionFs::RenameLocked(const Move& move) {
   Cleanup put_back([&] {
     if (was) PutBack(move, *was);
   });
-  TRY(MarkMoved(move.inode, move.to_dir, move.to));
+  TRY(MarkMoved(move.inode, move.to_dir, *move.to_fd, move.to));
   std::optional<Draft> device;
   if ((move.flags & RENAME_WHITEOUT) != 0)
     device.emplace(TRY(WhiteoutDevice()));
   TRY(kMarked.Visit());
-  TRY(MoveUpper(move));
+  TRY(InOne(move.inode, nullptr, [&]() -> Status {
+    TRY(MoveUpper(move));
+    kMoved.Visit();
+    table_.MoveName(move.inode, move.from_dir, move.from.view(), move.to_dir,
+                    move.to.view());
+    return Ok();
+  }));
   put_back.Dismiss();
-  kMoved.Visit();
   was.reset();  // what is removed of it is no change of its time
   if (before) KeepDirTimes(*pin, *before);
-  table_.RemoveName(move.inode, move.from_dir, move.from.view());
-  table_.AddName(move.inode, move.to_dir, move.to.view());
   Changed(move.from_dir);
   Changed(move.to_dir);
   if (move.target != nullptr)
@@ -331,15 +335,18 @@ Status UnionFs::RenameLocked(const Move& move) {
 Status UnionFs::ExchangeLocked(const Move& move) {
   TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
   TRY(EnsureUpperName(move.target, move.to_dir, move.to));
-  TRY(MarkMoved(move.inode, move.to_dir, move.to));
-  TRY(MarkMoved(move.target, move.from_dir, move.from));
+  TRY(MarkMoved(move.inode, move.to_dir, *move.to_fd, move.to));
+  TRY(MarkMoved(move.target, move.from_dir, *move.from_fd, move.from));
   TRY(kMarked.Visit());
-  TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
-  kMoved.Visit();
-  table_.RemoveName(move.inode, move.from_dir, move.from.view());
-  table_.RemoveName(move.target, move.to_dir, move.to.view());
-  table_.AddName(move.inode, move.to_dir, move.to.view());
-  table_.AddName(move.target, move.from_dir, move.from.view());
+  TRY(InOne(move.inode, move.target, [&]() -> Status {
+    TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+    kMoved.Visit();
+    table_.MoveName(move.inode, move.from_dir, move.from.view(), move.to_dir,
+                    move.to.view());
+    table_.MoveName(move.target, move.to_dir, move.to.view(), move.from_dir,
+                    move.from.view());
+    return Ok();
+  }));
   Changed(move.from_dir);
   Changed(move.to_dir);
   return SyncMoved(move);
