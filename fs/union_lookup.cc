@@ -82,7 +82,7 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
   if (dir->in_upper()) {
     const FdCache::Pin fd = TRY(UpperFd(dir));
     const sys::At at{*fd, name.c_str()};
-    const auto stat = sys::Statx(at);
+    const auto stat = upper_->StatOf(at);
     if (stat.ok()) {
       child.hidden = TRY(upper_->IsHidden(*fd, name, &*stat));
       if (child.hidden != UpperDir::Hidden::kNo) return child;
@@ -140,7 +140,7 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   }
   if (is_dir && marks.opaque) return Ok();
   if (is_dir) {
-    if (TRY(HasAufsOpaque({fd, name.c_str()}, names_))) return Ok();
+    if (TRY(upper_->HasAufsOpaque({fd, name.c_str()}))) return Ok();
     const auto beside = TRY(HiddenByName(dir, fd, name));
     if (beside != UpperDir::Hidden::kNo) return Ok();
   }
@@ -409,8 +409,7 @@ Status UnionFs::UpperNames(const InodeRef& dir,
                            std::unordered_map<std::string, bool>& seen,
                            std::vector<Listing::Source>& names) {
   const FdCache::Pin path_fd = TRY(UpperFd(dir));
-  const UniqueFd fd =
-      TRY(sys::OpenNoAtime({*path_fd, "."}, O_RDONLY | O_DIRECTORY));
+  const UniqueFd fd = TRY(upper_->OpenDir(*path_fd));
   const Marks dir_marks = TRY(upper_->Look({fd})).marks;
   // Entries that came from a layer keep that identity; all others are the
   // upper's own.

@@ -173,8 +173,7 @@ Result<std::optional<Draft>> UnionFs::PrepareTarget(const Move& move) {
   if (move.target == nullptr || !move.target->is_dir()) return was;
   if (!TRY(Names(move.target)).empty()) return Error(ENOTEMPTY);
   if (!move.target->in_upper()) return was;
-  const UniqueFd dir =
-      TRY(sys::OpenNoAtime(move.to_at(), O_RDONLY | O_DIRECTORY));
+  const UniqueFd dir = TRY(upper_->OpenDir(*TRY(UpperFd(move.target))));
   bool has_whiteouts = false;
   TRY(sys::ForEachEntry(dir, [&](const char*, uint8_t, uint64_t) {
     has_whiteouts = true;

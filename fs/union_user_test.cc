@@ -139,6 +139,95 @@ TEST_F(UserTest, ANewDirectoryThatForbidsWritingHidesTheOld) {
   EXPECT_EQ(List("d").size(), 0u);
 }
 
+// As the owner's of any file: what the mode keeps from him is to read it.
+TEST_F(UserTest, FilesThatForbidReadingAreTheirOwners) {
+  for (const mode_t mode : {0200, 0000}) {
+    const std::string kind = std::to_string(mode);
+    for (const char* name : {"low", "meta", "empty"})
+      Put(root_ / "base" / (name + kind),
+          name == std::string("empty") ? "" : "0123");
+    Put(root_ / "upper" / ("up" + kind), "0123");
+  }
+  BecomeUser();
+  Mount();
+  for (const mode_t mode : {0200, 0000}) {
+    const std::string kind = std::to_string(mode);
+    ASSERT_EQ(WriteAt(Walk("low" + kind), "x", 1), 0);
+    ASSERT_TRUE(
+        fs_->Create(NodeId::kRoot, N(("new" + kind).c_str()), mode, O_EXCL, he_)
+            .ok());
+    ASSERT_EQ(WriteAt(Walk("new" + kind), "0123", 0), 0);
+    for (const char* name : {"low", "meta", "empty", "up"})
+      EXPECT_OK(SetMode(Walk(name + kind), mode));
+  }
+  for (const mode_t mode : {0200, 0000}) {
+    const std::string kind = std::to_string(mode);
+    for (const char* name : {"low", "meta", "empty", "up", "new"}) {
+      const std::string path = name + kind, moved = path + "-moved";
+      SCOPED_TRACE(path);
+      Mount();
+      ASSERT_NE(Walk(path), NodeId::kNone);
+      EXPECT_EQ(Mode(path), mode);
+      AttrChange group;
+      group.gid = kUser;
+      EXPECT_TRUE(fs_->SetAttr(Walk(path), group, he_).ok());
+      EXPECT_OK(Touch(Walk(path)));
+      EXPECT_OK(fs_->Rename(NodeId::kRoot, N(path.c_str()), NodeId::kRoot,
+                            N(moved.c_str()), 0));
+      const uint64_t end = Stat(Walk(moved)).size_bytes;
+      EXPECT_EQ(WriteAt(Walk(moved), "end", end), 0);
+      EXPECT_EQ(WriteAt(Walk(moved), "y", 0), 0);
+      EXPECT_OK(fs_->Link(Walk(moved), NodeId::kRoot, N(path.c_str())));
+      EXPECT_EQ(List("").count(path), 1u);
+      EXPECT_EQ(HostMode("upper/" + moved), mode);
+      EXPECT_OK(fs_->Unlink(NodeId::kRoot, N(moved.c_str())));
+      EXPECT_OK(SetMode(Walk(path), 0600));
+      EXPECT_EQ(Read(Walk(path)).substr(0, 1), "y");
+    }
+  }
+}
+
+TEST_F(UserTest, DirectoriesThatForbidReadingAreTheirOwners) {
+  Put(root_ / "base/d/f", "f");
+  BecomeUser();
+  Mount();
+  EXPECT_OK(fs_->MkDir(NodeId::kRoot, N("new"), 0000, he_));
+  EXPECT_OK(SetMode(Walk("d"), 0000));
+  Mount();
+  for (const char* name : {"d", "new"}) EXPECT_EQ(Mode(name), 0u);
+  EXPECT_OK(fs_->Rename(NodeId::kRoot, N("d"), NodeId::kRoot, N("moved"), 0));
+  EXPECT_OK(Touch(Walk("moved")));
+  EXPECT_EQ(fs_->RmDir(NodeId::kRoot, N("moved")).code(), ENOTEMPTY);
+  EXPECT_OK(fs_->RmDir(NodeId::kRoot, N("new")));
+  EXPECT_OK(SetMode(Walk("moved"), 0700));
+  Mount();
+  EXPECT_EQ(List(""), std::set<std::string>{"moved"});
+  EXPECT_EQ(Read(Walk("moved/f")), "f");
+}
+
+TEST_F(UserTest, LookersAtOnceSeeNoModeThatIsLent) {
+  Put(root_ / "base/f", "text");
+  BecomeUser();
+  Mount();
+  EXPECT_OK(SetMode(Walk("f"), 0));
+  std::atomic<int> failed{0}, showed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        const auto found = fs_->Lookup(NodeId::kRoot, N("f"));
+        if (!found.ok() || !found->has_value())
+          ++failed;
+        else if (((*found)->attr.mode & 07777) != 0)
+          ++showed;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(showed, 0);
+  EXPECT_EQ(HostMode("upper/f"), 0u);
+}
+
 // Who opened it for writing goes on when the mode is taken from it. Once with a
 // file that stays split, once with one that does not.
 TEST_F(UserTest, AHalfFileThatForbidsWritingIsWritten) {

@@ -384,8 +384,7 @@ Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
   if (stat != nullptr) {
     if (IsCharWhiteout(*stat)) return Hidden::kObject;
     if (S_ISREG(stat->stx_mode) && stat->stx_size == 0 && has_xattrs_) {
-      const Marks marks =
-          TRY(ReadMarks({dir, name.c_str()}, stat->stx_mode, names_));
+      const Marks marks = TRY(StoredMarks({dir, name.c_str()}, stat->stx_mode));
       if (marks.whiteout) return Hidden::kObject;
     }
     return Hidden::kNo;
@@ -397,7 +396,7 @@ Result<UpperDir::Hidden> UpperDir::IsHidden(BorrowedFd dir, Name name,
   if (found.code() == ENOENT) return Hidden::kNo;
   if (!found.ok()) return Error(found.code());
   if (!S_ISREG(found->stx_mode)) return Hidden::kNo;
-  return IsAufsMark(*mark, *found, TRY(ReadMarks(at, found->stx_mode, names_)))
+  return IsAufsMark(*mark, *found, TRY(StoredMarks(at, found->stx_mode)))
              ? Hidden::kAufs
              : Hidden::kNo;
 }
@@ -564,7 +563,7 @@ void UpperDir::ForgetOrigin(const struct statx& stat) {
 
 Result<Marks> UpperDir::MarksOf(sys::At at, const struct statx& stat) const {
   if (names_.trusted() || CarriesUserXattrs(stat.stx_mode))
-    return has_xattrs_ ? ReadMarks(at, stat.stx_mode, names_) : Marks();
+    return has_xattrs_ ? StoredMarks(at, stat.stx_mode) : Marks();
   Marks marks;
   MutexLock lock(origins_mu_);
   if (origins_.empty()) return marks;
@@ -640,6 +639,10 @@ Status UpperDir::EraseXattr(sys::At at, const char* name) const {
   return Lending({at}, [&] { return sys::RemoveXattr(at, name); });
 }
 
+Result<Marks> UpperDir::StoredMarks(sys::At at, mode_t mode) const {
+  return Lending({at}, [&] { return ReadMarks(at, mode, names_); });
+}
+
 // --- attributes ------------------------------------------------------------
 
 Result<UpperDir::Looked> UpperDir::Look(sys::At at) const {
@@ -670,7 +673,7 @@ Result<Attr> UpperDir::GetAttr(sys::At at) const {
       has_xattrs_ &&
       (overrides_ && (S_ISREG(stat.stx_mode) || S_ISDIR(stat.stx_mode)));
   Marks marks;
-  if (may_override) marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+  if (may_override) marks = TRY(StoredMarks(at, stat.stx_mode));
   return Shown(stat, marks);
 }
 
@@ -852,6 +855,16 @@ Result<UniqueFd> UpperDir::OpenData(sys::At at) const {
   // Another's: it may still be read.
   if (fd.code() == EACCES) return Error(EPERM);
   return fd;
+}
+
+Result<UniqueFd> UpperDir::OpenDir(BorrowedFd dir) const {
+  return Lending({{dir}}, [&] {
+    return sys::OpenNoAtime({dir, "."}, O_RDONLY | O_DIRECTORY);
+  });
+}
+
+Result<bool> UpperDir::HasAufsOpaque(sys::At dir) const {
+  return Lending({dir}, [&] { return ufs::HasAufsOpaque(dir, names_); });
 }
 
 // --- removal ---------------------------------------------------------------

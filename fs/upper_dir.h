@@ -140,6 +140,8 @@ class UpperDir {
   // --- attributes --------------------------------------------------------
   // What statx and the marks say, with ids as the union shows them.
   Attr Shown(const struct statx& stat, const Marks& marks) const;
+  // With its own mode, never one that is lent.
+  Result<struct statx> StatOf(sys::At at) const;
   // Reads both.
   struct Looked {
     struct statx stat;
@@ -182,6 +184,10 @@ class UpperDir {
   // Opens a regular file for reading and writing though its mode may forbid it
   // to us, who are not root. EPERM for another's file that only may be read.
   Result<UniqueFd> OpenData(sys::At at) const;
+  // Opens a directory for reading, whatever its mode.
+  Result<UniqueFd> OpenDir(BorrowedFd dir) const;
+  // As the function of marks.h.
+  Result<bool> HasAufsOpaque(sys::At dir) const;
 
  private:
   explicit UpperDir(const UnionConfig& config, bool trusted);
@@ -216,8 +222,8 @@ class UpperDir {
   std::vector<Lent> Lend(std::initializer_list<sys::At> objects) const
       REQUIRES(lend_mu_);
   void TakeBack(const std::vector<Lent>& lent) const REQUIRES(lend_mu_);
-  // With its own mode, never one that is lent.
-  Result<struct statx> StatOf(sys::At at) const;
+  // user.* asks for read permission by mode as well.
+  Result<Marks> StoredMarks(sys::At at, mode_t mode) const;
   Status ChangeMode(sys::At at, mode_t mode) const;
   Status StoreXattr(sys::At at, const char* name, std::string_view value,
                     int flags = 0) const;
