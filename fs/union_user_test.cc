@@ -205,6 +205,42 @@ TEST_F(UserTest, DirectoriesThatForbidReadingAreTheirOwners) {
   EXPECT_EQ(Read(Walk("moved/f")), "f");
 }
 
+// It goes with the whiteouts in it, for which nobody needs the right to write
+// to it.
+TEST_F(UserTest, EmptiedDirectoriesThatForbidWritingGo) {
+  const std::vector<std::pair<std::string, mode_t>> kinds = {{"r-x", 0555},
+                                                             {"---", 0000}};
+  for (const auto& [kind, mode] : kinds)
+    for (const char* name : {"removed", "moved", "replaced", "other"})
+      Put(root_ / "base" / (name + kind) / "f", "f");
+  BecomeUser();
+  Mount();
+  for (const auto& [kind, mode] : kinds) {
+    SCOPED_TRACE(kind);
+    std::map<std::string, NodeId> nodes;
+    for (const char* name : {"removed", "moved", "replaced"}) {
+      const NodeId dir = nodes[name] = Walk(name + kind);
+      ASSERT_TRUE(fs_->Unlink(dir, N("f")).ok());
+    }
+    const std::string moved = "moved" + kind, away = "away" + kind;
+    const std::string replaced = "replaced" + kind, other = "other" + kind;
+    EXPECT_OK(fs_->Rename(NodeId::kRoot, N(moved.c_str()), NodeId::kRoot,
+                          N(away.c_str()), 0));
+    for (const auto& [name, dir] : nodes) EXPECT_OK(SetMode(dir, mode));
+    EXPECT_OK(fs_->RmDir(NodeId::kRoot, N(("removed" + kind).c_str())));
+    EXPECT_OK(fs_->RmDir(NodeId::kRoot, N(away.c_str())));
+    EXPECT_OK(fs_->Rename(NodeId::kRoot, N(other.c_str()), NodeId::kRoot,
+                          N(replaced.c_str()), 0));
+    EXPECT_EQ(Read(Walk(replaced + "/f")), "f");
+    // Who has them open sees them as they were.
+    for (const auto& [name, dir] : nodes)
+      EXPECT_EQ(Stat(dir).mode & 07777, mode) << name;
+  }
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/tmp"));
+  Mount();
+  EXPECT_EQ(List(""), (std::set<std::string>{"replacedr-x", "replaced---"}));
+}
+
 TEST_F(UserTest, LookersAtOnceSeeNoModeThatIsLent) {
   Put(root_ / "base/f", "text");
   BecomeUser();

@@ -348,7 +348,8 @@ Status UpperDir::Replace(Draft& draft, sys::At to) {
 
 Status UpperDir::Exchange(Draft& draft, sys::At to) {
   TRY(kExchange.Visit());
-  TRY(Lending({draft.at()},
+  // Directories that move to another must be writable themselves.
+  TRY(Lending({draft.at(), to},
               [&] { return sys::RenameAt2(draft.at(), to, RENAME_EXCHANGE); }));
   kUpperExchanged.Visit();
   return Ok();
@@ -482,7 +483,9 @@ Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
   if (removed.code() != ENOTEMPTY && removed.code() != EEXIST) return removed;
   // Whiteouts are in it. Out of sight first, so that it goes at once.
   const std::string remains = NextName();
-  TRY(sys::RenameAt2(at, {tmp_, remains.c_str()}));
+  TRY(Lending({at}, [&] {
+    return sys::RenameAt2(at, {tmp_, remains.c_str()});
+  }));
   const Draft removed_at_the_end(tmp_, remains, UniqueFd());
   kMovedOut.Visit();
   return Ok();
@@ -876,12 +879,25 @@ struct Level {
   UniqueFd fd;
   std::string name;  // in the level above
   std::vector<std::string> entries;
+  // Its own, where that kept us out, who are not root: who has it open shall
+  // see it again.
+  std::optional<mode_t> mode;
 };
 
+Status LetIn(Level& level, sys::At at) {
+  const mode_t mode = TRY(sys::Statx(at)).stx_mode & kPermissionBits;
+  TRY(sys::ChmodAt(at, mode | 0700));
+  level.mode = mode;
+  return Ok();
+}
+
 Result<Level> Descend(BorrowedFd dir, std::string name) {
-  Level level{TRY(sys::OpenAt({dir, name.c_str()}, O_RDONLY | O_DIRECTORY)),
-              std::move(name),
-              {}};
+  Level level{{}, std::move(name), {}, {}};
+  const sys::At at{dir, level.name.c_str()};
+  auto fd = sys::OpenAt(at, O_RDONLY | O_DIRECTORY);
+  if (fd.code() == EACCES && LetIn(level, at).ok())
+    fd = sys::OpenAt(at, O_RDONLY | O_DIRECTORY);
+  level.fd = TRY(fd);
   TRY(sys::ForEachEntry(level.fd, [&](const char* entry, uint8_t, uint64_t) {
     level.entries.emplace_back(entry);
     return true;
@@ -905,12 +921,16 @@ Status RemoveTree(BorrowedFd dir, const char* name) {
       const BorrowedFd above =
           levels.size() > 1 ? BorrowedFd(levels[levels.size() - 2].fd) : dir;
       TRY(sys::UnlinkAt({above, level.name.c_str()}, AT_REMOVEDIR));
+      if (level.mode) (void)sys::ChmodAt({level.fd}, *level.mode);
       levels.pop_back();
       continue;
     }
     const std::string entry = std::move(level.entries.back());
     level.entries.pop_back();
-    const auto gone = sys::UnlinkAt({level.fd, entry.c_str()});
+    const sys::At at{level.fd, entry.c_str()};
+    auto gone = sys::UnlinkAt(at);
+    if (gone.code() == EACCES && !level.mode && LetIn(level, {level.fd}).ok())
+      gone = sys::UnlinkAt(at);
     if (gone.code() == EISDIR || gone.code() == EPERM)
       levels.push_back(TRY(Descend(level.fd, entry)));
     else
