@@ -1,6 +1,7 @@
 #include "fs/transport.h"
 
 #include <linux/io_uring.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -82,3 +83,35 @@ unsigned RingDepth(unsigned cpus) {
 }
 
 }  // namespace ufs
+
+// What libfuse's rings ask of libnuma, which reads /sys and /proc whenever a
+// program starts that is linked with it, mount or not. Memory is the node's
+// whose processor touches it first, and a ring stays on its own.
+extern "C" {
+
+// A ring asks for some thirty pieces, in whole pages, which it gives back one
+// by one: they are cut from a few mappings.
+void* numa_alloc_local(size_t size) {
+  constexpr size_t kMappingBytes = 8 << 20;
+  static thread_local char* next = nullptr;
+  static thread_local size_t left = 0;
+  if (size > left) {
+    const size_t bytes = std::max(size, kMappingBytes);
+    void* const made = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED) return nullptr;
+    if (left > 0) munmap(next, left);
+    next = static_cast<char*>(made);
+    left = bytes;
+  }
+  char* const memory = next;
+  next += size;
+  left -= size;
+  return memory;
+}
+
+void numa_free(void* memory, size_t size) { munmap(memory, size); }
+
+int numa_node_of_cpu(int) { return 0; }  // is kept, and never asked for
+
+}  // extern "C"

@@ -57,15 +57,14 @@ function(ufs_find_libfuse)
   message(STATUS "libfuse ${version}: ${UFS_LIBFUSE_LIBRARY}")
 
   find_package(Threads REQUIRED)
+  # Not libnuma: fs/transport.cc has what libfuse wants of it.
   pkg_check_modules(UFS_URING QUIET IMPORTED_TARGET liburing)
-  find_library(UFS_NUMA_LIBRARY numa)
   add_library(ufs::fuse3 STATIC IMPORTED GLOBAL)
   set_target_properties(ufs::fuse3 PROPERTIES
     IMPORTED_LOCATION "${UFS_LIBFUSE_LIBRARY}"
     INTERFACE_INCLUDE_DIRECTORIES "${UFS_LIBFUSE_INCLUDE_DIR}")
   target_link_libraries(ufs::fuse3 INTERFACE
     $<$<BOOL:${UFS_URING_FOUND}>:PkgConfig::UFS_URING>
-    $<$<BOOL:${UFS_NUMA_LIBRARY}>:${UFS_NUMA_LIBRARY}>
     Threads::Threads ${CMAKE_DL_LIBS} rt)
   if(UFS_URING_FOUND)
     set_target_properties(PkgConfig::UFS_URING PROPERTIES IMPORTED_GLOBAL TRUE)
