@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "layerdb/base/syscall.h"
+#include "layerdb/catalog.h"
 #include "layerdb/tree_builder.h"
 #include "layerdb/tree_file.h"
 #include "layerdb/tree_merge.h"
@@ -234,6 +235,7 @@ BENCHMARK(BM_TreeOpen)->Unit(benchmark::kMicrosecond);
 enum Table : int64_t { kBlocks, kPlain };
 
 rocksdb::Options RocksOptions(int64_t table) {
+  StartRocksDb();
   rocksdb::Options options;
   options.create_if_missing = true;
   options.compression = rocksdb::kNoCompression;

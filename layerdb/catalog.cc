@@ -15,6 +15,15 @@
 #include <optional>
 
 namespace ufs {
+
+#ifdef UFS_STARTS_ROCKSDB
+// RocksDB's static initializers, from the linker, which names the two ends of a
+// section.
+using Initializer = void (*)();
+extern "C" const Initializer __start_rocksdb_start[];  // NOLINT
+extern "C" const Initializer __stop_rocksdb_start[];   // NOLINT
+#endif
+
 namespace {
 
 constexpr char kSchemaKey[] = "schema";
@@ -143,6 +152,16 @@ rocksdb::Options OptionsFor(Catalog::Mode mode) {
 
 }  // namespace
 
+void StartRocksDb() {
+#ifdef UFS_STARTS_ROCKSDB
+  static const bool started [[maybe_unused]] = [] {
+    for (auto at = __start_rocksdb_start; at != __stop_rocksdb_start; ++at)
+      (*at)();
+    return true;
+  }();
+#endif
+}
+
 struct Catalog::Database {
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  // all that there are
@@ -175,6 +194,7 @@ Catalog::~Catalog() = default;
 
 Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
                                                Mode mode) {
+  StartRocksDb();
   const rocksdb::Options options = OptionsFor(mode);
   std::vector<std::string> names;
   const rocksdb::Status listed =

@@ -58,4 +58,8 @@ class Catalog {
   const std::unique_ptr<Database> database_;
 };
 
+// Runs RocksDB's static initializers, which wait for the first catalog. For who
+// uses RocksDB without one.
+void StartRocksDb();
+
 }  // namespace ufs
