@@ -39,6 +39,14 @@ Result<std::unique_ptr<FuseReaders>> FuseReaders::Start(fuse_session* session,
   InstallKick();
   std::unique_ptr<FuseReaders> readers(
       new FuseReaders(session, adapter, std::move(event)));
+  fuse_buf buffer{};
+  while (!adapter.initialized() && readers->HandleNext(buffer)) {
+  }
+  free(buffer.mem);
+  if (!adapter.initialized() || fuse_session_exited(session)) {
+    readers->TellEnd();
+    return readers;
+  }
   try {
     readers->Add();
   } catch (const std::system_error& error) {
@@ -84,23 +92,27 @@ void FuseReaders::Add() {
   }
 }
 
+bool FuseReaders::HandleNext(fuse_buf& buffer) {
+  if (fuse_session_exited(session_)) return false;
+  const int size = fuse_session_receive_buf(session_, &buffer);
+  if (size == -EINTR) return true;
+  if (size <= 0) return false;  // unmounted, or an error that libfuse has told
+  fuse_session_process_buf(session_, &buffer);
+  return true;
+}
+
 void FuseReaders::Run(Reader& reader) {
   pthread_setname_np(pthread_self(), "ufs-reader");
   fuse_buf buffer{};
-  while (!fuse_session_exited(session_)) {
-    const int size = fuse_session_receive_buf(session_, &buffer);
-    if (size == -EINTR) continue;
-    if (size <= 0) break;  // unmounted, or an error that libfuse has told of
-    fuse_session_process_buf(session_, &buffer);
-    if (adapter_.initialized() && !told_live_.exchange(true)) Tell();
+  while (HandleNext(buffer)) {
   }
   free(buffer.mem);
-  ended_.store(true, std::memory_order_release);
-  Tell();
+  TellEnd();
   reader.done.store(true, std::memory_order_release);
 }
 
-void FuseReaders::Tell() {
+void FuseReaders::TellEnd() {
+  ended_.store(true, std::memory_order_release);
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written =
       write(event_.get(), &one, sizeof(one));  // cannot overflow
@@ -120,13 +132,14 @@ bool HasRingThreads() {
   DIR* tasks = opendir("/proc/self/task");
   if (tasks == nullptr) return false;
   bool found = false;
-  while (const dirent* task = readdir(tasks)) {
+  while (const dirent* task = found ? nullptr : readdir(tasks)) {
+    if (task->d_name[0] == '.') continue;
     const std::string path =
         std::string("/proc/self/task/") + task->d_name + "/comm";
     const Result<UniqueFd> fd = sys::Open(path.c_str(), O_RDONLY);
     if (!fd.ok()) continue;
     char name[16];
-    const Result<size_t> got = sys::Pread(*fd, name, sizeof(name), 0);
+    const Result<size_t> got = sys::Read(*fd, name, sizeof(name));
     if (got.ok() && std::string_view(name, *got).starts_with("fuse-ring-"))
       found = true;
   }

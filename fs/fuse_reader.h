@@ -20,7 +20,8 @@ namespace ufs {
 
 class FuseReaders {
  public:
-  // With one thread, which handles INIT. Borrows both.
+  // Handles INIT, for which another thread would only be waited for, and then
+  // starts one. Borrows both.
   static Result<std::unique_ptr<FuseReaders>> Start(fuse_session* session,
                                                     FuseAdapter& adapter);
   // Ends the session for the threads, whether or not it is unmounted.
@@ -32,7 +33,7 @@ class FuseReaders {
   // classic transport is what requests come by.
   int Grow(int threads);
 
-  // Readable when INIT was answered, and again when the mount is gone.
+  // Readable when the mount is gone.
   int event_fd() const { return event_.get(); }
   // Waits for that, at most `timeout_ms` (-1: for ever), and resets it.
   bool Wait(int timeout_ms);
@@ -47,14 +48,15 @@ class FuseReaders {
 
   FuseReaders(fuse_session* session, FuseAdapter& adapter, UniqueFd event)
       : session_(session), adapter_(adapter), event_(std::move(event)) {}
+  // False: there will be no more messages.
+  bool HandleNext(fuse_buf& buffer);
   void Add();
   void Run(Reader& reader);
-  void Tell();
+  void TellEnd();
 
   fuse_session* const session_;
   FuseAdapter& adapter_;
   const UniqueFd event_;
-  std::atomic<bool> told_live_{false};
   std::atomic<bool> ended_{false};
   std::list<Reader> readers_;
 };

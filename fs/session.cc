@@ -283,7 +283,6 @@ Status Session::GoLive() {
   adapter_.SetDropPagesSoon([this](NodeId node) { dropper_->Add(node); });
 
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
-  readers_->Wait(-1);
   if (!adapter_.initialized() || readers_->ended())
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
                              config_.mountpoint);
