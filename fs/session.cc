@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -177,7 +176,7 @@ class Session {
   Metrics metrics_;
   WorkerPool pool_;
   FuseAdapter adapter_;
-  bool use_io_uring_ = false;
+  unsigned rings_ = 0;  // of io_uring, if that is the transport
   SessionFacts facts_;
 
   fuse_session* session_ = nullptr;
@@ -198,9 +197,9 @@ Status Session::ChooseTransport() {
     facts_.transport_reason = "the classic transport was asked for";
     return Ok();
   }
-  const Status probe = ProbeIoUring();
+  const Result<unsigned> probe = ProbeIoUring();
   if (probe.ok()) {
-    use_io_uring_ = true;
+    rings_ = *probe;
     return Ok();
   }
   facts_.transport_reason = std::string(probe.error().context());
@@ -212,11 +211,10 @@ Status Session::ChooseTransport() {
 
 Status Session::MakeSession() {
   std::string options =
-      "io_uring,io_uring_q_depth=" +
-      std::to_string(RingDepth(static_cast<unsigned>(get_nprocs_conf())));
+      "io_uring,io_uring_q_depth=" + std::to_string(RingDepth(rings_));
   std::string words[] = {"ufs", "-o", options};
   char* argv[] = {words[0].data(), words[1].data(), words[2].data()};
-  fuse_args args = FUSE_ARGS_INIT(use_io_uring_ ? 3 : 1, argv);
+  fuse_args args = FUSE_ARGS_INIT(rings_ > 0 ? 3 : 1, argv);
   fuse_lowlevel_ops operations = FuseAdapter::Operations();
   if (!config_.xattrs) {  // libfuse answers ENOSYS, and the kernel asks no more
     operations.getxattr = nullptr;
@@ -298,12 +296,12 @@ Status Session::GoLive() {
 
 // Whether the rings came up shows only now.
 Status Session::SettleTransport() {
-  if (use_io_uring_ && HasRingThreads()) {
+  if (rings_ > 0 && HasRingThreads()) {
     facts_.transport = "io_uring";
-    facts_.readers = static_cast<unsigned>(get_nprocs_conf());
+    facts_.readers = rings_;
     return Ok();
   }
-  if (use_io_uring_) {
+  if (rings_ > 0) {
     facts_.transport_reason = adapter_.kernel_has_io_uring()
                                   ? "the rings could not be set up"
                                   : "this kernel has no FUSE over io_uring";

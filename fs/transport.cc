@@ -24,7 +24,7 @@ constexpr char kPossible[] = "/sys/devices/system/cpu/possible";
 Result<std::string> ReadLine(const char* path) {
   const UniqueFd fd = TRY(sys::Open(path, O_RDONLY).With(path));
   char buffer[256];
-  const size_t got = TRY(sys::Pread(fd, buffer, sizeof(buffer), 0).With(path));
+  const size_t got = TRY(sys::Read(fd, buffer, sizeof(buffer)).With(path));
   std::string_view text(buffer, got);
   return std::string(text.substr(0, text.find('\n')));
 }
@@ -54,7 +54,7 @@ Status TryRing() {
 
 }  // namespace
 
-Status ProbeIoUring() {
+Result<unsigned> ProbeIoUring() {
   const Result<std::string> enabled = ReadLine(kSwitch);
   if (!enabled.ok())
     return Error(ENOSYS, "this kernel has no FUSE over io_uring (Linux 6.14)");
@@ -73,7 +73,7 @@ Status ProbeIoUring() {
                                  std::to_string(possible) +
                                  " CPUs, of which only " +
                                  std::to_string(counted) + " can have a ring");
-  return Ok();
+  return counted;
 }
 
 // Deep enough that a few fsyncs do not hold up the lookups behind them; bounded

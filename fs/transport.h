@@ -8,10 +8,10 @@
 
 namespace ufs {
 
-// Whether requests can come over io_uring; if not, the error says what is in
-// the way and who can change it. That the kernel knows this transport at all
-// shows only when the session starts.
-Status ProbeIoUring();
+// Over how many rings requests can come by io_uring; if by none, the error says
+// what is in the way and who can change it. That the kernel knows this
+// transport at all shows only when the session starts.
+Result<unsigned> ProbeIoUring();
 
 // Requests that each ring holds at a time, for a machine with `cpus` rings.
 unsigned RingDepth(unsigned cpus);

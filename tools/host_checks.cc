@@ -67,7 +67,7 @@ HostCheck CheckFusermount() {
 
 HostCheck CheckIoUring() {
   HostCheck check{"FUSE over io_uring", State::kOk, "available", ""};
-  const Status probe = ProbeIoUring();
+  const auto probe = ProbeIoUring();
   if (probe.ok()) return check;
   check.state = State::kLess;
   check.found = std::string(probe.error().context());
