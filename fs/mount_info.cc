@@ -1,10 +1,12 @@
 #include "fs/mount_info.h"
 
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <sstream>
+
+#include "layerdb/base/syscall.h"
 
 namespace ufs {
 namespace {
@@ -26,32 +28,60 @@ std::string UnescapeOctal(std::string_view text) {
   return plain;
 }
 
+// Takes the first word off a line. Empty at its end.
+std::string_view TakeWord(std::string_view& line) {
+  const std::string_view word = line.substr(0, line.find(' '));
+  line.remove_prefix(std::min(word.size() + 1, line.size()));
+  return word;
+}
+
+template <typename Number>
+bool Parse(std::string_view word, Number* number) {
+  const char* const end = word.data() + word.size();
+  return !word.empty() && std::from_chars(word.data(), end, *number).ptr == end;
+}
+
 }  // namespace
 
 std::optional<MountInfo> ParseMountInfo(std::string_view line) {
-  std::istringstream words{std::string(line)};
   MountInfo mount;
-  uint64_t parent = 0;
+  const bool has_id = Parse(TakeWord(line), &mount.id);
+  TakeWord(line);  // the parent's
+  const std::string_view device = TakeWord(line);
+  const size_t colon = device.find(':');
   unsigned major = 0, minor = 0;
-  char colon = 0;
-  std::string options, word;
-  words >> mount.id >> parent >> major >> colon >> minor >> mount.root >>
-      mount.mountpoint >> options;
-  while (words >> word && word != "-") {  // optional fields
-  }
-  words >> mount.type >> mount.source;
-  if (!words || colon != ':') return std::nullopt;
+  if (!has_id || colon == device.npos ||
+      !Parse(device.substr(0, colon), &major) ||
+      !Parse(device.substr(colon + 1), &minor))
+    return std::nullopt;
   mount.device = makedev(major, minor);
-  for (std::string* text : {&mount.root, &mount.mountpoint, &mount.source})
-    *text = UnescapeOctal(*text);
+  mount.root = UnescapeOctal(TakeWord(line));
+  mount.mountpoint = UnescapeOctal(TakeWord(line));
+  TakeWord(line);                                   // options
+  while (!line.empty() && TakeWord(line) != "-") {  // optional fields
+  }
+  mount.type = TakeWord(line);
+  mount.source = UnescapeOctal(TakeWord(line));
+  if (mount.source.empty()) return std::nullopt;
   return mount;
 }
 
 std::vector<MountInfo> ReadMountInfo() {
   std::vector<MountInfo> mounts;
-  std::ifstream file("/proc/self/mountinfo");
-  for (std::string line; std::getline(file, line);)
+  const auto file = sys::Open("/proc/self/mountinfo", O_RDONLY);
+  if (!file.ok()) return mounts;
+  std::string text;
+  char buffer[8192];  // as much as the kernel hands out at a time
+  for (;;) {
+    const auto got = sys::Read(*file, buffer, sizeof(buffer));
+    if (!got.ok() || *got == 0) break;
+    text.append(buffer, *got);
+  }
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     if (auto mount = ParseMountInfo(line)) mounts.push_back(std::move(*mount));
+  }
   return mounts;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -22,11 +23,7 @@ bool IsBelow(std::string_view directory, std::string_view path) {
          path[directory.size()] == '/';
 }
 
-std::optional<MountInfo> FindMount(uint64_t id) {
-  for (MountInfo& mount : ReadMountInfo())
-    if (mount.id == id) return std::move(mount);
-  return std::nullopt;
-}
+using Mounts = std::vector<MountInfo>;
 
 std::string Join(const std::string& directory, std::string_view below) {
   return directory == "/" ? '/' + std::string(below)
@@ -88,19 +85,42 @@ struct Directory {
   Place place;
 };
 
-Result<Directory> FindDirectory(const std::string& path,
+// REQUIRES: `path` is absolute and resolved.
+Result<Place> PlaceOfDirectory(const Mounts& mounts, const std::string& path) {
+  // Not O_PATH: whoever may not list a directory cannot use it as a layer.
+  const UniqueFd fd = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY));
+  const auto stat = TRY(sys::Statx({fd}));
+  Place place{makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id,
+              path};
+  const auto mount = std::find_if(
+      mounts.begin(), mounts.end(),
+      [&](const MountInfo& mount) { return mount.id == stat.stx_mnt_id; });
+  if (mount == mounts.end()) return place;
+  place.device = mount->device;
+  if (path == mount->mountpoint)
+    place.path = mount->root;
+  else if (IsBelow(mount->mountpoint, path))
+    place.path =
+        Join(mount->root,
+             std::string_view(path).substr(
+                 mount->mountpoint == "/" ? 1 : mount->mountpoint.size() + 1));
+  return place;
+}
+
+Result<Directory> FindDirectory(const Mounts& mounts, const std::string& path,
                                 const std::string& what,
                                 const std::string& remedy) {
   auto resolved = Resolve(path);
   if (!resolved.ok())
     return DirectoryError(resolved.code(), path, what, remedy);
-  auto place = PlaceOfDirectory(*resolved);
+  auto place = PlaceOfDirectory(mounts, *resolved);
   if (!place.ok()) return DirectoryError(place.code(), path, what, remedy);
   return Directory{*std::move(resolved), *std::move(place)};
 }
 
 // One that exists, or one to be made in a directory that exists.
-Result<Directory> FindOrPlanDirectory(const std::string& path, bool make,
+Result<Directory> FindOrPlanDirectory(const Mounts& mounts,
+                                      const std::string& path, bool make,
                                       const std::string& what) {
   if (make && Resolve(path).code() == ENOENT) {
     const stdfs::path absolute = Absolute(path);
@@ -111,13 +131,13 @@ Result<Directory> FindOrPlanDirectory(const std::string& path, bool make,
                                "directory itself");
     const std::string parent = absolute.parent_path();
     Directory found = TRY(FindDirectory(
-        parent, "parent directory for the " + what, "make it first"));
+        mounts, parent, "parent directory for the " + what, "make it first"));
     const std::string name = absolute.filename();
     return Directory{Join(found.path, name),
                      Place{found.place.device, found.place.mount_id,
                            Join(found.place.path, name)}};
   }
-  return FindDirectory(path, what, "make it first");
+  return FindDirectory(mounts, path, what, "make it first");
 }
 
 Status CheckWritable(const std::string& path, const std::string& what) {
@@ -206,13 +226,14 @@ Status CheckMountpointInLayer(const Directory& mountpoint,
   return CheckMountpoint(mountpoint, layer, "layer");
 }
 
-Status CheckUpper(const UnionPaths& paths, const std::vector<Directory>& layers,
+Status CheckUpper(const Mounts& mounts, const UnionPaths& paths,
+                  const std::vector<Directory>& layers,
                   const Directory& mountpoint, UnionPaths* resolved) {
-  const Directory upper = TRY(
-      FindOrPlanDirectory(*paths.upper, paths.make_upper, "upper directory"));
+  const Directory upper = TRY(FindOrPlanDirectory(
+      mounts, *paths.upper, paths.make_upper, "upper directory"));
   const bool work_is_named = paths.work.has_value();
   const Directory work = TRY(
-      FindOrPlanDirectory(paths.work.value_or(upper.path + ".work"),
+      FindOrPlanDirectory(mounts, paths.work.value_or(upper.path + ".work"),
                           paths.make_work || !work_is_named, "work directory"));
   TRY(CheckWork(upper, work));
   for (const Directory& layer : layers) {
@@ -238,40 +259,24 @@ bool Place::Holds(const Place& other) const {
   return device == other.device && IsBelow(path, other.path);
 }
 
-Result<Place> PlaceOfDirectory(const std::string& path) {
-  // Not O_PATH: whoever may not list a directory cannot use it as a layer.
-  const UniqueFd fd = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY));
-  const auto stat = TRY(sys::Statx({fd}));
-  Place place{makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id,
-              path};
-  const auto mount = FindMount(stat.stx_mnt_id);
-  if (!mount) return place;
-  place.device = mount->device;
-  if (path == mount->mountpoint)
-    place.path = mount->root;
-  else if (IsBelow(mount->mountpoint, path))
-    place.path =
-        Join(mount->root,
-             std::string_view(path).substr(
-                 mount->mountpoint == "/" ? 1 : mount->mountpoint.size() + 1));
-  return place;
-}
-
 Result<UnionPaths> CheckUnionPaths(const UnionPaths& paths) {
   UnionPaths resolved = paths;
-  const Directory mountpoint =
-      TRY(FindDirectory(paths.mountpoint, "mount point", "make it first"));
+  const Mounts mounts = ReadMountInfo();
+  const Directory mountpoint = TRY(
+      FindDirectory(mounts, paths.mountpoint, "mount point", "make it first"));
   resolved.mountpoint = mountpoint.path;
 
   std::vector<Directory> layers;
   resolved.layers.clear();
   for (const std::string& layer : paths.layers) {
-    layers.push_back(TRY(FindDirectory(layer, "layer", "check the path")));
+    layers.push_back(
+        TRY(FindDirectory(mounts, layer, "layer", "check the path")));
     resolved.layers.push_back(layers.back().path);
   }
   for (const Directory& layer : layers)
     TRY(CheckMountpointInLayer(mountpoint, layer));
-  if (paths.upper) TRY(CheckUpper(paths, layers, mountpoint, &resolved));
+  if (paths.upper)
+    TRY(CheckUpper(mounts, paths, layers, mountpoint, &resolved));
   return resolved;
 }
 

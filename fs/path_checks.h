@@ -25,9 +25,6 @@ struct Place {
   bool Holds(const Place& other) const;
 };
 
-// REQUIRES: `path` is absolute and resolved.
-Result<Place> PlaceOfDirectory(const std::string& path);
-
 struct UnionPaths {
   std::vector<std::string> layers;  // bottom to top
   std::optional<std::string> upper;
