@@ -5,33 +5,48 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <string>
 
 #include "layerdb/base/mutex.h"
 
 namespace ufs::log {
 namespace {
 
-std::shared_ptr<spdlog::logger> MakeStderr() {
-  auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  auto logger = std::make_shared<spdlog::logger>("ufs", sink);
-  logger->set_pattern("ufs: %^%l%$: %v");
-  logger->set_level(spdlog::level::warn);
-  return logger;
-}
-
-// Leaked on purpose: worker threads may still log while statics are destroyed.
+// Of most programs nobody hears, so that what writes is made for the first
+// line. Leaked on purpose: worker threads may still log while statics are
+// destroyed.
 struct State {
   Mutex mu;
-  std::shared_ptr<spdlog::logger> logger GUARDED_BY(mu) = MakeStderr();
+  Level level GUARDED_BY(mu) = Level::kWarn;
+  std::string syslog_ident GUARDED_BY(mu);  // empty: stderr
+  std::shared_ptr<spdlog::logger> logger GUARDED_BY(mu);
 };
 State& Get() {
   static State* const state = new State;
   return *state;
 }
 
-std::shared_ptr<spdlog::logger> Current() {
+std::shared_ptr<spdlog::logger> MakeLogger(const std::string& syslog_ident) {
+  if (syslog_ident.empty()) {
+    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+    auto logger = std::make_shared<spdlog::logger>("ufs", sink);
+    logger->set_pattern("ufs: %^%l%$: %v");
+    return logger;
+  }
+  auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(
+      syslog_ident, LOG_PID, LOG_DAEMON, /*enable_formatting=*/false);
+  return std::make_shared<spdlog::logger>(syslog_ident, sink);
+}
+
+// Null for a line that is to be dropped.
+std::shared_ptr<spdlog::logger> LoggerFor(Level level) {
   State& state = Get();
   MutexLock lock(state.mu);
+  if (level < state.level) return nullptr;
+  if (state.logger == nullptr) {
+    state.logger = MakeLogger(state.syslog_ident);
+    state.logger->set_level(spdlog::level::trace);
+  }
   return state.logger;
 }
 
@@ -51,23 +66,29 @@ spdlog::level::level_enum ToSpdlog(Level level) {
 
 }  // namespace
 
-void SetLevel(Level level) { Current()->set_level(ToSpdlog(level)); }
-
-bool Enabled(Level level) { return Current()->should_log(ToSpdlog(level)); }
-
-void UseSyslog(const char* ident) {
-  auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(
-      ident, LOG_PID, LOG_DAEMON, /*enable_formatting=*/false);
-  auto logger = std::make_shared<spdlog::logger>(ident, sink);
+void SetLevel(Level level) {
   State& state = Get();
   MutexLock lock(state.mu);
-  logger->set_level(state.logger->level());
-  state.logger = std::move(logger);
+  state.level = level;
+}
+
+bool Enabled(Level level) {
+  State& state = Get();
+  MutexLock lock(state.mu);
+  return level >= state.level;
+}
+
+void UseSyslog(const char* ident) {
+  State& state = Get();
+  MutexLock lock(state.mu);
+  state.syslog_ident = ident;
+  state.logger = nullptr;
 }
 
 void Write(Level level, std::string_view line) {
-  Current()->log(ToSpdlog(level),
-                 spdlog::string_view_t(line.data(), line.size()));
+  if (const auto logger = LoggerFor(level))
+    logger->log(ToSpdlog(level),
+                spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace ufs::log
