@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <string>
@@ -17,13 +16,29 @@
 namespace ufs {
 namespace {
 
+struct IdRange {
+  unsigned long inside = 0;
+  unsigned long outside = 0;
+  unsigned long length = 0;
+};
+
+// The first line of an id map; no range at all of anything else. sscanf would
+// touch more pages than all else that asks for one, at each mount.
+IdRange ParseRange(const char* text) {
+  IdRange range;
+  char* at = nullptr;
+  range.inside = strtoul(text, &at, 10);
+  range.outside = strtoul(at, &at, 10);
+  range.length = strtoul(at, &at, 10);
+  return range;
+}
+
 bool MapIsWhole() {
   UniqueFd map(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
   char text[128] = {};
   if (!map.valid() || read(map.get(), text, sizeof(text) - 1) < 0) return false;
-  unsigned inside = 1, outside = 1, length = 0;
-  if (sscanf(text, "%u %u %u", &inside, &outside, &length) != 3) return false;
-  return inside == 0 && outside == 0 && length == UINT32_MAX;
+  const IdRange range = ParseRange(text);
+  return range.inside == 0 && range.outside == 0 && range.length == UINT32_MAX;
 }
 
 // All of a file of /proc; as much as there is to read.
@@ -44,11 +59,8 @@ bool IsMapped(uint32_t id, const char* map) {
   const std::string text = TextOf(map);
   if (text.empty()) return true;
   for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
-    uint32_t inside = 0, outside = 0, length = 0;
-    if (sscanf(text.c_str() + at, "%u %u %u", &inside, &outside, &length) ==
-            3 &&
-        id >= inside && id - inside < length)
-      return true;
+    const IdRange range = ParseRange(text.c_str() + at);
+    if (id >= range.inside && id - range.inside < range.length) return true;
     if (text.find('\n', at) == text.npos) break;
   }
   return false;
