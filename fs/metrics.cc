@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <memory>
 
 namespace ufs {
 namespace {
@@ -72,27 +73,43 @@ uint64_t Histogram::QuantileNs(double q) const {
   return UpperEndOf(kBuckets - 1);
 }
 
+Metrics::~Metrics() {
+  for (const auto& kind : kinds_) delete kind.load();
+}
+
+Metrics::Kind& Metrics::KindOf(Message message) {
+  std::atomic<Kind*>& slot = kinds_[static_cast<size_t>(message)];
+  Kind* kind = slot.load(std::memory_order_acquire);
+  if (kind != nullptr) return *kind;
+  auto made = std::make_unique<Kind>();
+  if (slot.compare_exchange_strong(kind, made.get(), std::memory_order_acq_rel))
+    return *made.release();
+  return *kind;  // another thread's, which was first
+}
+
 void Metrics::Record(Message message, uint64_t ns, int code) {
-  Kind& kind = kinds_[static_cast<size_t>(message)];
+  Kind& kind = KindOf(message);
   if (code != 0) kind.errors.fetch_add(1, std::memory_order_relaxed);
   kind.latency.Record(ns);
 }
 
 uint64_t Metrics::CountOf(Message message) const {
-  return kinds_[static_cast<size_t>(message)].latency.count();
+  const Kind* const kind =
+      kinds_[static_cast<size_t>(message)].load(std::memory_order_acquire);
+  return kind == nullptr ? 0 : kind->latency.count();
 }
 
 std::vector<MessageStats> Metrics::Snapshot() const {
   std::vector<MessageStats> stats;
   for (size_t i = 0; i < kinds_.size(); ++i) {
-    const Kind& kind = kinds_[i];
-    const uint64_t count = kind.latency.count();
+    const Kind* const kind = kinds_[i].load(std::memory_order_acquire);
+    const uint64_t count = kind == nullptr ? 0 : kind->latency.count();
     if (count == 0) continue;
     stats.push_back({static_cast<Message>(i), count,
-                     kind.errors.load(std::memory_order_relaxed),
-                     kind.latency.MeanNs() / 1e3,
-                     kind.latency.QuantileNs(0.50) / 1e3,
-                     kind.latency.QuantileNs(0.99) / 1e3});
+                     kind->errors.load(std::memory_order_relaxed),
+                     kind->latency.MeanNs() / 1e3,
+                     kind->latency.QuantileNs(0.50) / 1e3,
+                     kind->latency.QuantileNs(0.99) / 1e3});
   }
   return stats;
 }

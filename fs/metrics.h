@@ -94,6 +94,11 @@ struct MessageStats {
 
 class Metrics {
  public:
+  Metrics() = default;
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
   // One message that took `ns` from its arrival to its answer; `code` is the
   // errno it was answered with, or 0. Called before the answer is sent, so that
   // who has the answer finds it counted.
@@ -108,7 +113,11 @@ class Metrics {
     Histogram latency;
     std::atomic<uint64_t> errors{0};
   };
-  std::array<Kind, static_cast<size_t>(Message::kCount)> kinds_;
+  Kind& KindOf(Message message);
+
+  // Made for the first message of a kind, never changed then: most kinds never
+  // come, and a mount that begins has no pages of zeros to fill.
+  std::array<std::atomic<Kind*>, static_cast<size_t>(Message::kCount)> kinds_{};
 };
 
 }  // namespace ufs
