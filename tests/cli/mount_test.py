@@ -1,12 +1,18 @@
 """ufs mount: what it mounts, and how."""
 import errno
 import os
+import re
+import shutil
 import signal
 import subprocess
 import unittest
 
 import harness
 from harness import UFS, CliTest, as_user, mounts, run, wait_until
+
+
+# Of `ufs mount` of two layers of a store, both of its processes, by root.
+MOST_CALLS = 150
 
 
 class Layers(CliTest):
@@ -309,6 +315,46 @@ class Background(CliTest):
         self.umount()
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         self.assertEqual(self.read("mnt/new"), "x")
+
+
+@unittest.skipUnless(shutil.which("strace"), "needs strace")
+class Start(CliTest):
+    # Not its doing: memory, threads and what strace makes of them.
+    UNCOUNTED = ("brk|mmap|munmap|mprotect|futex|madvise|rt_sig.*|rseq|"
+                 "set_robust_list|restart_syscall")
+
+    def calls(self, *layers):
+        """What it asks the system for until it says that it is done."""
+        log = self.at("calls-" + "-".join(layers))
+        if os.path.exists(log):
+            os.remove(log)
+        process = subprocess.Popen(
+            ["strace", "-f", "-q", "-o", log, UFS, "mount", "--store",
+             self.at("store"), "--ro", "-o", "transport=classic", *layers,
+             self.mnt])
+        self.addCleanup(process.kill)
+        self.assertTrue(wait_until(
+            lambda: os.path.exists(log) and "+++ exited" in self.read(log)))
+        self.assert_mounted()
+        self.umount()
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
+        until_done = self.read(log).partition("+++ exited")[0]
+        return [line for line in until_done.splitlines()
+                if re.match(r"\d+ +[a-z]", line) and
+                not re.match(rf"\d+ +({self.UNCOUNTED})\(", line)]
+
+    def test_asks_the_system_for_little(self):
+        for name in ("base", "app"):
+            self.assertEqual(self.ufs("layer", "import", "--store", self.at("store"),
+                                      "--name", name, self.at(name)).returncode, 0)
+        one = self.calls("base")
+        # Each layer is a name looked up here and in the store.
+        self.calls("base", "app")  # makes the view
+        two = self.calls("base", "app")
+        self.assertLessEqual(len(two), MOST_CALLS, "\n".join(two))
+        self.assertLessEqual(len(two) - len(one), 12, "\n".join(two))
+        for path in ("/openssl.cnf", "/sys/devices/system/node", "/catalog"):
+            self.assertNotIn(path, "\n".join(two))
 
 
 class FaultPoints(CliTest):
