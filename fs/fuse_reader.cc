@@ -32,13 +32,13 @@ void InstallKick() {
 
 }  // namespace
 
-Result<std::unique_ptr<FuseReaders>> FuseReaders::Start(fuse_session* session,
-                                                        FuseAdapter& adapter) {
+Result<std::unique_ptr<FuseReaders>> FuseReaders::Start(
+    fuse_session* session, const FuseAdapter& adapter) {
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event.valid()) return Error(errno, "eventfd");
   InstallKick();
   std::unique_ptr<FuseReaders> readers(
-      new FuseReaders(session, adapter, std::move(event)));
+      new FuseReaders(session, std::move(event)));
   fuse_buf buffer{};
   while (!adapter.initialized() && readers->HandleNext(buffer)) {
   }

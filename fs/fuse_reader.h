@@ -21,9 +21,9 @@ namespace ufs {
 class FuseReaders {
  public:
   // Handles INIT, for which another thread would only be waited for, and then
-  // starts one. Borrows both.
+  // starts one. Borrows the session.
   static Result<std::unique_ptr<FuseReaders>> Start(fuse_session* session,
-                                                    FuseAdapter& adapter);
+                                                    const FuseAdapter& adapter);
   // Ends the session for the threads, whether or not it is unmounted.
   ~FuseReaders();
   FuseReaders(const FuseReaders&) = delete;
@@ -46,8 +46,8 @@ class FuseReaders {
     std::atomic<bool> done{false};
   };
 
-  FuseReaders(fuse_session* session, FuseAdapter& adapter, UniqueFd event)
-      : session_(session), adapter_(adapter), event_(std::move(event)) {}
+  FuseReaders(fuse_session* session, UniqueFd event)
+      : session_(session), event_(std::move(event)) {}
   // False: there will be no more messages.
   bool HandleNext(fuse_buf& buffer);
   void Add();
@@ -55,7 +55,6 @@ class FuseReaders {
   void TellEnd();
 
   fuse_session* const session_;
-  FuseAdapter& adapter_;
   const UniqueFd event_;
   std::atomic<bool> ended_{false};
   std::list<Reader> readers_;
