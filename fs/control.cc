@@ -44,6 +44,11 @@ constexpr int kSilenceMs = 500;
 
 constexpr std::string_view kHold = "hold\n";
 constexpr std::string_view kHeld = "held\n";
+constexpr char kTooLong[] =
+    "the mount cannot stand still for so long; do it again when less is being "
+    "changed";
+constexpr std::string_view kFreeze = "freeze\n";
+constexpr std::string_view kFrozen = "frozen\n";
 constexpr std::string_view kRelease = "release\n";
 constexpr std::string_view kReleased = "released\n";
 constexpr std::string_view kExpired = "expired\n";
@@ -148,7 +153,7 @@ class ControlServerImpl final : public ControlServer {
       if (release_at_ && Clock::now() >= *release_at_) Release();
       if (ready <= 0) continue;
       if (fds[1].revents != 0) break;
-      if (fds[2].revents != 0) EndHold();
+      if (fds[2].revents != 0) HearHolder();
       if (fds[0].revents == 0) continue;
       UniqueFd client(
           accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -193,23 +198,35 @@ class ControlServerImpl final : public ControlServer {
       held = Error(EBUSY, "another process holds the mount");
     else if (holding_.hold)
       held = holding_.hold();
-    if (!held.ok()) {
-      const Error& error = held.error();
-      return Send(client, "error " + std::to_string(error.code()) + " " +
-                              std::string(error.context()) + "\n");
-    }
+    if (!held.ok()) return SendError(client, held.error());
     holder_ = std::move(client);
     release_at_ = Clock::now() + holding_.limit;
     Send(holder_, kHeld);
   }
 
+  static void SendError(const UniqueFd& client, const Error& error) {
+    Send(client, "error " + std::to_string(error.code()) + " " +
+                     std::string(error.context()) + "\n");
+  }
+
   // The holder said something, or is gone.
-  void EndHold() {
+  void HearHolder() {
+    const std::string command = ReadCommand(holder_);
     const bool in_time = release_at_.has_value();
+    if (command == kHold || command == kFreeze) {
+      const Status done = in_time ? Do(command) : Error(ETIMEDOUT, kTooLong);
+      if (!done.ok()) return SendError(holder_, done.error());
+      return Send(holder_, command == kHold ? kHeld : kFrozen);
+    }
     Release();
-    if (ReadCommand(holder_) == kRelease)
-      Send(holder_, in_time ? kReleased : kExpired);
+    if (command == kRelease) Send(holder_, in_time ? kReleased : kExpired);
     holder_.reset();
+  }
+
+  Status Do(const std::string& command) {
+    if (command == kHold) return Ok();
+    if (holding_.freeze) return holding_.freeze();
+    return Error(ENOTSUP, "this mount's upper cannot begin afresh");
   }
 
   void Release() {
@@ -309,6 +326,22 @@ Result<std::string> ReadAll(const UniqueFd& fd) {
   }
 }
 
+// The daemon's answer to a command: `wanted`, or an error that it tells.
+Status Expect(const UniqueFd& fd, std::string_view wanted) {
+  const std::string answer = TRY(ReadAnswerLine(fd)) + "\n";
+  if (answer == wanted) return Ok();
+  constexpr std::string_view kError = "error ";
+  if (!answer.starts_with(kError))
+    return Error(EPROTO,
+                 "its daemon is of an older ufs, which knows no such thing; "
+                 "mount it again");
+  char* text = nullptr;
+  const long code = strtol(answer.c_str() + kError.size(), &text, 10);
+  std::string context(*text == ' ' ? text + 1 : text);
+  context.pop_back();
+  return Error(code > 0 ? static_cast<int>(code) : EPROTO, context);
+}
+
 // The device number of the mount, from what the kernel knows: a daemon that is
 // dead or hangs is not asked.
 Result<dev_t> DeviceOf(const std::string& mountpoint) {
@@ -366,19 +399,18 @@ Result<MountHold> MountHold::Begin(const std::string& mountpoint) {
   UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
   SetTimeouts(fd.get(), kHoldPatience);
   TRY(Say(fd, kHold));
-  const std::string answer = TRY(ReadAnswerLine(fd)) + "\n";
-  if (answer == kHeld) return MountHold(std::move(fd));
-  constexpr std::string_view kError = "error ";
-  if (!answer.starts_with(kError))
-    return Error(EPROTO, mountpoint +
-                             ": its daemon is of an older ufs, which "
-                             "cannot stand still; mount it again");
-  char* text = nullptr;
-  const long code = strtol(answer.c_str() + kError.size(), &text, 10);
-  std::string context(*text == ' ' ? text + 1 : text);
-  context.pop_back();
-  return Error(code > 0 ? static_cast<int>(code) : EPROTO,
-               mountpoint + ": " + context);
+  TRY(Expect(fd, kHeld).With(mountpoint));
+  return MountHold(std::move(fd));
+}
+
+Status MountHold::Check() {
+  TRY(Say(fd_, kHold));
+  return Expect(fd_, kHeld);
+}
+
+Status MountHold::Freeze() {
+  TRY(Say(fd_, kFreeze));
+  return Expect(fd_, kFrozen);
 }
 
 Status MountHold::End() {
@@ -386,9 +418,7 @@ Status MountHold::End() {
   const std::string answer = TRY(ReadAnswerLine(fd_)) + "\n";
   fd_.reset();
   if (answer == kReleased) return Ok();
-  return Error(ETIMEDOUT,
-               "the mount cannot stand still for so long; do it again when "
-               "less is being changed");
+  return Error(ETIMEDOUT, kTooLong);
 }
 
 Result<pid_t> DaemonOf(const std::string& mountpoint) {

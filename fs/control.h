@@ -8,7 +8,12 @@
 //             "error ERRNO MESSAGE\n". It goes on when the client says
 //             "release\n", or goes, or has taken longer than its time. The
 //             first is answered with "released\n", or with "expired\n" where
-//             the time was over. One holds at a time.
+//             the time was over. One holds at a time. While he does he may say
+//             "hold\n" again, which tells whether he still does, and
+//             "freeze\n": the upper begins afresh, and what was in it is a
+//             layer (frozen_upper.h). He has completed the files that were not
+//             used since the mount (`ufs complete`). Answered with
+//             "frozen\n", or as above.
 #pragma once
 
 #include <sys/types.h>
@@ -39,6 +44,11 @@ class MountHold {
   // EBUSY while requests under way do not end or another holds it, EPROTO for a
   // daemon that knows no such thing; errors as QueryControl.
   static Result<MountHold> Begin(const std::string& mountpoint);
+  // ETIMEDOUT: the mount was let go before, and may have changed.
+  Status Check();
+  // The upper begins afresh, and what was in it is the mount's topmost layer.
+  // ETIMEDOUT: the mount was let go before. Else as UnionFs::Freeze.
+  Status Freeze();
   // Lets it go. ETIMEDOUT: it was let go before, for it took too long.
   Status End();
 
@@ -61,6 +71,7 @@ struct Holding {
   std::function<Status()> hold;
   std::function<void()> release;       // after each `hold` that was right, once
   std::chrono::milliseconds limit{0};  // on the time between
+  std::function<Status()> freeze = nullptr;  // in that time
 };
 
 // The daemon's side. Its own thread answers, so that a slow or silent client

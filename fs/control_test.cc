@@ -182,7 +182,12 @@ class HoldTest : public ControlTest {
                                           ++held_;
                                           return Ok();
                                         },
-                                        [this] { ++released_; }, limit});
+                                        [this] { ++released_; }, limit,
+                                        [this]() -> Status {
+                                          if (++frozen_ > 1)
+                                            return Error(ENOSPC, "no room");
+                                          return Ok();
+                                        }});
     EXPECT_TRUE(server.ok());
     return server.ok() ? std::move(server).value() : nullptr;
   }
@@ -191,7 +196,7 @@ class HoldTest : public ControlTest {
     return released_ == times;
   }
 
-  std::atomic<int> held_{0}, released_{0};
+  std::atomic<int> held_{0}, released_{0}, frozen_{0};
 };
 
 constexpr std::chrono::seconds kLong(1000);
@@ -230,6 +235,32 @@ TEST_F(HoldTest, TellsAHolderThatItTookTooLong) {
   EXPECT_EQ(released_, 1);
 }
 
+TEST_F(HoldTest, TheHolderMayHaveTheUpperBeginAfresh) {
+  const auto server = Start(kLong);
+  auto hold = MountHold::Begin(directory_);
+  ASSERT_TRUE(hold.ok());
+  EXPECT_TRUE(hold->Check().ok());
+  EXPECT_EQ(frozen_, 0);
+  EXPECT_TRUE(hold->Freeze().ok());
+  EXPECT_EQ(frozen_, 1);
+  // One that fails does not end the hold.
+  const Status again = hold->Freeze();
+  EXPECT_EQ(again.code(), ENOSPC);
+  EXPECT_EQ(again.error().context(), "no room");
+  EXPECT_EQ(released_, 0);
+  EXPECT_TRUE(hold->End().ok());
+}
+
+TEST_F(HoldTest, ALateHolderMayNot) {
+  const auto server = Start(std::chrono::milliseconds(20));
+  auto hold = MountHold::Begin(directory_);
+  ASSERT_TRUE(hold.ok());
+  ASSERT_TRUE(WaitForRelease(1));
+  EXPECT_EQ(hold->Check().code(), ETIMEDOUT);
+  EXPECT_EQ(hold->Freeze().code(), ETIMEDOUT);
+  EXPECT_EQ(frozen_, 0);
+}
+
 TEST_F(HoldTest, LetsGoWhenTheServerEnds) {
   auto server = Start(kLong);
   auto hold = MountHold::Begin(directory_);
@@ -242,8 +273,10 @@ TEST_F(HoldTest, LetsGoWhenTheServerEnds) {
 TEST_F(ControlTest, SaysWhyAMountIsNotHeld) {
   auto server = ControlServer::Start(
       device_, [] { return "answer"; },
-      {[]() -> Status { return Error(ENOSPC, "no room for it"); }, [] {},
-       kLong});
+      {[]() -> Status { return Error(ENOSPC, "no room for it"); },
+       [] {},
+       kLong,
+       {}});
   ASSERT_TRUE(server.ok());
   const auto hold = MountHold::Begin(directory_);
   ASSERT_FALSE(hold.ok());

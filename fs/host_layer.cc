@@ -147,6 +147,23 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
   return layer;
 }
 
+Result<std::unique_ptr<HostLayer>> HostLayer::OpenFrozen(
+    const std::string& path, FdCache& fds, const MarkNames& names) {
+  const auto open = [&](const char* part, Frozen frozen) {
+    auto opened = Open(path + "/" + part, fds, names);
+    if (opened.ok()) {
+      (*opened)->tag_ = kUpperTag;
+      (*opened)->frozen_ = std::make_unique<const Frozen>(std::move(frozen));
+    }
+    return opened;
+  };
+  const std::string origin = path + "/" + kFrozenOrigin;
+  const UniqueFd origins = TRY(
+      sys::Open(origin.c_str(), O_RDONLY | O_DIRECTORY).With("layer " + path));
+  return open(kFrozenTree, {TRY(ReadOrigins(origins).With("layer " + origin)),
+                            TRY(open(kFrozenIndex, {}))});
+}
+
 HostLayer::HostLayer(std::string path, UniqueFd root, FdCache& fds,
                      const MarkNames& names)
     : path_(std::move(path)),
@@ -296,7 +313,7 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   LayerEntry entry;
   entry.kind = LayerEntry::Kind::kWhiteout;
   if (IsCharWhiteout(stat)) return entry;
-  const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+  const Marks marks = TRY(MarksOf(at, stat));
   if (marks.whiteout && stat.stx_size == 0) return entry;
   if (IsAufsMark(name.view(), stat, marks)) {
     // ".wh.foo" itself is not part of the tree.
@@ -311,6 +328,10 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   NodeOf(entry.node)->partial = entry.partial;
   entry.redirect = marks.redirect;
   entry.opaque = marks.opaque;
+  if (frozen_ != nullptr) {
+    entry.origin = marks.origin;
+    entry.indexed = marks.nlink.has_value();
+  }
   if (S_ISDIR(stat.stx_mode) && !entry.opaque) {
     // Two components, but the first was just seen to be a directory.
     entry.opaque = TRY(HasAufsOpaque(at, names_));
@@ -318,7 +339,41 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   return entry;
 }
 
+Result<Marks> HostLayer::MarksOf(sys::At at, const struct statx& stat) const {
+  if (frozen_ == nullptr || names_.trusted() ||
+      CarriesUserXattrs(stat.stx_mode))
+    return ReadMarks(at, stat.stx_mode, names_);
+  Marks marks;
+  if (const auto found = frozen_->origins.find(OriginKey(stat));
+      found != frozen_->origins.end())
+    marks.origin = found->second;
+  return marks;
+}
+
+// As its upper showed it.
+Attr HostLayer::FrozenAttr(const struct statx& stat, const Marks& marks) const {
+  Attr attr =
+      AttrOf(stat, has_overrides_ || S_ISREG(stat.stx_mode) ? marks.override
+                                                            : std::nullopt);
+  attr.shown_ids = marks.override.has_value();
+  if (marks.origin) attr.btime = marks.origin->btime;
+  if (marks.nlink) attr.nlink = static_cast<uint32_t>(*marks.nlink);
+  if (marks.metacopy && marks.held_time &&
+      marks.held_time->size_bytes == attr.size_bytes)
+    attr.mtime = marks.held_time->mtime;
+  return attr;
+}
+
+Result<LayerEntry> HostLayer::Superseding(uint64_t layer_tag,
+                                          uint64_t ino) const {
+  if (frozen_ == nullptr || frozen_->index == nullptr) return LayerEntry();
+  const std::string name = IndexNameOf(layer_tag, ino);
+  return frozen_->index->Lookup(frozen_->index->Root(), Name::Trusted(name),
+                                /*more_below=*/false);
+}
+
 Attr HostLayer::AttrIn(const struct statx& stat, const Marks& marks) const {
+  if (frozen_ != nullptr) return FrozenAttr(stat, marks);
   Attr attr = AttrOf(stat, has_overrides_ ? marks.override : std::nullopt);
   attr.ino = InoIn(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
   return attr;
@@ -369,7 +424,7 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
         entries.push_back(std::move(entry));
         return Ok();
       }
-      const Marks marks = TRY(ReadMarks(at, stat.stx_mode, names_));
+      const Marks marks = TRY(MarksOf(at, stat));
       entry.type = AttrIn(stat, marks).mode & S_IFMT;
       entry.whiteout =
           IsCharWhiteout(stat) || (marks.whiteout && stat.stx_size == 0);
@@ -406,7 +461,8 @@ Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
   const auto stat =
       TRY(sys::Statx(place.at()).With("layer " + path_ + ": " + PathOf(node)));
   Marks marks;
-  if (has_overrides_) marks = TRY(ReadMarks(place.at(), stat.stx_mode, names_));
+  if (has_overrides_ || frozen_ != nullptr)
+    marks = TRY(MarksOf(place.at(), stat));
   return AttrIn(stat, marks);
 }
 

@@ -15,8 +15,10 @@
 #include <string>
 
 #include "fs/fd_cache.h"
+#include "fs/frozen_upper.h"
 #include "fs/layer.h"
 #include "fs/marks.h"
+#include "fs/origins.h"
 
 namespace ufs {
 
@@ -27,6 +29,10 @@ class HostLayer final : public Layer {
   static Result<std::unique_ptr<HostLayer>> Open(const std::string& path,
                                                  FdCache& fds,
                                                  const MarkNames& names);
+  // A frozen upper, "WORK/ufs/frozen/N".
+  static Result<std::unique_ptr<HostLayer>> OpenFrozen(const std::string& path,
+                                                       FdCache& fds,
+                                                       const MarkNames& names);
   ~HostLayer() override;
 
   NodeRef Root() const override;
@@ -44,6 +50,9 @@ class HostLayer final : public Layer {
   std::string PathOf(const NodeRef& node) const override;
   uint64_t tag() const override { return tag_; }
   const std::string& label() const override { return path_; }
+  bool IsFrozenUpper() const override { return frozen_ != nullptr; }
+  Result<LayerEntry> Superseding(uint64_t layer_tag,
+                                 uint64_t ino) const override;
 
  protected:
   void Retain(uint64_t id) const override;
@@ -58,6 +67,12 @@ class HostLayer final : public Layer {
     sys::At at() const { return {*dir, name}; }
   };
 
+  // What a frozen upper has beside its tree; `index` is null in the index.
+  struct Frozen {
+    Origins origins;
+    std::unique_ptr<HostLayer> index;
+  };
+
   HostLayer(std::string path, UniqueFd root, FdCache& fds,
             const MarkNames& names);
 
@@ -69,7 +84,9 @@ class HostLayer final : public Layer {
   Result<bool> HasAufsWhiteout(sys::At dir, Name name) const;
   Result<LayerEntry> Found(const NodeRef& dir, Name name, sys::At at,
                            const struct statx& stat) const;
+  Result<Marks> MarksOf(sys::At at, const struct statx& stat) const;
   Attr AttrIn(const struct statx& stat, const Marks& marks) const;
+  Attr FrozenAttr(const struct statx& stat, const Marks& marks) const;
   uint64_t InoIn(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) const;
   std::string ContentsPrefix() const;
   Error Damaged(const NodeRef& dir, Name name, Error error) const;
@@ -84,6 +101,7 @@ class HostLayer final : public Layer {
   uint32_t dev_major_ = 0;
   uint32_t dev_minor_ = 0;
   bool has_overrides_ = false;
+  std::unique_ptr<const Frozen> frozen_;  // null: a layer like any other
 };
 
 }  // namespace ufs

@@ -161,8 +161,10 @@ class Inode {
   std::span<const LowerPart> parts() const {
     return {parts_.get(), part_count_};
   }
+  void set_parts(std::vector<LowerPart> parts);
   // Where the layers show it, if that is not its path in its own layer: a layer
-  // has a redirect above it. Null if it is.
+  // has a redirect above it, or it is in an index. Null if it is; empty where
+  // nobody knows.
   std::unique_ptr<const std::string> lower_alias;
 
   // Times that its object in the upper does not tell, and what is not synced.

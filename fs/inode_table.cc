@@ -23,6 +23,15 @@ uint64_t InoOf(const Identity& identity) {
 
 Inode::~Inode() { table_.Remove(*this); }
 
+void Inode::set_parts(std::vector<LowerPart> parts) {
+  part_count_ = static_cast<uint32_t>(parts.size());
+  parts_ = nullptr;
+  if (parts.empty()) return;
+  auto own = std::make_unique<LowerPart[]>(parts.size());
+  std::move(parts.begin(), parts.end(), own.get());
+  parts_ = std::move(own);
+}
+
 InodeLocks::InodeLocks(std::initializer_list<Inode*> inodes) {
   for (Inode* inode : inodes)
     if (inode != nullptr &&
@@ -97,12 +106,7 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
   if (!birth.lower_alias.empty())
     inode->lower_alias =
         std::make_unique<const std::string>(std::move(birth.lower_alias));
-  if (!birth.parts.empty()) {
-    auto parts = std::make_unique<LowerPart[]>(birth.parts.size());
-    std::move(birth.parts.begin(), birth.parts.end(), parts.get());
-    inode->part_count_ = static_cast<uint32_t>(birth.parts.size());
-    inode->parts_ = std::move(parts);
-  }
+  inode->set_parts(std::move(birth.parts));
   if (birth.origin_btime) inode->SomeTimes().origin_btime = birth.origin_btime;
   inode->impure = birth.impure;
   inode->keeps_names = birth.keeps_names;
@@ -273,6 +277,24 @@ void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
     by_upper_.erase(before);
   inode->upper_ino_ = upper_ino;
   by_upper_[upper_ino] = inode.get();
+}
+
+void InodeTable::ForgetUpper(const InodeRef& inode) {
+  MutexLock lock(mu_);
+  if (const auto at = by_upper_.find(inode->upper_ino_);
+      at != by_upper_.end() && at->second == inode.get())
+    by_upper_.erase(at);
+  inode->upper_ino_ = 0;
+  if (inode->extra_ != nullptr) inode->extra_->index_name.clear();
+}
+
+std::vector<InodeRef> InodeTable::All() const {
+  std::vector<InodeRef> all;
+  MutexLock lock(mu_);
+  all.reserve(by_id_.size());
+  for (const auto& [id, inode] : by_id_)
+    if (InodeRef held = Retain(inode)) all.push_back(std::move(held));
+  return all;
 }
 
 uint64_t InodeTable::UpperIno(const InodeRef& inode) const {

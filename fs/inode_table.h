@@ -100,6 +100,11 @@ class InodeTable {
   // ENOENT for an inode without a name.
   Result<UpperPlace> PlaceOf(const InodeRef& inode) const;
 
+  // Its upper object has become a layer's.
+  void ForgetUpper(const InodeRef& inode);
+
+  // All there are.
+  std::vector<InodeRef> All() const;
   size_t size() const;
   // Gives memory back that a larger number of inodes needed.
   void Shrink();

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/marks.h"
 #include "fs/types.h"
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
@@ -58,6 +59,11 @@ struct LayerEntry {
   bool metacopy = false;  // a file whose data lies in a layer below
   bool partial = false;   // a file some of whose data does: Open fails
   std::string redirect;   // where to go on below: a name, or "/a/path"
+  // Of a frozen upper: the object of a layer below that this one was.
+  std::optional<Origin> origin;
+  // The same: it is one with a file in the index, and so with each name that
+  // this file had.
+  bool indexed = false;
 };
 
 struct LayerDirEntry {
@@ -111,6 +117,15 @@ class Layer {
   virtual uint64_t tag() const = 0;
   // What a person calls this layer.
   virtual const std::string& label() const = 0;
+
+  // --- a frozen upper (frozen_upper.h) -------------------------------------
+  // Its numbers are the upper's, of whichever union it was frozen in.
+  virtual bool IsFrozenUpper() const { return false; }
+  // What a file of a layer below became, whose names were not all brought up
+  // with it: kAbsent for what did not change. The layer's tag, and its number.
+  virtual Result<LayerEntry> Superseding(uint64_t, uint64_t) const {
+    return LayerEntry();
+  }
 
  protected:
   friend class NodeRef;

@@ -25,14 +25,10 @@ constexpr uint32_t kTop = 0;  // the directory is the topmost layer
 // An object of the layers, as the index of an upper names it.
 using Original = std::pair<uint64_t, uint64_t>;  // layer tag, number
 
-std::optional<Original> ParseIndexName(const std::string& name) {
-  char* end = nullptr;
-  const uint64_t tag = strtoull(name.c_str(), &end, 16);
-  if (end == name.c_str() || *end != '-') return std::nullopt;
-  const char* const rest = end + 1;
-  const uint64_t ino = strtoull(rest, &end, 16);
-  if (end == rest || *end != '\0') return std::nullopt;
-  return Original{tag, ino};
+// Which one an object is, or was before an upper was frozen.
+Original OriginalOf(const LowerFound& found) {
+  if (found.origin) return {found.origin->layer_tag, found.origin->ino};
+  return {found.node.layer().tag(), found.attr.ino};
 }
 
 class Sealer {
@@ -142,8 +138,7 @@ class Sealer {
   // What a file of the layers is by now, if the index has it.
   const LowerFound& Changed(const LowerFound& found) const {
     if (found.layer == kTop) return found;
-    const auto changed =
-        changed_.find({found.node.layer().tag(), found.attr.ino});
+    const auto changed = changed_.find(OriginalOf(found));
     return changed == changed_.end() ? found : changed->second;
   }
 
@@ -160,8 +155,9 @@ class Sealer {
     linked_.emplace(key, to);
     if (found.layer == kTop || found.attr.nlink < 2) return Ok();
     // It comes along in a directory that was moved: so do its other names.
-    changed_.emplace(Original{found.node.layer().tag(), found.attr.ino}, found);
-    numbers_.insert(found.attr.ino);
+    const Original known = OriginalOf(found);
+    changed_.emplace(known, found);
+    numbers_.insert(known.second);
     return Ok();
   }
 
@@ -248,8 +244,9 @@ class Sealer {
         found.data = own.node;
       else if (own.redirect.starts_with('/'))
         found.data = TRY(Below().Follow({}, own.redirect)).data;
-      changed_.emplace(*original, std::move(found));
-      numbers_.insert(original->second);
+      changed_.emplace(Original{original->layer_tag, original->ino},
+                       std::move(found));
+      numbers_.insert(original->ino);
     }
     return Ok();
   }
@@ -280,8 +277,10 @@ class Sealer {
              TRY(part.node.layer().List(part.node))) {
           if (!seen.insert(entry.name).second || entry.whiteout) continue;
           const bool is_dir = S_ISDIR(entry.type);
-          if (!is_dir && (part.layer == kTop || !numbers_.contains(entry.ino)))
-            continue;
+          // A frozen upper lists numbers of its own.
+          const bool may_be =
+              part.node.layer().IsFrozenUpper() || numbers_.contains(entry.ino);
+          if (!is_dir && (part.layer == kTop || !may_be)) continue;
           const LowerFound found =
               TRY(stack_->Lookup(dir.second, Name::Trusted(entry.name)));
           if (found.kind == LowerFound::Kind::kDirectory)

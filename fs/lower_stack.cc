@@ -14,6 +14,11 @@ using Kind = LowerFound::Kind;
 // each time a tree was renamed in a layer of its own.
 constexpr int kMaxRedirects = 40;
 
+Origin OriginOf(const LayerEntry& entry) {
+  if (entry.origin) return *entry.origin;
+  return {entry.node.layer().tag(), entry.attr.ino, entry.attr.btime};
+}
+
 // What a layer's entry adds to what was found above it. Returns whether the
 // search is over.
 bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
@@ -23,11 +28,17 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
     found.layer = layer;
     found.node = entry.node;
     found.attr = entry.attr;
+    found.origin = entry.origin;
+    found.indexed = entry.indexed;
     found.partial = entry.partial;
   } else if (is_dir != (found.kind == Kind::kDirectory)) {
     // A file below a directory is hidden; a directory below a metacopy means
     // that its contents are gone.
     return true;
+  } else if (found.node.layer().IsFrozenUpper() && !found.origin) {
+    // Another union wrote it, which tells no origins: it is what it merges
+    // with.
+    found.origin = OriginOf(entry);
   }
   if (is_dir) {
     if (found.node.layer().Implied(found.node)) {
@@ -44,9 +55,29 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
 
 }  // namespace
 
+LowerStack::LowerStack(std::vector<std::unique_ptr<Layer>> layers,
+                       bool follow_redirects)
+    : layers_(std::move(layers)), follow_redirects_(follow_redirects) {
+  for (const auto& layer : layers_) has_frozen_ |= layer->IsFrozenUpper();
+}
+
+void LowerStack::AddTop(std::unique_ptr<Layer> layer) {
+  has_frozen_ |= layer->IsFrozenUpper();
+  layers_.insert(layers_.begin(), std::move(layer));
+}
+
+void LowerStack::DropTop() { layers_.erase(layers_.begin()); }
+
 Result<LowerFound> LowerStack::RootBelow(uint32_t first) const {
   LowerFound root;
   for (uint32_t i = first; i < layers_.size(); ++i) {
+    // A frozen upper's root is the root of what it lay over.
+    if (root.node && root.node.layer().IsFrozenUpper() && !root.origin &&
+        !layers_[i]->IsFrozenUpper()) {
+      const NodeRef node = layers_[i]->Root();
+      const Attr attr = TRY(layers_[i]->GetAttr(node));
+      root.origin = Origin{layers_[i]->tag(), attr.ino, attr.btime};
+    }
     if (i == first || root.node.layer().Implied(root.node)) {
       root.kind = Kind::kDirectory;
       root.layer = i;
@@ -78,7 +109,28 @@ Result<LowerFound> LowerStack::Search(std::span<const LowerPart> dir,
     }
     name = redirect;
   }
+  if (has_frozen_ && found.kind == Kind::kFile && HasOtherNames(found))
+    TRY(Supersede(found));
   return found;
+}
+
+// From below, as one that has no contents of its own shows those of the one
+// before it.
+Status LowerStack::Supersede(LowerFound& found) const {
+  const Origin origin = found.origin.value_or(
+      Origin{found.node.layer().tag(), found.attr.ino, {}});
+  for (uint32_t i = found.layer; i-- > 0;) {
+    LayerEntry entry =
+        TRY(layers_[i]->Superseding(origin.layer_tag, origin.ino));
+    if (entry.kind != LayerEntry::Kind::kEntry) continue;
+    if (!entry.metacopy) found.data = entry.node;
+    found.layer = i;
+    found.node = std::move(entry.node);
+    found.attr = entry.attr;
+    found.origin = origin;
+    found.indexed = found.superseded = true;
+  }
+  return Ok();
 }
 
 // Goes on with what the layers from `below` show at an absolute path.

@@ -5,9 +5,13 @@
 //   - a file ends it, and counts only if nothing was found above it;
 //   - directories merge, until one is opaque;
 //   - a redirect changes where the layers below are asked; a path in it is one
-//     in what those layers show.
-// Threads: any.
+//     in what those layers show;
+//   - a file of several names that a frozen upper above has changed is what it
+//     became there, under each of its names.
+// Threads: any, but for AddTop.
 #pragma once
+
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cstdint>
@@ -35,6 +39,11 @@ struct LowerFound {
   uint32_t layer = 0;
   NodeRef node;
   Attr attr;
+  // The object that it was before, where `node` is in a frozen upper.
+  std::optional<Origin> origin;
+  // It is in the index of a frozen upper; and `node` lies there, not where it
+  // was found.
+  bool indexed = false, superseded = false;
   // kFile: where the contents lie; another object than `node` for a metacopy.
   NodeRef data;
   bool partial = false;  // not all of them do: Open fails
@@ -42,11 +51,22 @@ struct LowerFound {
   std::vector<LowerPart> parts;
 };
 
+// Whether a file has names that need not show what becomes of this one: in the
+// layers' own count, if the union has only one left.
+inline bool HasOtherNames(const LowerFound& found) {
+  return !S_ISDIR(found.attr.mode) && (found.attr.nlink > 1 || found.indexed);
+}
+
 class LowerStack {
  public:
   // `layers` from top to bottom.
-  LowerStack(std::vector<std::unique_ptr<Layer>> layers, bool follow_redirects)
-      : layers_(std::move(layers)), follow_redirects_(follow_redirects) {}
+  LowerStack(std::vector<std::unique_ptr<Layer>> layers, bool follow_redirects);
+
+  // Puts a layer over all others: what was layer 0 is layer 1 then. Nothing
+  // else may be called meanwhile.
+  void AddTop(std::unique_ptr<Layer> layer);
+  // Takes it away again.
+  void DropTop();
 
   // The merged root. Never kAbsent, but for a stack without layers.
   Result<LowerFound> Root() const { return RootBelow(0); }
@@ -74,8 +94,10 @@ class LowerStack {
                           int depth) const;
   Status Continue(uint32_t below, const std::string& path, int depth,
                   LowerFound& found) const;
+  Status Supersede(LowerFound& found) const;
 
-  const std::vector<std::unique_ptr<Layer>> layers_;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  bool has_frozen_ = false;
   const bool follow_redirects_;
   mutable std::atomic<bool> saw_redirect_{false};
 };

@@ -191,6 +191,22 @@ std::string FormatOrigin(const Origin& origin) {
   return std::string(text, size);
 }
 
+std::string IndexNameOf(uint64_t layer_tag, uint64_t ino) {
+  char text[40];
+  const int size = snprintf(text, sizeof(text), "%llx-%llx",
+                            static_cast<unsigned long long>(layer_tag),
+                            static_cast<unsigned long long>(ino));
+  return std::string(text, size);
+}
+
+std::optional<IndexName> ParseIndexName(std::string_view name) {
+  IndexName parsed;
+  if (!TakeNumber(name, parsed.layer_tag, 16) || !TakeChar(name, '-') ||
+      !TakeNumber(name, parsed.ino, 16) || !name.empty())
+    return std::nullopt;
+  return parsed;
+}
+
 Result<HeldTime> ParseHeldTime(std::string_view text) {
   HeldTime held;
   if (!TakeNumber(text, held.size_bytes) || !TakeChar(text, ':') ||

@@ -50,6 +50,14 @@ struct Origin {
 Result<Origin> ParseOrigin(std::string_view text);
 std::string FormatOrigin(const Origin& origin);
 
+// The name in an upper's index of what a layer's file of several names became.
+std::string IndexNameOf(uint64_t layer_tag, uint64_t ino);
+struct IndexName {
+  uint64_t layer_tag = 0;
+  uint64_t ino = 0;
+};
+std::optional<IndexName> ParseIndexName(std::string_view name);
+
 // The time of last change of a file whose contents are being copied into its
 // metacopy: it counts while the file has that size and is a metacopy.
 struct HeldTime {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "fs/frozen_upper.h"
 #include "fs/host_layer.h"
 
 namespace ufs {
@@ -11,6 +12,12 @@ Result<OpenedLayers> OpenLayers(std::span<const std::string> names,
                                 const MarkNames& marks) {
   OpenedLayers opened;
   for (size_t i = 0; i < names.size();) {
+    if (IsFrozenName(names[i])) {
+      const std::string path = names[i++].substr(kFrozenPrefix.size());
+      opened.top_directory = path;
+      opened.layers.push_back(TRY(HostLayer::OpenFrozen(path, fds, marks)));
+      continue;
+    }
     if (!IsSealedName(names[i])) {
       opened.top_directory = names[i];
       opened.layers.push_back(TRY(HostLayer::Open(names[i++], fds, marks)));

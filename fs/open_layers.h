@@ -26,8 +26,9 @@ struct OpenedLayers {
   std::string store;  // of the sealed ones, if there are any
 };
 
-// `names`, bottom to top: the path of a directory, or a digest of a sealed
-// layer, for which `open_sealed` is called. `fds` and `marks` are borrowed and
+// `names`, bottom to top: the path of a directory, a frozen upper's name
+// (frozen_upper.h), or a digest of a sealed layer, for which `open_sealed` is
+// called. `fds` and `marks` are borrowed and
 // outlive the layers. EINVAL for what is neither; else as HostLayer::Open and
 // `open_sealed`.
 Result<OpenedLayers> OpenLayers(std::span<const std::string> names,

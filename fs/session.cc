@@ -366,7 +366,7 @@ void Session::StartControl() {
                             metrics_.Snapshot());
       },
       {[this] { return Hold(); }, [this] { adapter_.gate().Open(); },
-       kHoldLimit});
+       kHoldLimit, [this] { return fs_.Freeze(); }});
   if (control.ok())
     control_ = std::move(control).value();
   else  // the mount is worth having without

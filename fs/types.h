@@ -81,6 +81,8 @@ struct Attr {
   timespec btime{};
   // It changes without a message: good for this answer alone.
   bool times_move = false;
+  // The ids are those to show: no map of the mount's is to be applied.
+  bool shown_ids = false;
 };
 
 // A change of attributes; what is not set stays. Times may be UTIME_NOW.

@@ -9,10 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "fs/acl.h"
 #include "fs/data_copy.h"
+#include "fs/frozen_upper.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
@@ -53,14 +53,14 @@ Mutex& UnionFs::StripeOf(const InodeRef& inode) {
   return stripes_[static_cast<uint64_t>(inode->id) % kStripes];
 }
 
-std::string UnionFs::IndexNameOf(const Identity& identity) const {
+uint64_t UnionFs::TagOf(const Identity& identity) const {
+  if (identity.layer == 0) return kUpperTag;
   const auto layer = static_cast<uint32_t>(lowers_->size()) - identity.layer;
-  char text[40];
-  const int size =
-      snprintf(text, sizeof(text), "%llx-%llx",
-               static_cast<unsigned long long>(lowers_->layer(layer).tag()),
-               static_cast<unsigned long long>(identity.ino));
-  return std::string(text, size);
+  return lowers_->layer(layer).tag();
+}
+
+std::string UnionFs::IndexNameOf(const Identity& identity) const {
+  return ufs::IndexNameOf(TagOf(identity), identity.ino);
 }
 
 bool UnionFs::InIndex(const std::string& name) const {
@@ -69,9 +69,7 @@ bool UnionFs::InIndex(const std::string& name) const {
 }
 
 Origin UnionFs::OriginOf(const Inode& inode, const Attr& lower_attr) const {
-  const auto layer =
-      static_cast<uint32_t>(lowers_->size()) - inode.identity.layer;
-  return {lowers_->layer(layer).tag(), inode.identity.ino, lower_attr.btime};
+  return {TagOf(inode.identity), inode.identity.ino, lower_attr.btime};
 }
 
 // --- directories -----------------------------------------------------------
@@ -185,8 +183,11 @@ Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
   if (inode->backing() >= want) return Ok();
   if (upper_ == nullptr) return Error(EROFS);
   if (inode->is_dir()) return EnsureUpperDir(inode);
-  const bool can_split =
-      inode->is_regular() && config_.metacopy && upper_->has_xattrs();
+  // Without a path to the layers' file only this inode knows its contents.
+  const bool has_path =
+      inode->lower_alias == nullptr || !inode->lower_alias->empty();
+  const bool can_split = inode->is_regular() && config_.metacopy &&
+                         upper_->has_xattrs() && has_path;
   if (!can_split || (want == Backing::kPartial && !MaySplitContents(*inode)))
     want = Backing::kUpper;
   if (const auto name = table_.NameOf(inode)) TRY(EnsureUpperDir(name->parent));
@@ -332,13 +333,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
   const NamedLocks locks(table_, inode);
   const uint64_t upper_ino = TRY(sys::Statx(draft.at())).stx_ino;
   const auto& name = locks.name();
-  if (!name) {
-    // Deleted while in use: it lives on without a name.
-    auto pin = std::make_shared<const UniqueFd>(
-        draft.fd().valid() ? draft.TakeFd()
-                           : TRY(sys::OpenAt(draft.at(), O_PATH)));
-    table_.SetOrphan(inode, pin);
-  } else if (inode->hard_linked) {
+  if (inode->hard_linked) {
     const std::string index_name = IndexNameOf(inode->identity);
     TRY(upper_->Publish(draft, {*upper_->index_pin(), index_name.c_str()}));
     {
@@ -347,6 +342,12 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
     }
     table_.SetIndexName(inode, index_name);
     kIndexed.Visit();
+  } else if (!name) {
+    // Deleted while in use: it lives on without a name.
+    auto pin = std::make_shared<const UniqueFd>(
+        draft.fd().valid() ? draft.TakeFd()
+                           : TRY(sys::OpenAt(draft.at(), O_PATH)));
+    table_.SetOrphan(inode, pin);
   } else {
     TRY(PublishAs(*name, draft, kPublished));
   }

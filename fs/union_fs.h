@@ -230,6 +230,15 @@ class UnionFs final {
   // to do. For one thread, at its leisure. ENOSPC where the disk is so full
   // that it had better not.
   Result<uint64_t> CompleteSome();
+  // Makes the upper an empty one; what was in it becomes the topmost layer, of
+  // this mount and of every later one (frozen_upper.h). Nobody else may call
+  // anything meanwhile but what is for threads of its own: Settle, CompleteSome
+  // and what reads ahead. After CompleteAll, and after others have completed
+  // what was not used since the mount, as nothing can be read of a layer's file
+  // that is there in part: EBUSY for one that is known. ENOTSUP with
+  // UsePassthrough; else as UpperDir::Freeze. On error all is as it was.
+  Status Freeze();
+
   // Brings up all that is missing of the files that were used since the mount,
   // so that others can read them in the upper.
   Status CompleteAll();
@@ -290,6 +299,8 @@ class UnionFs final {
   // The inode of a name, null where there is none. Takes dir's lock.
   Result<InodeRef> Resolve(const InodeRef& dir, Name name);
   Identity LowerIdentity(const LowerFound& lower) const;
+  // nullopt for one of a layer that is not there.
+  std::optional<Identity> IdentityOf(const Origin& origin) const;
   std::optional<Identity> OriginIdentity(const Marks& marks) const;
   Origin OriginOf(const Inode& inode, const Attr& lower_attr) const;
   Entry MakeEntry(const InodeRef& inode, const Attr& attr);
@@ -340,6 +351,8 @@ class UnionFs final {
   // Of a directory that keeps its names, of others nothing.
   Result<LiftedFlags> Lift(const InodeRef& dir, BorrowedFd fd, int flags);
   Status SetRedirect(const InodeRef& inode, sys::At at);
+  // The tag of the layer that an identity names.
+  uint64_t TagOf(const Identity& identity) const;
   std::string IndexNameOf(const Identity& identity) const;
   bool InIndex(const std::string& name) const;
   Mutex& StripeOf(const InodeRef& inode);
@@ -492,8 +505,15 @@ class UnionFs final {
   Status WarmNext(const InodeRef& inode);
   void CountPartials(UnionStats& stats) const;
 
+  // --- an upper that begins afresh (union_freeze.cc) ------------------------
+  struct Seat;
+  class SeatPlan;
+  void Take(Seat& seat);
+
   // --- what a start reads (union_trace.cc) ---------------------------------
   void NoteRead(const InodeRef& inode, uint64_t offset, uint64_t size);
+  Result<UniqueFd> OpenContents(std::string_view name) const
+      REQUIRES(lowers_mu_);
 
   const UnionConfig config_;
   const MarkNames names_;
@@ -501,6 +521,8 @@ class UnionFs final {
   FdCache fds_;
   std::unique_ptr<UpperDir> upper_;  // null: read-only
   std::unique_ptr<LowerStack> lowers_;
+  // Held by Freeze, and by who asks of layers outside of a request.
+  Mutex lowers_mu_;
   std::unordered_map<uint64_t, uint32_t> layer_by_tag_;  // Identity::layer
   UniqueFd stat_fd_;                                     // what statfs asks
   UnionInfo info_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fs/frozen_upper.h"
 #include "fs/open_chain.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/log.h"
@@ -161,14 +162,23 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
 }
 
 Identity UnionFs::LowerIdentity(const LowerFound& lower) const {
+  if (lower.node.layer().IsFrozenUpper()) {
+    if (lower.origin)
+      if (const auto known = IdentityOf(*lower.origin)) return *known;
+    return {0, lower.attr.ino};
+  }
   return {static_cast<uint32_t>(lowers_->size()) - lower.layer, lower.attr.ino};
 }
 
-std::optional<Identity> UnionFs::OriginIdentity(const Marks& marks) const {
-  if (!marks.origin) return std::nullopt;
-  const auto layer = layer_by_tag_.find(marks.origin->layer_tag);
+std::optional<Identity> UnionFs::IdentityOf(const Origin& origin) const {
+  if (origin.layer_tag == kUpperTag) return Identity{0, origin.ino};
+  const auto layer = layer_by_tag_.find(origin.layer_tag);
   if (layer == layer_by_tag_.end()) return std::nullopt;
-  return Identity{layer->second, marks.origin->ino};
+  return Identity{layer->second, origin.ino};
+}
+
+std::optional<Identity> UnionFs::OriginIdentity(const Marks& marks) const {
+  return marks.origin ? IdentityOf(*marks.origin) : std::nullopt;
 }
 
 std::string UnionFs::LowerPathOf(const Inode& inode) const {
@@ -186,7 +196,7 @@ std::string UnionFs::AliasOf(const Inode& dir, Name name,
 
 // REQUIRES: dir->mu held, child.exists().
 Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
-  if (lowers_->saw_redirect() && child.lower.node)
+  if ((lowers_->saw_redirect() || child.lower.superseded) && child.lower.node)
     child.lower_alias = AliasOf(
         *dir, name, child.upper ? child.upper->marks.redirect : std::string());
   InodeRef inode =
@@ -259,7 +269,7 @@ Result<InodeRef> UnionFs::AdoptLower(const Child& child) {
   birth.data = lower.data;
   birth.lower_size_bytes = lower.attr.size_bytes;
   birth.parts = lower.parts;
-  birth.hard_linked = !S_ISDIR(birth.type) && lower.attr.nlink > 1;
+  birth.hard_linked = HasOtherNames(lower);
   // Another name of it may have brought it up already.
   const std::string index_name =
       birth.hard_linked ? IndexNameOf(birth.identity) : std::string();
@@ -339,10 +349,12 @@ void UnionFs::TrimMemory() {
 // --- attributes ------------------------------------------------------------
 
 Attr UnionFs::ShowLower(Attr attr) const {
-  attr.uid = config_.squash_uid ? *config_.squash_uid
-                                : config_.uid_map.ToShown(attr.uid);
-  attr.gid = config_.squash_gid ? *config_.squash_gid
-                                : config_.gid_map.ToShown(attr.gid);
+  if (!attr.shown_ids) {
+    attr.uid = config_.uid_map.ToShown(attr.uid);
+    attr.gid = config_.gid_map.ToShown(attr.gid);
+  }
+  attr.uid = config_.squash_uid.value_or(attr.uid);
+  attr.gid = config_.squash_gid.value_or(attr.gid);
   return attr;
 }
 
@@ -379,8 +391,10 @@ Result<Attr> UnionFs::AttrLocked(const InodeRef& inode) {
   Attr attr = TRY(LowerAttr(inode));
   attr.ino = inode->ino();
   if (inode->is_dir() && inode->parts().size() > 1) attr.nlink = 1;
-  // Deleted in the union; the layer does not know.
-  if (inode->id != NodeId::kRoot && !table_.NameOf(inode)) {
+  // Deleted in the union; the layer does not know. One with several names comes
+  // up before it loses one, so what has none here has others.
+  if (inode->id != NodeId::kRoot && !inode->hard_linked &&
+      !table_.NameOf(inode)) {
     attr.nlink = 0;
     attr.ctime = table_.RemovedAt(inode).value_or(attr.ctime);
   }
@@ -467,13 +481,15 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
   for (const LowerPart& part : dir->parts()) {
     const Layer& layer = part.node.layer();
     const uint32_t rank = static_cast<uint32_t>(lowers_->size()) - part.layer;
+    // What it lists may have come from a layer: a look at it tells.
+    const bool own_numbers = !layer.IsFrozenUpper();
     const bool last = &part == &dir->parts().back();
     for (LayerDirEntry& entry : TRY(layer.List(part.node))) {
       // Alone, a layer's names are distinct already.
       if ((seen.empty() && last) || seen.emplace(entry.name, true).second) {
         if (!entry.whiteout)
-          names.push_back(
-              {std::move(entry.name), entry.type, InoOf({rank, entry.ino})});
+          names.push_back({std::move(entry.name), entry.type,
+                           own_numbers ? InoOf({rank, entry.ino}) : 0});
       }
     }
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fs/frozen_upper.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/privilege.h"
@@ -81,14 +82,20 @@ Result<std::unique_ptr<UnionFs>> UnionFs::Open(const UnionConfig& config) {
 }
 
 Status UnionFs::OpenLayers() {
-  // A read-only mount may still have an upper: it is just the topmost layer.
   std::vector<std::string> paths = config_.layers;
-  if (config_.upper && upper_ == nullptr) paths.push_back(*config_.upper);
+  if (config_.upper) {
+    const std::string work = config_.work.value_or(DefaultWork(*config_.upper));
+    for (std::string& frozen : TRY(FrozenNames(work)))
+      paths.push_back(std::move(frozen));
+    // A read-only mount may still have an upper: it is just the topmost layer.
+    if (upper_ == nullptr) paths.push_back(*config_.upper);
+  }
   OpenedLayers opened =
       TRY(ufs::OpenLayers(paths, config_.open_sealed, fds_, names_));
   for (const auto& layer : opened.layers)
-    layer_by_tag_.emplace(
-        layer->tag(), static_cast<uint32_t>(&layer - &opened.layers[0] + 1));
+    if (!layer->IsFrozenUpper())
+      layer_by_tag_.emplace(
+          layer->tag(), static_cast<uint32_t>(&layer - &opened.layers[0] + 1));
   std::reverse(opened.layers.begin(), opened.layers.end());
   lowers_ = std::make_unique<LowerStack>(
       std::move(opened.layers), config_.redirect_dir != RedirectDir::kNoFollow);
@@ -150,7 +157,9 @@ Status UnionFs::OpenRoot() {
     opaque = looked.marks.opaque;
   }
   if (lower.kind != LowerFound::Kind::kAbsent && !opaque) {
-    birth.identity = LowerIdentity(lower);
+    // The upper's, and nobody else's, if there is nothing but frozen ones.
+    if (!lower.node.layer().IsFrozenUpper() || lower.origin)
+      birth.identity = LowerIdentity(lower);
     birth.lower = lower.node;
     birth.parts = std::move(lower.parts);
   }

@@ -22,20 +22,28 @@ void UnionFs::NoteRead(const InodeRef& inode, uint64_t offset, uint64_t size) {
 }
 
 Result<uint64_t> UnionFs::ReadAheadData(const TraceEntry& entry) {
+  UniqueFd found;
+  {
+    MutexLock lock(lowers_mu_);
+    found = TRY(OpenContents(entry.contents));
+  }
+  const uint64_t size = TRY(sys::Statx({found})).stx_size;
+  const uint64_t end = std::min(entry.end, size);
+  if (entry.begin >= end) return uint64_t{0};
+  TRY(ReadAhead(found, entry.begin, end - entry.begin));
+  return end - entry.begin;
+}
+
+Result<UniqueFd> UnionFs::OpenContents(std::string_view name) const {
   for (uint32_t i = 0; i < lowers_->size(); ++i) {
-    const auto fd = lowers_->layer(i).OpenContents(entry.contents);
-    if (fd.code() == ENOENT) continue;
-    if (!fd.ok()) return fd.error();
-    const uint64_t size = TRY(sys::Statx({*fd})).stx_size;
-    const uint64_t end = std::min(entry.end, size);
-    if (entry.begin >= end) return uint64_t{0};
-    TRY(ReadAhead(*fd, entry.begin, end - entry.begin));
-    return end - entry.begin;
+    auto fd = lowers_->layer(i).OpenContents(name);
+    if (fd.code() != ENOENT) return fd;
   }
   return Error(ENOENT);
 }
 
 void UnionFs::ReadNamesAhead() {
+  MutexLock lock(lowers_mu_);
   for (uint32_t i = 0; i < lowers_->size(); ++i)
     lowers_->layer(i).ReadNamesAhead();
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/acl.h"
+#include "fs/upper_work.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
@@ -38,19 +39,6 @@ constexpr mode_t kDraftDirMode = 0700;
 
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
 
-// Opens a directory, making it (and its parents up to `base`) if missing.
-Result<UniqueFd> OpenOrMakeDir(BorrowedFd base, const char* name, mode_t mode) {
-  const auto made = sys::MkDirAt({base, name}, mode);
-  if (!made.ok() && made.code() != EEXIST) return Error(made.code());
-  return sys::OpenAt({base, name}, O_RDONLY | O_DIRECTORY);
-}
-
-std::string DefaultWork(const std::string& upper) {
-  std::string work = upper;
-  while (work.size() > 1 && work.back() == '/') work.pop_back();
-  return work + ".work";
-}
-
 Status LockOrBusy(BorrowedFd fd, const std::string& what) {
   const auto locked = sys::FLock(fd, LOCK_EX | LOCK_NB);
   if (locked.code() == EWOULDBLOCK)
@@ -61,6 +49,12 @@ Status LockOrBusy(BorrowedFd fd, const std::string& what) {
 }
 
 }  // namespace
+
+std::string DefaultWork(const std::string& upper) {
+  std::string work = upper;
+  while (work.size() > 1 && work.back() == '/') work.pop_back();
+  return work + ".work";
+}
 
 Draft::~Draft() {
   if (name_.empty()) return;
@@ -126,11 +120,10 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   std::unique_ptr<UpperDir> upper(new UpperDir(config, trusted));
   upper->work_path_ = work_path;
   upper->root_ = std::make_shared<const UniqueFd>(std::move(root));
-  upper->index_ = std::make_shared<const UniqueFd>(
-      TRY(OpenOrMakeDir(ufs, "index", 0700).With(work_text)));
-  upper->origin_dir_ = TRY(OpenOrMakeDir(ufs, "origin", 0700).With(work_text));
   upper->work_ = std::move(work);
   upper->tmp_ = std::move(tmp);
+  TRY(upper->FinishFreezing(ufs).With(work_text));
+  TRY(upper->OpenBooks(ufs).With(work_text));
   kWorkMade.Visit();
   TRY(upper->RefuseVolatile());
   TRY(upper->SweepWork().With(work_text));
@@ -355,6 +348,11 @@ Status UpperDir::Exchange(Draft& draft, sys::At to) {
   return Ok();
 }
 
+Status UpperDir::Relocate(sys::At from, sys::At to) {
+  return Lending({from, {from.dir}, {to.dir}},
+                 [&] { return sys::RenameAt2(from, to, RENAME_NOREPLACE); });
+}
+
 // --- durability ------------------------------------------------------------
 
 Status UpperDir::SyncDraft(const Draft& draft) const {
@@ -506,33 +504,10 @@ Result<Draft> UpperDir::EmptyDir(BorrowedFd dir, Name name) {
 
 // --- origins ---------------------------------------------------------------
 
-namespace {
-
-// Numbers are used again, times of birth are not.
-std::string OriginKey(const struct statx& stat) {
-  char text[80];
-  const int size =
-      snprintf(text, sizeof(text), "%llx-%llx.%x",
-               static_cast<unsigned long long>(stat.stx_ino),
-               static_cast<unsigned long long>(stat.stx_btime.tv_sec),
-               stat.stx_btime.tv_nsec);
-  return std::string(text, size);
-}
-
-bool CarriesUserXattrs(mode_t mode) { return S_ISREG(mode) || S_ISDIR(mode); }
-
-}  // namespace
-
 Status UpperDir::LoadOrigins() {
-  std::vector<std::string> names;
-  TRY(sys::ForEachEntry(origin_dir_, [&](const char* name, uint8_t, uint64_t) {
-    names.emplace_back(name);
-    return true;
-  }));
+  Origins origins = TRY(ReadOrigins(origin_dir_));
   MutexLock lock(origins_mu_);
-  for (const std::string& name : names)
-    origins_[name] =
-        TRY(ParseOrigin(TRY(sys::ReadLinkAt({origin_dir_, name.c_str()}))));
+  origins_ = std::move(origins);
   return Ok();
 }
 

@@ -17,15 +17,18 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "fs/fd_cache.h"
 #include "fs/marks.h"
+#include "fs/origins.h"
 #include "fs/union_config.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
+
+// The work directory of an upper that names none: beside it.
+std::string DefaultWork(const std::string& upper);
 
 // An object under construction, removed again unless it is published.
 class Draft {
@@ -76,6 +79,17 @@ class UpperDir {
   Durability durability() const { return durability_; }
   const std::string& path() const { return path_; }
   const std::string& work_path() const { return work_path_; }
+
+  // --- freezing (upper_freeze.cc, frozen_upper.h) --------------------------
+  // Moves all that is in the upper, and the index, aside: the upper is empty
+  // then. Returns the path of what holds them. Nobody may use the upper
+  // meanwhile. An error means that all is as it was; ENOTSUP for an upper whose
+  // root is opaque, EPERM for one with a name that the host holds fast (chattr
+  // +a or +i).
+  Result<std::string> Freeze();
+  // Takes back the Freeze that returned `path`, if nothing has come to the
+  // upper since.
+  Status Thaw(const std::string& path);
 
   // --- drafts ------------------------------------------------------------
   // A regular file, unnamed where the host can. `dir` is where it will go, for
@@ -192,6 +206,20 @@ class UpperDir {
  private:
   explicit UpperDir(const UnionConfig& config, bool trusted);
 
+  // --- upper_freeze.cc
+  Status CopyRoot(BorrowedFd tree) const;
+  Result<Draft> NewFrozen();
+  Status MayFreeze() const;
+  Status MoveAside(BorrowedFd ufs, BorrowedFd frozen);
+  Status MoveBack(BorrowedFd ufs, BorrowedFd frozen);
+  Status MoveNames(BorrowedFd from, BorrowedFd to);
+  Status FinishFreezing(BorrowedFd ufs);
+  // The directories of the work directory that move aside, and are made anew.
+  Status OpenBooks(BorrowedFd ufs);
+
+  // Moves what is no draft, to where nothing is.
+  Status Relocate(sys::At from, sys::At to);
+
   static Result<bool> MayTrust(const UnionConfig& config, BorrowedFd tmp);
   Status SweepWork();
   Status RefuseVolatile() const;
@@ -258,7 +286,7 @@ class UpperDir {
   // Counts each lending and each taking back: odd while modes are lent.
   mutable std::atomic<uint64_t> lendings_{0};
   mutable Mutex origins_mu_;  // a leaf
-  std::unordered_map<std::string, Origin> origins_ GUARDED_BY(origins_mu_);
+  Origins origins_ GUARDED_BY(origins_mu_);
   mutable Mutex whiteout_mu_;  // a leaf
   // The last one made, wherever it is; kept open, so that its number is not
   // given to anything else.

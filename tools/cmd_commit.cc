@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "fs/control.h"
+#include "fs/frozen_upper.h"
 #include "fs/layer_sealer.h"
 #include "fs/mount_info.h"
+#include "fs/upper_dir.h"
 #include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 #include "tools/command.h"
@@ -38,6 +40,7 @@ struct CommitArguments {
   std::string name;
   std::string store;
   bool user_xattr = false;
+  bool keep_upper = false;
   bool as_json = false;
 };
 
@@ -106,14 +109,34 @@ Status RefuseStoreIn(const std::string& mountpoint, const LayerStore& store) {
   return Ok();
 }
 
-// Reads the upper while the mount stands still. EBUSY: it does not, now.
-Status SealHeld(const std::string& mountpoint, const SealSource& source,
-                Ingest& ingest) {
+// The layer is made, and named; its mount goes on over an upper that is empty.
+// Where that cannot be, over the one it has: nothing is lost by it.
+void BeginAfresh(MountHold& hold, const std::string& mountpoint,
+                 const CommitArguments& arguments) {
+  if (arguments.keep_upper) return;
+  const Status frozen = hold.Freeze();
+  if (!frozen.ok())
+    Complain(kUfsCommit,
+             mountpoint +
+                 ": the layer is made, but the mount keeps its upper: " +
+                 frozen.error().ToString(),
+             kExitFailure);
+}
+
+// Reads the upper while the mount stands still, and what is made of it is there
+// before it goes on. EBUSY: it does not stand still, now.
+Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
+                           const SealSource& source, Ingest& ingest,
+                           const CommitArguments& arguments) {
   TRY(SyncMount(mountpoint));
   MountHold hold = TRY(MountHold::Begin(mountpoint));
-  const Status sealed = SealDirectory(source, ingest.tree(), ingest.objects());
-  TRY(hold.End().With(mountpoint));
-  return sealed;
+  TRY(SealDirectory(source, ingest.tree(), ingest.objects()));
+  TRY(hold.Check().With(mountpoint));
+  if (arguments.keep_upper) TRY(hold.End().With(mountpoint));
+  TRY(ingest.objects().KeepOnly(source.contents->in_use()));
+  LayerInfo info = TRY(SealIngest(store, ingest, arguments.name));
+  BeginAfresh(hold, mountpoint, arguments);
+  return info;
 }
 
 Result<LayerInfo> CommitBusyMount(LayerStore& store,
@@ -124,12 +147,9 @@ Result<LayerInfo> CommitBusyMount(LayerStore& store,
   for (int attempt = 1;; ++attempt) {
     ingest.RestartTree();
     source.contents->Restart();
-    const Status sealed = SealHeld(mountpoint, source, ingest);
-    if (sealed.ok()) {
-      TRY(ingest.objects().KeepOnly(source.contents->in_use()));
-      return SealIngest(store, ingest, arguments.name);
-    }
-    if (sealed.code() != EBUSY || attempt == kAttempts) return sealed.error();
+    auto sealed = SealHeld(store, mountpoint, source, ingest, arguments);
+    if (sealed.ok() || sealed.code() != EBUSY || attempt == kAttempts)
+      return sealed;
     std::this_thread::sleep_for(kPause);
   }
 }
@@ -163,12 +183,27 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
       SealDirectory(source, ingest->tree(), ingest->objects());
   TRY(SyncMount(mountpoint));
   // Where it failed, something may be in parts that a hold brings up.
-  const Json after = TRY(Ask(mountpoint));
-  if (sealed.ok() && Changes(before) == Changes(after) &&
-      !IsChangedUnseen(before) && !IsChangedUnseen(after))
-    return SealIngest(store, *ingest, arguments.name);
+  const auto unchanged = [&]() -> Result<bool> {
+    const Json now = TRY(Ask(mountpoint));
+    return Changes(before) == Changes(now) && !IsChangedUnseen(before) &&
+           !IsChangedUnseen(now);
+  };
   source.keep_going = false;
-  return CommitBusyMount(store, mountpoint, source, *ingest, arguments);
+  if (!sealed.ok() || !TRY(unchanged()))
+    return CommitBusyMount(store, mountpoint, source, *ingest, arguments);
+  const Digest digest = TRY(PrepareIngest(store, *ingest));
+  if (arguments.keep_upper)
+    return FinishIngest(store, *ingest, digest, arguments.name);
+  TRY(RefuseStoreIn(mountpoint, store));
+  if (auto hold = MountHold::Begin(mountpoint); hold.ok() && TRY(unchanged())) {
+    LayerInfo info = TRY(FinishIngest(store, *ingest, digest, arguments.name));
+    BeginAfresh(*hold, mountpoint, arguments);
+    return info;
+  }
+  // Somebody wrote just now: from the beginning.
+  contents = SealedContents();
+  const auto again = TRY(BeginIngest(store, arguments));
+  return CommitBusyMount(store, mountpoint, source, *again, arguments);
 }
 
 // --- an upper that is not mounted --------------------------------------------
@@ -192,8 +227,12 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
   source.directory = arguments.path;
   source.layers = config.layers;
   source.open_sealed = config.open_sealed;
-  source.index = IndexOf(arguments.work.empty() ? arguments.path + ".work"
-                                                : arguments.work);
+  const std::string work =
+      arguments.work.empty() ? DefaultWork(arguments.path) : arguments.work;
+  source.index = IndexOf(work);
+  // What was committed already lies between the layers and the upper.
+  for (std::string& frozen : TRY(FrozenNames(work)))
+    source.layers.push_back(std::move(frozen));
   source.trusted_marks = !arguments.user_xattr && IsHostRoot();
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
@@ -222,11 +261,14 @@ int RunCommit(int argc, char** argv) {
       "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
       "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
       "changes,\n"
-      "and prints its digest. The mount goes on as it is; programs that write "
-      "to it\n"
-      "meanwhile wait for a moment. The cost is that of the changes, whatever "
-      "the\n"
-      "size of the layers.",
+      "and prints its digest. The mount goes on as it is, over an upper that "
+      "is "
+      "empty:\n"
+      "the next commit has what was changed since. Programs that write to it "
+      "meanwhile\n"
+      "wait for a moment. The cost is that of the changes, whatever the size "
+      "of the\n"
+      "layers.",
       "Examples:\n"
       "  ufs commit /mnt --name app:2\n"
       "  ufs commit --layer debian:12 changes --name app:2\n"
@@ -249,6 +291,8 @@ int RunCommit(int argc, char** argv) {
       .add_option("--store", arguments.store,
                   "The store (default: $UFS_STORE, else the state directory)")
       ->type_name("DIR");
+  parser.add_flag("--keep-upper", arguments.keep_upper,
+                  "The mount goes on over the upper that it has");
   parser.add_flag("--json", arguments.as_json, "Print an object for programs");
   parser.add_flag("--userxattr", arguments.user_xattr,
                   "Read marks from user.overlay.*, though you are root");

@@ -10,8 +10,7 @@
 
 namespace ufs {
 
-Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
-                             const std::string& name) {
+Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest) {
   // The digest is that of contents too, which can be read once published; a
   // crash from here on leaves them to gc.
   TRY(ingest.objects().Publish());
@@ -20,12 +19,22 @@ Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
   TRY(ingest.tree().Write(fd));
   const auto tree =
       TRY(TreeFile::Open(std::move(fd), TreeFile::Verify::kHeader));
-  const Digest digest = TRY(TreeTarDigest(*tree, [&](const ObjectId& id) {
+  return TreeTarDigest(*tree, [&](const ObjectId& id) {
     return store.objects()->OpenObject(id);
-  }));
+  });
+}
+
+Result<LayerInfo> FinishIngest(LayerStore& store, Ingest& ingest,
+                               const Digest& digest, const std::string& name) {
   LayerInfo info = TRY(ingest.Seal(digest));
   if (!name.empty()) TRY(store.SetName(name, digest));
   return info;
+}
+
+Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
+                             const std::string& name) {
+  const Digest digest = TRY(PrepareIngest(store, ingest));
+  return FinishIngest(store, ingest, digest, name);
 }
 
 void PrintSealed(const LayerInfo& layer, const std::string& name,

@@ -10,8 +10,14 @@
 
 namespace ufs {
 
-// Publishes what `ingest` has and names it, unless `name` is empty. A layer
-// that the store has already gets the name alone.
+// What takes time of it: publishes the contents that `ingest` has, and tells
+// the digest of the layer it would be.
+Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest);
+// The rest: the layer is there, under `name`, unless that is empty. One that
+// the store has already gets the name alone.
+Result<LayerInfo> FinishIngest(LayerStore& store, Ingest& ingest,
+                               const Digest& digest, const std::string& name);
+// Both.
 Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
                              const std::string& name);
 

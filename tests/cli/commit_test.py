@@ -1,6 +1,7 @@
 """Commit of a mount that programs write to all the while: each layer is what
 the mount was at one moment."""
 import errno
+import json
 import mmap
 import multiprocessing
 import os
@@ -36,7 +37,8 @@ wait
 cat mnt/first mnt/second
 ufs umount mnt
 for moment in 1 2 3; do
-  ufs mount --store store --ro base moment$moment mnt
+  moments="$moments moment$moment"
+  ufs mount --store store --ro base $moments mnt
   cat mnt/first mnt/second
   ufs umount mnt
 done
@@ -116,8 +118,8 @@ class LiveCommit(CliTest):
     def commit(self, *words):
         return run(UFS, "commit", "--store", self.store, *words, cwd=self.dir)
 
-    def mount_layer(self, layer):
-        self.mount("--store", self.store, "--ro", self.base, layer, self.mnt, cwd=self.dir)
+    def mount_layers(self, *layers):
+        self.mount("--store", self.store, "--ro", self.base, *layers, self.mnt, cwd=self.dir)
 
     def check_moment(self, before, after):
         """What is mounted is one moment between two counts."""
@@ -157,8 +159,10 @@ class LiveCommit(CliTest):
                     lambda: all(a > b for a, b in zip(writers.counts, now))))
         self.assertEqual([process.exitcode for process in writers.processes], [0] * 4)
         self.umount()
+        # Each has what was changed since the one before.
+        layers = [f"moment{number}" for number in range(len(moments))]
         for number, (before, after) in enumerate(moments):
-            self.mount_layer(f"moment{number}")
+            self.mount_layers(*layers[:number + 1])
             self.check_moment(before, after)
             self.umount()
         # And the mount itself has everything.
@@ -195,9 +199,53 @@ class LiveCommit(CliTest):
         os.close(mapped)
         os.close(deleted)
         self.umount()
-        self.mount_layer("moment")
+        self.mount_layers("moment")
         self.assertEqual(self.read("mnt/large")[:4], "LINE")
         self.assertFalse(os.path.exists(f"{self.mnt}/deleted"))
+
+    def test_the_mount_goes_on_over_an_empty_upper(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.write("mnt/names/keep", "one")
+        kept = os.stat(f"{self.mnt}/names/keep")
+        self.assertEqual(self.commit("mnt", "--name", "one").returncode, 0)
+        self.assertEqual(os.listdir(self.at("up")), [])
+        self.assertEqual(run(UFS, "diff", self.mnt).stdout, "")
+        self.write("mnt/names/other", "two")
+        done = self.commit("mnt", "--name", "two", "--json")
+        self.assertEqual(json.loads(done.stdout)["entries"], 2)  # /names, /names/other
+        again = os.stat(f"{self.mnt}/names/keep")
+        self.assertEqual((again.st_ino, again.st_ctime_ns), (kept.st_ino, kept.st_ctime_ns))
+        # One that keeps its upper has all of it in the next layer, too.
+        self.write("mnt/third", "three")
+        done = self.commit("mnt", "--keep-upper", "--name", "three")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(os.listdir(self.at("up")), ["third"])
+        self.umount()
+        for layers, names in ((["one"], ["keep"]), (["one", "two"], ["keep", "other"])):
+            self.mount_layers(*layers)
+            self.assertEqual(sorted(os.listdir(f"{self.mnt}/names")), names)
+            self.assertEqual(self.read("mnt/names/keep"), "one")
+            self.umount()
+        # As it was mounted before, it shows the same; and the upper that is not
+        # mounted is committed from where the last commit was.
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.assertEqual(self.read("mnt/names/keep") + self.read("mnt/names/other"), "onetwo")
+        self.assertEqual(os.stat(f"{self.mnt}/names/keep").st_ino, kept.st_ino)
+        self.umount()
+        done = self.commit("--layer", self.base, "up", "--name", "upper", "--json")
+        self.assertEqual(json.loads(done.stdout)["entries"], 1, done)
+
+    def test_one_that_cannot_begin_afresh_says_so(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.write("mnt/fast", "f")
+        run("chattr", "+i", f"{self.mnt}/fast")
+        self.addCleanup(run, "chattr", "-i", self.at("up/fast"))
+        done = self.commit("mnt", "--name", "one")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("the layer is made, but the mount keeps its upper", done.stderr)
+        self.assertIn("fast: chattr +a or +i", done.stderr)
+        self.assertEqual(os.listdir(self.at("up")), ["fast"])
+        self.write("mnt/names/keep", "goes on")
 
     def test_by_an_ordinary_user(self):
         harness.open_fuse_to_all(self.dir)

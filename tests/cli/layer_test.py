@@ -86,9 +86,9 @@ class Sealed(CliTest):
         self.assertIn("low", stat.stdout)
         self.assertIn("sha256:", stat.stdout)
         self.umount()
-        # The upper itself, by the layers it lay over.
+        # The upper itself, by the layers it lay over: what came since.
         self.commit("--layer", "low", "up", "--name", "latest")
-        self.mount_sealed("--ro", "low", "latest", "mnt")
+        self.mount_sealed("--ro", "low", "high", "latest", "mnt")
         self.assertEqual(self.read("mnt/both"), "later")
 
     def test_commit_takes_files_that_are_partly_in_the_upper(self):

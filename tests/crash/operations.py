@@ -1,8 +1,10 @@
 """The layers of the crash tests, and operations that between them reach every
 step an upper takes from one state to another."""
 import ctypes
+import errno
 import fcntl
 import os
+import socket
 import struct
 import subprocess
 
@@ -102,6 +104,29 @@ def fallocate(name):
 def copy_range(source, target):
     from_fd, to_fd = os.open(source, os.O_RDONLY), os.open(target, os.O_RDWR)
     os.copy_file_range(from_fd, to_fd, 5000, 0, 100)
+
+
+def begin_afresh():
+    """The upper, as `ufs commit` has it done; fs/control.h has the words."""
+    device = os.stat(".").st_dev
+    places = ["/run/ufs", os.environ.get("XDG_RUNTIME_DIR", "") + "/ufs",
+              f"/tmp/ufs-{os.geteuid()}"]
+    for place in places:
+        path = f"{place}/{os.major(device)}:{os.minor(device)}"
+        if os.path.exists(path):
+            break
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
+        daemon.connect(path)
+        for say, hear in (b"hold\n", b"held\n"), (b"freeze\n", b"frozen\n"):
+            daemon.sendall(say)
+            try:
+                answer = daemon.recv(4096)
+            except ConnectionError:
+                answer = b""
+            if not answer:
+                raise OSError(errno.ENOTCONN, "the daemon died")
+            if answer != hear:
+                raise OSError(int(answer.split()[1]), answer)
 
 
 def each(operation, *argument_lists):
@@ -212,6 +237,9 @@ def other_operations():
     yield "fifo", do(os.mkfifo, "dir/new")
     yield "device like a whiteout", do(os.mknod, "dir/new", 0o20600, 0)
     yield "tmpfile", do(tmpfile, "dir", "dir/new")
+    yield "begin afresh", begin_afresh, \
+        both(do(write, "file"), do(write, "hard1"), do(rename, "dir", "moved"),
+             do(create, "dir", b"new"), do(os.unlink, "other"))
     yield "link", do(os.link, "file", "dir/new")
     yield "link hard link", do(os.link, "hard1", "dir/new")
 

@@ -310,6 +310,7 @@ Outcome Executor::Dispatch(const Op& op) {
     case OpKind::kSetXflags:
       return Plain(SetFileFlags(fd, CallOf(op), op.flags));
     case OpKind::kRemount:
+    case OpKind::kFreeze:
     case OpKind::kDropCaches:
     case OpKind::kCheckTree:
     case OpKind::kCount:

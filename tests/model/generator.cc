@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kCheckEvery = 60;  // operations between whole-tree checks
 constexpr int64_t kRemountEvery = 90;
 constexpr int64_t kDropEvery = 60;
+constexpr int64_t kFreezeEvery = 40;
 constexpr int64_t kLargest = 3 << 20;  // files stay below this
 
 struct Weight {
@@ -80,6 +81,10 @@ Op Generator::Next(const PosixModel& model) {
     op.flags = OneIn(3) ? kCommit : 0;
     return op;
   }
+  if (freezes_ && OneIn(kFreezeEvery)) {
+    op.kind = OpKind::kFreeze;
+    return op;
+  }
   if (drop_caches_ && OneIn(kDropEvery)) {
     op.kind = OpKind::kDropCaches;
     return op;
@@ -88,6 +93,10 @@ Op Generator::Next(const PosixModel& model) {
   size_t chosen = 0;
   while (at >= kWeights[chosen].weight) at -= kWeights[chosen++].weight;
   op.kind = kWeights[chosen].kind;
+  // The layer that comes of a commit protects nothing by flags.
+  if (freezes_ &&
+      (op.kind == OpKind::kSetFlags || op.kind == OpKind::kSetXflags))
+    op.kind = OpKind::kGetFlags;
   if (OneIn(6)) op.uid = kOrdinaryUser;
   op.seed = static_cast<uint32_t>(random_());
   FillOpen(model, &op);

@@ -13,9 +13,10 @@ namespace ufs::model {
 
 class Generator {
  public:
-  // With `drop_caches`, now and then the whole machine loses its caches.
-  Generator(uint64_t seed, bool drop_caches)
-      : random_(seed), drop_caches_(drop_caches) {}
+  // With `drop_caches`, now and then the whole machine loses its caches; with
+  // `freezes`, the upper begins afresh, and no file flags are set.
+  Generator(uint64_t seed, bool drop_caches, bool freezes)
+      : random_(seed), drop_caches_(drop_caches), freezes_(freezes) {}
 
   Op Next(const PosixModel& model);
 
@@ -52,6 +53,7 @@ class Generator {
 
   Random random_;
   const bool drop_caches_;
+  const bool freezes_;
   int64_t count_ = 0;
 };
 

@@ -39,8 +39,9 @@ std::string Line(const char* side, const std::string& where,
 
 Lane::Lane(const LayerSpec& merged, const std::string& union_root,
            const std::string& plain_root, const std::string& prefix,
-           Remount remount)
+           Remount remount, Freeze freeze)
     : remount_(std::move(remount)),
+      freeze_(std::move(freeze)),
       model_(merged, prefix),
       union_{"union", union_root + "/" + prefix, {}, {}},
       plain_{"plain directory", plain_root + "/" + prefix, {}, {}} {
@@ -54,6 +55,12 @@ std::string Lane::Step(const Op& op) {
     std::string text = CheckTree(plain_) + CheckTree(union_);
     model_.TreeWasRead();
     return text;
+  }
+  if (op.kind == OpKind::kFreeze) {
+    const std::string error = freeze_();
+    // What becomes a layer is read.
+    model_.ForgetAccessTimes();
+    return error.empty() ? "" : "freeze: " + error + "\n";
   }
   if (op.kind == OpKind::kDropCaches) {
     DropCaches();

@@ -28,10 +28,14 @@ class Lane {
   // layer. Nothing of the union is open during the call.
   using Remount = std::function<Remounted(bool commit)>;
 
+  // The union's upper becomes a layer below an empty one; what is open stays
+  // so. Empty, or what went wrong.
+  using Freeze = std::function<std::string()>;
+
   // The lane sees the directory `prefix` of both trees as its root.
   Lane(const LayerSpec& merged, const std::string& union_root,
        const std::string& plain_root, const std::string& prefix,
-       Remount remount);
+       Remount remount, Freeze freeze);
 
   // Empty, or how the three disagree.
   std::string Step(const Op& op);
@@ -52,6 +56,7 @@ class Lane {
   std::string StepRemount(const Op& op);
 
   const Remount remount_;
+  const Freeze freeze_;
   PosixModel model_;
   Side union_;
   Side plain_;

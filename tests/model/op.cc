@@ -16,18 +16,18 @@ namespace ufs::model {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(OpKind::kCount)> kNames =
-    {"open",      "close",     "read",        "pread",     "write",
-     "pwrite",    "truncate",  "ftruncate",   "fallocate", "seek",
-     "copy",      "mmap",      "munmap",      "load",      "store",
-     "mkdir",     "rmdir",     "unlink",      "rename",    "link",
-     "linkfd",    "symlink",   "mknod",       "chmod",     "fchmod",
-     "chown",     "fchown",    "utimens",     "futimens",  "setxattr",
-     "getxattr",  "listxattr", "removexattr", "fsetxattr", "readdir",
-     "freaddir",  "stat",      "fstat",       "readlink",  "fsync",
-     "fdatasync", "flock",     "lock",        "ofdlock",   "ofdtest",
-     "install",   "exec",      "start",       "stop",      "getflags",
-     "setflags",  "getxflags", "setxflags",   "remount",   "dropcaches",
-     "checktree"};
+    {"open",       "close",     "read",        "pread",     "write",
+     "pwrite",     "truncate",  "ftruncate",   "fallocate", "seek",
+     "copy",       "mmap",      "munmap",      "load",      "store",
+     "mkdir",      "rmdir",     "unlink",      "rename",    "link",
+     "linkfd",     "symlink",   "mknod",       "chmod",     "fchmod",
+     "chown",      "fchown",    "utimens",     "futimens",  "setxattr",
+     "getxattr",   "listxattr", "removexattr", "fsetxattr", "readdir",
+     "freaddir",   "stat",      "fstat",       "readlink",  "fsync",
+     "fdatasync",  "flock",     "lock",        "ofdlock",   "ofdtest",
+     "install",    "exec",      "start",       "stop",      "getflags",
+     "setflags",   "getxflags", "setxflags",   "remount",   "freeze",
+     "dropcaches", "checktree"};
 
 struct FlagName {
   int value;

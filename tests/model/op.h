@@ -71,6 +71,7 @@ enum class OpKind {
   kGetXflags,  // the same by FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR
   kSetXflags,
   kRemount,     // closes every handle and mapping first; flags: kCommit
+  kFreeze,      // commits: the upper begins afresh, with everything open
   kDropCaches,  // makes the kernel forget inodes nobody uses
   kCheckTree,   // compares everything
   kCount,

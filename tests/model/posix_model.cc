@@ -236,6 +236,7 @@ Expected PosixModel::Dispatch(const Op& op) {
       for (auto& [id, weak] : nodes_)
         if (NodePtr node = weak.lock()) node->stored_to = false;
       return {};
+    case OpKind::kFreeze:
     case OpKind::kDropCaches:
     case OpKind::kCheckTree:
     case OpKind::kCount:

@@ -57,12 +57,14 @@ class Run {
   void RunLane(size_t number, const std::string& prefix, const NextOp& next) {
     Executor::PrepareThread();
     {
-      Lane lane(merged_, session_.union_root(), session_.plain_root(), prefix,
-                [this](bool commit) {
-                  if (commit) commit_ = true;
-                  remounts_.arrive_and_wait();
-                  return remounted_;
-                });
+      Lane lane(
+          merged_, session_.union_root(), session_.plain_root(), prefix,
+          [this](bool commit) {
+            if (commit) commit_ = true;
+            remounts_.arrive_and_wait();
+            return remounted_;
+          },
+          [this] { return session_.Freeze(); });
       for (size_t i = 0; !failed_; ++i) {
         const std::optional<Op> op = next(lane.model());
         if (!op) break;
@@ -148,9 +150,11 @@ RunResult RunSeed(const RandomRun& run, Script* script) {
   script->lanes.resize(random() % 3 == 0 ? 3 : 1);
   script->whiteouts = static_cast<WhiteoutStyle>(random() % 3);
   RandomLayersOf(random, script);
+  const bool freezes = run.seed % 2 == 0;
   std::vector<NextOp> next;
   for (std::vector<Op>& ops : script->lanes) {
-    auto generator = std::make_shared<Generator>(random(), run.drop_caches);
+    auto generator =
+        std::make_shared<Generator>(random(), run.drop_caches, freezes);
     next.push_back(
         [&ops, &run, generator](const PosixModel& model) -> std::optional<Op> {
           const int done = static_cast<int>(ops.size());

@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <mutex>
 
+#include "fs/control.h"
 #include "layerdb/base/unique_fd.h"
 #include "tests/harness/files.h"
 #include "tests/harness/process.h"
@@ -117,11 +120,32 @@ std::string Session::Complete() {
   return done.exit_code == 0 ? "" : "ufs complete: " + done.output;
 }
 
+// As `ufs commit` does it. Others may be at work, and one of them may be at the
+// same.
+std::string Session::Freeze() {
+  // The socket of another user's daemon is not for us.
+  if (!TheSubject().is_ufs() || TheSubject().in_user_namespace) return "";
+  static std::mutex one_at_a_time;
+  std::lock_guard lock(one_at_a_time);
+  // Fails where another lane removes what it is about to look at.
+  if (!Complete().empty()) return "";
+  const auto freeze = [&]() -> Status {
+    MountHold hold = TRY(MountHold::Begin(plan_.mountpoint));
+    TRY(hold.Freeze());
+    return hold.End();
+  };
+  const Status frozen = freeze();
+  // A busy machine; and what passes files through keeps its upper.
+  const bool may_be = frozen.code() == EBUSY || frozen.code() == ENOTSUP;
+  return frozen.ok() || may_be ? "" : frozen.error().ToString();
+}
+
 // A lower file with several names has one upper object for all of them only as
-// long as its index is there, which is no part of the upper. And file flags are
-// not copied up (fs/README.md).
+// long as its index is there, which is no part of the upper; nor is what it was
+// when it began afresh. And file flags are not copied up (fs/README.md).
 bool Session::MayCommit() const {
   if (!std::filesystem::is_empty(plan_.work + "/ufs/index")) return false;
+  if (std::filesystem::exists(plan_.work + "/ufs/frozen")) return false;
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator(plan_.upper)) {
     if (entry.symlink_status().type() != std::filesystem::file_type::regular)

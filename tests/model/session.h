@@ -27,6 +27,9 @@ class Session {
   // unless a link count would be lost with it.
   Remounted Remount(bool commit);
 
+  // The same while it is mounted. Threads: any.
+  std::string Freeze();
+
   // Empty, or the first difference: nobody may change a lower layer.
   std::string CheckLowers() const;
 

@@ -1,0 +1,45 @@
+#include "fs/frozen_upper.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+
+Result<std::vector<unsigned>> FrozenNumbers(BorrowedFd ufs) {
+  std::vector<unsigned> numbers;
+  auto dir = sys::OpenAt({ufs, kFrozenDir}, O_RDONLY | O_DIRECTORY);
+  if (dir.code() == ENOENT) return numbers;
+  const UniqueFd fd = TRY(std::move(dir));
+  TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t, uint64_t) {
+    unsigned number = 0;
+    const char* const end = name + strlen(name);
+    const auto parsed = std::from_chars(name, end, number);
+    if (parsed.ec == std::errc() && parsed.ptr == end)
+      numbers.push_back(number);
+    return true;
+  }));
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+Result<std::vector<std::string>> FrozenNames(const std::string& work) {
+  std::vector<std::string> names;
+  const std::string path = work + "/ufs";
+  auto opened = sys::Open(path.c_str(), O_PATH | O_DIRECTORY);
+  if (opened.code() == ENOENT || opened.code() == ENOTDIR) return names;
+  const UniqueFd ufs = TRY(std::move(opened));
+  for (const unsigned number :
+       TRY(FrozenNumbers(ufs).With("work directory " + work)))
+    names.push_back(std::string(kFrozenPrefix) + path + "/" + kFrozenDir + "/" +
+                    std::to_string(number));
+  return names;
+}
+
+}  // namespace ufs

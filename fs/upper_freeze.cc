@@ -1,0 +1,198 @@
+// An upper begins afresh: what was in it moves aside, into the work directory.
+//
+// From the moment that frozen/N is there it counts as a layer, so the union
+// shows the same whichever names have moved. Only the index does not: whoever
+// opens the upper finishes first.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "fs/frozen_upper.h"
+#include "fs/upper_dir.h"
+#include "fs/upper_work.h"
+#include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
+
+namespace ufs {
+namespace {
+
+FaultPoint kFreeze("freeze.before");
+DonePoint kFrozenMade("freeze.made");
+FaultPoint kBooks("freeze.books");
+FaultPoint kName("freeze.name");
+DonePoint kMoved("freeze.moved");
+DonePoint kFrozen("freeze.after");
+
+constexpr mode_t kMode = 0700;
+constexpr const char* kBookNames[] = {kFrozenIndex, kFrozenOrigin};
+
+Result<UniqueFd> OpenFolder(BorrowedFd at, const char* name) {
+  return sys::OpenNoAtime({at, name}, O_RDONLY | O_DIRECTORY);
+}
+
+Result<std::vector<std::string>> NamesIn(BorrowedFd dir) {
+  // Another position than the caller's.
+  const UniqueFd fd = TRY(OpenFolder(dir, "."));
+  std::vector<std::string> names;
+  TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t, uint64_t) {
+    names.emplace_back(name);
+    return true;
+  }));
+  return names;
+}
+
+// A book that was moved already stays.
+Status MoveBook(BorrowedFd from, BorrowedFd to, const char* name) {
+  const auto moved = sys::RenameAt2({from, name}, {to, name});
+  if (moved.code() == ENOTEMPTY || moved.code() == EEXIST ||
+      moved.code() == ENOENT)
+    return Ok();
+  return moved;
+}
+
+}  // namespace
+
+Status UpperDir::OpenBooks(BorrowedFd ufs) {
+  UniqueFd index = TRY(OpenOrMakeDir(ufs, kFrozenIndex, kMode));
+  UniqueFd origin = TRY(OpenOrMakeDir(ufs, kFrozenOrigin, kMode));
+  index_ = std::make_shared<const UniqueFd>(std::move(index));
+  origin_dir_ = std::move(origin);
+  return Ok();
+}
+
+Status UpperDir::MayFreeze() const {
+  TRY(kFreeze.Visit());
+  const auto root = TRY(Look({*root_}));
+  if (root.marks.opaque)
+    return Error(ENOTSUP, "upper " + path_ + ": its root is opaque");
+  if (IsFixed(root.stat))
+    return Error(EPERM, "upper " + path_ + ": chattr +a or +i holds it fast");
+  for (const std::string& name : TRY(NamesIn(*root_)))
+    if (IsFixed(TRY(sys::Statx({*root_, name.c_str()}))))
+      return Error(EPERM, "upper " + path_ + ": " + name +
+                              ": chattr +a or +i holds it fast");
+  return Ok();
+}
+
+// As the root is in all but its times: its marks say how to read what is below.
+Status UpperDir::CopyRoot(BorrowedFd tree) const {
+  const auto root = TRY(sys::Statx({*root_}));
+  // A group of the root's that is not ours stays its own.
+  const auto owned = sys::ChownAt({tree}, root.stx_uid, root.stx_gid);
+  if (!owned.ok() && owned.code() != EPERM) return owned;
+  TRY(sys::ChmodAt({tree}, root.stx_mode & kPermissionBits));
+  if (!has_xattrs_) return Ok();
+  const std::string xattrs = TRY(sys::ListXattr({*root_}));
+  for (std::string_view rest = xattrs; !rest.empty();) {
+    const std::string name(rest.substr(0, rest.find('\0')));
+    rest.remove_prefix(name.size() + 1);
+    const auto value = TRY(sys::GetXattr({*root_}, name.c_str()));
+    const auto set = sys::SetXattr({tree}, name.c_str(), value);
+    // What is no mark nobody needs, as the upper's own root shows.
+    if (!set.ok() && !names_.ToVisible(name)) return set;
+  }
+  return Ok();
+}
+
+Result<Draft> UpperDir::NewFrozen() {
+  Draft draft = TRY(NewDir(kMode));
+  const UniqueFd dir = TRY(sys::OpenAt(draft.at(), O_RDONLY | O_DIRECTORY));
+  for (const char* part : {kFrozenTree, kFrozenIndex, kFrozenOrigin})
+    TRY(sys::MkDirAt({dir, part}, kMode));
+  TRY(sys::OpenAt({dir, kFrozenMoving}, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY(CopyRoot(TRY(OpenFolder(dir, kFrozenTree))));
+  return draft;
+}
+
+Status UpperDir::MoveNames(BorrowedFd from, BorrowedFd to) {
+  for (const std::string& name : TRY(NamesIn(from))) {
+    TRY(kName.Visit());
+    TRY(Relocate({from, name.c_str()}, {to, name.c_str()}).With(name));
+    kMoved.Visit();
+  }
+  return Ok();
+}
+
+Status UpperDir::MoveAside(BorrowedFd ufs, BorrowedFd frozen) {
+  TRY(kBooks.Visit());
+  for (const char* book : kBookNames) TRY(MoveBook(ufs, frozen, book));
+  const UniqueFd tree = TRY(OpenFolder(frozen, kFrozenTree));
+  const Attr root = AttrOf(TRY(sys::Statx({*root_})));
+  TRY(MoveNames(*root_, tree));
+  for (const BorrowedFd dir : {BorrowedFd(*root_), BorrowedFd(tree)})
+    KeepDirTimes(dir, root);
+  if (!is_volatile()) {
+    TRY(sys::FSync(tree));
+    TRY(sys::FSync(TRY(OpenFolder(*root_, "."))));
+  }
+  return sys::UnlinkAt({frozen, kFrozenMoving});
+}
+
+Status UpperDir::MoveBack(BorrowedFd ufs, BorrowedFd frozen) {
+  const UniqueFd tree = TRY(OpenFolder(frozen, kFrozenTree));
+  const Attr root = AttrOf(TRY(sys::Statx({*root_})));
+  TRY(MoveNames(tree, *root_));
+  KeepDirTimes(*root_, root);
+  // What is in the way, made since, is empty, and is replaced.
+  for (const char* book : kBookNames) TRY(MoveBook(frozen, ufs, book));
+  return Ok();
+}
+
+Result<std::string> UpperDir::Freeze() {
+  TRY(MayFreeze());
+  const UniqueFd ufs = TRY(OpenFolder(work_, "ufs"));
+  Draft draft = TRY(NewFrozen());
+  const UniqueFd all = TRY(OpenOrMakeDir(ufs, kFrozenDir, kMode));
+  const auto numbers = TRY(FrozenNumbers(ufs));
+  const std::string number =
+      std::to_string(numbers.empty() ? 1 : numbers.back() + 1);
+  const std::string path = work_path_ + "/ufs/" + kFrozenDir + "/" + number;
+  TRY(Publish(draft, {all, number.c_str()}));
+  kFrozenMade.Visit();
+  const auto move = [&]() -> Status {
+    TRY(MoveAside(ufs, TRY(OpenFolder(all, number.c_str()))));
+    return OpenBooks(ufs);
+  };
+  if (const Status moved = move(); !moved.ok()) {
+    if (const Status back = Thaw(path); !back.ok())
+      log::Warn("upper " + path_ + ": " + back.error().ToString() +
+                "; unmount it, and mount it again");
+    return moved.error();
+  }
+  {
+    MutexLock lock(origins_mu_);
+    origins_.clear();
+  }
+  kFrozen.Visit();
+  return path;
+}
+
+Status UpperDir::Thaw(const std::string& path) {
+  const UniqueFd ufs = TRY(OpenFolder(work_, "ufs"));
+  const UniqueFd all = TRY(OpenFolder(ufs, kFrozenDir));
+  const std::string number = path.substr(path.rfind('/') + 1);
+  const UniqueFd frozen = TRY(OpenFolder(all, number.c_str()));
+  TRY(MoveBack(ufs, frozen));
+  TRY(OpenBooks(ufs));
+  TRY(LoadOrigins());
+  return RemoveTree(all, number.c_str());
+}
+
+// A daemon was killed over one, or the power went.
+Status UpperDir::FinishFreezing(BorrowedFd ufs) {
+  for (const unsigned number : TRY(FrozenNumbers(ufs))) {
+    const std::string path =
+        std::string(kFrozenDir) + "/" + std::to_string(number);
+    const UniqueFd frozen = TRY(OpenFolder(ufs, path.c_str()));
+    const auto moving = sys::Statx({frozen, kFrozenMoving});
+    if (moving.code() == ENOENT) continue;
+    TRY(moving);
+    TRY(MoveAside(ufs, frozen).With(path));
+  }
+  return Ok();
+}
+
+}  // namespace ufs
