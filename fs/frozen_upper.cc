@@ -8,9 +8,15 @@
 #include <cstring>
 #include <utility>
 
+#include "fs/marks.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
+
+Result<uint64_t> UpperTag(const std::string& ufs) {
+  const auto stat = TRY(sys::Statx({AT_FDCWD, ufs.c_str()}).With(ufs));
+  return LayerTag(stat);
+}
 
 Result<std::vector<unsigned>> FrozenNumbers(BorrowedFd ufs) {
   std::vector<unsigned> numbers;

@@ -24,9 +24,10 @@ inline constexpr char kFrozenIndex[] = "index";
 inline constexpr char kFrozenOrigin[] = "origin";
 inline constexpr char kFrozenMoving[] = "moving";
 
-// The tag of what was born in an upper, in whichever of its frozen ones it is:
-// they share one file system, and so their numbers tell them apart.
-inline constexpr uint64_t kUpperTag = 0;
+// The tag of what was born in the upper of a WORK/ufs, in whichever of its
+// frozen ones it is: they share one file system, and so their numbers tell them
+// apart. A copy of the directories has other numbers, and another tag.
+Result<uint64_t> UpperTag(const std::string& ufs);
 
 // As a layer's name among others: this, and the path of WORK/ufs/frozen/N.
 inline constexpr std::string_view kFrozenPrefix = "frozen:";

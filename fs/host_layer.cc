@@ -135,12 +135,7 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
   const auto stat = TRY(sys::Statx(at).With("layer " + path));
   layer->dev_major_ = stat.stx_dev_major;
   layer->dev_minor_ = stat.stx_dev_minor;
-  // Survives a reboot, unlike st_dev, and tells a restored copy from the
-  // original.
-  const uint64_t identity[] = {stat.stx_ino,
-                               static_cast<uint64_t>(stat.stx_btime.tv_sec),
-                               stat.stx_btime.tv_nsec};
-  layer->tag_ = XXH3_64bits(identity, sizeof(identity));
+  layer->tag_ = LayerTag(stat);
   const Marks marks =
       TRY(ReadMarks(at, stat.stx_mode, names).With("layer " + path));
   layer->has_overrides_ = marks.override.has_value();
@@ -149,10 +144,11 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
 
 Result<std::unique_ptr<HostLayer>> HostLayer::OpenFrozen(
     const std::string& path, FdCache& fds, const MarkNames& names) {
+  const uint64_t tag = TRY(UpperTag(path + "/../.."));
   const auto open = [&](const char* part, Frozen frozen) {
     auto opened = Open(path + "/" + part, fds, names);
     if (opened.ok()) {
-      (*opened)->tag_ = kUpperTag;
+      (*opened)->tag_ = tag;
       (*opened)->frozen_ = std::make_unique<const Frozen>(std::move(frozen));
     }
     return opened;
@@ -506,7 +502,8 @@ std::string HostLayer::ContentsPrefix() const {
 Result<std::string> HostLayer::ReadLink(const NodeRef& link) const {
   const Place place = TRY(PlaceOf(link));
   auto target = sys::ReadLinkAt(place.at());
-  if (target.code() != EINVAL || !has_overrides_) return target;
+  const bool may_stand_in = has_overrides_ || frozen_ != nullptr;
+  if (target.code() != EINVAL || !may_stand_in) return target;
   // A regular file that stands for a link, by its override.
   const UniqueFd fd = TRY(sys::OpenNoAtime(place.at(), O_RDONLY));
   std::string text(PATH_MAX, '\0');

@@ -7,6 +7,13 @@
 
 namespace ufs {
 
+namespace {
+
+// In a number of the upper's: it is another's, too.
+constexpr uint64_t kGivenAgain = uint64_t{1} << 60;
+
+}  // namespace
+
 uint64_t InoOf(const Identity& identity) {
   // Layer and number side by side, readable in `ls -i`, while they fit; hashed
   // where a host has larger numbers. Bit 63 stays free: some programs read
@@ -131,8 +138,13 @@ InodeRef InodeTable::Intern(Birth birth) {
     if (!other_object && found->type == birth.type) return found;
     if (birth.upper_ino != 0) {
       birth.identity = {0, birth.upper_ino};
-      if (InodeRef own = FindIn(by_identity_, birth.identity); own != nullptr)
-        return own;
+      InodeRef own = FindIn(by_identity_, birth.identity);
+      if (own != nullptr && own->upper_ino_ == birth.upper_ino) return own;
+      // Taken as well, by what was born in the upper before a commit, under a
+      // number that the host has given again.
+      if (own != nullptr) birth.identity.ino |= kGivenAgain;
+      if (own != nullptr) own = FindIn(by_identity_, birth.identity);
+      if (own != nullptr) return own;
     }
   }
   return MakeLocked(NodeId{FdCache::NewKey()}, std::move(birth));
@@ -280,12 +292,16 @@ void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
 }
 
 void InodeTable::ForgetUpper(const InodeRef& inode) {
+  FdCache::Pin orphan;  // closed after the lock
   MutexLock lock(mu_);
   if (const auto at = by_upper_.find(inode->upper_ino_);
       at != by_upper_.end() && at->second == inode.get())
     by_upper_.erase(at);
   inode->upper_ino_ = 0;
-  if (inode->extra_ != nullptr) inode->extra_->index_name.clear();
+  if (inode->extra_ == nullptr) return;
+  inode->extra_->index_name.clear();
+  // Its name was gone, and another was looked up.
+  inode->extra_->orphan.swap(orphan);
 }
 
 std::vector<InodeRef> InodeTable::All() const {

@@ -67,6 +67,24 @@ TEST(InodeTable, OneIdentityIsOneInode) {
   EXPECT_EQ(other->identity, (Identity{0, 72}));
 }
 
+// One came up from a frozen upper whose object is gone, and the host has given
+// its number to another.
+TEST(InodeTable, ANumberThatIsGivenAgainIsAnother) {
+  FdCache fds(16);
+  InodeTable table(fds);
+  InodeTable::Birth birth;
+  birth.type = S_IFREG;
+  birth.identity = {0, 70};
+  birth.upper_ino = 80;
+  const InodeRef came_up = table.Intern(birth);
+  birth.upper_ino = 70;
+  const InodeRef born = table.Intern(birth);
+  EXPECT_NE(born, came_up);
+  EXPECT_NE(born->ino(), came_up->ino());
+  EXPECT_EQ(table.Intern(birth), born);
+  EXPECT_EQ(table.FindByUpper(80), came_up);
+}
+
 TEST(InodeTable, KnowsEveryName) {
   FdCache fds(16);
   InodeTable table(fds);

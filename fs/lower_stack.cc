@@ -73,7 +73,8 @@ Result<LowerFound> LowerStack::RootBelow(uint32_t first) const {
   for (uint32_t i = first; i < layers_.size(); ++i) {
     // A frozen upper's root is the root of what it lay over.
     if (root.node && root.node.layer().IsFrozenUpper() && !root.origin &&
-        !layers_[i]->IsFrozenUpper()) {
+        !layers_[i]->IsFrozenUpper() &&
+        !layers_[i]->Implied(layers_[i]->Root())) {
       const NodeRef node = layers_[i]->Root();
       const Attr attr = TRY(layers_[i]->GetAttr(node));
       root.origin = Origin{layers_[i]->tag(), attr.ino, attr.btime};

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <xxhash.h>
 
 #include <charconv>
 #include <cstdio>
@@ -189,6 +190,13 @@ std::string FormatOrigin(const Origin& origin) {
                             static_cast<long long>(origin.btime.tv_sec),
                             origin.btime.tv_nsec);
   return std::string(text, size);
+}
+
+uint64_t LayerTag(const struct statx& root) {
+  const uint64_t identity[] = {root.stx_ino,
+                               static_cast<uint64_t>(root.stx_btime.tv_sec),
+                               root.stx_btime.tv_nsec};
+  return XXH3_64bits(identity, sizeof(identity));
 }
 
 std::string IndexNameOf(uint64_t layer_tag, uint64_t ino) {

@@ -50,6 +50,10 @@ struct Origin {
 Result<Origin> ParseOrigin(std::string_view text);
 std::string FormatOrigin(const Origin& origin);
 
+// What tells a layer from others, by its root: it survives a reboot, unlike
+// st_dev, and tells a restored copy from the original.
+uint64_t LayerTag(const struct statx& root);
+
 // The name in an upper's index of what a layer's file of several names became.
 std::string IndexNameOf(uint64_t layer_tag, uint64_t ino);
 struct IndexName {

@@ -12,7 +12,6 @@
 
 #include "fs/acl.h"
 #include "fs/data_copy.h"
-#include "fs/frozen_upper.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
@@ -54,7 +53,7 @@ Mutex& UnionFs::StripeOf(const InodeRef& inode) {
 }
 
 uint64_t UnionFs::TagOf(const Identity& identity) const {
-  if (identity.layer == 0) return kUpperTag;
+  if (identity.layer == 0) return upper_tag_;
   const auto layer = static_cast<uint32_t>(lowers_->size()) - identity.layer;
   return lowers_->layer(layer).tag();
 }

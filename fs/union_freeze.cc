@@ -16,6 +16,7 @@
 #include "fs/host_layer.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
@@ -89,6 +90,7 @@ class UnionFs::SeatPlan {
       if (inode->in_upper()) TRY(Find(dir, *name, seat));
     } else if (inode->in_upper()) {
       TRY(FindInIndex(seat));
+      if (!seat.found) TRY(MayStay(inode));
     }
     if (seat.found && inode->is_dir()) seat.parts = seat.found->parts;
     place_.emplace(inode->id, seats_.size());
@@ -107,8 +109,7 @@ class UnionFs::SeatPlan {
     const LowerFound& found = *seat.found;
     const bool same = found.kind != LowerFound::Kind::kAbsent &&
                       (found.attr.mode & S_IFMT) == inode.type &&
-                      found.node.layer().IsFrozenUpper() &&
-                      (!inode.is_regular() || found.data);
+                      found.layer == 0 && (!inode.is_regular() || found.data);
     if (!same) return Error(EIO, name.name + ": is not where the upper had it");
     return Ok();
   }
@@ -134,6 +135,17 @@ class UnionFs::SeatPlan {
     found.data = entry.metacopy ? inode.data : entry.node;
     seat.found = std::move(found);
     return Ok();
+  }
+
+  // One that has lost the names that were looked up, and is open, stays what it
+  // is; but not if the host has another name of it, as that moves aside.
+  Status MayStay(const InodeRef& inode) {
+    const auto place = fs_.table_.PlaceOf(inode);
+    if (inode->is_dir() || !place.ok() || place->orphan == nullptr) return Ok();
+    if (TRY(sys::Statx({*place->orphan})).stx_nlink == 0) return Ok();
+    return Error(EBUSY,
+                 "a file is open whose name was deleted, and which has "
+                 "another");
   }
 
   UnionFs& fs_;
@@ -191,7 +203,9 @@ Status UnionFs::Freeze() {
   if (Status planned = prepare(); !planned.ok()) {
     plan.seats().clear();
     if (added) lowers_->DropTop();
-    TRY(upper_->Thaw(path));
+    if (const Status back = upper_->Thaw(path); !back.ok())
+      log::Warn("upper " + upper_->path() + ": " + back.error().ToString() +
+                "; unmount it, and mount it again");
     return planned;
   }
   for (Seat& seat : plan.seats()) Take(seat);

@@ -286,6 +286,26 @@ TEST_F(UnionFreezeTest, TheLastNameOfAHardLinkFollows) {
   EXPECT_EQ(Stat(Walk("d/too")).nlink, 1u);
 }
 
+// The host has another name of what somebody has open: it would be written to
+// where it is frozen.
+TEST_F(UnionFreezeTest, AnOpenFileOfAnUnknownNameIsWaitedFor) {
+  Mount();
+  ASSERT_TRUE(fs_->Link(Make("", "a", "born"), Walk("d"), N("b")).ok());
+  Mount();
+  const NodeId a = Walk("a");
+  ASSERT_TRUE(fs_->Unlink(NodeId::kRoot, N("a")).ok());
+  EXPECT_EQ(Freeze().code(), EBUSY);
+  EXPECT_EQ(Read(a), "born");
+  EXPECT_EQ(Walk("d/b"), a);
+  ASSERT_TRUE(Freeze().ok());
+  ASSERT_EQ(WriteAt(a, "W", 0), 0);
+  Chmod("d/b", 0600);
+  EXPECT_EQ(Stat(a).mode & 07777, 0600u);
+  EXPECT_EQ(Get(root_ / "upper.work/ufs/frozen/1/tree/d/b"), "born");
+  Mount();
+  EXPECT_EQ(Read(Walk("d/b")), "Worn");
+}
+
 TEST_F(UnionFreezeTest, AReadOnlyMountShowsIt) {
   Mount();
   ASSERT_EQ(WriteAt(Walk("d/changed"), "upper", 0), 0);

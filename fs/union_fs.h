@@ -524,7 +524,8 @@ class UnionFs final {
   // Held by Freeze, and by who asks of layers outside of a request.
   Mutex lowers_mu_;
   std::unordered_map<uint64_t, uint32_t> layer_by_tag_;  // Identity::layer
-  UniqueFd stat_fd_;                                     // what statfs asks
+  uint64_t upper_tag_ = 0;  // its Identity::layer is 0
+  UniqueFd stat_fd_;        // what statfs asks
   UnionInfo info_;
   InvalidateFn invalidate_;
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used

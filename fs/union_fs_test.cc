@@ -462,18 +462,19 @@ TEST_F(UnionFsTest, WhatIsBelowADirectoryThatMovesIsFound) {
     const char *from, *to;
     unsigned flags;
   };
-  for (const auto& [from, to, flags] :
+  for (const Step& step :
        {Step{"a", "b", 0}, Step{"b", "c", RENAME_EXCHANGE}}) {
-    const NodeId f = Walk(std::string(from) + "/sub/f");
+    const NodeId f = Walk(std::string(step.from) + "/sub/f");
     for (int i = 0; i < kOthers; ++i)
       (void)Walk("many/" + std::to_string(i) + "/f");
     ASSERT_TRUE(ArmFault("rename.moved:sleep=200").ok());
     std::thread move([&] {
-      EXPECT_EQ(fs_->Rename(NodeId::kRoot, N(from), NodeId::kRoot, N(to), flags)
+      EXPECT_EQ(fs_->Rename(NodeId::kRoot, N(step.from), NodeId::kRoot,
+                            N(step.to), step.flags)
                     .code(),
                 0);
     });
-    while (!stdfs::exists(root_ / "upper" / to / "sub"))
+    while (!stdfs::exists(root_ / "upper" / step.to / "sub"))
       std::this_thread::yield();
     const auto attr = fs_->GetAttr(f);
     EXPECT_TRUE(attr.ok()) << attr.error().ToString();

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "fs/frozen_upper.h"
 #include "fs/open_chain.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/log.h"
@@ -171,7 +170,8 @@ Identity UnionFs::LowerIdentity(const LowerFound& lower) const {
 }
 
 std::optional<Identity> UnionFs::IdentityOf(const Origin& origin) const {
-  if (origin.layer_tag == kUpperTag) return Identity{0, origin.ino};
+  if (upper_tag_ != 0 && origin.layer_tag == upper_tag_)
+    return Identity{0, origin.ino};
   const auto layer = layer_by_tag_.find(origin.layer_tag);
   if (layer == layer_by_tag_.end()) return std::nullopt;
   return Identity{layer->second, origin.ino};

@@ -85,6 +85,8 @@ Status UnionFs::OpenLayers() {
   std::vector<std::string> paths = config_.layers;
   if (config_.upper) {
     const std::string work = config_.work.value_or(DefaultWork(*config_.upper));
+    // A read-only mount has perhaps no work directory.
+    if (const auto tag = UpperTag(work + "/ufs"); tag.ok()) upper_tag_ = *tag;
     for (std::string& frozen : TRY(FrozenNames(work)))
       paths.push_back(std::move(frozen));
     // A read-only mount may still have an upper: it is just the topmost layer.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "fs/read_ahead.h"
 #include "fs/start_trace.h"
@@ -43,9 +44,15 @@ Result<UniqueFd> UnionFs::OpenContents(std::string_view name) const {
 }
 
 void UnionFs::ReadNamesAhead() {
-  MutexLock lock(lowers_mu_);
-  for (uint32_t i = 0; i < lowers_->size(); ++i)
-    lowers_->layer(i).ReadNamesAhead();
+  // Those that were there first stay.
+  std::vector<const Layer*> layers;
+  {
+    MutexLock lock(lowers_mu_);
+    for (uint32_t i = 0; i < lowers_->size(); ++i)
+      if (!lowers_->layer(i).IsFrozenUpper())
+        layers.push_back(&lowers_->layer(i));
+  }
+  for (const Layer* layer : layers) layer->ReadNamesAhead();
 }
 
 }  // namespace ufs

@@ -349,8 +349,10 @@ Status UpperDir::Exchange(Draft& draft, sys::At to) {
 }
 
 Status UpperDir::Relocate(sys::At from, sys::At to) {
-  return Lending({from, {from.dir}, {to.dir}},
-                 [&] { return sys::RenameAt2(from, to, RENAME_NOREPLACE); });
+  return Lending({from, {from.dir}, {to.dir}}, [&] {
+    const auto renamed = sys::RenameAt2(from, to, RENAME_NOREPLACE);
+    return renamed.code() == EINVAL ? sys::RenameAt2(from, to) : renamed;
+  });
 }
 
 // --- durability ------------------------------------------------------------

@@ -83,9 +83,8 @@ Status UpperDir::CopyRoot(BorrowedFd tree) const {
   // A group of the root's that is not ours stays its own.
   const auto owned = sys::ChownAt({tree}, root.stx_uid, root.stx_gid);
   if (!owned.ok() && owned.code() != EPERM) return owned;
-  TRY(sys::ChmodAt({tree}, root.stx_mode & kPermissionBits));
-  if (!has_xattrs_) return Ok();
-  const std::string xattrs = TRY(sys::ListXattr({*root_}));
+  const std::string xattrs =
+      has_xattrs_ ? TRY(sys::ListXattr({*root_})) : std::string();
   for (std::string_view rest = xattrs; !rest.empty();) {
     const std::string name(rest.substr(0, rest.find('\0')));
     rest.remove_prefix(name.size() + 1);
@@ -94,7 +93,7 @@ Status UpperDir::CopyRoot(BorrowedFd tree) const {
     // What is no mark nobody needs, as the upper's own root shows.
     if (!set.ok() && !names_.ToVisible(name)) return set;
   }
-  return Ok();
+  return sys::ChmodAt({tree}, root.stx_mode & kPermissionBits);
 }
 
 Result<Draft> UpperDir::NewFrozen() {
@@ -152,6 +151,12 @@ Result<std::string> UpperDir::Freeze() {
   const std::string path = work_path_ + "/ufs/" + kFrozenDir + "/" + number;
   TRY(Publish(draft, {all, number.c_str()}));
   kFrozenMade.Visit();
+  // A layer is on disk: from now on an fsync of what is in it does nothing.
+  if (const Status synced = is_volatile() ? Ok() : sys::SyncFs(*root_);
+      !synced.ok()) {
+    TRY(RemoveTree(all, number.c_str()));
+    return synced.error();
+  }
   const auto move = [&]() -> Status {
     TRY(MoveAside(ufs, TRY(OpenFolder(all, number.c_str()))));
     return OpenBooks(ufs);
@@ -175,10 +180,14 @@ Status UpperDir::Thaw(const std::string& path) {
   const UniqueFd all = TRY(OpenFolder(ufs, kFrozenDir));
   const std::string number = path.substr(path.rfind('/') + 1);
   const UniqueFd frozen = TRY(OpenFolder(all, number.c_str()));
+  // Whoever is killed over this is followed by one who goes forward.
+  TRY(sys::OpenAt({frozen, kFrozenMoving}, O_WRONLY | O_CREAT, 0600));
   TRY(MoveBack(ufs, frozen));
   TRY(OpenBooks(ufs));
   TRY(LoadOrigins());
-  return RemoveTree(all, number.c_str());
+  const std::string remains = NextName();
+  TRY(sys::RenameAt2({all, number.c_str()}, {tmp_, remains.c_str()}));
+  return RemoveTree(tmp_, remains.c_str());
 }
 
 // A daemon was killed over one, or the power went.

@@ -84,6 +84,10 @@ std::map<std::string, uint64_t> Changes(const Json& report) {
   return counts;
 }
 
+std::vector<std::string> LayersOf(const Json& report) {
+  return report["union"].value("layers", std::vector<std::string>());
+}
+
 // By writes that are no messages.
 bool IsChangedUnseen(const Json& report) {
   const auto stats = report.find("stats");
@@ -130,6 +134,10 @@ Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
                            const CommitArguments& arguments) {
   TRY(SyncMount(mountpoint));
   MountHold hold = TRY(MountHold::Begin(mountpoint));
+  if (LayersOf(TRY(Ask(mountpoint))) != source.layers)
+    return Error(EAGAIN, mountpoint +
+                             ": another commit was made meanwhile; do "
+                             "it again");
   TRY(SealDirectory(source, ingest.tree(), ingest.objects()));
   TRY(hold.Check().With(mountpoint));
   if (arguments.keep_upper) TRY(hold.End().With(mountpoint));
@@ -165,8 +173,10 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   // has to be in the upper.
   TRY(SyncMount(mountpoint));
   TRY(CompleteUpper(mountpoint, source.directory));
+  // A layer is on disk. Most of it now, while nobody waits.
+  if (!arguments.keep_upper) TRY(SyncMount(source.directory));
   const Json before = TRY(Ask(mountpoint));
-  source.layers = parts.value("layers", std::vector<std::string>());
+  source.layers = LayersOf(before);
   source.index = IndexOf(parts.value("work", ""));
   source.trusted_marks =
       parts.value("xattr_prefix", "").starts_with("trusted.");
@@ -186,7 +196,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   const auto unchanged = [&]() -> Result<bool> {
     const Json now = TRY(Ask(mountpoint));
     return Changes(before) == Changes(now) && !IsChangedUnseen(before) &&
-           !IsChangedUnseen(now);
+           !IsChangedUnseen(now) && LayersOf(before) == LayersOf(now);
   };
   source.keep_going = false;
   if (!sealed.ok() || !TRY(unchanged()))
@@ -231,8 +241,16 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
       arguments.work.empty() ? DefaultWork(arguments.path) : arguments.work;
   source.index = IndexOf(work);
   // What was committed already lies between the layers and the upper.
-  for (std::string& frozen : TRY(FrozenNames(work)))
+  for (std::string& frozen : TRY(FrozenNames(work))) {
+    const std::string moving =
+        frozen.substr(kFrozenPrefix.size()) + "/" + kFrozenMoving;
+    if (sys::Statx({AT_FDCWD, moving.c_str()}).ok())
+      return Error(EBUSY,
+                   arguments.path +
+                       ": a commit of its mount was broken off; mount it "
+                       "once, and unmount it");
     source.layers.push_back(std::move(frozen));
+  }
   source.trusted_marks = !arguments.user_xattr && IsHostRoot();
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
