@@ -173,9 +173,7 @@ class Sealer {
     if (S_ISCHR(attr.mode) || S_ISBLK(attr.mode)) node.rdev = attr.rdev;
     if (S_ISLNK(attr.mode)) node.link_target = TRY(layer.ReadLink(found.node));
     const std::string listed = TRY(layer.ListXattr(found.node));
-    for (std::string_view rest = listed; !rest.empty();) {
-      const std::string name(rest.substr(0, rest.find('\0')));
-      rest.remove_prefix(name.size() + 1);
+    for (const std::string& name : XattrNames(listed)) {
       auto value = layer.GetXattr(found.node, name.c_str());
       if (value.code() == ENODATA) continue;
       node.xattrs.emplace_back(name, TRY(value));

@@ -342,6 +342,15 @@ Result<std::string> ListShownXattrs(sys::At at, const MarkNames& names) {
   return shown;
 }
 
+std::vector<std::string> XattrNames(std::string_view list) {
+  std::vector<std::string> names;
+  while (!list.empty()) {
+    names.emplace_back(list.substr(0, list.find('\0')));
+    list.remove_prefix(names.back().size() + 1);
+  }
+  return names;
+}
+
 bool IsCharWhiteout(const struct statx& stat) {
   return S_ISCHR(stat.stx_mode) && stat.stx_rdev_major == 0 &&
          stat.stx_rdev_minor == 0;

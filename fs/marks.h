@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fs/types.h"
 #include "layerdb/base/result.h"
@@ -133,6 +134,9 @@ Result<std::string> GetShownXattr(sys::At at, const char* name,
                                   const MarkNames& names);
 // Each name ended by NUL; none where the host has no such attributes.
 Result<std::string> ListShownXattrs(sys::At at, const MarkNames& names);
+
+// A list of names, each ended by NUL, one by one.
+std::vector<std::string> XattrNames(std::string_view list);
 
 // Whether statx says it is a whiteout by itself: a character device 0/0.
 bool IsCharWhiteout(const struct statx& stat);

@@ -28,9 +28,8 @@ struct OpenedLayers {
 
 // `names`, bottom to top: the path of a directory, a frozen upper's name
 // (frozen_upper.h), or a digest of a sealed layer, for which `open_sealed` is
-// called. `fds` and `marks` are borrowed and
-// outlive the layers. EINVAL for what is neither; else as HostLayer::Open and
-// `open_sealed`.
+// called. `fds` and `marks` are borrowed and outlive the layers. EINVAL for
+// what is none of these; else as HostLayer::Open and `open_sealed`.
 Result<OpenedLayers> OpenLayers(std::span<const std::string> names,
                                 const OpenSealedFn& open_sealed, FdCache& fds,
                                 const MarkNames& marks);

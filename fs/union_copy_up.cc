@@ -146,10 +146,7 @@ Status UnionFs::MarkImpure(const InodeRef& dir, BorrowedFd fd) {
 Status UnionFs::CopyXattrs(const Draft& draft, const NodeRef& lower) {
   const Layer& layer = lower.layer();
   const std::string names = TRY(layer.ListXattr(lower));
-  std::string_view rest = names;
-  while (!rest.empty()) {
-    const std::string name(rest.substr(0, rest.find('\0')));
-    rest.remove_prefix(name.size() + 1);
+  for (const std::string& name : XattrNames(names)) {
     const auto value = layer.GetXattr(lower, name.c_str());
     if (value.code() == ENODATA) continue;
     if (!value.ok()) return value.error();

@@ -8,6 +8,7 @@
 #include "fs/union_fs.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/privilege.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -121,13 +122,8 @@ Status UnionFs::OpenLayers() {
 
 Status UnionFs::OpenIndex() {
   if (upper_ == nullptr) return Ok();
-  const UniqueFd dir =
-      TRY(sys::OpenAt({*upper_->index_pin(), "."}, O_RDONLY | O_DIRECTORY));
-  std::vector<std::string> names;
-  TRY(sys::ForEachEntry(dir, [&](const char* name, uint8_t, uint64_t) {
-    names.emplace_back(name);
-    return true;
-  }));
+  const BorrowedFd dir = *upper_->index_pin();
+  std::vector<std::string> names = TRY(ListNames({dir}));
   MutexLock lock(index_mu_);
   for (std::string& name : names) {
     // One that counts no names was to be removed when its daemon was killed.

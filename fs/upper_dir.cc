@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "fs/acl.h"
-#include "fs/upper_work.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
@@ -113,8 +112,8 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
                             "; choose one beside it");
 
   // Trusted marks or user marks: by trying in the work directory.
-  UniqueFd ufs = TRY(OpenOrMakeDir(work, "ufs", 0700).With(work_text));
-  UniqueFd tmp = TRY(OpenOrMakeDir(ufs, "tmp", 0700).With(work_text));
+  UniqueFd ufs = TRY(MakeDir({work, "ufs"}, 0700).With(work_text));
+  UniqueFd tmp = TRY(MakeDir({ufs, "tmp"}, 0700).With(work_text));
   const bool trusted = TRY(MayTrust(config, tmp).With(work_text));
 
   std::unique_ptr<UpperDir> upper(new UpperDir(config, trusted));
@@ -153,9 +152,9 @@ Status UpperDir::RefuseVolatile() const {
 }
 
 Status UpperDir::MarkVolatile() const {
-  const UniqueFd work = TRY(OpenOrMakeDir(work_, "work", 0700));
-  const UniqueFd incompat = TRY(OpenOrMakeDir(work, "incompat", 0700));
-  TRY(OpenOrMakeDir(incompat, "volatile", 0700));
+  const UniqueFd work = TRY(MakeDir({work_, "work"}, 0700));
+  const UniqueFd incompat = TRY(MakeDir({work, "incompat"}, 0700));
+  TRY(MakeDir({incompat, "volatile"}, 0700));
   return Ok();
 }
 

@@ -12,9 +12,9 @@
 
 #include "fs/frozen_upper.h"
 #include "fs/upper_dir.h"
-#include "fs/upper_work.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -33,17 +33,6 @@ Result<UniqueFd> OpenFolder(BorrowedFd at, const char* name) {
   return sys::OpenNoAtime({at, name}, O_RDONLY | O_DIRECTORY);
 }
 
-Result<std::vector<std::string>> NamesIn(BorrowedFd dir) {
-  // Another position than the caller's.
-  const UniqueFd fd = TRY(OpenFolder(dir, "."));
-  std::vector<std::string> names;
-  TRY(sys::ForEachEntry(fd, [&](const char* name, uint8_t, uint64_t) {
-    names.emplace_back(name);
-    return true;
-  }));
-  return names;
-}
-
 // A book that was moved already stays.
 Status MoveBook(BorrowedFd from, BorrowedFd to, const char* name) {
   const auto moved = sys::RenameAt2({from, name}, {to, name});
@@ -56,8 +45,8 @@ Status MoveBook(BorrowedFd from, BorrowedFd to, const char* name) {
 }  // namespace
 
 Status UpperDir::OpenBooks(BorrowedFd ufs) {
-  UniqueFd index = TRY(OpenOrMakeDir(ufs, kFrozenIndex, kMode));
-  UniqueFd origin = TRY(OpenOrMakeDir(ufs, kFrozenOrigin, kMode));
+  UniqueFd index = TRY(MakeDir({ufs, kFrozenIndex}, kMode));
+  UniqueFd origin = TRY(MakeDir({ufs, kFrozenOrigin}, kMode));
   index_ = std::make_shared<const UniqueFd>(std::move(index));
   origin_dir_ = std::move(origin);
   return Ok();
@@ -70,7 +59,7 @@ Status UpperDir::MayFreeze() const {
     return Error(ENOTSUP, "upper " + path_ + ": its root is opaque");
   if (IsFixed(root.stat))
     return Error(EPERM, "upper " + path_ + ": chattr +a or +i holds it fast");
-  for (const std::string& name : TRY(NamesIn(*root_)))
+  for (const std::string& name : TRY(ListNames({*root_})))
     if (IsFixed(TRY(sys::Statx({*root_, name.c_str()}))))
       return Error(EPERM, "upper " + path_ + ": " + name +
                               ": chattr +a or +i holds it fast");
@@ -85,9 +74,7 @@ Status UpperDir::CopyRoot(BorrowedFd tree) const {
   if (!owned.ok() && owned.code() != EPERM) return owned;
   const std::string xattrs =
       has_xattrs_ ? TRY(sys::ListXattr({*root_})) : std::string();
-  for (std::string_view rest = xattrs; !rest.empty();) {
-    const std::string name(rest.substr(0, rest.find('\0')));
-    rest.remove_prefix(name.size() + 1);
+  for (const std::string& name : XattrNames(xattrs)) {
     const auto value = TRY(sys::GetXattr({*root_}, name.c_str()));
     const auto set = sys::SetXattr({tree}, name.c_str(), value);
     // What is no mark nobody needs, as the upper's own root shows.
@@ -107,7 +94,7 @@ Result<Draft> UpperDir::NewFrozen() {
 }
 
 Status UpperDir::MoveNames(BorrowedFd from, BorrowedFd to) {
-  for (const std::string& name : TRY(NamesIn(from))) {
+  for (const std::string& name : TRY(ListNames({from}))) {
     TRY(kName.Visit());
     TRY(Relocate({from, name.c_str()}, {to, name.c_str()}).With(name));
     kMoved.Visit();
@@ -144,20 +131,16 @@ Result<std::string> UpperDir::Freeze() {
   TRY(MayFreeze());
   const UniqueFd ufs = TRY(OpenFolder(work_, "ufs"));
   Draft draft = TRY(NewFrozen());
-  const UniqueFd all = TRY(OpenOrMakeDir(ufs, kFrozenDir, kMode));
+  const UniqueFd all = TRY(MakeDir({ufs, kFrozenDir}, kMode));
   const auto numbers = TRY(FrozenNumbers(ufs));
   const std::string number =
       std::to_string(numbers.empty() ? 1 : numbers.back() + 1);
   const std::string path = work_path_ + "/ufs/" + kFrozenDir + "/" + number;
   TRY(Publish(draft, {all, number.c_str()}));
   kFrozenMade.Visit();
-  // A layer is on disk: from now on an fsync of what is in it does nothing.
-  if (const Status synced = is_volatile() ? Ok() : sys::SyncFs(*root_);
-      !synced.ok()) {
-    TRY(RemoveTree(all, number.c_str()));
-    return synced.error();
-  }
   const auto move = [&]() -> Status {
+    // A layer is on disk: from now on an fsync of what is in it does nothing.
+    if (!is_volatile()) TRY(sys::SyncFs(*root_));
     TRY(MoveAside(ufs, TRY(OpenFolder(all, number.c_str()))));
     return OpenBooks(ufs);
   };

@@ -68,7 +68,7 @@ Status ReplaceFile(BorrowedFd dir, const std::string& name,
 }
 
 Result<std::vector<std::string>> ListNames(sys::At at) {
-  const UniqueFd dir = TRY(sys::OpenAt(
+  const UniqueFd dir = TRY(sys::OpenNoAtime(
       at.name[0] != '\0' ? at : sys::At{at.dir, "."}, O_RDONLY | O_DIRECTORY));
   std::vector<std::string> names;
   TRY(sys::ForEachEntry(dir, [&](const char* name, uint8_t, uint64_t) {
