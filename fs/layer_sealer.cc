@@ -25,10 +25,9 @@ constexpr uint32_t kTop = 0;  // the directory is the topmost layer
 // An object of the layers, as the index of an upper names it.
 using Original = std::pair<uint64_t, uint64_t>;  // layer tag, number
 
-// Which one an object is, or was before an upper was frozen.
 Original OriginalOf(const LowerFound& found) {
-  if (found.origin) return {found.origin->layer_tag, found.origin->ino};
-  return {found.node.layer().tag(), found.attr.ino};
+  const Origin origin = OriginOf(found);
+  return {origin.layer_tag, origin.ino};
 }
 
 class Sealer {

@@ -118,8 +118,7 @@ Result<LowerFound> LowerStack::Search(std::span<const LowerPart> dir,
 // From below, as one that has no contents of its own shows those of the one
 // before it.
 Status LowerStack::Supersede(LowerFound& found) const {
-  const Origin origin = found.origin.value_or(
-      Origin{found.node.layer().tag(), found.attr.ino, {}});
+  const Origin origin = OriginOf(found);
   for (uint32_t i = found.layer; i-- > 0;) {
     LayerEntry entry =
         TRY(layers_[i]->Superseding(origin.layer_tag, origin.ino));

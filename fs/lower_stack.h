@@ -57,6 +57,13 @@ inline bool HasOtherNames(const LowerFound& found) {
   return !S_ISDIR(found.attr.mode) && (found.attr.nlink > 1 || found.indexed);
 }
 
+// The layer's tag, and its number, of an object; of one in a frozen upper those
+// that it had before, if it came from a layer.
+inline Origin OriginOf(const LowerFound& found) {
+  if (found.origin) return *found.origin;
+  return {found.node.layer().tag(), found.attr.ino, found.attr.btime};
+}
+
 class LowerStack {
  public:
   // `layers` from top to bottom.

@@ -362,7 +362,8 @@ class Differ {
 
   static Identity IdentityOf(const LowerFound& found) {
     if (found.kind == LowerFound::Kind::kAbsent) return {};
-    return {found.node.layer().tag(), found.attr.ino};
+    const Origin origin = OriginOf(found);
+    return {origin.layer_tag, origin.ino};
   }
 
   // A file that is gone under one name and has come up under another was

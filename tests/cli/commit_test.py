@@ -234,6 +234,10 @@ class LiveCommit(CliTest):
         self.umount()
         done = self.commit("--layer", self.base, "up", "--name", "upper", "--json")
         self.assertEqual(json.loads(done.stdout)["entries"], 1, done)
+        # What came from a layer is known as that still.
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        os.rename(f"{self.mnt}/names/keep", f"{self.mnt}/names/moved")
+        self.assertIn("R /names/keep -> /names/moved\n", run(UFS, "diff", self.mnt).stdout)
 
     def test_one_that_cannot_begin_afresh_says_so(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
