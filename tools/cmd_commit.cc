@@ -115,9 +115,7 @@ Status RefuseStoreIn(const std::string& mountpoint, const LayerStore& store) {
 
 // The layer is made, and named; its mount goes on over an upper that is empty.
 // Where that cannot be, over the one it has: nothing is lost by it.
-void BeginAfresh(MountHold& hold, const std::string& mountpoint,
-                 const CommitArguments& arguments) {
-  if (arguments.keep_upper) return;
+void BeginAfresh(MountHold& hold, const std::string& mountpoint) {
   const Status frozen = hold.Freeze();
   if (!frozen.ok())
     Complain(kUfsCommit,
@@ -139,11 +137,10 @@ Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
                              ": another commit was made meanwhile; do "
                              "it again");
   TRY(SealDirectory(source, ingest.tree(), ingest.objects()));
-  TRY(hold.Check().With(mountpoint));
-  if (arguments.keep_upper) TRY(hold.End().With(mountpoint));
+  TRY((arguments.keep_upper ? hold.End() : hold.Check()).With(mountpoint));
   TRY(ingest.objects().KeepOnly(source.contents->in_use()));
   LayerInfo info = TRY(SealIngest(store, ingest, arguments.name));
-  BeginAfresh(hold, mountpoint, arguments);
+  if (!arguments.keep_upper) BeginAfresh(hold, mountpoint);
   return info;
 }
 
@@ -207,7 +204,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   TRY(RefuseStoreIn(mountpoint, store));
   if (auto hold = MountHold::Begin(mountpoint); hold.ok() && TRY(unchanged())) {
     LayerInfo info = TRY(FinishIngest(store, *ingest, digest, arguments.name));
-    BeginAfresh(*hold, mountpoint, arguments);
+    BeginAfresh(*hold, mountpoint);
     return info;
   }
   // Somebody wrote just now: from the beginning.
@@ -279,13 +276,11 @@ int RunCommit(int argc, char** argv) {
       "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
       "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
       "changes,\n"
-      "and prints its digest. The mount goes on as it is, over an upper that "
-      "is "
-      "empty:\n"
-      "the next commit has what was changed since. Programs that write to it "
-      "meanwhile\n"
-      "wait for a moment. The cost is that of the changes, whatever the size "
-      "of the\n"
+      "and prints its digest. The mount goes on over an upper that is empty: "
+      "the next\n"
+      "commit has what was changed since. Programs that write to it meanwhile "
+      "wait for\n"
+      "a moment. The cost is that of the changes, whatever the size of the "
       "layers.",
       "Examples:\n"
       "  ufs commit /mnt --name app:2\n"
