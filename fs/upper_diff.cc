@@ -321,12 +321,8 @@ class Differ {
     std::map<std::string, std::string> xattrs;
     const Layer& layer = found.node.layer();
     const std::string listed = TRY(layer.ListXattr(found.node));
-    std::string_view rest = listed;
-    while (!rest.empty()) {
-      const std::string name(rest.substr(0, rest.find('\0')));
-      rest.remove_prefix(name.size() + 1);
+    for (const std::string& name : XattrNames(listed))
       xattrs[name] = TRY(layer.GetXattr(found.node, name.c_str()));
-    }
     return xattrs;
   }
 
