@@ -123,6 +123,10 @@ def _build_bare(target, packages):
     _debootstrap(target / "root", ["--skip=cleanup/apt"], [download])
 
 
+def _build_booting(target, packages):
+    _debootstrap(target / "root", ["--include=" + ",".join(packages)], ['rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"'])
+
+
 def _log(text):
     print(text, file=sys.stderr)
 
@@ -136,6 +140,12 @@ def ensure_bare(packages, log=_log):
     """A root with nothing that Debian does not insist on; `packages` and what they need are in apt's cache there."""
     packages = sorted(packages)
     return _ensure("bare", packages, lambda target: _build_bare(target, packages), log) / "root"
+
+
+def ensure_booting(packages, log=_log):
+    """A root that boots: with `packages`, systemd among them, installed."""
+    packages = sorted(packages)
+    return _ensure("booting", packages, lambda target: _build_booting(target, packages), log) / "root"
 
 
 def _ensure(kind, contents, build, log):

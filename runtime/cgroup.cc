@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 
+#include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup_limits.h"
 #include "runtime/device_filter.h"
@@ -187,15 +188,16 @@ Status Cgroup::MakeDirectory(Directory& directory) {
 Result<Cgroup> Cgroup::Plan(const CgroupLayout& layout, const std::string& path,
                             const std::string& id) {
   if (path.find(':') != path.npos)
-    return Error(ENOTSUP,
+    return Error(EINVAL,
                  "linux.cgroupsPath \"" + path +
-                     "\" is for systemd, which is not supported; give a path");
+                     "\" is for systemd: give --systemd-cgroup, or a path");
   if (path.find("..") != path.npos)
     return Error(EINVAL, "linux.cgroupsPath must not contain '..'");
   Cgroup cgroup;
   for (const CgroupHierarchy& hierarchy : layout) {
     Directory directory;
     directory.mountpoint = hierarchy.mountpoint;
+    directory.top = hierarchy.mountpoint;
     directory.v2 = hierarchy.v2;
     directory.controllers = hierarchy.controllers;
     std::string below = path;
@@ -211,6 +213,12 @@ Result<Cgroup> Cgroup::Plan(const CgroupLayout& layout, const std::string& path,
 }
 
 Status Cgroup::Make() {
+  TRY(MakeDirectories());
+  EnableControllers();
+  return Ok();
+}
+
+Status Cgroup::MakeDirectories() {
   std::vector<Directory> made;
   for (Directory& directory : directories_) {
     const auto status = MakeDirectory(directory);
@@ -228,10 +236,70 @@ Status Cgroup::Make() {
     missing_.push_back(status.error().ToString());
   }
   directories_ = std::move(made);
-  // What `update` and the container itself may ask for later has to be there
-  // by then. On a hybrid host, others rule what is not on v1.
+  return Ok();
+}
+
+// What `update` and the container itself may ask for later has to be there by
+// then. On a hybrid host, others rule what is not on v1.
+void Cgroup::EnableControllers() const {
   if (directories_.size() == 1 && directories_[0].v2)
     EnableAllV2(directories_[0]);
+}
+
+Result<Cgroup> Cgroup::PlanScope(const std::string& path,
+                                 const std::string& id) {
+  Cgroup cgroup;
+  cgroup.scope_ = TRY(ParseScope(path, id));
+  return cgroup;
+}
+
+Status Cgroup::MakeScope(pid_t pid, const Resources& resources,
+                         std::optional<Cgroup> otherwise) {
+  auto started = StartScope(*scope_, pid, resources);
+  // What is another's must not be ended when we clean up.
+  if (started.code() == EEXIST) scope_.reset();
+  // What is only late may come yet.
+  if (!started.ok() && otherwise && started.code() != ETIMEDOUT) {
+    *this = std::move(*otherwise);
+    missing_.push_back(started.error().ToString());
+    TRY(Make());
+    return Move(pid);
+  }
+  TRY(std::move(started));
+  // Where the scope is says who was put into it. On v1 and hybrid hosts systemd
+  // makes it in its own hierarchies, not in those that it has no use for.
+  const CgroupLayout layout = TRY(ReadCgroupLayout(std::to_string(pid)));
+  const std::string* scope = nullptr;
+  for (const CgroupHierarchy& hierarchy : layout)
+    if (hierarchy.own.ends_with("/" + scope_->unit) &&
+        (scope == nullptr || hierarchy.Has("name=systemd")))
+      scope = &hierarchy.own;
+  if (scope == nullptr)
+    return Error(EPROTO, "systemd has not put the container's process into " +
+                             scope_->unit);
+  for (const CgroupHierarchy& hierarchy : layout) {
+    Directory directory;
+    directory.mountpoint = hierarchy.mountpoint;
+    directory.top = hierarchy.mountpoint + *scope;
+    // The scope itself is systemd's: it sets limits there again whenever its
+    // configuration is loaded, the list of devices on v1 among them.
+    directory.path = directory.top + "/container";
+    directory.v2 = hierarchy.v2;
+    directory.controllers = hierarchy.controllers;
+    directories_.push_back(std::move(directory));
+  }
+  TRY(MakeDirectories());
+  // Before the controllers: a v2 group that hands them on has no process.
+  TRY(Move(pid));
+  EnableControllers();
+  return Ok();
+}
+
+Status Cgroup::Move(pid_t pid) const {
+  for (const Directory& directory : directories_) {
+    const std::string file = directory.path + "/cgroup.procs";
+    TRY(WriteTo(file, std::to_string(pid)).With(file));
+  }
   return Ok();
 }
 
@@ -251,8 +319,7 @@ const Cgroup::Directory* Cgroup::V2() const {
 
 Status Cgroup::EnableV2(const Directory& directory,
                         const std::string& controller) {
-  for (const std::string& path :
-       ParentsOf(directory.mountpoint, directory.path)) {
+  for (const std::string& path : ParentsOf(directory.top, directory.path)) {
     const std::string file = path + "/cgroup.subtree_control";
     if (!WordsFrom(file).contains(controller))
       TRY(WriteTo(file, "+" + controller)
@@ -264,8 +331,7 @@ Status Cgroup::EnableV2(const Directory& directory,
 }
 
 void Cgroup::EnableAllV2(const Directory& directory) {
-  for (const std::string& path :
-       ParentsOf(directory.mountpoint, directory.path)) {
+  for (const std::string& path : ParentsOf(directory.top, directory.path)) {
     // Not the root, and with processes of its own: some controllers would be
     // had even so, but no cgroup below would take a process then.
     if (Exists(path + "/cgroup.type") &&
@@ -364,18 +430,45 @@ Status Cgroup::ApplyDevices(const std::vector<DeviceRule>& rules) {
       .With("linux.resources.devices cannot be set in " + v2->path);
 }
 
-Status Cgroup::Apply(const Resources& resources, bool with_devices) {
-  if (resources.check_before_update && resources.memory_limit_bytes &&
-      *resources.memory_limit_bytes >= 0) {
-    if (const Directory* const memory = Find("memory")) {
-      const uint64_t used =
-          NumberFrom(memory->path + (memory->v2 ? "/memory.current"
-                                                : "/memory.usage_in_bytes"));
-      if (used > static_cast<uint64_t>(*resources.memory_limit_bytes))
-        return Error(EBUSY, "memory.limit is below the " +
-                                std::to_string(used) + " bytes in use");
-    }
+Status Cgroup::CheckRoom(const Resources& resources) const {
+  if (!resources.check_before_update || !resources.memory_limit_bytes ||
+      *resources.memory_limit_bytes < 0)
+    return Ok();
+  const Directory* const memory = Find("memory");
+  if (memory == nullptr) return Ok();
+  const uint64_t used =
+      NumberFrom(memory->path +
+                 (memory->v2 ? "/memory.current" : "/memory.usage_in_bytes"));
+  if (used > static_cast<uint64_t>(*resources.memory_limit_bytes))
+    return Error(EBUSY, "memory.limit is below the " + std::to_string(used) +
+                            " bytes in use");
+  return Ok();
+}
+
+// Who gives a quota or a period alone keeps the other, which systemd must be
+// told with it.
+Resources Cgroup::WithCpuMax(const Resources& resources) const {
+  const Directory* const cpu = Find("cpu");
+  if (cpu == nullptr || !GivesHalfOfCpuMax(resources)) return resources;
+  if (cpu->v2) {
+    const auto both = ReadFrom(cpu->path + "/cpu.max");
+    return both.ok() ? KeepCpuMax(resources, *both) : resources;
   }
+  const auto quota = ReadFrom(cpu->path + "/cpu.cfs_quota_us");
+  const auto period = ReadFrom(cpu->path + "/cpu.cfs_period_us");
+  if (!quota.ok() || !period.ok()) return resources;
+  return KeepCpuMax(resources, *quota + " " + *period);
+}
+
+Status Cgroup::Update(const Resources& resources) {
+  TRY(CheckRoom(resources));
+  // The scope first: a limit that is raised must not be held down by it.
+  if (scope_) TRY(SetScopeLimits(*scope_, WithCpuMax(resources)));
+  return Apply(resources, /*with_devices=*/true);
+}
+
+Status Cgroup::Apply(const Resources& resources, bool with_devices) {
+  TRY(CheckRoom(resources));
   for (const char* controller : kLimitControllers)
     TRY(ApplyController(resources, controller));
   return with_devices ? ApplyDevices(resources.devices) : Ok();
@@ -401,6 +494,12 @@ Status Cgroup::Join(const std::vector<UniqueFd>& fds) {
 Status Cgroup::JoinLater(const std::vector<UniqueFd>& fds, pid_t init) const {
   for (size_t i = 0; i < fds.size(); ++i) {
     auto joined = kernel::WriteOnce(fds[i], "0");
+    // Out of another session a user cannot come; systemd does it.
+    if (joined.code() == EACCES && directories_[i].v2 && scope_) {
+      TRY(EnterScope(*scope_,
+                     directories_[i].path.substr(directories_[i].top.size())));
+      joined = kernel::WriteOnce(fds[i], "0");
+    }
     if (joined.code() == EBUSY && directories_[i].v2)
       joined = JoinV2Of(directories_[i], init);
     TRY(std::move(joined).With(kJoining));
@@ -504,6 +603,10 @@ Status Cgroup::Remove() {
          parent = ParentOf(parent))
       if (!sys::UnlinkAt({AT_FDCWD, parent.c_str()}, AT_REMOVEDIR).ok()) break;
   }
+  // It is empty by now, and would end by itself some time.
+  if (scope_ && result.ok())
+    if (const auto stopped = StopScope(*scope_); !stopped.ok())
+      log::Warn(stopped.error().ToString());
   return result;
 }
 

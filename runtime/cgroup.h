@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "layerdb/base/unique_fd.h"
 #include "runtime/cgroup_layout.h"
 #include "runtime/spec.h"
+#include "runtime/systemd_scope.h"
 
 namespace ufs::runtime {
 
@@ -44,6 +46,17 @@ class Cgroup {
   // Makes the directories. EBUSY when a process is in one already.
   Status Make();
 
+  // The same below a scope that systemd is to make: `path` is
+  // "linux.cgroupsPath" as ParseScope has it. A scope must have a process, so
+  // that it is made later and with one: `pid` is moved into it, all the way.
+  // Where systemd refuses, `otherwise` is made, if given, in its place; why is
+  // told to who sets a limit that is not to be had so.
+  static Result<Cgroup> PlanScope(const std::string& path,
+                                  const std::string& id);
+  Status MakeScope(pid_t pid, const Resources& resources,
+                   std::optional<Cgroup> otherwise = std::nullopt);
+  bool in_scope() const { return scope_.has_value(); }
+
   nlohmann::json Save() const;
   static Result<Cgroup> Load(const nlohmann::json& json);
 
@@ -52,6 +65,8 @@ class Cgroup {
   // Sets the limits; the device list too, but not for a caller in a user
   // namespace, whose devices the kernel guards and who may set none.
   Status Apply(const Resources& resources, bool with_devices);
+  // The same later on, of one that has limits.
+  Status Update(const Resources& resources);
 
   // Descriptors through which a process that has one thread joins: it writes
   // "0" to each. Opened by whoever made the cgroup, whose rights count.
@@ -87,6 +102,9 @@ class Cgroup {
     std::string path;  // on the host
     std::string made;  // the topmost that Make made: path or a parent
     std::string mountpoint;
+    // From here on down controllers are ours to switch on: the mount, or the
+    // scope.
+    std::string top;
     bool v2 = false;
     std::vector<std::string> controllers;
   };
@@ -96,7 +114,13 @@ class Cgroup {
   Status ApplyController(const Resources& resources,
                          const std::string& controller);
   Status ApplyDevices(const std::vector<DeviceRule>& rules);
-  // Switches a controller on from the v2 mount down to our directory.
+  Status CheckRoom(const Resources& resources) const;
+  Status MakeDirectories();
+  void EnableControllers() const;
+  // Moves another process here.
+  Status Move(pid_t pid) const;
+  Resources WithCpuMax(const Resources& resources) const;
+  // Switches a controller on from `top` down to our directory, on v2.
   static Status EnableV2(const Directory& directory,
                          const std::string& controller);
   // The same of all that there are, as far as that goes.
@@ -104,6 +128,7 @@ class Cgroup {
   static Status MakeDirectory(Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
 
+  std::optional<SystemdScope> scope_;
   std::vector<Directory> directories_;
   std::vector<std::string> missing_;  // why a hierarchy was left out
 };

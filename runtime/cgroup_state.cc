@@ -1,4 +1,4 @@
-// What of a Cgroup outlives the process: its directories, as JSON.
+// What of a Cgroup outlives the process: its directories and scope, as JSON.
 #include <nlohmann/json.hpp>
 
 #include "layerdb/base/json_reader.h"
@@ -14,9 +14,13 @@ Json Cgroup::Save() const {
     list.push_back({{"path", directory.path},
                     {"made", directory.made},
                     {"mountpoint", directory.mountpoint},
+                    {"top", directory.top},
                     {"v2", directory.v2},
                     {"controllers", directory.controllers}});
-  return {{"directories", std::move(list)}, {"missing", missing_}};
+  Json saved = {{"directories", std::move(list)}, {"missing", missing_}};
+  if (scope_)
+    saved["scope"] = {{"unit", scope_->unit}, {"slice", scope_->slice}};
+  return saved;
 }
 
 Result<Cgroup> Cgroup::Load(const Json& json) {
@@ -28,11 +32,19 @@ Result<Cgroup> Cgroup::Load(const Json& json) {
     TRY(element.Require("path", directory.path));
     TRY(element.Read("made", directory.made));
     TRY(element.Require("mountpoint", directory.mountpoint));
+    directory.top = directory.mountpoint;
+    TRY(element.Read("top", directory.top));
     TRY(element.Read("v2", directory.v2));
     TRY(element.Read("controllers", directory.controllers));
     cgroup.directories_.push_back(std::move(directory));
   }
   TRY(reader.Read("missing", cgroup.missing_));
+  if (json.contains("scope")) {
+    const JsonReader scope = TRY(reader.Get("scope"));
+    cgroup.scope_.emplace();
+    TRY(scope.Require("unit", cgroup.scope_->unit));
+    TRY(scope.Read("slice", cgroup.scope_->slice));
+  }
   return cgroup;
 }
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/json_reader.h"
@@ -31,6 +33,13 @@ constexpr int kKillPatienceMs = 10'000;
 std::string OwnerName() {
   const struct passwd* const entry = getpwuid(geteuid());
   return entry != nullptr ? entry->pw_name : std::to_string(geteuid());
+}
+
+// A user namespace of the container's makes no devices, but an image may carry
+// nodes, and its mount is the host's. In one of our own the kernel opens none;
+// and whoever wants no cgroup knows that nothing keeps a list.
+bool SetsDevices(const CreateOptions& options) {
+  return options.cgroups && InInitialUserNamespace();
 }
 
 // Where relative paths begin, and what the state tells.
@@ -150,21 +159,13 @@ Status Container::Build(const ContainerSpec& spec,
                         const CreateOptions& options) {
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
-  if (options.cgroups) {
-    const auto layout = TRY(ReadCgroupLayout());
-    state_.cgroup = TRY(Cgroup::Plan(layout, spec.cgroups_path, state_.id));
-    // Known before it exists: whoever finds us dead can remove it.
-    TRY(entry_.Save(state_));
-    TRY(state_.cgroup.Make());
+  TRY(PlanCgroup(spec, options));
+  const bool in_scope = state_.cgroup.in_scope();
+  std::vector<UniqueFd> cgroup_fds;
+  if (!in_scope) {
+    TRY(state_.cgroup.Apply(spec.resources, SetsDevices(options)));
+    cgroup_fds = TRY(state_.cgroup.OpenForJoin());
   }
-  TRY(entry_.Save(state_));
-  // A user namespace of the container's makes no devices, but an image may
-  // carry nodes, and its mount is the host's. In one of our own the kernel
-  // opens none; and whoever wants no cgroup knows that nothing keeps a list.
-  TRY(state_.cgroup.Apply(
-      spec.resources,
-      /*with_devices=*/options.cgroups && InInitialUserNamespace()));
-  const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
   const UniqueFd listener =
       TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)
               .With("making " + entry_.start_socket_path()));
@@ -179,6 +180,7 @@ Status Container::Build(const ContainerSpec& spec,
   // ESRCH: it has failed already, and says why below.
   if (const auto start = kernel::StartTimeOf(state_.pid); start.ok())
     state_.start_time = *start;
+  if (in_scope) TRY(EnterScope(spec, options, launched.channel));
   RaiseHardLimits(spec.process, state_.pid);
   if (spec.process.oom_score_adj)
     TRY(SetOomScore(std::to_string(state_.pid), *spec.process.oom_score_adj));
@@ -186,6 +188,34 @@ Status Container::Build(const ContainerSpec& spec,
   TRY(entry_.Save(state_));
   TRY(WritePidFile(options.pid_file, state_.pid));
   return Say(launched.channel, Word::kGo);
+}
+
+Status Container::PlanCgroup(const ContainerSpec& spec,
+                             const CreateOptions& options) {
+  using enum CreateOptions::Systemd;
+  if (!options.cgroups) return entry_.Save(state_);
+  if (options.systemd != kNo) {
+    state_.cgroup = TRY(Cgroup::PlanScope(spec.cgroups_path, state_.id));
+    return entry_.Save(state_);
+  }
+  const auto layout = TRY(ReadCgroupLayout());
+  state_.cgroup = TRY(Cgroup::Plan(layout, spec.cgroups_path, state_.id));
+  // Known before it exists: whoever finds us dead can remove it.
+  TRY(entry_.Save(state_));
+  TRY(state_.cgroup.Make());
+  return entry_.Save(state_);
+}
+
+Status Container::EnterScope(const ContainerSpec& spec,
+                             const CreateOptions& options, BorrowedFd channel) {
+  std::optional<Cgroup> otherwise;
+  if (options.systemd == CreateOptions::Systemd::kIfItCan)
+    otherwise = TRY(Cgroup::Plan(TRY(ReadCgroupLayout()), "", state_.id));
+  TRY(state_.cgroup.MakeScope(state_.pid, spec.resources,
+                              std::move(otherwise)));
+  TRY(entry_.Save(state_));
+  TRY(state_.cgroup.Apply(spec.resources, SetsDevices(options)));
+  return Say(channel, Word::kGo, state_.cgroup.Save().dump());
 }
 
 Status Container::AwaitCreated(const ContainerSpec& spec,
@@ -342,7 +372,7 @@ Status Container::Update(const Resources& resources) {
   const StateEntry lock = TRY(LockAndReload());
   if (TRY(Status()) == RunState::kStopped)
     return Error(EINVAL, "container not running");
-  return state_.cgroup.Apply(resources, /*with_devices=*/true);
+  return state_.cgroup.Update(resources);
 }
 
 Status Container::KillAndWait() {

@@ -29,11 +29,13 @@ struct CreateOptions {
   std::string bundle;          // where relative paths of the config begin
   std::string console_socket;  // who gets the terminal; empty: the caller
   std::string pid_file;
-  int preserve_fds = 0;          // beside the standard streams
-  bool cgroups = true;           // false: leave it in the caller's cgroup
-  std::vector<std::string> env;  // NAME=VALUE, for its process in addition
-  bool notify = false;           // it gets a socket to say that it is ready
-  bool new_keyring = true;       // false: it keeps the caller's session keyring
+  int preserve_fds = 0;  // beside the standard streams
+  bool cgroups = true;   // false: leave it in the caller's cgroup
+  enum class Systemd { kNo, kIfItCan, kYes };
+  Systemd systemd = Systemd::kNo;  // whether its cgroup is in a scope of it
+  std::vector<std::string> env;    // NAME=VALUE, for its process in addition
+  bool notify = false;             // it gets a socket to say that it is ready
+  bool new_keyring = true;  // false: it keeps the caller's session keyring
 };
 
 struct ExecOptions {
@@ -98,6 +100,11 @@ class Container {
   ufs::Status AddToSpec(const CreateOptions& options,
                         ContainerSpec& spec) const;
   ufs::Status Build(const ContainerSpec& spec, const CreateOptions& options);
+  ufs::Status PlanCgroup(const ContainerSpec& spec,
+                         const CreateOptions& options);
+  // Once there is a process to be in it, which waits for the word.
+  ufs::Status EnterScope(const ContainerSpec& spec,
+                         const CreateOptions& options, BorrowedFd channel);
   ufs::Status AwaitCreated(const ContainerSpec& spec,
                            const CreateOptions& options, BorrowedFd channel);
   ufs::Status HandNotifier(const Seccomp& seccomp, BorrowedFd starter,

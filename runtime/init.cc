@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
@@ -27,8 +28,17 @@
 namespace ufs::runtime {
 namespace {
 
-Status JoinCgroup(const InitInput& input) {
-  TRY(Cgroup::Join(input.cgroup_fds));
+// Into `cgroup` comes the container's.
+Status JoinCgroup(const InitInput& input, BorrowedFd channel, Cgroup& cgroup) {
+  cgroup = input.cgroup;
+  if (cgroup.in_scope()) {
+    // There is none before us; the runtime has us moved, and says where to.
+    const Said go = TRY(Expect(channel, Word::kGo));
+    cgroup = TRY(
+        Cgroup::Load(nlohmann::json::parse(go.text, nullptr, /*throw=*/false)));
+  } else {
+    TRY(Cgroup::Join(input.cgroup_fds));
+  }
   // Only now: the namespace's root is where we are.
   if (input.spec.HasNew(NamespaceType::kCgroup))
     TRY(kernel::Unshare(CLONE_NEWCGROUP).With("creating a cgroup namespace"));
@@ -129,8 +139,9 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   if (spec.process.oom_score_adj)
     (void)SetOomScore("self", *spec.process.oom_score_adj);
   TRY(MakeUndumpable());  // see README.md, attack 2
-  TRY(JoinCgroup(input));
-  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, input.cgroup));
+  Cgroup cgroup;
+  TRY(JoinCgroup(input, channel, cgroup));
+  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, cgroup));
   TRY(BecomeContainerRoot(spec));
   TRY(MakeUndumpable());  // changing ids has undone it
   // By the user, and in the user namespace, of those that are to find it.

@@ -75,7 +75,8 @@ void PrintHelp(FILE* out) {
       "  --log-format text|json\n"
       "  --debug                say more\n"
       "  --rootless true|false|auto    accepted; it is found out\n"
-      "  --cgroup-manager cgroupfs|disabled\n"
+      "  --systemd-cgroup       containers are in scopes that systemd makes\n"
+      "  --cgroup-manager cgroupfs|systemd|disabled\n"
       "\n"
       "Verbs:\n",
       out);
@@ -146,14 +147,12 @@ Status ParseCommandLine(int argc, char** argv, CommandLine& line) {
   if (!rootless.empty() && rootless != "true" && rootless != "false" &&
       rootless != "auto")
     return Error(EINVAL, "--rootless: true, false or auto, not " + rootless);
-  if (systemd || manager == "systemd")
-    return Error(ENOTSUP,
-                 "systemd cgroups are not supported; leave --systemd-cgroup "
-                 "out, or use cgroupfs (podman --cgroup-manager=cgroupfs)");
-  if (manager != "cgroupfs" && manager != "disabled")
-    return Error(EINVAL,
-                 "--cgroup-manager: cgroupfs or disabled, not " + manager);
+  if (manager != "cgroupfs" && manager != "systemd" && manager != "disabled")
+    return Error(
+        EINVAL,
+        "--cgroup-manager: cgroupfs, systemd or disabled, not " + manager);
   line.globals.cgroups = manager != "disabled";
+  line.globals.systemd = systemd || manager == "systemd";
   if (!line.globals.root.empty()) {
     line.globals.root =
         std::filesystem::absolute(line.globals.root).lexically_normal();

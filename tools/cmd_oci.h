@@ -18,6 +18,7 @@ struct OciGlobals {
   bool log_json = false;
   bool debug = false;
   bool cgroups = true;  // --cgroup-manager=disabled
+  bool systemd = false;
 };
 
 // One verb. Its exit code, or what went wrong; words[0] is the verb.

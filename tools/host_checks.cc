@@ -15,6 +15,7 @@
 #include "runtime/id_map.h"
 #include "runtime/kernel.h"
 #include "runtime/programs.h"
+#include "runtime/systemd_scope.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
@@ -137,12 +138,16 @@ HostCheck CheckCgroups() {
   check.found = v2 == 0   ? "version 1"
                 : v1 == 0 ? "version 2"
                           : "versions 1 and 2, hybrid";
+  if (runtime::HasUserManager()) {
+    check.found += "; systemd gives each container one";
+    return check;
+  }
   if (closed.empty()) return check;
   check.state = State::kLess;
   check.found += "; " + closed + " cannot be written";
   check.remedy =
-      "limits, pause and stats need it: run as root, or have a cgroup "
-      "delegated (systemd-run --user --scope -p Delegate=yes)";
+      "limits, pause and stats need it: run as root, or have systemd run for "
+      "the user (loginctl enable-linger) and set XDG_RUNTIME_DIR";
   return check;
 }
 

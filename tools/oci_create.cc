@@ -49,6 +49,8 @@ struct CreateArguments {
       options.bundle.pop_back();
     options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
     options.cgroups = globals.cgroups;
+    if (globals.systemd)
+      options.systemd = runtime::CreateOptions::Systemd::kYes;
     options.new_keyring = !no_new_keyring;
     AddFromEnvironment(options);
     config = TRY(runtime::ReadConfig(options.bundle));

@@ -64,8 +64,8 @@ Result<int> OciFeatures(const OciGlobals&, const Words& words) {
     part["capabilities"].push_back(name);
   part["cgroup"] = {{"v1", true},
                     {"v2", true},
-                    {"systemd", false},
-                    {"systemdUser", false},
+                    {"systemd", true},
+                    {"systemdUser", true},
                     {"rdma", true}};
   part["seccomp"] = {{"enabled", true},
                      {"actions", runtime::SeccompActions()},

@@ -508,11 +508,12 @@ class CommandLineTest(unittest.TestCase):
         features = json.loads(run(*bundle.as_user(bundle.UFS, "oci", "features")).stdout)
         self.assertIn("rro", features["mountOptions"])
         self.assertIn("user", features["linux"]["namespaces"])
+        self.assertTrue(features["linux"]["cgroup"]["systemd"])
 
     def test_usage(self):
         for words, message in ((["fly"], "unknown verb"), (["--fly", "list"], "unknown option"),
                                (["state"], "no container id"),
-                               (["--systemd-cgroup", "list"], "not supported"),
+                               (["--cgroup-manager", "upstart", "list"], "cgroupfs, systemd or disabled"),
                                (["state", "a", "b"], "one container id"),
                                (["kill", "a", "SIGNOPE"], "is no signal"),
                                (["state", "../x"], "invalid container id"),

@@ -95,7 +95,7 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
 
     def test_paths_that_lead_elsewhere(self):
         for path, message in (("/a/../../b", "must not contain"), ("/", "must not be the root"),
-                              ("system.slice:ufs:box", "systemd")):
+                              ("system.slice:ufs:box", "give --systemd-cgroup")):
             self.configure(**{"linux.cgroupsPath": path})
             self.run_refused(message)
 

@@ -56,6 +56,23 @@ ROOT_INIT = """
 """
 
 
+# Where systemd is process 1: the same, as a service of it.
+SERVICE = """
+    [Unit]
+    Requires=dbus.socket systemd-logind.service
+    After=basic.target dbus.socket systemd-logind.service
+    [Service]
+    Type=oneshot
+    Environment=HOME=/root LANG=C.UTF-8
+    StandardOutput=tty
+    StandardError=tty
+    TTYPath=/dev/ttyS0
+    ExecStart=/bin/sh -c "tr -d '\\\\0' </dev/vdb >/run/script; sh /run/script </dev/null; echo DONE$$?; sync; busybox poweroff -f"
+    TimeoutStartSec=infinity
+"""
+SERVICE_NAME = "ufs-test.service"
+
+
 def run(*command, **options):
     """The output; an error with the output's end where it fails."""
     done = subprocess.run([os.fspath(word) for word in command], stdin=subprocess.DEVNULL,
@@ -108,6 +125,7 @@ class Machine:
         self.folder = pathlib.Path(folder)
         self.kernel = kernel()
         self.image = self.folder / "root.img"
+        self.options = ""  # of the kernel
         self.make_initramfs()
 
     def make_initramfs(self):
@@ -123,12 +141,13 @@ class Machine:
         executable(tree / "init", script_text(INIT, MODULES=" ".join(MODULES)))
         run("sh", "-c", "find . | cpio -o -H newc --quiet | gzip -1 >../initramfs.gz", cwd=tree)
 
-    def make_image(self, program):
-        """A Debian root with `program` and its libraries, and this source's tests."""
+    def make_image(self, program, root=None):
+        """A Debian root with `program` and its libraries, and this source's tests; `root`, where
+        another than the usual is to be used, boots systemd."""
         upper, work, merged = (self.folder / name for name in ("upper", "work", "merged"))
         for path in (upper, work, merged):
             path.mkdir()
-        root = debian_root.ensure() / "root"
+        booting, root = root is not None, root or debian_root.ensure() / "root"
         run("mount", "-t", "overlay", "overlay", "-o",
             f"lowerdir={root},upperdir={upper},workdir={work}", merged)
         try:
@@ -140,7 +159,12 @@ class Machine:
             for tool in (program, os.path.join(os.path.dirname(program), "ufs-oci"), shutil.which("busybox")):
                 shutil.copy(tool, merged / "usr/bin")
             shutil.copytree(SOURCE / "tests", merged / "tests")
-            executable(merged / "init", script_text(ROOT_INIT, DONE=DONE))
+            if booting:
+                (merged / "init").symlink_to("/lib/systemd/systemd")
+                (merged / "etc/systemd/system" / SERVICE_NAME).write_text(script_text(SERVICE, DONE=DONE))
+                self.options = f" systemd.unit={SERVICE_NAME} systemd.show_status=0"
+            else:
+                executable(merged / "init", script_text(ROOT_INIT, DONE=DONE))
             shutil.rmtree(merged / "usr/src", ignore_errors=True)
             run("mke2fs", "-q", "-t", "ext4", "-d", merged, self.image, "2G")
         finally:
@@ -157,7 +181,7 @@ class Machine:
                    "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                    "-kernel", next((self.kernel / "boot").glob("vmlinuz-*")),
                    "-initrd", self.folder / "initramfs.gz",
-                   "-append", "console=ttyS0 quiet panic=-1 no_timer_check cgroup_no_v1=all",
+                   "-append", "console=ttyS0 quiet panic=-1 no_timer_check cgroup_no_v1=all" + self.options,
                    "-drive", drive.format(self.image), "-drive", drive.format(self.folder / "script.img")]
         console = self.folder / "console"
         with open(console, "w") as output:
@@ -180,12 +204,15 @@ class Machine:
 class MachineTest(unittest.TestCase):
     """`self.machine`, with a fresh image; skips where there can be none."""
 
+    def root(self):
+        return None  # the usual
+
     def setUp(self):
         folder = tempfile.mkdtemp(prefix="ufs-vm.", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         try:
             self.machine = Machine(folder)
-            self.machine.make_image(UFS)
+            self.machine.make_image(UFS, self.root())
         except Unavailable as error:
             self.skipTest(str(error))
 

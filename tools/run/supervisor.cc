@@ -16,6 +16,7 @@
 #include "runtime/container.h"
 #include "runtime/names.h"
 #include "runtime/privileges.h"
+#include "runtime/systemd_scope.h"
 #include "tools/mount_union.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/health_monitor.h"
@@ -211,6 +212,9 @@ class Supervisor {
     TRY(TakeStreams(input, output, errors));
     runtime::CreateOptions create;
     create.bundle = directory_;
+    // What a user's session is in gives no limits, its manager does.
+    if (runtime::HasUserManager())
+      create.systemd = runtime::CreateOptions::Systemd::kIfItCan;
     container_ = TRY(runtime::Container::Create(directory_ + "/oci",
                                                 options_.name, config, create));
     TRY(CloseStreams());

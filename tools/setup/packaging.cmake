@@ -36,8 +36,9 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# fusermount3, for mounts by ordinary users; root and user namespaces do without.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "fuse3")
+# fusermount3, for mounts by ordinary users, and what --systemd-cgroup loads; the
+# rest does without.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "fuse3, libsystemd0")
 # mount.fuse.ufs is found by mount(8) of this package.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "mount")
 include(CPack)
