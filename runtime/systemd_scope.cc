@@ -108,10 +108,12 @@ class Manager {
       r = sd_.match_signal(bus_, nullptr, kDestination, kObject, kManager,
                            "JobRemoved", JobRemoved, this);
     if (r >= 0) return Ok();
+    // In words of our own: podman takes strerror's for a missing program.
+    const std::string why = r == -ENOENT ? "no socket" : std::strerror(-r);
     return Error(ENOTSUP,
                  std::string(user ? "the D-Bus of the user's systemd"
                                   : "the system's D-Bus") +
-                     " cannot be reached (" + std::strerror(-r) + "); " +
+                     " cannot be reached (" + why + "); " +
                      (user ? "log in by a session of systemd's, or: loginctl "
                              "enable-linger, and set XDG_RUNTIME_DIR"
                            : "start it, or leave --systemd-cgroup out"));

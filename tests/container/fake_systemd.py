@@ -81,6 +81,14 @@ def hierarchies():
             yield point, kind == "cgroup2"
 
 
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:  # removed, or about to be
+        return ""
+
+
 def write(path, text):
     with open(path, "w") as file:
         file.write(text)
@@ -118,15 +126,23 @@ class Units:
             for pid in pids:
                 write(f"{directory}{below}/cgroup.procs", str(pid))
 
+    def collect(self):
+        """An empty scope ends by itself."""
+        for unit in list(self.slices):
+            if not any(read(path) for directory in self.directories(unit)
+                       for path in glob.glob(directory + "/**/cgroup.procs", recursive=True)):
+                self.stop(unit)
+
     def stop(self, unit):
         for directory in self.directories(unit):
             for top, _, _ in os.walk(directory, topdown=False):
                 for _ in range(200):
-                    with open(top + "/cgroup.procs") as file:
-                        for pid in file.read().split():
-                            os.kill(int(pid), signal.SIGKILL)
+                    for pid in read(top + "/cgroup.procs").split():
+                        os.kill(int(pid), signal.SIGKILL)
                     try:
                         os.rmdir(top)
+                        break
+                    except FileNotFoundError:
                         break
                     except OSError:
                         time.sleep(0.02)
@@ -220,9 +236,9 @@ def serve(address, directory, owner):
     bus = dbus.bus.BusConnection(address)
     name = dbus.service.BusName(NAME, bus)
     manager = Manager(bus, PATH)
+    GLib.timeout_add(100, lambda: manager.units.collect() or True)
     write(directory + "/ready", name.get_name())
     GLib.MainLoop().run()
-    del manager
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ import subprocess
 import unittest
 
 import bundle
+import fake_systemd
 from harness import UFS
 
 # A new container may not ask for more than the machine's root has.
 LIMITS = ("--ulimit", "nofile=512:1024", "--ulimit", "nproc=500:500", "--network", "none",
-          "--cgroup-parent", "/ufs-podman")
+          "--cgroup-parent")
 
 
-@unittest.skipUnless(shutil.which("podman"), "needs podman")
-class Podman(bundle.ContainerTest):
+class PodmanTest(bundle.ContainerTest):
+    manager, parent = "cgroupfs", "/ufs-podman"
+
     def setUp(self):
         super().setUp()
         self.runtime = self.dir + "/ufs-oci"
@@ -35,13 +37,13 @@ class Podman(bundle.ContainerTest):
     def remove_cgroups(self):
         """podman keeps the parent of its containers."""
         for group in sorted(bundle.cgroups(), reverse=True):
-            if "/ufs-podman/" in group:
+            if f"{self.parent}/" in group:
                 os.rmdir(group)
 
     def podman(self, *words, runtime=None):
         """(exit code, what was printed)."""
         command = ["podman", "--root", self.dir + "/root", "--runroot", self.dir + "/runroot",
-                   "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+                   "--cgroup-manager", self.manager, "--events-backend", "file",
                    "--log-level", "error", "--storage-driver", "overlay",
                    "--storage-opt", "overlay.mount_program=" + self.program,
                    "--runtime", runtime or self.runtime, *words]
@@ -53,11 +55,14 @@ class Podman(bundle.ContainerTest):
             return code, output.read()
 
     def run_box(self, *words):
-        return self.podman("run", "--rm", *LIMITS, *words)
+        return self.podman("run", "--rm", *LIMITS, self.parent, *words)
 
+
+@unittest.skipUnless(shutil.which("podman"), "needs podman")
+class Podman(PodmanTest):
     def test_life(self):
-        code, text = self.podman("run", "-d", "--name", "one", *LIMITS, "box", "sh", "-c",
-                                 "echo said; echo data >/made; exec sleep 1000")
+        code, text = self.podman("run", "-d", "--name", "one", *LIMITS, self.parent,
+                                 "box", "sh", "-c", "echo said; echo data >/made; exec sleep 1000")
         self.assertEqual(code, 0, text)
         self.assertEqual(self.podman("exec", "one", "sh", "-c", "cat /made; grep ' / ' "
                                      "/proc/mounts | cut -d' ' -f3; exit 4"),
@@ -111,12 +116,43 @@ class Podman(bundle.ContainerTest):
         self.import_image()
         seen = []
         for runtime in (shutil.which("runc"), self.runtime):
-            code, text = self.podman("run", "--rm", "--hostname", "h", *LIMITS, "box", "sh", "-c",
-                                     script, runtime=runtime)
+            code, text = self.podman("run", "--rm", "--hostname", "h", *LIMITS, self.parent,
+                                     "box", "sh", "-c", script, runtime=runtime)
             self.assertEqual(code, 0, text)
             seen.append(re.sub("/sys/fs/cgroup/unified\n", "", text))
         self.assertIn("Seccomp:\t2", seen[0])
         self.assertEqual(seen[1], seen[0])
+
+
+@unittest.skipUnless(shutil.which("podman"), "needs podman")
+class PodmanOnSystemd(PodmanTest):
+    """What podman does by itself where systemd runs."""
+    manager, parent = "systemd", "ufs-podman.slice"
+
+    def setUp(self):
+        super().setUp()
+        self.systemd = fake_systemd.Systemd(self, self.dir + "/bus")
+        # Where everybody looks for it: conmon hands no environment on. /run is ours.
+        os.makedirs("/run/dbus", exist_ok=True)
+        os.symlink(self.systemd.directory + "/bus", "/run/dbus/system_bus_socket")
+        self.addCleanup(os.remove, "/run/dbus/system_bus_socket")
+        self.addCleanup(self.podman, "rm", "--all", "--force", "--time", "0")
+
+    def test_life(self):
+        code, text = self.podman("run", "-d", "--name", "one", "--memory", "64m", *LIMITS,
+                                 self.parent, "box", "sleep", "1000")
+        self.assertEqual(code, 0, text)
+        scope = "libpod-" + text.split()[-1] + ".scope"
+        [properties] = [properties for unit, _, properties, _ in
+                        self.systemd.calls("StartTransientUnit") if unit == scope]
+        self.assertEqual((properties["Slice"], properties["MemoryMax"]),
+                         (self.parent, 64 << 20))
+        # podman looks for the container where its process is.
+        self.assertEqual(self.podman("stats", "--no-stream", "one")[0], 0)
+        self.assertEqual(self.podman("exec", "one", "echo", "here"), (0, "here\n"))
+        self.assertEqual(self.podman("stop", "--time", "0", "one")[0], 0)
+        self.assertEqual(self.podman("rm", "one")[0], 0)
+        self.assertIn([scope, "replace"], self.systemd.calls("StopUnit"))
 
 
 if __name__ == "__main__":
