@@ -17,6 +17,8 @@ enum class Word : char {
   kInitIs = 'P',    // the pid of init, by the process that made it
   kMounted = 'H',   // "run the hooks of the host's side", answered by kGo
                     // and a file with the state
+  kMapMount = 'I',  // number of a mount whose source comes along, to be
+                    // idmapped; answered by kGo
   kTerminal = 'T',  // a pty's master comes along
   kReady = 'R',     // waits to be started
   kNotify = 'N',    // number of the seccomp listener, answered by kGo

@@ -83,12 +83,8 @@ Status ReadMounts(const JsonReader& json, std::vector<Mount>& mounts) {
     TRY(element.Read("options", mount.options));
     // Specification 1.0 allowed relative ones: below the root.
     mount.destination = CleanPath(mount.destination);
-    for (const char* key : {"uidMappings", "gidMappings"}) {
-      const JsonReader mapping = TRY(element.Get(key));
-      if (!TRY(mapping.Elements()).empty())
-        return Error(ENOTSUP,
-                     mapping.path() + " is not supported (idmapped mounts)");
-    }
+    TRY(ReadIdMappings(TRY(element.Get("uidMappings")), mount.uid_mappings));
+    TRY(ReadIdMappings(TRY(element.Get("gidMappings")), mount.gid_mappings));
     mounts.push_back(std::move(mount));
   }
   return Ok();

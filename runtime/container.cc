@@ -16,6 +16,7 @@
 #include "runtime/channel.h"
 #include "runtime/config.h"
 #include "runtime/hooks.h"
+#include "runtime/idmapped_mount.h"
 #include "runtime/init.h"
 #include "runtime/kernel.h"
 #include "runtime/launcher.h"
@@ -235,6 +236,10 @@ Status Container::AwaitCreated(const ContainerSpec& spec,
     switch (word.word) {
       case Word::kReady:
         return Ok();
+      case Word::kMapMount:
+        TRY(MapMount(spec, state_.pid, word.text, word.fd));
+        TRY(Say(channel, Word::kGo));
+        break;
       case Word::kTerminal:
         if (options.console_socket.empty()) {
           terminal_ = TRY(kernel::Duplicate(word.fd));

@@ -17,6 +17,7 @@
 #include "runtime/exec.h"
 #include "runtime/hooks.h"
 #include "runtime/id_map.h"
+#include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
 #include "runtime/loopback.h"
 #include "runtime/namespaces.h"
@@ -141,7 +142,10 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(MakeUndumpable());  // see README.md, attack 2
   Cgroup cgroup;
   TRY(JoinCgroup(input, channel, cgroup));
-  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, cgroup));
+  Rootfs rootfs = TRY(Rootfs::Open(
+      spec, input.bundle, cgroup, [&](size_t mount, BorrowedFd tree) {
+        return RequestIdMap(channel, mount, tree);
+      }));
   TRY(BecomeContainerRoot(spec));
   TRY(MakeUndumpable());  // changing ids has undone it
   // By the user, and in the user namespace, of those that are to find it.

@@ -74,7 +74,8 @@ Status JoinAndClone(const ContainerSpec& spec, UniqueFd& channel,
   }
   const auto init = TRY(CloneInit(flags | CLONE_PARENT, false));
   if (init.pid == 0) {
-    body(std::move(channel));
+    // It is the helper that says who we are, before we say anything.
+    if (Expect(channel, Word::kGo).ok()) body(std::move(channel));
     _exit(1);
   }
   return Say(channel, Word::kInitIs, std::to_string(init.pid),
@@ -113,6 +114,8 @@ Result<Launched> LaunchByHelper(const ContainerSpec& spec,
   if (!init.ok()) (void)kernel::PidfdSignal(helper.pidfd, SIGKILL);
   TRY(kernel::WaitPid(helper.pid));
   if (!init.ok()) return std::move(init).error();
+  // If it is gone already, whoever listens to it will see.
+  (void)Say(pair.ours, Word::kGo);
   return Launched{std::move(init).value(), std::move(pair.ours)};
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "runtime/names.h"
+
 namespace ufs::runtime {
 namespace {
 
@@ -47,8 +49,7 @@ constexpr NamedPropagation kPropagations[] = {
     {"unbindable", MS_UNBINDABLE},
 };
 
-constexpr std::string_view kUnsupported[] = {"remount", "idmap", "ridmap",
-                                             "mand"};
+constexpr std::string_view kUnsupported[] = {"remount", "mand"};
 // Say nothing, or what is the default.
 constexpr std::string_view kIgnored[] = {"defaults",  "async",  "nomand",
                                          "loud",      "silent", "nolazytime",
@@ -63,6 +64,61 @@ const Attribute* FindAttribute(std::string_view name) {
   for (const Attribute& attribute : kAttributes)
     if (attribute.name == name) return &attribute;
   return nullptr;
+}
+
+// "0-1000-1"
+Result<IdMapping> ParseMapping(std::string_view text) {
+  const size_t first = text.find('-');
+  const size_t second = text.find('-', first + 1);
+  if (first != text.npos && second != text.npos) {
+    const auto from = ParseId(text.substr(0, first));
+    const auto to = ParseId(text.substr(first + 1, second - first - 1));
+    const auto size = ParseId(text.substr(second + 1));
+    if (from && to && size && *size > 0 &&
+        uint64_t{*from} + *size <= UINT32_MAX &&
+        uint64_t{*to} + *size <= UINT32_MAX)
+      return IdMapping{*from, *to, *size};
+  }
+  return Error(EINVAL,
+               text.starts_with('@')
+                   ? "maps with '@', relative to the user namespace, are not "
+                     "supported; give ids of the host"
+                   : "\"" + std::string(text) + "\" is not FS-HOST-SIZE");
+}
+
+// "uids=0-1000-1#1-100000-65536;gids=0-1000-1"
+Status ParseIdMaps(std::string_view text, MountIdMap& map) {
+  const Error shape(EINVAL,
+                    "maps are given as uids=...;gids=..., both of them");
+  while (!text.empty()) {
+    const size_t end = text.find(';');
+    const std::string_view part = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    const bool uids = part.starts_with("uids=");
+    if (!uids && !part.starts_with("gids=")) return shape;
+    for (std::string_view rest = part.substr(5); !rest.empty();) {
+      const size_t next = rest.find('#');
+      (uids ? map.uids : map.gids)
+          .push_back(TRY(ParseMapping(rest.substr(0, next))));
+      rest.remove_prefix(next == rest.npos ? rest.size() : next + 1);
+    }
+  }
+  if (map.uids.empty() || map.gids.empty()) return shape;
+  return Ok();
+}
+
+// "idmap", "ridmap=uids=..."; false for another option.
+Result<bool> ParseIdMapOption(std::string_view option, MountFlags& flags) {
+  const size_t equals = option.find('=');
+  const std::string_view name = option.substr(0, equals);
+  if (name != "idmap" && name != "ridmap") return false;
+  MountIdMap map;
+  map.recursive = name == "ridmap";
+  if (equals != option.npos)
+    TRY(ParseIdMaps(option.substr(equals + 1), map)
+            .With("mount option \"" + std::string(name) + "\""));
+  flags.id_map = std::move(map);
+  return true;
 }
 
 void Apply(const Attribute& attribute, uint64_t& set, uint64_t& clear) {
@@ -90,6 +146,7 @@ Result<MountFlags> ParseMountFlags(const std::vector<std::string>& options) {
     if (option.empty() || Contains(kIgnored, option)) continue;
     if (Contains(kUnsupported, option))
       return Error(ENOTSUP, "mount option \"" + option + "\" is not supported");
+    if (TRY(ParseIdMapOption(option, flags))) continue;
     if (option == "bind" || option == "rbind") {
       flags.bind = true;
       flags.bind_recursive = option == "rbind";
@@ -112,7 +169,8 @@ Result<MountFlags> ParseMountFlags(const std::vector<std::string>& options) {
 }
 
 std::vector<std::string> KnownMountOptions() {
-  std::vector<std::string> names = {"bind",    "rbind",    "tmpcopyup", "sync",
+  std::vector<std::string> names = {"bind",    "rbind",    "tmpcopyup",
+                                    "idmap",   "ridmap",   "sync",
                                     "dirsync", "lazytime", "defaults"};
   for (const Attribute& attribute : kAttributes) {
     names.emplace_back(attribute.name);

@@ -4,13 +4,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "layerdb/base/result.h"
+#include "runtime/spec.h"
 
 namespace ufs::runtime {
+
+// "idmap", "ridmap": from ids of the file system (container_id) to ids of the
+// host. Without maps: those that the mount has, or the container.
+struct MountIdMap {
+  bool recursive = false;
+  std::vector<IdMapping> uids, gids;
+};
 
 struct MountFlags {
   bool bind = false;            // "bind" or "rbind"
@@ -28,11 +37,15 @@ struct MountFlags {
   };
   std::vector<Propagation> propagation;
 
+  std::optional<MountIdMap> id_map;
+
   // "size=64k", "newinstance": for fsconfig(2).
   std::vector<std::string> data;
 };
 
-// ENOTSUP for an option of the specification that we do not have.
+// ENOTSUP for an option of the specification that we do not have. Of crun,
+// which podman has its idmap option from, the maps in it are taken:
+// "idmap=uids=FS-HOST-SIZE[#...];gids=...".
 Result<MountFlags> ParseMountFlags(const std::vector<std::string>& options);
 
 // MS_PRIVATE and so on for "private", "rslave", ...; recursive for those with

@@ -39,10 +39,37 @@ TEST(ParseMountFlagsTest, OwnNamesThatBeginWithR) {
   EXPECT_TRUE(flags->data.empty());
 }
 
+TEST(ParseMountFlagsTest, IdMaps) {
+  const auto plain = ParseMountFlags({"rbind", "ridmap"});
+  ASSERT_TRUE(plain.ok() && plain->id_map);
+  EXPECT_TRUE(plain->id_map->recursive);
+  EXPECT_TRUE(plain->id_map->uids.empty());
+  const auto maps = ParseMountFlags({"idmap=uids=0-1-10#10-11-5;gids=3-4-1"});
+  ASSERT_TRUE(maps.ok() && maps->id_map);
+  EXPECT_FALSE(maps->id_map->recursive);
+  ASSERT_EQ(maps->id_map->uids.size(), 2u);
+  EXPECT_EQ(maps->id_map->uids[1].container_id, 10u);
+  EXPECT_EQ(maps->id_map->uids[1].host_id, 11u);
+  EXPECT_EQ(maps->id_map->uids[1].size, 5u);
+  EXPECT_EQ(maps->id_map->gids.size(), 1u);
+}
+
+TEST(ParseMountFlagsTest, IdMapsThatAreNone) {
+  for (const char* option :
+       {"idmap=", "idmap=uids=0-0-1", "idmap=uids=0-0-1;gids=",
+        "idmap=uids=0-0;gids=0-0-1", "idmap=uids=0-0-0;gids=0-0-1",
+        "idmap=uids=-1-0-1;gids=0-0-1", "idmap=uids=0-0-1x;gids=0-0-1",
+        "idmap=uids=0-4294967290-6;gids=0-4294967290-7",
+        "idmap=uids=@0-0-1;gids=0-0-1", "idmap=x;uids=0-0-1;gids=0-0-1",
+        "ridmap=uids=0-0-1;gids=0-0-1;other=1"})
+    EXPECT_EQ(ParseMountFlags({option}).code(), EINVAL) << option;
+}
+
 TEST(ParseMountFlagsTest, RefusesByName) {
-  const auto flags = ParseMountFlags({"idmap"});
+  const auto flags = ParseMountFlags({"remount"});
   EXPECT_EQ(flags.code(), ENOTSUP);
-  EXPECT_EQ(flags.error().context(), "mount option \"idmap\" is not supported");
+  EXPECT_EQ(flags.error().context(),
+            "mount option \"remount\" is not supported");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/copy_tree.h"
+#include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 #include "runtime/rooted_path.h"
@@ -116,7 +117,8 @@ std::vector<Device> DevicesOf(const ContainerSpec& spec) {
 }  // namespace
 
 Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
-                            const std::string& bundle, const Cgroup& cgroup) {
+                            const std::string& bundle, const Cgroup& cgroup,
+                            const MapIds& map_ids) {
   Rootfs rootfs(spec);
   rootfs.in_user_namespace_ = !InInitialUserNamespace();
   rootfs.cgroup_mounts_ = cgroup.Mounts();
@@ -138,14 +140,14 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
               .With("root " + path));
   const auto stat = TRY(sys::Statx({rootfs.root_}));
   if (!S_ISDIR(stat.stx_mode)) return Error(ENOTDIR, "root " + path);
-  TRY(rootfs.OpenSources(bundle));
+  TRY(rootfs.OpenSources(bundle, map_ids));
 
   // pivot_root wants a parent that does not propagate.
   if (shared) TRY(kernel::SetPropagation("/", MS_PRIVATE, false));
   return rootfs;
 }
 
-Status Rootfs::OpenSources(const std::string& bundle) {
+Status Rootfs::OpenSources(const std::string& bundle, const MapIds& map_ids) {
   null_device_ = TRY(OpenHostDevice("/dev/null", {"/dev/null", 'c', 1, 3}));
   for (const ufs::runtime::Mount& mount : spec_.mounts) {
     Prepared prepared{
@@ -154,6 +156,8 @@ Status Rootfs::OpenSources(const std::string& bundle) {
         {},
         true};
     if (mount.type == "bind") prepared.flags.bind = true;
+    const auto id_map = TRY(IdMapOf(spec_, mount, prepared.flags)
+                                .With("mount " + mount.destination));
     if (prepared.flags.bind) {
       if (!prepared.flags.data.empty())
         return Error(EINVAL, "mount " + mount.destination +
@@ -171,6 +175,7 @@ Status Rootfs::OpenSources(const std::string& bundle) {
                   .With("mount " + mount.destination + ": source " + source));
       const auto stat = TRY(sys::Statx({prepared.source}));
       prepared.source_is_directory = S_ISDIR(stat.stx_mode);
+      if (id_map) TRY(map_ids(mounts_.size(), prepared.source));
     } else if (mount.type.empty()) {
       return Error(EINVAL, "mount " + mount.destination + " has no type");
     }

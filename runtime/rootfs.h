@@ -11,6 +11,7 @@
 // handed to the kernel as text to be followed outside. Threads: one.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,14 @@ namespace ufs::runtime {
 
 class Rootfs {
  public:
+  // Has the detached source of mount number `index` idmapped.
+  using MapIds = std::function<Status(size_t index, BorrowedFd tree)>;
+
   // Opens the root, the sources of bind mounts and the host's device nodes,
   // with the rights the caller has now. REQUIRES: a mount namespace of our own.
   static Result<Rootfs> Open(const ContainerSpec& spec,
-                             const std::string& bundle, const Cgroup& cgroup);
+                             const std::string& bundle, const Cgroup& cgroup,
+                             const MapIds& map_ids);
 
   // REQUIRES: the ids of the container's root.
   Status Mount();
@@ -54,7 +59,7 @@ class Rootfs {
 
   explicit Rootfs(const ContainerSpec& spec) : spec_(spec) {}
 
-  Status OpenSources(const std::string& bundle);
+  Status OpenSources(const std::string& bundle, const MapIds& map_ids);
   Status MountOne(Prepared& prepared);
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
   Status MountCgroups(const Prepared& prepared, BorrowedFd target);

@@ -42,6 +42,8 @@ struct Mount {
   std::string type;
   std::string source;
   std::vector<std::string> options;
+  // Of its files: from ids of the file system to ids of the host.
+  std::vector<IdMapping> uid_mappings = {}, gid_mappings = {};
 };
 
 struct Device {

@@ -80,7 +80,7 @@ Result<int> OciFeatures(const OciGlobals&, const Words& words) {
   part["apparmor"]["enabled"] = false;
   part["selinux"]["enabled"] = false;
   part["intelRdt"]["enabled"] = false;
-  part["mountExtensions"]["idmap"]["enabled"] = false;
+  part["mountExtensions"]["idmap"]["enabled"] = true;
   std::printf("%s\n", features.dump(2).c_str());
   return FinishOutput("ufs-oci features");
 }

@@ -162,6 +162,16 @@ class OptionTest(box.BoxTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("Read-only file system", done.stderr)
 
+    def test_idmapped_mounts(self):
+        self.make_dir("shared")
+        self.write("shared/file", "x")
+        os.chown(self.at("shared/file"), 1000, 2000)
+        maps = "uids=1000-5-1;gids=2000-6-1"
+        for options in (["-v", f"{self.at('shared')}:/data:ro,idmap={maps}"],
+                        ["--mount", f"src={self.at('shared')},dst=/data,idmap={maps}"]):
+            self.assertEqual(self.out("stat -c %u:%g /data/file", *options), "5:6\n")
+        self.refused("uidMappings and gidMappings", "-v", f"{self.at('shared')}:/data:idmap")
+
     def test_capabilities(self):
         def effective(*options):
             text = self.out("grep CapEff /proc/self/status", *options)

@@ -79,13 +79,19 @@ Status AddBindOption(const std::string& word, const std::string& text,
       mount.options.push_back(word);
       return Ok();
     }
+  // With or without maps, for the runtime to read.
+  const std::string name = word.substr(0, word.find('='));
+  if (name == "idmap" || name == "ridmap") {
+    mount.options.push_back(word);
+    return Ok();
+  }
   // Labels of SELinux, which is not supported and so not in the way.
   if (word == "z" || word == "Z" || word == "consistent" || word == "cached" ||
       word == "delegated")
     return Ok();
   return Error(EINVAL, "'" + text + "': unknown option '" + word +
-                           "'; ro, rw, noexec, nosuid, nodev or a propagation "
-                           "(rslave, rshared, ...)");
+                           "'; ro, rw, noexec, nosuid, nodev, idmap or a "
+                           "propagation (rslave, rshared, ...)");
 }
 
 Mount Bind() {
@@ -171,12 +177,18 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
       tmpfs.push_back("size=" + value);
     } else if (key == "tmpfs-mode") {
       tmpfs.push_back("mode=" + value);
+    } else if (key == "idmap") {
+      if (value.empty() || value == "true")
+        options.push_back("idmap");
+      else if (value != "false")
+        options.push_back("idmap=" + value);
     } else if (key == "volume-nocopy") {
       fill = !(value.empty() || value == "true" || value == "1");
     } else {
-      return Error(EINVAL, "--mount '" + text + "': unknown key '" + key +
-                               "'; type, src, dst, ro, bind-propagation, "
-                               "volume-nocopy, tmpfs-size or tmpfs-mode");
+      return Error(EINVAL,
+                   "--mount '" + text + "': unknown key '" + key +
+                       "'; type, src, dst, ro, bind-propagation, "
+                       "idmap, volume-nocopy, tmpfs-size or tmpfs-mode");
     }
   }
   TRY(CheckTarget(target, text));
