@@ -144,11 +144,14 @@ Status CheckWhole(const ContainerSpec& spec) {
                  "namespace");
   if (!spec.time_offsets.empty() && !spec.HasNew(NamespaceType::kTime))
     return Error(EINVAL, "linux.timeOffsets needs a new time namespace");
-  if (!spec.HasNew(NamespaceType::kMount))
+  const Namespace* const mounts = spec.Find(NamespaceType::kMount);
+  if (mounts == nullptr)
     return Error(ENOTSUP,
-                 spec.Find(NamespaceType::kMount) == nullptr
-                     ? "a container without a mount namespace is not supported"
-                     : "joining a mount namespace by path is not supported");
+                 "a container without a mount namespace is not supported");
+  if (!mounts->path.empty() && spec.HasNew(NamespaceType::kUser))
+    return Error(EINVAL,
+                 "a mount namespace that is joined needs the user namespace "
+                 "that it belongs to: a new one has no rights in it");
   return Ok();
 }
 

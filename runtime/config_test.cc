@@ -113,6 +113,12 @@ TEST(ParseConfigTest, FieldsThatNeedOthers) {
   EXPECT_NE(Complaint(With("/hostname", "box")), "");
   EXPECT_NE(Complaint(With("/linux/timeOffsets/monotonic/secs", 5)), "");
   EXPECT_NE(Complaint(With("/linux/namespaces/1/type", "user")), "");
+  Json joined = With("/linux/namespaces/0/path", "/run/ns");
+  EXPECT_EQ(Complaint(joined), "");
+  joined["linux"]["namespaces"].push_back({{"type", "user"}});
+  joined["linux"]["uidMappings"] = joined["linux"]["gidMappings"] =
+      Json::parse(R"([{"containerID": 0, "hostID": 0, "size": 1}])");
+  EXPECT_NE(Complaint(joined), "");
 }
 
 TEST(ParseConfigTest, SysctlsOfTheHostAreRefused) {

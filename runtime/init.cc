@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
 #include "runtime/exec.h"
@@ -146,6 +147,10 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
       spec, input.bundle, cgroup, [&](size_t mount, BorrowedFd tree) {
         return RequestIdMap(channel, mount, tree);
       }));
+  // With a namespace of our own everything goes when we do.
+  Cleanup abandon([&] {
+    if (!spec.HasNew(NamespaceType::kMount)) rootfs.Abandon();
+  });
   TRY(BecomeContainerRoot(spec));
   TRY(MakeUndumpable());  // changing ids has undone it
   // By the user, and in the user namespace, of those that are to find it.
@@ -163,6 +168,7 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   built.state = TRY(RunCreationHooks(input, channel));
   TRY(rootfs.Seal());
   TRY(rootfs.Enter());
+  abandon.Dismiss();
   if (slave.valid()) {
     TRY(TakeTerminal(slave));
   } else {

@@ -44,6 +44,18 @@ Result<uint64_t> IdentityOf(const std::string& path) {
   return st.st_ino;
 }
 
+// Who is in a mount namespace that a container takes is given its root.
+Status CheckNotHosts(BorrowedFd ns) {
+  const auto stat = TRY(sys::Statx({ns}));
+  for (const char* hosts : {"/proc/self/ns/mnt", "/proc/1/ns/mnt"}) {
+    const auto identity = IdentityOf(hosts);
+    if (identity.ok() && *identity == stat.stx_ino)
+      return Error(EINVAL, std::string("it is that of ") + hosts +
+                               ", whose root the container would replace");
+  }
+  return Ok();
+}
+
 }  // namespace
 
 int CloneFlagOf(NamespaceType type) { return NamesOf(type).flag; }
@@ -77,6 +89,7 @@ Status JoinNamespaces(const ContainerSpec& spec) {
     if (is != CloneFlagOf(type))
       return Error(EINVAL,
                    what + ": it is no " + OciNameOf(type) + " namespace");
+    if (type == NamespaceType::kMount) TRY(CheckNotHosts(fd).With(what));
     return kernel::SetNs(fd, CloneFlagOf(type)).With(what);
   };
   for (NamespaceType type : kAllNamespaces)

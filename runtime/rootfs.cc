@@ -312,6 +312,7 @@ Status Rootfs::MountOne(Prepared& prepared) {
 
 Status Rootfs::Mount() {
   TRY(kernel::MoveMount(root_, TRY(sys::Open("/", O_PATH | O_DIRECTORY))));
+  attached_ = true;
   for (Prepared& prepared : mounts_)
     TRY(MountOne(prepared).With(WhichMount(*prepared.mount)));
   // A /dev that was bound from elsewhere comes with its own.
@@ -437,6 +438,11 @@ Status Rootfs::Seal() {
                              /*recursive=*/false)
             .With("making the root read-only"));
   return Ok();
+}
+
+void Rootfs::Abandon() {
+  if (attached_ && kernel::ChangeDirectory(root_).ok())
+    (void)kernel::Unmount(".", MNT_DETACH);
 }
 
 Status Rootfs::Enter() {

@@ -29,7 +29,8 @@ class Rootfs {
   using MapIds = std::function<Status(size_t index, BorrowedFd tree)>;
 
   // Opens the root, the sources of bind mounts and the host's device nodes,
-  // with the rights the caller has now. REQUIRES: a mount namespace of our own.
+  // with the rights the caller has now. REQUIRES: a mount namespace of our own,
+  // or one that the container is to take over.
   static Result<Rootfs> Open(const ContainerSpec& spec,
                              const std::string& bundle, const Cgroup& cgroup,
                              const MapIds& map_ids);
@@ -46,6 +47,10 @@ class Rootfs {
   // Makes the root this process's root and working directory; the host's tree
   // is gone.
   Status Enter();
+
+  // Instead of Enter, in a namespace that others are in: takes what was mounted
+  // away again, as far as it can.
+  void Abandon();
 
   BorrowedFd root() const { return root_; }
 
@@ -73,6 +78,7 @@ class Rootfs {
   const ContainerSpec& spec_;
   bool in_user_namespace_ = false;
   UniqueFd root_;
+  bool attached_ = false;  // the root, over the host's
   UniqueFd null_device_;   // the host's /dev/null
   UniqueFd empty_;         // an empty read-only directory, detached
   UniqueFd sys_fallback_;  // the host's /sys, where sysfs cannot be mounted

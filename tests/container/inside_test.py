@@ -45,6 +45,67 @@ class NamespaceTest(bundle.ContainerTest):
             for ns in old]})
         self.run_refused("is no network namespace")
 
+    # --- a mount namespace that is joined -------------------------------------------
+
+    def start_holder(self):
+        """A process in a mount namespace of its own, with a tmpfs that is there alone."""
+        hidden = self.dir + "/hidden"
+        os.mkdir(hidden)
+        holder = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c",
+             f"mount -t tmpfs x {hidden} && echo secret >{hidden}/file && echo ready && exec sleep 1000"],
+            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), "ready\n")
+        holder.stdout.close()
+        self.join_mounts(f"/proc/{holder.pid}/ns/mnt")
+        return holder.pid, hidden
+
+    def join_mounts(self, path):
+        self.configure(**{"linux.namespaces": lambda old: [
+            {"type": "mount", "path": path} if ns["type"] == "mount" else ns for ns in old]})
+
+    def test_mount_namespace_is_taken_over(self):
+        pid, hidden = self.start_holder()
+        self.add_mount("/etc", "bind", hidden, "bind", "ro")
+        text = self.run_box("readlink /proc/self/ns/mnt; cat /etc/file; wc -l </proc/self/mountinfo;"
+                            "ls /; touch /etc/x 2>&1; true")
+        lines = text.splitlines()
+        self.assertEqual(lines[:2], [os.readlink(f"/proc/{pid}/ns/mnt"), "secret"])
+        self.assertLess(int(lines[2]), 60)
+        self.assertIn("bin", lines)
+        self.assertNotIn("var", lines)
+        self.assertIn("Read-only", lines[-1])
+        # As runc has it: who was in there has the container's root now.
+        self.assertEqual(sorted(os.listdir(f"/proc/{pid}/root")),
+                         sorted(os.listdir(self.bundle + "/rootfs")))
+
+    def test_exec_in_a_mount_namespace_that_was_joined(self):
+        self.start_holder()
+        self.start_box()
+        self.assertEqual(self.ok("exec", "ufs-box", "ls", "/bin/sh"), "/bin/sh\n")
+        self.assertNotIn("var", self.ok("exec", "ufs-box", "ls", "/").split())
+
+    def mount_points(self, pid):
+        with open(f"/proc/{pid}/mountinfo") as file:
+            return [line.split()[4] for line in file]
+
+    def test_failure_leaves_a_joined_mount_namespace_as_it_was(self):
+        pid, _ = self.start_holder()
+        before = self.mount_points(pid)
+        self.add_mount("/proc/sys", "tmpfs", "x")
+        self.run_refused("only proc may be mounted")
+        self.assertEqual(self.mount_points(pid), before)
+        self.assertTrue(os.path.exists(f"/proc/{pid}/root{self.dir}"))
+
+    def test_mount_namespaces_that_are_not_taken(self):
+        for path in ("/proc/self/ns/mnt", "/proc/1/ns/mnt"):
+            self.join_mounts(path)
+            self.run_refused("would replace")
+        self.join_mounts("/proc/self/ns/net")
+        self.run_refused("is no mount namespace")
+
     def test_host_namespaces_are_kept(self):
         self.configure(**{"linux.namespaces": [{"type": "mount"}], "hostname": None,
                           "mounts": lambda old: [m for m in old if m["type"] != "cgroup"]})
