@@ -6,6 +6,7 @@
 #include <map>
 
 #include "runtime/kernel.h"
+#include "runtime/mount_table.h"
 
 namespace ufs::runtime {
 namespace {
@@ -18,22 +19,6 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
   }
   return parts;
-}
-
-// mountinfo writes blanks and backslashes as three octal digits.
-std::string Unescape(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto digit = [&](size_t at) { return text[at] - '0'; };
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain.push_back(static_cast<char>(digit(i + 1) * 64 + digit(i + 2) * 8 +
-                                        digit(i + 3)));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
 }
 
 // What /proc/self/cgroup says, by the list of controllers as it is written
@@ -105,11 +90,11 @@ CgroupLayout ParseCgroupLayout(std::string_view mountinfo,
     if (after[0] != "cgroup" && after[0] != "cgroup2") continue;
     CgroupHierarchy hierarchy;
     hierarchy.v2 = after[0] == "cgroup2";
-    hierarchy.mountpoint = Unescape(before[4]);
+    hierarchy.mountpoint = UnescapeMountPath(before[4]);
     const std::string* const path =
         FindOwn(own, after[2], hierarchy.v2, hierarchy.controllers);
     if (path == nullptr) continue;
-    hierarchy.own = Below(Unescape(before[3]), *path);
+    hierarchy.own = Below(UnescapeMountPath(before[3]), *path);
     const bool twice = std::any_of(
         layout.begin(), layout.end(), [&](const CgroupHierarchy& other) {
           return other.v2 == hierarchy.v2 &&

@@ -88,6 +88,10 @@ Result<Container> Container::Create(const std::string& state_root,
   ContainerSpec spec = TRY(ParseConfig(config).With("config.json"));
   if (options.preserve_fds < 0)
     return Error(EINVAL, "a negative number of descriptors to preserve");
+  if (!options.pivot && spec.rootfs_propagation.ends_with("shared"))
+    return Error(EINVAL,
+                 "--no-pivot with a shared linux.rootfsPropagation would "
+                 "unmount on the host");
   if (!options.console_socket.empty() && !spec.process.terminal)
     return Error(EINVAL, "a console socket needs process.terminal");
   StateEntry entry = TRY(StateEntry::Create(state_root, id));
@@ -174,7 +178,8 @@ Status Container::Build(const ContainerSpec& spec,
   const InitInput input{spec,          state_.cgroup,
                         cgroup_fds,    spec.seccomp ? &seccomp : nullptr,
                         state_.bundle, state_.keyring,
-                        listener,      options.preserve_fds};
+                        listener,      options.preserve_fds,
+                        options.pivot};
   Launched launched = TRY(Launch(
       spec, [&](UniqueFd channel) { RunInit(input, std::move(channel)); }));
   state_.pid = launched.init.pid;

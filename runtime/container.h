@@ -35,6 +35,7 @@ struct CreateOptions {
   Systemd systemd = Systemd::kNo;  // whether its cgroup is in a scope of it
   std::vector<std::string> env;    // NAME=VALUE, for its process in addition
   bool notify = false;             // it gets a socket to say that it is ready
+  bool pivot = true;        // false: leave the host's root, see Rootfs::Enter
   bool new_keyring = true;  // false: it keeps the caller's session keyring
 };
 

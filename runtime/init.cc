@@ -143,10 +143,10 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(MakeUndumpable());  // see README.md, attack 2
   Cgroup cgroup;
   TRY(JoinCgroup(input, channel, cgroup));
-  Rootfs rootfs = TRY(Rootfs::Open(
-      spec, input.bundle, cgroup, [&](size_t mount, BorrowedFd tree) {
-        return RequestIdMap(channel, mount, tree);
-      }));
+  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, cgroup,
+                                   [&](size_t mount, BorrowedFd tree) {
+                                     return RequestIdMap(channel, mount, tree);
+                                   }));
   // With a namespace of our own everything goes when we do.
   Cleanup abandon([&] {
     if (!spec.HasNew(NamespaceType::kMount)) rootfs.Abandon();
@@ -167,7 +167,7 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   Built built;
   built.state = TRY(RunCreationHooks(input, channel));
   TRY(rootfs.Seal());
-  TRY(rootfs.Enter());
+  TRY(rootfs.Enter(input.pivot));
   abandon.Dismiss();
   if (slave.valid()) {
     TRY(TakeTerminal(slave));

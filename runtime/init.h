@@ -22,6 +22,7 @@ struct InitInput {
   std::string keyring;  // the session's; empty: the caller's
   BorrowedFd listener;  // where `start` connects
   int preserve_fds = 0;
+  bool pivot = true;  // see Rootfs::Enter
 };
 
 // Never returns. What fails is told through `channel` until it is ready, to

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -12,6 +14,7 @@
 #include "runtime/copy_tree.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
+#include "runtime/mount_table.h"
 #include "runtime/namespaces.h"
 #include "runtime/rooted_path.h"
 
@@ -400,21 +403,26 @@ Status Rootfs::MaskPath(const std::string& path) {
   const auto target = OpenInRoot(root_, path, O_PATH);
   if (target.code() == ENOENT || target.code() == ENOTDIR) return Ok();
   if (!target.ok()) return target.error();
-  const auto stat = TRY(sys::Statx({*target}));
+  return Cover(*target);
+}
+
+// With nothing: an empty file or directory.
+Status Rootfs::Cover(BorrowedFd target) {
+  const auto stat = TRY(sys::Statx({target}));
   // Copies of what we hold open ourselves: the container's own /dev/null may
   // be anything.
   if (!S_ISDIR(stat.stx_mode)) {
     const UniqueFd cover =
         TRY(kernel::OpenTree({null_device_}, OPEN_TREE_CLONE));
-    return kernel::MoveMount(cover, *target);
+    return kernel::MoveMount(cover, target);
   }
   // One for all; it can be copied once it is attached.
   if (!empty_.valid()) {
     empty_ = TRY(EmptyDirectory());
-    return kernel::MoveMount(empty_, *target);
+    return kernel::MoveMount(empty_, target);
   }
   const UniqueFd cover = TRY(kernel::OpenTree({empty_}, OPEN_TREE_CLONE));
-  return kernel::MoveMount(cover, *target);
+  return kernel::MoveMount(cover, target);
 }
 
 Status Rootfs::ProtectPath(const std::string& path) {
@@ -445,14 +453,61 @@ void Rootfs::Abandon() {
     (void)kernel::Unmount(".", MNT_DETACH);
 }
 
-Status Rootfs::Enter() {
-  const UniqueFd old_root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+Status Rootfs::Pivot(BorrowedFd old_root) {
   TRY(kernel::ChangeDirectory(root_));
   TRY(kernel::PivotRoot(".", ".").With("pivot_root"));
   // The host's tree now lies on top. Its unmount must not reach the host.
   TRY(kernel::ChangeDirectory(old_root));
   TRY(kernel::SetPropagation(".", MS_SLAVE, true));
-  TRY(kernel::Unmount(".", MNT_DETACH).With("detaching the host's tree"));
+  return kernel::Unmount(".", MNT_DETACH).With("detaching the host's tree");
+}
+
+// Takes away what is mounted there, one over the other.
+Status Rootfs::ClearMountPoint(const std::string& path) {
+  while (true) {
+    const auto target = sys::Open(path.c_str(), O_PATH | O_NOFOLLOW);
+    // What we may not enter, nobody in the container may.
+    if (target.code() == ENOENT || target.code() == EACCES) return Ok();
+    if (!target.ok()) return target.error();
+    const auto stat = TRY(sys::Statx({*target}));
+    if ((stat.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0) return Ok();
+    // In a user namespace it may be locked.
+    if (!kernel::Unmount(path.c_str(), MNT_DETACH).ok()) return Cover(*target);
+  }
+}
+
+// Our root lies over the host's already. What is mounted on that goes: a whole
+// procfs or sysfs of the host's, above all, would entitle a user namespace to
+// one of its own that shows as much.
+Status Rootfs::Overlie(BorrowedFd old_root) {
+  const std::string table =
+      TRY(kernel::ReadFile("/proc/self/mountinfo", 16 << 20));
+  const UniqueFd self = TRY(kernel::PidfdOpen(getpid()));
+  const uint64_t host = TRY(sys::Statx({old_root})).stx_mnt_id;
+  const uint64_t own = TRY(sys::Statx({root_})).stx_mnt_id;
+  TRY(kernel::ChangeDirectory(old_root));
+  for (const std::string& point : MountPointsOn(table, host, own)) {
+    if (point == "/") continue;
+    TRY(ClearMountPoint("." + point).With("covering " + point));
+  }
+  // As whoever joins this namespace does, to the top of what lies over its
+  // root: so that an exec is where init is.
+  TRY(kernel::SetNs(self, CLONE_NEWNS).With("entering the root"));
+  const UniqueFd root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+  if (TRY(sys::Statx({root})).stx_mnt_id != own)
+    return Error(EINVAL,
+                 "the runtime's root must be that of its mount namespace, not "
+                 "of a chroot");
+  return Ok();
+}
+
+Status Rootfs::Enter(bool pivot) {
+  const UniqueFd old_root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+  if (pivot) {
+    TRY(Pivot(old_root));
+  } else {
+    TRY(Overlie(old_root).With("--no-pivot"));
+  }
   TRY(kernel::ChangeDirectory(root_));
   if (!spec_.rootfs_propagation.empty()) {
     const auto propagation = TRY(ParsePropagation(spec_.rootfs_propagation));

@@ -45,8 +45,10 @@ class Rootfs {
   Status Seal();
 
   // Makes the root this process's root and working directory; the host's tree
-  // is gone.
-  Status Enter();
+  // is gone. Without `pivot`, for a root that pivot_root cannot leave, as an
+  // initramfs: what is mounted on the host's root is gone, its own file system
+  // lies below ours, out of reach of all but who may unmount.
+  Status Enter(bool pivot);
 
   // Instead of Enter, in a namespace that others are in: takes what was mounted
   // away again, as far as it can.
@@ -72,6 +74,10 @@ class Rootfs {
   Status MakeDevice(const Device& device);
   Status BindDevice(const Device& device);
   Status MakeLinks();
+  Status Pivot(BorrowedFd old_root);
+  Status Overlie(BorrowedFd old_root);
+  Status ClearMountPoint(const std::string& path);
+  Status Cover(BorrowedFd target);
   Status MaskPath(const std::string& path);
   Status ProtectPath(const std::string& path);
 

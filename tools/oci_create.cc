@@ -37,6 +37,7 @@ struct CreateArguments {
         .Value({"console-socket"}, options.console_socket)
         .Value({"pid-file"}, options.pid_file)
         .Value({"preserve-fds"}, preserve_fds)
+        .Flag({"no-pivot"}, no_pivot)
         .Flag({"no-new-keyring"}, no_new_keyring);
   }
 
@@ -51,6 +52,7 @@ struct CreateArguments {
     options.cgroups = globals.cgroups;
     if (globals.systemd)
       options.systemd = runtime::CreateOptions::Systemd::kYes;
+    options.pivot = !no_pivot;
     options.new_keyring = !no_new_keyring;
     AddFromEnvironment(options);
     config = TRY(runtime::ReadConfig(options.bundle));
@@ -58,7 +60,7 @@ struct CreateArguments {
   }
 
  private:
-  bool no_new_keyring = false;
+  bool no_new_keyring = false, no_pivot = false;
 };
 
 constexpr int kForwarded[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,   SIGUSR1,

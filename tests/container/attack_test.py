@@ -261,6 +261,76 @@ class TerminalTest(bundle.ContainerTest):
         self.assertIn(b"No such device or address", box.stdout)
 
 
+class NoPivotTest(bundle.ContainerTest):
+    """The host's root stays below the container's; what is mounted on it does not."""
+
+    def run_it(self, text=None, **options):
+        if text is not None:
+            self.script(text)
+        return self.ok("run", "--no-pivot", "-b", self.bundle, "ufs-box", **options)
+
+    def test_what_it_sees_is_its_own(self):
+        text = self.run_it("ls /; readlink /proc/self/cwd; ls /proc/1/root/; cd /..; ls;"
+                           "wc -l </proc/self/mountinfo")
+        self.assertNotIn("var", text.split())
+        self.assertNotIn("usr", text.split())
+        self.assertEqual(int(text.split()[-1]),
+                         int(self.run_box("wc -l </proc/self/mountinfo")))
+
+    def test_what_is_executed_is_where_init_is(self):
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "--no-pivot", "-b", self.bundle, "ufs-box")
+        self.ok("start", "ufs-box")
+        self.assertEqual(self.ok("exec", "ufs-box", "ls", "/").split(),
+                         sorted(os.listdir(self.bundle + "/rootfs")))
+
+    def test_below_it_nothing_is_mounted(self):
+        for path in ("/usr", "/lib", "/lib64"):
+            self.add_mount(path, "bind", path, "bind", "ro")
+        self.configure(**{
+            "process.capabilities": {kind: ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"]
+                                     for kind in ("bounding", "effective", "permitted")},
+            "process.args": ["/usr/bin/python3", "-c", """
+import ctypes, os
+libc = ctypes.CDLL(None)
+mounts = os.open('/proc/self/ns/mnt', os.O_RDONLY)
+print(libc.umount2(b'/', 2), libc.setns(mounts, 0x20000))
+print(sorted(os.listdir('/proc')), sorted(os.listdir('/sys')), os.path.isdir('/var/tmp'))
+"""]})
+        # The last is what a pivot_root would have spared us.
+        self.assertEqual(self.run_it(), "0 0\n[] [] True\n")
+
+    def test_in_a_user_namespace(self):
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.configure(**{"linux.namespaces": lambda old: old + [{"type": "user"}],
+                          "linux.uidMappings": maps, "linux.gidMappings": maps})
+        self.assertEqual(self.run_it("id -u; ls /proc/1/comm"), "0\n/proc/1/comm\n")
+
+    def test_refused_where_an_exec_would_be_elsewhere(self):
+        os.mkdir(self.dir + "/jail")
+        subprocess.run(["mount", "--bind", self.dir + "/jail", self.dir + "/jail"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.dir + "/jail"])
+        for path in ("/usr", "/lib", "/lib64", "/proc", "/sys", "/dev", "/var", "/run", "/work"):
+            if os.path.isdir(path):
+                os.makedirs(self.dir + "/jail" + path)
+                subprocess.run(["mount", "--rbind", path, self.dir + "/jail" + path], check=True)
+                self.addCleanup(subprocess.run, ["umount", "-l", self.dir + "/jail" + path])
+        self.before = (self.before[0], sorted(bundle.harness.mounts()))
+        self.addCleanup(self.forget_jail)
+        done = bundle.run("chroot", self.dir + "/jail",
+                          *self.command("run", "--no-pivot", "-b", self.bundle, "ufs-box"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not of a chroot", done.stderr)
+
+    def forget_jail(self):
+        self.before = (self.before[0], [m for m in self.before[1] if self.dir + "/jail" not in m])
+
+    def test_refused_where_it_would_reach_the_host(self):
+        self.configure(**{"linux.rootfsPropagation": "rshared"})
+        self.refused("rootfsPropagation", "run", "--no-pivot", "-b", self.bundle, "ufs-box")
+
+
 class CgroupTest(bundle.ContainerTest):
     def test_release_agent(self):
         """CVE-2022-0492: no write to the hierarchy's root, and none to ours."""

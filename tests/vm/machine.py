@@ -35,7 +35,16 @@ INIT = """
     mount -t devtmpfs dev /dev
     for module in MODULES; do insmod /$module.ko; done
     for try in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/vda ] && break; sleep 1; done
-    mount -t ext4 /dev/vda /root && mount --move /dev /root/dev && exec switch_root /root /init
+    mount -t ext4 /dev/vda /root && mount -t proc proc /proc || poweroff -f
+    if grep -qw stay /proc/cmdline; then
+      # The image's programs find their libraries below /root.
+      ln -s root/lib root/lib64 /; export PATH=$PATH:/root/usr/bin
+      mount -t sysfs sys /sys; mount -t cgroup2 cgroup2 /sys/fs/cgroup
+      tr -d '\\0' </dev/vdb >/script; setsid sh /script </dev/null >/dev/ttyS0 2>&1
+      echo "DONE$?" >/dev/ttyS0; poweroff -f
+    fi
+    umount /proc
+    mount --move /dev /root/dev && exec switch_root /root /init
     echo "== machine: no root"; poweroff -f
 """
 
@@ -130,15 +139,16 @@ class Machine:
 
     def make_initramfs(self):
         tree = self.folder / "initramfs"
-        for name in ("bin", "dev", "root", "proc"):
+        for name in ("bin", "dev", "root", "proc", "sys"):
             (tree / name).mkdir(parents=True)
         shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
-        for applet in ("sh", "mount", "insmod", "sleep", "switch_root", "echo", "poweroff"):
+        for applet in ("sh", "mount", "umount", "insmod", "sleep", "switch_root", "echo", "poweroff", "grep", "ln",
+                       "tr", "setsid", "mkdir", "cp", "sed", "cat", "ls", "readlink"):
             (tree / "bin" / applet).symlink_to("busybox")
         for module in MODULES:
             [found] = self.kernel.rglob(module + ".ko")
             shutil.copy(found, tree)
-        executable(tree / "init", script_text(INIT, MODULES=" ".join(MODULES)))
+        executable(tree / "init", script_text(INIT, MODULES=" ".join(MODULES), DONE=DONE))
         run("sh", "-c", "find . | cpio -o -H newc --quiet | gzip -1 >../initramfs.gz", cwd=tree)
 
     def make_image(self, program, root=None):
@@ -170,10 +180,11 @@ class Machine:
         finally:
             run("umount", "-l", merged)
 
-    def boot(self, script, seconds, cut_at=None):
+    def boot(self, script, seconds, cut_at=None, parameters=""):
         """Runs a shell script: (its exit code, what the console said). No exit code
         if the time was up, or if the power was cut: as soon as the console has said
-        `cut_at`."""
+        `cut_at`. With the kernel parameter "stay" it runs in the initramfs, with the
+        image at /root."""
         text = script_text(script).encode()
         (self.folder / "script.img").write_bytes(text.ljust(-(-len(text) // 512) * 512, b"\0"))
         drive = "file={},format=raw,if=virtio,cache=unsafe"
@@ -181,7 +192,7 @@ class Machine:
                    "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                    "-kernel", next((self.kernel / "boot").glob("vmlinuz-*")),
                    "-initrd", self.folder / "initramfs.gz",
-                   "-append", "console=ttyS0 quiet panic=-1 no_timer_check cgroup_no_v1=all" + self.options,
+                   "-append", f"console=ttyS0 quiet panic=-1 no_timer_check cgroup_no_v1=all {parameters}" + self.options,
                    "-drive", drive.format(self.image), "-drive", drive.format(self.folder / "script.img")]
         console = self.folder / "console"
         with open(console, "w") as output:
