@@ -23,11 +23,8 @@ constexpr struct {
     {"", "vm"},
     {"", "zos"},
     {"", "freebsd"},
-    {"process", "apparmorProfile"},
-    {"process", "selinuxLabel"},
     {"process", "execCPUAffinity"},
     {"linux", "intelRdt"},
-    {"linux", "mountLabel"},
     {"linux", "netDevices"},
     {"linux", "memoryPolicy"},
 };

@@ -142,6 +142,7 @@ Status ReadLinux(const JsonReader& json, ContainerSpec& spec) {
   for (const auto& [name, value] : spec.sysctl) TRY(CheckSysctl(spec, name));
   TRY(ReadPaths(json, "maskedPaths", spec.masked_paths));
   TRY(ReadPaths(json, "readonlyPaths", spec.readonly_paths));
+  TRY(json.Read("mountLabel", spec.mount_label));
   const JsonReader propagation = TRY(json.Get("rootfsPropagation"));
   TRY(propagation.Read(spec.rootfs_propagation));
   const std::string& p = spec.rootfs_propagation;

@@ -163,6 +163,8 @@ Status ReadProcess(const JsonReader& json, Process& process) {
   TRY(ReadCapabilities(TRY(json.Get("capabilities")), process.capabilities));
   TRY(ReadRlimits(TRY(json.Get("rlimits")), process.rlimits));
   TRY(json.Read("noNewPrivileges", process.no_new_privileges));
+  TRY(json.Read("apparmorProfile", process.apparmor_profile));
+  TRY(json.Read("selinuxLabel", process.selinux_label));
   TRY(json.Read("oomScoreAdj", process.oom_score_adj));
   if (process.oom_score_adj &&
       (*process.oom_score_adj < -1000 || *process.oom_score_adj > 1000))

@@ -94,15 +94,28 @@ TEST(ParseConfigTest, NamesWhatIsWrong) {
 }
 
 TEST(ParseConfigTest, RefusesWhatItHasNotByName) {
-  EXPECT_EQ(Complaint(With("/process/apparmorProfile", "docker-default")),
-            "process.apparmorProfile is not supported");
-  EXPECT_EQ(Complaint(With("/process/apparmorProfile", "")), "");
+  EXPECT_EQ(Complaint(With("/process/execCPUAffinity/initial", "0")),
+            "process.execCPUAffinity is not supported");
+  EXPECT_EQ(Complaint(With("/process/execCPUAffinity", Json::object())), "");
   EXPECT_EQ(Complaint(With("/linux/intelRdt/closID", "x")),
             "linux.intelRdt is not supported");
   EXPECT_EQ(Complaint(With("/vm/hypervisor/path", "/x")),
             "vm is not supported");
   EXPECT_EQ(Complaint(With("/linux/namespaces", Json::array())),
             "a container without a mount namespace is not supported");
+}
+
+TEST(ParseConfigTest, SecurityLabels) {
+  Json config = With("/process/apparmorProfile", "docker-default");
+  config["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0";
+  config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0";
+  const auto spec = ParseConfig(config.dump());
+  ASSERT_TRUE(spec.ok()) << spec.error().ToString();
+  EXPECT_EQ(spec->process.apparmor_profile, "docker-default");
+  EXPECT_EQ(spec->process.selinux_label, "system_u:system_r:container_t:s0");
+  EXPECT_EQ(spec->mount_label, "system_u:object_r:container_file_t:s0");
+  EXPECT_EQ(Complaint(With("/process/apparmorProfile", 1)),
+            "process.apparmorProfile must be a string");
 }
 
 TEST(ParseConfigTest, IgnoresWhatTheSpecificationHasNot) {

@@ -22,6 +22,7 @@
 #include "runtime/launcher.h"
 #include "runtime/namespaces.h"
 #include "runtime/privileges.h"
+#include "runtime/security_label.h"
 #include "runtime/terminal.h"
 
 namespace ufs::runtime {
@@ -94,6 +95,7 @@ Result<Container> Container::Create(const std::string& state_root,
                  "unmount on the host");
   if (!options.console_socket.empty() && !spec.process.terminal)
     return Error(EINVAL, "a console socket needs process.terminal");
+  TRY(CheckLabels(spec.process, spec.mount_label));
   StateEntry entry = TRY(StateEntry::Create(state_root, id));
   ContainerState state;
   state.id = id;

@@ -14,6 +14,7 @@
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 #include "runtime/privileges.h"
+#include "runtime/security_label.h"
 #include "runtime/terminal.h"
 
 namespace ufs::runtime {
@@ -35,7 +36,8 @@ struct ExecInput {
 };
 
 // In the process that is in all namespaces, the pid namespace included.
-Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
+Status BecomeProcess(const ExecInput& input, BorrowedFd channel,
+                     BorrowedFd host_proc) {
   const Process& process = input.process;
   if (process.terminal) {
     const UniqueFd root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
@@ -48,6 +50,7 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel) {
   }
   if (input.personality) TRY(SetPersonality(*input.personality));
   const std::string executable = TRY(FindExecutable(process));
+  TRY(SetExecLabels(host_proc, process));
   return ExecuteProcess(process, input.seccomp, input.preserve_fds, executable,
                         [](UniqueFd) -> Status {
                           return Error(ENOTSUP, "exec with a seccomp listener");
@@ -66,6 +69,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.cgroup_fds, input.init));
   RaiseHardLimits(input.process, 0);
+  const UniqueFd host_proc = TRY(OpenProcForLabels(input.process));
   TRY(JoinProcess(input.init, input.init_fd));
   // The right to, in the user namespace that has just been joined.
   if (!InInitialUserNamespace()) {
@@ -75,7 +79,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   if (!input.keyring.empty()) TRY(JoinSessionKeyring(input.keyring));
   const auto child = TRY(kernel::Clone(CLONE_PARENT));
   if (child.pid == 0) {
-    const auto failed = BecomeProcess(input, channel);
+    const auto failed = BecomeProcess(input, channel, host_proc);
     if (!failed.ok()) SayError(channel, failed.error());
     _exit(1);
   }
@@ -95,6 +99,7 @@ Result<pid_t> Container::Exec(const Process& process,
                             NameOf(now) + ": container not running");
   if (now == RunState::kPaused && !options.ignore_paused)
     return Error(EBUSY, "cannot exec in a paused container");
+  TRY(CheckLabels(process));
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));

@@ -25,6 +25,7 @@
 #include "runtime/privileges.h"
 #include "runtime/rooted_path.h"
 #include "runtime/rootfs.h"
+#include "runtime/security_label.h"
 #include "runtime/terminal.h"
 
 namespace ufs::runtime {
@@ -143,6 +144,7 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(MakeUndumpable());  // see README.md, attack 2
   Cgroup cgroup;
   TRY(JoinCgroup(input, channel, cgroup));
+  const UniqueFd host_proc = TRY(OpenProcForLabels(spec.process));
   Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, cgroup,
                                    [&](size_t mount, BorrowedFd tree) {
                                      return RequestIdMap(channel, mount, tree);
@@ -176,6 +178,7 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   }
   if (spec.personality) TRY(SetPersonality(*spec.personality));
   built.executable = TRY(FindExecutable(spec.process));
+  TRY(SetExecLabels(host_proc, spec.process));
   return built;
 }
 

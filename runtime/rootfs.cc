@@ -205,6 +205,13 @@ Status Rootfs::OpenSources(const std::string& bundle, const MapIds& map_ids) {
   return Ok();
 }
 
+Status Rootfs::SetLabel(BorrowedFd fs) const {
+  const std::string& label = spec_.mount_label;
+  if (label.empty()) return Ok();
+  return kernel::FsSetString(fs, "context", label.c_str())
+      .With("linux.mountLabel \"" + label + "\"");
+}
+
 Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
   const ufs::runtime::Mount& mount = *prepared.mount;
   const auto make = [&]() -> Result<UniqueFd> {
@@ -217,6 +224,8 @@ Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
     const std::string& source =
         mount.source.empty() ? mount.type : mount.source;
     TRY(kernel::FsSetString(*fs, "source", source.c_str()));
+    // The policy has labels for the others.
+    if (mount.type == "tmpfs" || mount.type == "devpts") TRY(SetLabel(*fs));
     TRY(SetOptions(*fs, prepared.flags.data));
     return kernel::FsMount(*fs, 0);
   };
@@ -264,6 +273,7 @@ Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
   }
   const UniqueFd fs = TRY(kernel::FsOpen("tmpfs"));
   TRY(kernel::FsSetString(fs, "mode", "755"));
+  TRY(SetLabel(fs));
   const UniqueFd top = TRY(kernel::FsMount(fs, 0));
   for (const CgroupMount& cgroup : cgroup_mounts_)
     TRY(sys::MkDirAt({top, cgroup.name.c_str()}, 0755));

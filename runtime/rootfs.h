@@ -68,6 +68,8 @@ class Rootfs {
 
   Status OpenSources(const std::string& bundle, const MapIds& map_ids);
   Status MountOne(Prepared& prepared);
+  // For SELinux, where it is asked for.
+  Status SetLabel(BorrowedFd fs) const;
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
   Status MountCgroups(const Prepared& prepared, BorrowedFd target);
   Status MakeDevices();

@@ -128,6 +128,8 @@ struct Process {
   std::optional<Capabilities> capabilities;
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
+  std::string apparmor_profile;  // empty: what the runtime has
+  std::string selinux_label;
   std::optional<int> oom_score_adj;
   std::optional<IoPriority> io_priority;
   std::optional<Scheduler> scheduler;
@@ -241,6 +243,7 @@ struct ContainerSpec {
   std::map<std::string, std::string> sysctl;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
+  std::string mount_label;         // of SELinux, for the file systems we make
   std::string rootfs_propagation;  // "", private, slave, shared, unbindable
   std::optional<Seccomp> seccomp;
   Hooks hooks;

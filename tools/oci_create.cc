@@ -212,7 +212,7 @@ namespace {
 
 // The options of exec that change the process of config.json.
 struct ExecArguments {
-  std::string process_file, cwd, user;
+  std::string process_file, cwd, user, apparmor, process_label;
   Words env, groups, caps;
   bool tty = false, no_new_privs = false;
 
@@ -264,6 +264,8 @@ struct ExecArguments {
       process.capabilities = sets;
     }
     if (no_new_privs) process.no_new_privileges = true;
+    if (!apparmor.empty()) process.apparmor_profile = apparmor;
+    if (!process_label.empty()) process.selinux_label = process_label;
     return Ok();
   }
 };
@@ -284,6 +286,8 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
       .List({"cap", "c"}, exec.caps)
       .Flag({"tty", "t"}, exec.tty)
       .Flag({"no-new-privs"}, exec.no_new_privs)
+      .Value({"apparmor"}, exec.apparmor)
+      .Value({"process-label"}, exec.process_label)
       .Flag({"detach", "d"}, detach)
       .Flag({"ignore-paused"}, options.ignore_paused)
       .Value({"console-socket"}, options.console_socket)

@@ -77,8 +77,8 @@ Result<int> OciFeatures(const OciGlobals&, const Words& words) {
                      {"supportedFlags",
                       {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
                        "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}}};
-  part["apparmor"]["enabled"] = false;
-  part["selinux"]["enabled"] = false;
+  part["apparmor"]["enabled"] = true;
+  part["selinux"]["enabled"] = true;
   part["intelRdt"]["enabled"] = false;
   part["mountExtensions"]["idmap"]["enabled"] = true;
   std::printf("%s\n", features.dump(2).c_str());

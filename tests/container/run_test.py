@@ -118,7 +118,7 @@ class RunTest(box.BoxTest):
                                 (["-m", "much"], "is no size, as 512m"),
                                 (["--cap-add", "FLY"], "CAP_FLY' is no capability"),
                                 (["--ulimit", "x=1"], "not NAME=SOFT"),
-                                (["--security-opt", "apparmor=x"], "not supported; leave"),
+                                (["--security-opt", "label=type:x_t"], "ufs oci alone; leave"),
                                 (["--device", "/etc"], "is no device"),
                                 (["--user", "nobody-here"], "no user \"nobody-here\""),
                                 (["--frobnicate"], "--frobnicate")):

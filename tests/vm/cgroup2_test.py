@@ -1,11 +1,11 @@
-"""Containers under pure cgroup v2 and an older kernel: those of tests/container
+"""Containers under pure cgroup v2, AppArmor and an older kernel: those of tests/container
 that need neither v1, an account nor a peer, in a virtual machine."""
 import re
 
 import machine
 
 # limits_test is of v1; the rootless cases need an account.
-FILES = ["limits2", "lifecycle", "inside", "attack"]
+FILES = ["limits2", "lifecycle", "inside", "attack", "idmap", "lsm"]
 SCRIPT = """
     export UFS=/usr/bin/ufs
     [ "$(cat /proc/self/cgroup)" = 0::/ ] || exit 1
@@ -26,6 +26,15 @@ class Containers(machine.MachineTest):
         for name, (text, code) in parts.items():
             self.assertEqual(code, 0, f"{name}:\n{text[-3000:]}")
             self.assertRegex(text, r"Ran [1-9]\d* tests")
+        # Debian's kernel has AppArmor: nothing but its absence was left out.
+        self.assertRegex(parts["lsm"][0], r"skipped=3\)")
+
+    def test_selinux_without_a_policy(self):
+        script = "mount -t selinuxfs selinuxfs /sys/fs/selinux\n" + SCRIPT.replace("FILES", "lsm")
+        code, said = self.machine.boot(script, 900, parameters="security=selinux selinux=1")
+        self.assertEqual(code, 0, said[-3000:])
+        # Of AppArmor all but its absence, of SELinux its own.
+        self.assertRegex(said, r"OK \(skipped=5\)", said[-3000:])
 
 
 if __name__ == "__main__":

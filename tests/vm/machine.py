@@ -166,7 +166,10 @@ class Machine:
                 target = merged / library.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(os.path.realpath(library), target)
-            for tool in (program, os.path.join(os.path.dirname(program), "ufs-oci"), shutil.which("busybox")):
+            tools = [program, os.path.join(os.path.dirname(program), "ufs-oci"), shutil.which("busybox")]
+            if shutil.which("apparmor_parser"):
+                tools.append(shutil.which("apparmor_parser"))
+            for tool in tools:
                 shutil.copy(tool, merged / "usr/bin")
             shutil.copytree(SOURCE / "tests", merged / "tests")
             if booting:

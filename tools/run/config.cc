@@ -238,6 +238,7 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
   for (const char* set : {"bounding", "effective", "permitted"})
     process["capabilities"][set] = capabilities;
   process["noNewPrivileges"] = options.no_new_privileges;
+  if (!options.apparmor.empty()) process["apparmorProfile"] = options.apparmor;
   // Those of the caller, but for what was asked for.
   process["rlimits"] = options.rlimits;
   return Ok();

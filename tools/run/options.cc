@@ -165,7 +165,8 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
   List(parser, "--cap-add", options.cap_add, "CAPABILITY", "Or ALL");
   List(parser, "--cap-drop", options.cap_drop, "CAPABILITY", "Or ALL");
   List(parser, "--security-opt", words.security, "OPTION",
-       "no-new-privileges, seccomp=FILE, seccomp=unconfined, unmask=ALL");
+       "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
+       "apparmor=PROFILE, unmask=ALL");
   List(parser, "--sysctl", words.sysctls, "NAME=VALUE", "Of its namespaces");
 }
 
@@ -296,17 +297,18 @@ Status AddSecurity(const std::string& text, RunOptions& options) {
                      "OCI runtime specification");
   } else if (key == "unmask" && value == "ALL") {
     options.unmask = true;
-  } else if ((key == "apparmor" && value == "unconfined") ||
-             (key == "label" && value == "disable")) {
-    // As it is: neither is used.
-  } else if (key == "apparmor" || key == "label") {
+  } else if (key == "apparmor" && !value.empty()) {
+    options.apparmor = value;
+  } else if (key == "label" && value == "disable") {
+    // As it is.
+  } else if (key == "label") {
     return Error(ENOTSUP, "--security-opt '" + text +
-                              "': AppArmor and SELinux are not supported; "
+                              "': labels of SELinux are for ufs oci alone; "
                               "leave it out");
   } else {
     return Invalid("--security-opt", text,
-                   "no-new-privileges, seccomp=FILE, seccomp=unconfined or "
-                   "unmask=ALL");
+                   "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
+                   "apparmor=PROFILE or unmask=ALL");
   }
   return Ok();
 }

@@ -72,6 +72,7 @@ struct RunOptions {
   std::vector<std::string> cap_add, cap_drop;  // names as given
   bool no_new_privileges = false;
   bool unmask = false;
+  std::string apparmor;  // the profile; empty: the caller's
   // Nullopt: the default one; an empty text: none; else a "linux.seccomp".
   std::optional<std::string> seccomp;
 
