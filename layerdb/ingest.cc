@@ -5,6 +5,7 @@
 
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "layerdb/base/fault.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/store_io.h"
 #include "layerdb/store_test_util.h"
 #include "tests/harness/process.h"

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "layerdb/base/fault.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
 

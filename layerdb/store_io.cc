@@ -10,23 +10,7 @@ namespace ufs {
 namespace {
 
 constexpr std::string_view kTemporaryPrefix = ".tmp.";
-// A store is four folders deep; anything deeper is not ours.
-constexpr int kDeepest = 32;
 constexpr size_t kPageBytes = 4096;
-
-Status RemoveTreeBelow(sys::At at, int depth) {
-  const auto removed = sys::UnlinkAt(at);
-  if (removed.ok() || removed.code() == ENOENT) return Ok();
-  if (removed.code() != EISDIR && removed.code() != EPERM)
-    return Error(removed.code());
-  if (depth == 0) return Error(ELOOP);
-  {
-    const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
-    for (const std::string& name : TRY(ListNames({dir})))
-      TRY(RemoveTreeBelow({dir, name.c_str()}, depth - 1));
-  }
-  return sys::UnlinkAt(at, AT_REMOVEDIR);
-}
 
 }  // namespace
 
@@ -78,8 +62,6 @@ Result<std::vector<std::string>> ListNames(sys::At at) {
   std::sort(names.begin(), names.end());
   return names;
 }
-
-Status RemoveTree(sys::At at) { return RemoveTreeBelow(at, kDeepest); }
 
 Result<UniqueFd> MakeDir(sys::At at, mode_t mode) {
   const auto made = sys::MkDirAt(at, mode);

@@ -36,9 +36,6 @@ std::string TemporaryNameFor(std::string_view name);
 // The names in a directory, sorted, read before any is acted upon.
 Result<std::vector<std::string>> ListNames(sys::At dir);
 
-// Removes `name` and everything below it; no error when it is not there.
-Status RemoveTree(sys::At at);
-
 // Opens the directory `name`, making it first where it is missing.
 Result<UniqueFd> MakeDir(sys::At at, mode_t mode);
 

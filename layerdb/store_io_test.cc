@@ -27,16 +27,6 @@ TEST_F(StoreIoTest, ReplacesAFileWhole) {
   EXPECT_EQ(ListNames({dir_}).value(), std::vector<std::string>{"name"});
 }
 
-TEST_F(StoreIoTest, RemovesATree) {
-  ASSERT_TRUE(MakeDir({dir_, "a"}, 0755).ok());
-  const UniqueFd below = MakeDir({dir_, "a/b"}, 0755).value();
-  ASSERT_TRUE(ReplaceFile(below, "c", "x").ok());
-  ASSERT_TRUE(sys::SymlinkAt("..", {dir_, "a/up"}).ok());
-  ASSERT_TRUE(RemoveTree({dir_, "a"}).ok());
-  EXPECT_TRUE(RemoveTree({dir_, "a"}).ok()) << "gone already";
-  EXPECT_TRUE(ListNames({dir_}).value().empty());
-}
-
 TEST_F(StoreIoTest, TellsDataFromHoles) {
   const UniqueFd file =
       sys::OpenAt({dir_, "file"}, O_RDWR | O_CREAT, 0644).value();

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "layerdb/base/fault.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
 

@@ -13,6 +13,7 @@
 #include "fs/marks.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/privilege.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/compress.h"
 #include "layerdb/image_export.h"

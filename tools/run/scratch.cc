@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <string_view>
 #include <vector>
 
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/id_map.h"
 #include "runtime/kernel.h"
@@ -31,10 +31,7 @@ std::string ScratchName(const std::string& name) {
 }
 
 Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (error) return Error(error.value(), path + ": cannot be removed");
-  return Ok();
+  return RemoveTree({AT_FDCWD, path.c_str()}).With(path + ": removing it");
 }
 
 Status RemoveTreeOfContainers(const std::string& path) {
