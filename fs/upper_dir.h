@@ -1,10 +1,10 @@
 // UpperDir: the one writable layer, and the work directory beside it. It knows
 // how objects are written so that they appear all at once: each is prepared as
 // a Draft that nobody can see and published by one link or rename. It knows
-// nothing of inodes; places are host descriptors and names.
+// nothing of inodes; places are host descriptors and names. One class in five
+// files: upper_dir, upper_draft, upper_whiteout, upper_attr, upper_freeze.
 //
 // The work directory holds
-//   ufs/lock     locked while the upper is mounted
 //   ufs/tmp/     drafts and remains; emptied at every mount
 //   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
 //   ufs/origin/  origins of objects that carry no user attributes
@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -294,9 +295,18 @@ class UpperDir {
   std::atomic<uint64_t> whiteout_ino_{0};
 };
 
-// Removes everything below `dir`, which is not entered through links.
-// Iterative: a tree may be deeper than the stack.
-Status RemoveTree(BorrowedFd dir, const char* name);
+template <typename Call>
+auto UpperDir::Lending(std::initializer_list<sys::At> objects, Call call) const
+    -> decltype(call()) {
+  auto done = call();
+  if (done.code() != EACCES) return done;
+  MutexLock lock(lend_mu_);
+  const std::vector<Lent> lent = Lend(objects);
+  // Called again though nothing was lent, the answer would be the same.
+  if (!lent.empty()) done = call();
+  TakeBack(lent);
+  return done;
+}
 
 // Whether a file flag (chattr +a or +i) keeps it under its name, and a
 // directory the names in it.

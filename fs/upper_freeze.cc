@@ -14,6 +14,7 @@
 #include "fs/upper_dir.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/store_io.h"
 
 namespace ufs {
@@ -170,7 +171,7 @@ Status UpperDir::Thaw(const std::string& path) {
   TRY(LoadOrigins());
   const std::string remains = NextName();
   TRY(sys::RenameAt2({all, number.c_str()}, {tmp_, remains.c_str()}));
-  return RemoveTree(tmp_, remains.c_str());
+  return RemoveTree({tmp_, remains.c_str()});
 }
 
 // A daemon was killed over one, or the power went.
