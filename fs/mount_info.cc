@@ -66,9 +66,12 @@ std::optional<MountInfo> ParseMountInfo(std::string_view line) {
   return mount;
 }
 
-std::vector<MountInfo> ReadMountInfo() {
+std::vector<MountInfo> ReadMountInfo(pid_t process) {
   std::vector<MountInfo> mounts;
-  const auto file = sys::Open("/proc/self/mountinfo", O_RDONLY);
+  const std::string path = "/proc/" +
+                           (process == 0 ? "self" : std::to_string(process)) +
+                           "/mountinfo";
+  const auto file = sys::Open(path.c_str(), O_RDONLY);
   if (!file.ok()) return mounts;
   std::string text;
   char buffer[8192];  // as much as the kernel hands out at a time

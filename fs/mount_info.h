@@ -1,4 +1,5 @@
-// What is mounted where, as this process sees it: /proc/self/mountinfo.
+// What is mounted where, as this process or another sees it:
+// /proc/PID/mountinfo.
 #pragma once
 
 #include <sys/types.h>
@@ -24,8 +25,9 @@ struct MountInfo {
 std::optional<MountInfo> ParseMountInfo(std::string_view line);
 
 // All mounts, a later one on top of an earlier one. Empty without /proc.
-// Mounts outside of a chroot are not listed.
-std::vector<MountInfo> ReadMountInfo();
+// Mounts outside of a chroot are not listed. `process` 0 is this one; empty for
+// one that is not there or not ours to look at.
+std::vector<MountInfo> ReadMountInfo(pid_t process = 0);
 
 // The topmost mount whose mount point is exactly `mountpoint`.
 std::optional<MountInfo> FindMountAt(const std::string& mountpoint);

@@ -243,6 +243,7 @@ Status Session::Mount() {
   UniqueFd fuse = TRY(std::move(device));
   mounted_ = true;
   device_ = TRY(DeviceAt(config_.mountpoint));
+  fs_.NoteMount(device_);
 
   // libfuse takes the descriptor over by name, and closes it with the session.
   const std::string name = "/dev/fd/" + std::to_string(fuse.get());

@@ -108,6 +108,10 @@ class UnionFs final {
   using InvalidateFn = std::function<void(NodeId)>;
   void SetInvalidate(InvalidateFn invalidate);
 
+  // Notes in the work directory that this process has the upper for the mount
+  // with number `device`: for whoever wants it meanwhile.
+  void NoteMount(dev_t device);
+
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
   Result<std::optional<Entry>> Lookup(NodeId parent, Name name);

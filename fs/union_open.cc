@@ -61,6 +61,15 @@ UnionFs::UnionFs(const UnionConfig& config, bool trusted)
       listings_(kListingBudgetBytes),
       table_(fds_) {}
 
+void UnionFs::NoteMount(dev_t device) {
+  if (upper_ == nullptr) return;
+  const Status noted = upper_->NoteMount(device);
+  if (!noted.ok())
+    log::Warn("work directory " + upper_->work_path() +
+              ": whose mount this is could not be noted: " +
+              noted.error().ToString());
+}
+
 UnionFs::~UnionFs() {
   // Where this fails, what was not synced is what a power cut may take.
   if (const Status settled = Settle(); !settled.ok())

@@ -1,10 +1,10 @@
 #include "fs/upper_dir.h"
 
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "fs/upper_lock.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/remove_tree.h"
@@ -15,15 +15,6 @@ namespace {
 
 DonePoint kWorkMade("mount.work_made");
 DonePoint kSwept("mount.swept");
-
-Status LockOrBusy(BorrowedFd fd, const std::string& what) {
-  const auto locked = sys::FLock(fd, LOCK_EX | LOCK_NB);
-  if (locked.code() == EWOULDBLOCK)
-    return Error(EBUSY, what +
-                            " is in use by another mount; unmount that one, or "
-                            "name another directory");
-  return locked;
-}
 
 }  // namespace
 
@@ -63,7 +54,7 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   UniqueFd root = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY)
                           .With("upper directory " + path));
   const std::string work_path = config.work.value_or(DefaultWork(path));
-  TRY(LockOrBusy(root, "upper directory " + path));
+  TRY(LockForMount(root, "upper directory " + path, work_path));
 
   const std::string work_text = "work directory " + work_path;
   const auto made = sys::MkDirAt({AT_FDCWD, work_path.c_str()}, 0700);
@@ -71,7 +62,7 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
     return Error(made.code(), work_text + ": cannot be made");
   UniqueFd work =
       TRY(sys::Open(work_path.c_str(), O_RDONLY | O_DIRECTORY).With(work_text));
-  TRY(LockOrBusy(work, work_text));
+  TRY(LockForMount(work, work_text, work_path));
   const auto root_stat = TRY(sys::Statx({root}));
   const auto work_stat = TRY(sys::Statx({work}));
   if (root_stat.stx_dev_major != work_stat.stx_dev_major ||
@@ -97,6 +88,11 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   TRY(upper->Probe(config).With("upper directory " + path));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
   return upper;
+}
+
+Status UpperDir::NoteMount(dev_t device) const {
+  const UniqueFd ufs = TRY(sys::OpenAt({work_, "ufs"}, O_PATH | O_DIRECTORY));
+  return ufs::NoteMount(ufs, device);
 }
 
 Result<bool> UpperDir::MayTrust(const UnionConfig& config, BorrowedFd tmp) {

@@ -5,6 +5,7 @@
 // files: upper_dir, upper_draft, upper_whiteout, upper_attr, upper_freeze.
 //
 // The work directory holds
+//   ufs/mount    who has it mounted (upper_lock.h)
 //   ufs/tmp/     drafts and remains; emptied at every mount
 //   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
 //   ufs/origin/  origins of objects that carry no user attributes
@@ -80,6 +81,8 @@ class UpperDir {
   Durability durability() const { return durability_; }
   const std::string& path() const { return path_; }
   const std::string& work_path() const { return work_path_; }
+  // Who wants the upper meanwhile is told which mount has it.
+  Status NoteMount(dev_t device) const;
 
   // --- freezing (upper_freeze.cc, frozen_upper.h) --------------------------
   // Moves all that is in the upper, and the index, aside: the upper is empty

@@ -1,4 +1,5 @@
 """ufs mount: what it mounts, and how."""
+import ctypes
 import errno
 import os
 import re
@@ -84,6 +85,32 @@ class Upper(CliTest):
                 self.assertEqual(self.read(f"mnt/new{round - 1}"), "x")
             self.write(f"mnt/new{round}", "x")
             self.umount()
+
+    def test_mount_that_has_it_is_named(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        other = self.make_dir("other")
+        done = self.ufs("mount", "--upper", self.at("up"), self.base, other)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"up is in use by the mount at {self.mnt}; unmount that one, "
+                      "or name another directory", done.stderr)
+        self.assertNotIn(other, mounts())
+
+    def test_daemon_that_ends_after_umount_is_waited_for(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        self.write("mnt/new", "x")
+        daemon = int(harness.daemons(self.dir)[0].split(":")[0])
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            # umount(8) would ask the daemon for the root's attributes.
+            self.assertEqual(ctypes.CDLL(None).umount2(self.mnt.encode(), 0), 0)
+            second = subprocess.Popen(
+                [UFS, "mount", "--upper", self.at("up"), self.base, self.mnt])
+            with self.assertRaises(subprocess.TimeoutExpired):
+                second.wait(timeout=2)
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        self.assertEqual(second.wait(timeout=harness.PATIENCE), 0)
+        self.assertEqual(self.read("mnt/new"), "x")
 
     def test_fresh_one_is_printed_and_stays(self):
         paths = []
