@@ -74,8 +74,9 @@ Error Busy(const std::string& what, const std::optional<Holder>& holder,
   if (phase == Phase::kLeaving)
     return Error(EBUSY, what + " is still in use by process " +
                             std::to_string(holder->pid) +
-                            ", whose mount is gone: files in it are open; end "
-                            "what uses them, or name another directory");
+                            ", whose mount is gone here: an open file or "
+                            "another mount namespace keeps it; end what does, "
+                            "or name another directory");
   return Error(EBUSY,
                what + " is in use by " +
                    (phase == Phase::kMounted ? "the mount at " + mountpoint
