@@ -153,7 +153,8 @@ class ContainerTest(unittest.TestCase):
             self.assertEqual(os.listdir(self.state), [])
         self.assertTrue(wait_until(lambda: cgroups() == self.before[0], 5),
                         [path for path in cgroups() if path not in self.before[0]])
-        self.assertEqual(sorted(harness.mounts()), self.before[1])
+        # One of another test's may have gone with its mount point.
+        self.assertEqual(set(harness.mounts()) - set(self.before[1]), set())
         left = [line for line in processes() if self.dir in line or "ufs-box" in line]
         self.assertEqual(left, [])
 
