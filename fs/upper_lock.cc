@@ -108,8 +108,11 @@ Status NoteMount(BorrowedFd ufs, dev_t device) {
   const std::string note =
       std::to_string(getpid()) + " " + std::to_string(major(device)) + ":" +
       std::to_string(minor(device)) + " " + PidNamespace() + "\n";
+  // A new file: what somebody put there may be a fifo, or another's file.
+  const auto removed = sys::UnlinkAt({ufs, kNote});
+  if (!removed.ok() && removed.code() != ENOENT) return removed;
   const UniqueFd file =
-      TRY(sys::OpenAt({ufs, kNote}, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+      TRY(sys::OpenAt({ufs, kNote}, O_WRONLY | O_CREAT | O_EXCL, 0600));
   return WriteAll(file, note, 0);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -98,6 +99,25 @@ TEST_F(UpperLockTest, WaitsForNobodyElse) {
     EXPECT_EQ(Lock().code(), EBUSY) << note;
     EXPECT_LT(steady_clock::now() - start, seconds(5)) << note;
   }
+}
+
+TEST_F(UpperLockTest, WhatLiesThereStopsNobody) {
+  const std::string note = work_ + "/ufs/mount";
+  ASSERT_EQ(mkfifo(note.c_str(), 0600), 0);
+  {
+    const UniqueFd held = Hold();
+    EXPECT_EQ(Lock().code(), EBUSY);
+  }
+  EXPECT_TRUE(NoteMount(ufs_, kNoMount).ok());
+  EXPECT_TRUE(Lock().ok());
+}
+
+TEST_F(UpperLockTest, AnothersFileIsNotWrittenTo) {
+  const std::string other = work_ + "/other", note = work_ + "/ufs/mount";
+  ASSERT_TRUE(ReplaceFile(OpenWork(), "other", "kept").ok());
+  ASSERT_EQ(link(other.c_str(), note.c_str()), 0);
+  EXPECT_TRUE(NoteMount(ufs_, kNoMount).ok());
+  EXPECT_EQ(ReadSmallFile({AT_FDCWD, other.c_str()}, 100).value(), "kept");
 }
 
 TEST_F(UpperLockTest, TheNoteIsTheLast) {
