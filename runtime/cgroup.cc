@@ -246,18 +246,16 @@ void Cgroup::EnableControllers() const {
     EnableAllV2(directories_[0]);
 }
 
-Result<Cgroup> Cgroup::PlanScope(const std::string& path,
-                                 const std::string& id) {
+Result<Cgroup> Cgroup::PlanScope(const std::string& path, const std::string& id,
+                                 const std::string& created) {
   Cgroup cgroup;
-  cgroup.scope_ = TRY(ParseScope(path, id));
+  cgroup.scope_ = TRY(ParseScope(path, id, created));
   return cgroup;
 }
 
 Status Cgroup::MakeScope(pid_t pid, const Resources& resources,
                          std::optional<Cgroup> otherwise) {
   auto started = StartScope(*scope_, pid, resources);
-  // What is another's must not be ended when we clean up.
-  if (started.code() == EEXIST) scope_.reset();
   // What is only late may come yet.
   if (!started.ok() && otherwise && started.code() != ETIMEDOUT) {
     *this = std::move(*otherwise);
@@ -582,6 +580,10 @@ Status Cgroup::KillAll(int signal) {
   // Tear-down must not wait for what is frozen.
   if (signal == SIGKILL && TRY(IsFrozen())) return SetFrozen(false);
   return Ok();
+}
+
+void Cgroup::LeaveToOther() {
+  if (scope_ && IsAnothers(*scope_)) *this = Cgroup();
 }
 
 Status Cgroup::Remove() {

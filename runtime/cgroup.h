@@ -52,7 +52,8 @@ class Cgroup {
   // Where systemd refuses, `otherwise` is made, if given, in its place; why is
   // told to who sets a limit that is not to be had so.
   static Result<Cgroup> PlanScope(const std::string& path,
-                                  const std::string& id);
+                                  const std::string& id,
+                                  const std::string& created);
   Status MakeScope(pid_t pid, const Resources& resources,
                    std::optional<Cgroup> otherwise = std::nullopt);
   bool in_scope() const { return scope_.has_value(); }
@@ -85,6 +86,11 @@ class Cgroup {
   Result<std::vector<pid_t>> Pids() const;
   // Signals all of them; SIGKILL reaches those too that are being forked.
   Status KillAll(int signal);
+
+  // Gives up a scope whose name is another's by now, with the directories,
+  // which are the other's then: ours has ended, or was never made. To be asked
+  // before all of it is killed or removed.
+  void LeaveToOther();
 
   // Kills what is left and removes the directories, and parents that Make
   // made, if nothing else is in them.

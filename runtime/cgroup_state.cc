@@ -19,7 +19,9 @@ Json Cgroup::Save() const {
                     {"controllers", directory.controllers}});
   Json saved = {{"directories", std::move(list)}, {"missing", missing_}};
   if (scope_)
-    saved["scope"] = {{"unit", scope_->unit}, {"slice", scope_->slice}};
+    saved["scope"] = {{"unit", scope_->unit},
+                      {"slice", scope_->slice},
+                      {"description", scope_->description}};
   return saved;
 }
 
@@ -44,6 +46,7 @@ Result<Cgroup> Cgroup::Load(const Json& json) {
     cgroup.scope_.emplace();
     TRY(scope.Require("unit", cgroup.scope_->unit));
     TRY(scope.Read("slice", cgroup.scope_->slice));
+    TRY(scope.Read("description", cgroup.scope_->description));
   }
   return cgroup;
 }

@@ -203,7 +203,8 @@ Status Container::PlanCgroup(const ContainerSpec& spec,
   using enum CreateOptions::Systemd;
   if (!options.cgroups) return entry_.Save(state_);
   if (options.systemd != kNo) {
-    state_.cgroup = TRY(Cgroup::PlanScope(spec.cgroups_path, state_.id));
+    state_.cgroup =
+        TRY(Cgroup::PlanScope(spec.cgroups_path, state_.id, state_.created));
     return entry_.Save(state_);
   }
   const auto layout = TRY(ReadCgroupLayout());
@@ -351,6 +352,7 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 }
 
 Status Container::Kill(int signal, bool all) {
+  if (all) state_.cgroup.LeaveToOther();
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
     auto fd = kernel::PidfdOpen(state_.pid);
@@ -388,6 +390,7 @@ Status Container::Update(const Resources& resources) {
 }
 
 Status Container::KillAndWait() {
+  state_.cgroup.LeaveToOther();
   if (!state_.cgroup.empty()) (void)state_.cgroup.KillAll(SIGKILL);
   const auto pidfd = kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1);
   if (!pidfd.ok() || !IsAlive()) return Ok();

@@ -33,6 +33,7 @@ constexpr std::chrono::seconds kStopPatience = 10s;
 constexpr char kDestination[] = "org.freedesktop.systemd1";
 constexpr char kObject[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr char kUnit[] = "org.freedesktop.systemd1.Unit";
 constexpr std::string_view kUnitExists = "org.freedesktop.systemd1.UnitExists";
 constexpr std::string_view kNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit";
 
@@ -45,6 +46,7 @@ struct SdBus {
   decltype(sd_bus_process)* process;
   decltype(sd_bus_wait)* wait;
   decltype(sd_bus_call)* call;
+  decltype(sd_bus_get_property_string)* get_property;
   decltype(sd_bus_error_free)* error_free;
   decltype(sd_bus_message_new_method_call)* new_call;
   decltype(sd_bus_message_append)* append;
@@ -73,6 +75,7 @@ Status LoadSdBus(SdBus& sd) {
   find("sd_bus_process", sd.process);
   find("sd_bus_wait", sd.wait);
   find("sd_bus_call", sd.call);
+  find("sd_bus_get_property_string", sd.get_property);
   find("sd_bus_error_free", sd.error_free);
   find("sd_bus_message_new_method_call", sd.new_call);
   find("sd_bus_message_append", sd.append);
@@ -125,11 +128,11 @@ class Manager {
   struct Answer {
     Status status;
     std::string error_name;  // as D-Bus has it
-    std::string job;         // that was begun
+    std::string path;        // of the object it gives
   };
 
   Answer Call(const char* method, const Arguments& arguments,
-              bool begins_job = false) {
+              bool gives_path = false) {
     Answer answer;
     sd_bus_message *message = nullptr, *reply = nullptr;
     sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -137,10 +140,10 @@ class Manager {
         sd_.new_call(bus_, &message, kDestination, kObject, kManager, method);
     if (r >= 0) r = arguments(sd_, message);
     if (r >= 0) r = sd_.call(bus_, message, PatienceLeft(), &error, &reply);
-    const char* job = "";
-    if (r >= 0 && begins_job) r = sd_.read(reply, "o", &job);
+    const char* path = "";
+    if (r >= 0 && gives_path) r = sd_.read(reply, "o", &path);
     if (r >= 0) {
-      answer.job = job;
+      answer.path = path;
     } else {
       if (error.name != nullptr) answer.error_name = error.name;
       answer.status =
@@ -154,10 +157,22 @@ class Manager {
     return answer;
   }
 
-  // As Call, and waits for what it begins.
+  // Empty when it is not told.
+  std::string DescriptionOf(const std::string& unit_path) {
+    char* text = nullptr;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    const int r = sd_.get_property(bus_, kDestination, unit_path.c_str(), kUnit,
+                                   "Description", &error, &text);
+    const std::string description = r < 0 ? "" : text;
+    sd_.error_free(&error);
+    std::free(text);
+    return description;
+  }
+
+  // As Call, and waits for the job it begins.
   Answer RunJob(const char* method, const Arguments& arguments) {
-    Answer answer = Call(method, arguments, /*begins_job=*/true);
-    if (answer.status.ok()) answer.status = AwaitJob(method, answer.job);
+    Answer answer = Call(method, arguments, /*gives_path=*/true);
+    if (answer.status.ok()) answer.status = AwaitJob(method, answer.path);
     return answer;
   }
 
@@ -240,8 +255,10 @@ bool IsUnitName(std::string_view name, std::string_view suffix) {
 }  // namespace
 
 Result<SystemdScope> ParseScope(const std::string& cgroups_path,
-                                const std::string& id) {
+                                const std::string& id,
+                                const std::string& created) {
   SystemdScope scope;
+  scope.description = "ufs container " + id + ", created " + created;
   scope.slice = OnUserBus() ? "user.slice" : "system.slice";
   if (cgroups_path.empty()) {
     std::string name = id;
@@ -332,7 +349,7 @@ Status StartScope(const SystemdScope& scope, pid_t pid,
     return InOrder({
         [&] { return bus.append(message, "ss", scope.unit.c_str(), "fail"); },
         [&] { return bus.open_container(message, 'a', "(sv)"); },
-        [&] { return text("Description", "ufs container " + scope.unit); },
+        [&] { return text("Description", scope.description); },
         [&] { return text("Slice", scope.slice); },
         [&] { return flag("Delegate", 1); },
         [&] { return flag("DefaultDependencies", 0); },
@@ -389,6 +406,16 @@ Status EnterScope(const SystemdScope& scope, const std::string& below) {
                                 static_cast<uint32_t>(getpid()));
             })
       .status.With("entering the scope " + scope.unit);
+}
+
+bool IsAnothers(const SystemdScope& scope) {
+  Manager manager(kStopPatience);
+  if (!manager.Connect().ok()) return false;
+  const auto unit =
+      manager.Call("GetUnit", OnlyUnit(scope), /*gives_path=*/true);
+  if (!unit.status.ok()) return false;
+  const std::string found = manager.DescriptionOf(unit.path);
+  return !found.empty() && found != scope.description;
 }
 
 Status StopScope(const SystemdScope& scope) {

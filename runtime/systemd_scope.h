@@ -22,12 +22,15 @@ namespace ufs::runtime {
 struct SystemdScope {
   std::string unit;   // "libpod-ID.scope"
   std::string slice;  // "machine.slice"
+  // Tells it from others that have, or had, its name.
+  std::string description;
 };
 
 // From "linux.cgroupsPath" as callers write it for systemd, SLICE:PREFIX:NAME;
-// from the container's id where it is empty.
+// from the container's id where it is empty. `created` is when that was.
 Result<SystemdScope> ParseScope(const std::string& cgroups_path,
-                                const std::string& id);
+                                const std::string& id,
+                                const std::string& created);
 
 // The limits that systemd has properties for, by their names; UINT64_MAX stands
 // for none. What it has none for is in the cgroup's files alone.
@@ -44,6 +47,9 @@ Status SetScopeLimits(const SystemdScope& scope, const Resources& resources);
 // Has this process moved into the cgroup `below` ("/a") of the scope: for an
 // ordinary user, who may move nobody there from elsewhere.
 Status EnterScope(const SystemdScope& scope, const std::string& below);
+// Whether the name is by now that of a scope which somebody else has made.
+// False, too, where nobody can be asked.
+bool IsAnothers(const SystemdScope& scope);
 // Ends and forgets it; one that is not there any more, too. Without a bus there
 // is nothing to do: an empty scope ends by itself.
 Status StopScope(const SystemdScope& scope);

@@ -9,18 +9,19 @@ namespace ufs::runtime {
 namespace {
 
 TEST(SystemdScopeTest, NamesAreThoseOfTheCallers) {
-  auto scope = ParseScope("machine.slice:libpod:1f2e", "box");
+  auto scope = ParseScope("machine.slice:libpod:1f2e", "box", "today");
   ASSERT_TRUE(scope.ok());
+  EXPECT_EQ(scope->description, "ufs container box, created today");
   EXPECT_EQ(scope->unit, "libpod-1f2e.scope");
   EXPECT_EQ(scope->slice, "machine.slice");
-  scope = ParseScope("-::box", "other");
+  scope = ParseScope("-::box", "other", "today");
   ASSERT_TRUE(scope.ok());
   EXPECT_EQ(scope->unit, "box.scope");
   EXPECT_EQ(scope->slice, "-.slice");
 }
 
 TEST(SystemdScopeTest, WithoutAPathTheIdIsTheName) {
-  const auto scope = ParseScope("", "a+b.c");
+  const auto scope = ParseScope("", "a+b.c", "today");
   ASSERT_TRUE(scope.ok());
   EXPECT_EQ(scope->unit, "ufs-a\\x2bb.c.scope");
   EXPECT_TRUE(scope->slice == "system.slice" || scope->slice == "user.slice");
@@ -30,10 +31,11 @@ TEST(SystemdScopeTest, WhatIsNoScopeIsRefused) {
   for (const char* path :
        {"/plain/path", "a.slice:b", "a.slice:b:", "nothing:b:c",
         "../x.slice:b:c", "a.slice:b:c/../d", "a.slice:b:c:d/e"})
-    EXPECT_EQ(ParseScope(path, "box").code(), EINVAL) << path;
-  EXPECT_EQ(ParseScope("a.slice:b:c.slice", "box").code(), ENOTSUP);
-  EXPECT_EQ(ParseScope("a.slice:b:" + std::string(250, 'x'), "box").code(),
-            EINVAL);
+    EXPECT_EQ(ParseScope(path, "box", "today").code(), EINVAL) << path;
+  EXPECT_EQ(ParseScope("a.slice:b:c.slice", "box", "today").code(), ENOTSUP);
+  EXPECT_EQ(
+      ParseScope("a.slice:b:" + std::string(250, 'x'), "box", "today").code(),
+      EINVAL);
 }
 
 std::map<std::string, uint64_t> Limits(const Resources& resources) {

@@ -162,9 +162,17 @@ def serve(address, directory, owner):
     from gi.repository import GLib
     dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
 
+    class Unit(dbus.service.Object):
+        description = ""
+
+        @dbus.service.method(dbus.PROPERTIES_IFACE, "ss", "v")
+        def Get(self, interface, name):
+            return {(NAME + ".Unit", "Description"): self.description}[interface, name]
+
     class Manager(dbus.service.Object):
         units = Units(owner)
         failed = set()
+        descriptions = {}
         jobs = 0
 
         def note(self, method, *words):
@@ -201,6 +209,7 @@ def serve(address, directory, owner):
             if now == "elsewhere":
                 return self.job(unit, "done")
             values = dict(properties)
+            self.descriptions[unit] = values["Description"]
             self.units.start(unit, values["Slice"], values["PIDs"])
             if now == "hang":
                 return PATH + "/job/0"
@@ -214,6 +223,15 @@ def serve(address, directory, owner):
         def AttachProcessesToUnit(self, unit, below, pids):
             self.note("AttachProcessesToUnit", unit, below, pids)
             self.units.attach(unit, below, pids)
+
+        @dbus.service.method(MANAGER, "s", "o")
+        def GetUnit(self, unit):
+            if unit not in self.units.slices:
+                raise self.error("NoSuchUnit", f"Unit {unit} not loaded.")
+            self.jobs += 1
+            path = f"{PATH}/unit/{self.jobs}"
+            Unit(bus, path).description = self.descriptions[unit]
+            return path
 
         @dbus.service.method(MANAGER, "ss", "o")
         def StopUnit(self, unit, mode):

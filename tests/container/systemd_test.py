@@ -42,7 +42,7 @@ class ScopeTest(bundle.ContainerTest):
         pid = self.start_box()
         [(unit, mode, properties, aux)] = self.systemd.calls("StartTransientUnit")
         self.assertEqual((unit, mode, aux), (UNIT, "fail", []))
-        self.assertIn(UNIT, properties.pop("Description"))
+        self.assertIn("container ufs-box, ", properties.pop("Description"))
         self.assertEqual(properties, {
             "Slice": "ufs-test.slice", "Delegate": True, "DefaultDependencies": False,
             "CollectMode": "inactive-or-failed", "PIDs": [pid], "MemoryMax": 64 << 20,
@@ -135,6 +135,41 @@ class ScopeTest(bundle.ContainerTest):
         self.systemd.mode("")
         self.assertEqual(self.run_box("echo again"), "again\n")
         self.assertEqual(len(self.systemd.calls("StartTransientUnit")), 2)
+
+    def test_creation_that_is_killed_before_its_scope(self):
+        """What it leaves is cleared away, not the scope of that name of another."""
+        self.start_box()
+        second = self.make_bundle("second")
+        self.configure(bundle=second, **{"linux.cgroupsPath": "ufs-test.slice:libpod:ufs-box"})
+        self.systemd.manager.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.systemd.manager.send_signal, signal.SIGCONT)
+        create = subprocess.Popen(self.command("create", "-b", second, "ufs-box2"))
+        self.assertTrue(bundle.wait_until(
+            lambda: os.path.exists(self.state + "/ufs-box2/state.json")))
+        create.send_signal(signal.SIGKILL)
+        create.wait()
+        self.systemd.manager.send_signal(signal.SIGCONT)
+        self.refused("another scope libpod-ufs-box.scope exists", "run", "-b", second, "ufs-box2")
+        self.assertEqual(self.status()["status"], "running")
+        self.assertEqual(self.systemd.calls("StopUnit"), [])
+
+    def test_a_scope_that_another_has_by_now(self):
+        """One that has ended gave its name away."""
+        # Where systemd rules v1, empty directories stay in hierarchies that are not its.
+        self.addCleanup(lambda: [os.rmdir(path) for top in glob.glob("/sys/fs/cgroup/*/ufs.slice")
+                                 for path, _, _ in os.walk(top, topdown=False)])
+        pid = self.start_box()
+        os.kill(pid, signal.SIGKILL)
+        self.assertTrue(bundle.wait_until(lambda: not os.path.exists(UNIFIED + SLICE + "/" + UNIT)))
+        second = self.make_bundle("second")
+        self.configure(bundle=second, **{"linux.cgroupsPath": "ufs-test.slice:libpod:ufs-box",
+                                         "process.args": ["/bin/sleep", "1000"]})
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box2")
+        self.detached("create", "--bundle", second, "ufs-box2")
+        self.ok("start", "ufs-box2")
+        self.ok("delete", "ufs-box")
+        self.assertEqual(self.status("ufs-box2")["status"], "running")
+        self.assertEqual(self.systemd.calls("StopUnit"), [])
 
     def test_what_is_no_scope(self):
         for path, message in (("/plain", "is not SLICE:PREFIX:NAME"),
