@@ -19,6 +19,8 @@ enum class Word : char {
                     // and a file with the state
   kMapMount = 'I',  // number of a mount whose source comes along, to be
                     // idmapped; answered by kGo
+  kOpen = 'O',      // what of the host init may not open; answered by kGo and
+                    // its descriptor, or kError
   kTerminal = 'T',  // a pty's master comes along
   kReady = 'R',     // waits to be started
   kNotify = 'N',    // number of the seccomp listener, answered by kGo

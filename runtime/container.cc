@@ -16,6 +16,7 @@
 #include "runtime/channel.h"
 #include "runtime/config.h"
 #include "runtime/hooks.h"
+#include "runtime/host_path.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/init.h"
 #include "runtime/kernel.h"
@@ -42,11 +43,6 @@ std::string OwnerName() {
 // and whoever wants no cgroup knows that nothing keeps a list.
 bool SetsDevices(const CreateOptions& options) {
   return options.cgroups && InInitialUserNamespace();
-}
-
-// Where relative paths begin, and what the state tells.
-std::string Absolute(const std::string& path, const std::string& base) {
-  return path.starts_with('/') ? path : base + "/" + path;
 }
 
 }  // namespace
@@ -100,7 +96,7 @@ Result<Container> Container::Create(const std::string& state_root,
   ContainerState state;
   state.id = id;
   state.bundle = options.bundle;
-  state.rootfs = Absolute(spec.root_path, options.bundle);
+  state.rootfs = AbsolutePath(spec.root_path, options.bundle);
   state.created = NowRfc3339();
   state.owner = OwnerName();
   // As runc names it; another container of that id has another.
@@ -248,6 +244,16 @@ Status Container::AwaitCreated(const ContainerSpec& spec,
         TRY(MapMount(spec, state_.pid, word.text, word.fd));
         TRY(Say(channel, Word::kGo));
         break;
+      case Word::kOpen: {
+        const auto opened =
+            OpenHostPath(spec, state_.bundle, state_.pid, word.text);
+        if (opened.ok()) {
+          TRY(Say(channel, Word::kGo, "", opened->get()));
+        } else {
+          SayError(channel, opened.error());
+        }
+        break;
+      }
       case Word::kTerminal:
         if (options.console_socket.empty()) {
           terminal_ = TRY(kernel::Duplicate(word.fd));

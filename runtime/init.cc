@@ -17,6 +17,7 @@
 #include "runtime/channel.h"
 #include "runtime/exec.h"
 #include "runtime/hooks.h"
+#include "runtime/host_path.h"
 #include "runtime/id_map.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
@@ -145,10 +146,14 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   Cgroup cgroup;
   TRY(JoinCgroup(input, channel, cgroup));
   const UniqueFd host_proc = TRY(OpenProcForLabels(spec.process));
-  Rootfs rootfs = TRY(Rootfs::Open(spec, input.bundle, cgroup,
-                                   [&](size_t mount, BorrowedFd tree) {
-                                     return RequestIdMap(channel, mount, tree);
-                                   }));
+  const auto map_ids = [&](size_t mount, BorrowedFd tree) {
+    return RequestIdMap(channel, mount, tree);
+  };
+  const auto open = [&](const std::string& which) {
+    return RequestHostPath(channel, which);
+  };
+  Rootfs rootfs =
+      TRY(Rootfs::Open(spec, input.bundle, cgroup, {map_ids, open}));
   // With a namespace of our own everything goes when we do.
   Cleanup abandon([&] {
     if (!spec.HasNew(NamespaceType::kMount)) rootfs.Abandon();

@@ -12,6 +12,7 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/copy_tree.h"
+#include "runtime/host_path.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
 #include "runtime/mount_table.h"
@@ -121,7 +122,7 @@ std::vector<Device> DevicesOf(const ContainerSpec& spec) {
 
 Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
                             const std::string& bundle, const Cgroup& cgroup,
-                            const MapIds& map_ids) {
+                            const Helper& helper) {
   Rootfs rootfs(spec);
   rootfs.in_user_namespace_ = !InInitialUserNamespace();
   rootfs.cgroup_mounts_ = cgroup.Mounts();
@@ -134,23 +135,31 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
   // it was found, on the copies alone.
   if (!shared) TRY(kernel::SetPropagation("/", MS_SLAVE, true));
 
-  const std::string path = spec.root_path.starts_with('/')
-                               ? spec.root_path
-                               : bundle + "/" + spec.root_path;
+  const std::string path = AbsolutePath(spec.root_path, bundle);
   rootfs.root_ =
-      TRY(kernel::OpenTree({AT_FDCWD, path.c_str()},
-                           OPEN_TREE_CLONE | AT_RECURSIVE, /*follow=*/true)
+      TRY(rootfs.CopyMount(path, /*recursive=*/true, kRootItself, helper)
               .With("root " + path));
   const auto stat = TRY(sys::Statx({rootfs.root_}));
   if (!S_ISDIR(stat.stx_mode)) return Error(ENOTDIR, "root " + path);
-  TRY(rootfs.OpenSources(bundle, map_ids));
+  TRY(rootfs.OpenSources(bundle, helper));
 
   // pivot_root wants a parent that does not propagate.
   if (shared) TRY(kernel::SetPropagation("/", MS_PRIVATE, false));
   return rootfs;
 }
 
-Status Rootfs::OpenSources(const std::string& bundle, const MapIds& map_ids) {
+Result<UniqueFd> Rootfs::CopyMount(const std::string& path, bool recursive,
+                                   const std::string& which,
+                                   const Helper& helper) {
+  const unsigned flags = OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0);
+  auto tree =
+      kernel::OpenTree({AT_FDCWD, path.c_str()}, flags, /*follow=*/true);
+  if (tree.code() != EACCES || !in_user_namespace_) return tree;
+  const auto opened = helper.open(which);
+  return opened.ok() ? kernel::OpenTree({*opened}, flags) : opened.error();
+}
+
+Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
   null_device_ = TRY(OpenHostDevice("/dev/null", {"/dev/null", 'c', 1, 3}));
   for (const ufs::runtime::Mount& mount : spec_.mounts) {
     Prepared prepared{
@@ -166,19 +175,14 @@ Status Rootfs::OpenSources(const std::string& bundle, const MapIds& map_ids) {
         return Error(EINVAL, "mount " + mount.destination +
                                  ": a bind mount does not take the option \"" +
                                  prepared.flags.data[0] + "\"");
-      const std::string source = mount.source.starts_with('/')
-                                     ? mount.source
-                                     : bundle + "/" + mount.source;
+      const std::string source = AbsolutePath(mount.source, bundle);
       prepared.source =
-          TRY(kernel::OpenTree(
-                  {AT_FDCWD, source.c_str()},
-                  OPEN_TREE_CLONE |
-                      (prepared.flags.bind_recursive ? AT_RECURSIVE : 0),
-                  /*follow=*/true)
+          TRY(CopyMount(source, prepared.flags.bind_recursive,
+                        std::to_string(mounts_.size()), helper)
                   .With("mount " + mount.destination + ": source " + source));
       const auto stat = TRY(sys::Statx({prepared.source}));
       prepared.source_is_directory = S_ISDIR(stat.stx_mode);
-      if (id_map) TRY(map_ids(mounts_.size(), prepared.source));
+      if (id_map) TRY(helper.map_ids(mounts_.size(), prepared.source));
     } else if (mount.type.empty()) {
       return Error(EINVAL, "mount " + mount.destination + " has no type");
     }

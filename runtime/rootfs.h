@@ -25,15 +25,20 @@ namespace ufs::runtime {
 
 class Rootfs {
  public:
-  // Has the detached source of mount number `index` idmapped.
-  using MapIds = std::function<Status(size_t index, BorrowedFd tree)>;
+  // What the runtime does for us, by its rights on the host.
+  struct Helper {
+    // Has the detached source of mount number `index` idmapped.
+    std::function<Status(size_t index, BorrowedFd tree)> map_ids;
+    // What is not open to us: `which` is as of RequestHostPath.
+    std::function<Result<UniqueFd>(const std::string& which)> open;
+  };
 
   // Opens the root, the sources of bind mounts and the host's device nodes,
-  // with the rights the caller has now. REQUIRES: a mount namespace of our own,
-  // or one that the container is to take over.
+  // with the rights the caller has now, or those of the runtime. REQUIRES: a
+  // mount namespace of our own, or one that the container is to take over.
   static Result<Rootfs> Open(const ContainerSpec& spec,
                              const std::string& bundle, const Cgroup& cgroup,
-                             const MapIds& map_ids);
+                             const Helper& helper);
 
   // REQUIRES: the ids of the container's root.
   Status Mount();
@@ -66,7 +71,10 @@ class Rootfs {
 
   explicit Rootfs(const ContainerSpec& spec) : spec_(spec) {}
 
-  Status OpenSources(const std::string& bundle, const MapIds& map_ids);
+  Status OpenSources(const std::string& bundle, const Helper& helper);
+  // A detached copy of the mount at `path`.
+  Result<UniqueFd> CopyMount(const std::string& path, bool recursive,
+                             const std::string& which, const Helper& helper);
   Status MountOne(Prepared& prepared);
   // For SELinux, where it is asked for.
   Status SetLabel(BorrowedFd fs) const;

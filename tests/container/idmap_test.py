@@ -160,6 +160,35 @@ class IdmapTest(bundle.ContainerTest):
         text = self.run_box("mount -o remount,bind,rw /data 2>&1; touch /data/new 2>&1; true")
         self.assertRegex(text, r"(?s)(denied|permitted).*Read-only file system")
 
+    def test_below_a_directory_closed_to_others(self):
+        """Root may enter it on the host; init in its user namespace may not."""
+        closed = self.dir + "/closed"
+        os.mkdir(closed)
+        os.rename(self.source, closed + "/source")
+        os.chown(closed, 1000, 1000)
+        os.chmod(closed, 0o700)
+        # The path leads over a link, as it may.
+        os.symlink("source", closed + "/link")
+        self.source = closed + "/link"
+        self.use_user_namespace()
+        self.add_idmap(["bind"])
+        self.assertEqual(self.owners("file"), ["65534:65534"])
+        self.add_idmap(["bind", "idmap"])
+        self.assertEqual(self.owners("file"), ["1000:2000"])
+        os.rename(self.bundle, closed + "/bundle")
+        self.bundle = closed + "/bundle"
+        self.assertEqual(self.owners("file"), ["1000:2000"])
+        self.source = closed + "/nothing"
+        self.add_idmap(["bind"])
+        self.run_refused("mount /data: source .*nothing: No such file")
+
+    def test_read_only_below_a_closed_directory_stays_so(self):
+        os.makedirs(self.dir + "/closed/source")
+        os.chown(self.dir + "/closed", 1000, 1000)
+        os.chmod(self.dir + "/closed", 0o700)
+        self.source = self.dir + "/closed/source"
+        self.test_what_the_host_made_read_only_stays_so()
+
     def test_mounts_do_not_reach_the_host(self):
         subprocess.run(["mount", "--bind", self.source, self.source], check=True)
         self.addCleanup(self.unmount, self.source)
