@@ -89,6 +89,15 @@ Result<UniqueFd> EmptyDirectory() {
                                  MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+Status SetRootPropagation(uint64_t type, bool recursive) {
+  auto set = kernel::SetPropagation("/", type, recursive);
+  if (set.code() == EINVAL)
+    return Error(EINVAL,
+                 "the runtime's root is a directory that is no mount, as of a "
+                 "chroot; bind it over itself before");
+  return std::move(set).With("the propagation of /");
+}
+
 // The node the host has under that name must be what it is taken for.
 Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device) {
   auto node = TRY(sys::Open(path.c_str(), O_PATH | O_NOFOLLOW).With(path));
@@ -133,7 +142,7 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
   const bool shared = propagation.type == MS_SHARED;
   // Nothing we mount may show on the host. What is to stay shared stays so, as
   // it was found, on the copies alone.
-  if (!shared) TRY(kernel::SetPropagation("/", MS_SLAVE, true));
+  if (!shared) TRY(SetRootPropagation(MS_SLAVE, true));
 
   const std::string path = AbsolutePath(spec.root_path, bundle);
   rootfs.root_ =
@@ -144,7 +153,7 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
   TRY(rootfs.OpenSources(bundle, helper));
 
   // pivot_root wants a parent that does not propagate.
-  if (shared) TRY(kernel::SetPropagation("/", MS_PRIVATE, false));
+  if (shared) TRY(SetRootPropagation(MS_PRIVATE, false));
   return rootfs;
 }
 
@@ -469,7 +478,12 @@ void Rootfs::Abandon() {
 
 Status Rootfs::Pivot(BorrowedFd old_root) {
   TRY(kernel::ChangeDirectory(root_));
-  TRY(kernel::PivotRoot(".", ".").With("pivot_root"));
+  auto entered = kernel::PivotRoot(".", ".");
+  if (entered.code() == EINVAL)
+    return Error(EINVAL,
+                 "pivot_root cannot leave the host's root; if that is an "
+                 "initramfs, give ufs-oci --no-pivot");
+  TRY(std::move(entered).With("pivot_root"));
   // The host's tree now lies on top. Its unmount must not reach the host.
   TRY(kernel::ChangeDirectory(old_root));
   TRY(kernel::SetPropagation(".", MS_SLAVE, true));

@@ -311,17 +311,25 @@ print(sorted(os.listdir('/proc')), sorted(os.listdir('/sys')), os.path.isdir('/v
         os.mkdir(self.dir + "/jail")
         subprocess.run(["mount", "--bind", self.dir + "/jail", self.dir + "/jail"], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.dir + "/jail"])
-        for path in ("/usr", "/lib", "/lib64", "/proc", "/sys", "/dev", "/var", "/run", "/work"):
+        self.assertIn("not of a chroot", self.refused_in_jail("run", "--no-pivot"))
+
+    def test_without_it_where_the_root_is_no_mount(self):
+        os.mkdir(self.dir + "/jail")
+        self.assertIn("bind it over itself", self.refused_in_jail("run"))
+
+    def refused_in_jail(self, *words):
+        for path in ("/usr", "/lib", "/lib64", "/proc", "/sys", "/dev", "/var", "/run",
+                     os.path.dirname(os.path.realpath(bundle.RUNTIME))):
             if os.path.isdir(path):
-                os.makedirs(self.dir + "/jail" + path)
+                os.makedirs(self.dir + "/jail" + path, exist_ok=True)
                 subprocess.run(["mount", "--rbind", path, self.dir + "/jail" + path], check=True)
                 self.addCleanup(subprocess.run, ["umount", "-l", self.dir + "/jail" + path])
         self.before = (self.before[0], sorted(bundle.harness.mounts()))
         self.addCleanup(self.forget_jail)
         done = bundle.run("chroot", self.dir + "/jail",
-                          *self.command("run", "--no-pivot", "-b", self.bundle, "ufs-box"))
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("not of a chroot", done.stderr)
+                          *self.command(*words, "-b", self.bundle, "ufs-box"))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stderr
 
     def forget_jail(self):
         self.before = (self.before[0], [m for m in self.before[1] if self.dir + "/jail" not in m])

@@ -22,7 +22,7 @@ class Initramfs(machine.MachineTest):
         code, said = self.machine.boot(SCRIPT, 900, parameters="stay")
         self.assertEqual(code, 0, said[-3000:])
         said = said.replace("\r", "")
-        self.assertRegex(said, "pivot_root.*\npivot: 1\nno pivot: 0\n")
+        self.assertRegex(said, "give ufs-oci --no-pivot\npivot: 1\nno pivot: 0\n")
         self.assertIn("ran\nbin\ndev\nproc\nsys\n", said)
         self.assertIn("/proc/1/comm\n\n/:\nbin\ndev\nproc\nsys\nexec: 0\n", said)
 
