@@ -316,9 +316,13 @@ std::vector<std::pair<std::string, uint64_t>> ScopeLimits(const Resources& r) {
         r.cpu_period_us.value_or(0) != 0 ? *r.cpu_period_us : kDefaultPeriod;
     const double exact =
         static_cast<double>(quota) * kSecond / static_cast<double>(period);
+    // A million processors are no limit, and far more may not fit the number.
+    constexpr double kMost = 1e6 * kSecond;
     limits.emplace_back(
         "CPUQuotaPerSecUSec",
-        (static_cast<uint64_t>(exact) + kStep - 1) / kStep * kStep);
+        exact > kMost
+            ? kNone
+            : (static_cast<uint64_t>(exact) + kStep - 1) / kStep * kStep);
   }
   if (r.pids_limit)
     limits.emplace_back("TasksMax", *r.pids_limit > 0

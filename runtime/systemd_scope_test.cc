@@ -72,5 +72,14 @@ TEST(SystemdScopeTest, NoLimitIsToldToo) {
                                              {"TasksMax", UINT64_MAX}}));
 }
 
+TEST(SystemdScopeTest, AQuotaBeyondAllProcessorsIsNoLimit) {
+  Resources resources;
+  resources.cpu_quota_us = INT64_MAX;
+  resources.cpu_period_us = 1;
+  EXPECT_EQ(
+      Limits(resources),
+      (std::map<std::string, uint64_t>{{"CPUQuotaPerSecUSec", UINT64_MAX}}));
+}
+
 }  // namespace
 }  // namespace ufs::runtime
