@@ -80,6 +80,12 @@ const Command* FindCommand(std::string_view name) {
   return found == std::end(kCommands) ? nullptr : found;
 }
 
+// As mount.fuse3 calls any file system on the PATH, for a mount(8) that has no
+// mount.fuse.ufs: SPEC DIR -o OPTIONS.
+bool IsMountFuse3(int argc, char** argv) {
+  return argc == 5 && argv[2][0] == '/' && std::string_view(argv[3]) == "-o";
+}
+
 int RunVerb(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "--version" || verb == "-V" || verb == "version") {
@@ -97,6 +103,8 @@ int RunVerb(int argc, char** argv) {
   const bool wants_help = verb == "help";
   const std::string_view name = wants_help ? argv[2] : verb;
   const Command* const command = FindCommand(name);
+  if (command == nullptr && !wants_help && IsMountFuse3(argc, argv))
+    return RunMountHelper(argc, argv);
   if (command == nullptr) return UnknownVerb("ufs", name, kCommands);
   if (!wants_help) return command->run(argc - 1, argv + 1);
   char help[] = "--help";

@@ -3,6 +3,7 @@ unmount."""
 import json
 import os
 import re
+import unittest
 
 import harness
 from harness import CliTest, mounts, run
@@ -57,6 +58,20 @@ class Mount8(CliTest):
             f" /proc/mounts; umount {self.mnt}")
         self.assertEqual((done.returncode, done.stdout, done.stderr),
                          (0, "app1\n", ""))
+
+    @unittest.skipUnless(os.path.exists("/usr/sbin/mount.fuse3"), "no mount.fuse3")
+    def test_without_a_helper_of_our_own(self):
+        """mount.fuse3 then calls what is on the PATH."""
+        bin_dir = os.path.dirname(self.called_as("ufs"))
+        done = run("unshare", "-m", "sh", "-ec",
+                   f"mount --bind {bin_dir} /usr/local/bin;"
+                   f"mount -t fuse.ufs name {self.mnt} -o lowerdir={self.app}:{self.base};"
+                   f"cat {self.mnt}/both; grep -c '^name {self.mnt} fuse.ufs ' /proc/mounts;"
+                   f"umount {self.mnt}")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "app1\n", ""))
+        self.assert_gone()
+        done = self.ufs("frobnicate", self.mnt, "-o")
+        self.assertIn("unknown verb 'frobnicate'", done.stderr)
 
     def test_fstab_line(self):
         second = self.make_dir("second")
