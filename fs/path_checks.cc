@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "fs/mount_info.h"
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {

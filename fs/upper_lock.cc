@@ -11,8 +11,8 @@
 #include <optional>
 #include <thread>
 
-#include "fs/mount_info.h"
 #include "layerdb/base/file_data.h"
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/store_io.h"
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "fs/mount_info.h"
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/remove_tree.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/store_io.h"

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "layerdb/base/mount_info.h"
 #include "runtime/kernel.h"
-#include "runtime/mount_table.h"
 
 namespace ufs::runtime {
 namespace {
@@ -80,21 +80,15 @@ CgroupLayout ParseCgroupLayout(std::string_view mountinfo,
                                std::string_view cgroup) {
   const auto own = OwnPaths(cgroup);
   CgroupLayout layout;
-  for (std::string_view line : Split(mountinfo, '\n')) {
-    // ID PARENT MAJ:MIN ROOT POINT OPTIONS [TAG...] - TYPE SOURCE SUPER
-    const size_t dash = line.find(" - ");
-    if (dash == line.npos) continue;
-    const auto before = Split(line.substr(0, dash), ' ');
-    const auto after = Split(line.substr(dash + 3), ' ');
-    if (before.size() < 5 || after.size() < 3) continue;
-    if (after[0] != "cgroup" && after[0] != "cgroup2") continue;
+  for (const MountInfo& mount : ParseMountTable(mountinfo)) {
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
     CgroupHierarchy hierarchy;
-    hierarchy.v2 = after[0] == "cgroup2";
-    hierarchy.mountpoint = UnescapeMountPath(before[4]);
+    hierarchy.v2 = mount.type == "cgroup2";
+    hierarchy.mountpoint = mount.mountpoint;
     const std::string* const path =
-        FindOwn(own, after[2], hierarchy.v2, hierarchy.controllers);
+        FindOwn(own, mount.super_options, hierarchy.v2, hierarchy.controllers);
     if (path == nullptr) continue;
-    hierarchy.own = Below(UnescapeMountPath(before[3]), *path);
+    hierarchy.own = Below(mount.root, *path);
     const bool twice = std::any_of(
         layout.begin(), layout.end(), [&](const CgroupHierarchy& other) {
           return other.v2 == hierarchy.v2 &&

@@ -10,12 +10,12 @@
 
 #include <cerrno>
 
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/copy_tree.h"
 #include "runtime/host_path.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/kernel.h"
-#include "runtime/mount_table.h"
 #include "runtime/namespaces.h"
 #include "runtime/rooted_path.h"
 
@@ -508,13 +508,13 @@ Status Rootfs::ClearMountPoint(const std::string& path) {
 // procfs or sysfs of the host's, above all, would entitle a user namespace to
 // one of its own that shows as much.
 Status Rootfs::Overlie(BorrowedFd old_root) {
-  const std::string table =
-      TRY(kernel::ReadFile("/proc/self/mountinfo", 16 << 20));
+  const auto mounts =
+      ParseMountTable(TRY(kernel::ReadFile("/proc/self/mountinfo", 16 << 20)));
   const UniqueFd self = TRY(kernel::PidfdOpen(getpid()));
   const uint64_t host = TRY(sys::Statx({old_root})).stx_mnt_id;
   const uint64_t own = TRY(sys::Statx({root_})).stx_mnt_id;
   TRY(kernel::ChangeDirectory(old_root));
-  for (const std::string& point : MountPointsOn(table, host, own)) {
+  for (const std::string& point : MountPointsOn(mounts, host, own)) {
     if (point == "/") continue;
     TRY(ClearMountPoint("." + point).With("covering " + point));
   }

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "fs/control.h"
-#include "fs/mount_info.h"
 #include "fs/upper_diff.h"
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 #include "tools/change_text.h"
 #include "tools/command.h"

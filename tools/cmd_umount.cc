@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "fs/control.h"
-#include "fs/mount_info.h"
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/unique_fd.h"
 #include "runtime/kernel.h"
 #include "tools/command.h"

@@ -1,4 +1,4 @@
-#include "fs/mount_info.h"
+#include "layerdb/base/mount_info.h"
 
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -46,11 +46,11 @@ bool Parse(std::string_view word, Number* number) {
 std::optional<MountInfo> ParseMountInfo(std::string_view line) {
   MountInfo mount;
   const bool has_id = Parse(TakeWord(line), &mount.id);
-  TakeWord(line);  // the parent's
+  const bool has_parent = Parse(TakeWord(line), &mount.parent);
   const std::string_view device = TakeWord(line);
   const size_t colon = device.find(':');
   unsigned major = 0, minor = 0;
-  if (!has_id || colon == device.npos ||
+  if (!has_id || !has_parent || colon == device.npos ||
       !Parse(device.substr(0, colon), &major) ||
       !Parse(device.substr(colon + 1), &minor))
     return std::nullopt;
@@ -62,17 +62,37 @@ std::optional<MountInfo> ParseMountInfo(std::string_view line) {
   }
   mount.type = TakeWord(line);
   mount.source = UnescapeOctal(TakeWord(line));
-  if (mount.source.empty()) return std::nullopt;
+  mount.super_options = TakeWord(line);
+  // A source may be empty: mount(2) takes that.
+  if (mount.type.empty()) return std::nullopt;
   return mount;
 }
 
-std::vector<MountInfo> ReadMountInfo(pid_t process) {
+std::vector<MountInfo> ParseMountTable(std::string_view table) {
   std::vector<MountInfo> mounts;
+  while (!table.empty()) {
+    const std::string_view line = table.substr(0, table.find('\n'));
+    table.remove_prefix(std::min(line.size() + 1, table.size()));
+    if (auto mount = ParseMountInfo(line)) mounts.push_back(std::move(*mount));
+  }
+  return mounts;
+}
+
+std::vector<std::string> MountPointsOn(const std::vector<MountInfo>& mounts,
+                                       uint64_t parent, uint64_t except) {
+  std::vector<std::string> points;
+  for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount)
+    if (mount->parent == parent && mount->id != except)
+      points.push_back(mount->mountpoint);
+  return points;
+}
+
+std::vector<MountInfo> ReadMountInfo(pid_t process) {
   const std::string path = "/proc/" +
                            (process == 0 ? "self" : std::to_string(process)) +
                            "/mountinfo";
   const auto file = sys::Open(path.c_str(), O_RDONLY);
-  if (!file.ok()) return mounts;
+  if (!file.ok()) return {};
   std::string text;
   char buffer[8192];  // as much as the kernel hands out at a time
   for (;;) {
@@ -80,12 +100,7 @@ std::vector<MountInfo> ReadMountInfo(pid_t process) {
     if (!got.ok() || *got == 0) break;
     text.append(buffer, *got);
   }
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (auto mount = ParseMountInfo(line)) mounts.push_back(std::move(*mount));
-  }
-  return mounts;
+  return ParseMountTable(text);
 }
 
 std::optional<MountInfo> FindMountAt(const std::string& mountpoint) {
