@@ -14,6 +14,7 @@
 
 #include "layerdb/base/json_reader.h"
 #include "layerdb/base/own_directory.h"
+#include "layerdb/base/remove_tree.h"
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 
@@ -35,26 +36,6 @@ Result<UniqueFd> OpenDirectory(const std::string& path) {
 bool StillThere(BorrowedFd dir) {
   const auto stat = sys::Statx({dir});
   return stat.ok() && stat->stx_nlink > 0;
-}
-
-Status RemoveContents(BorrowedFd dir) {
-  std::vector<std::string> names;
-  TRY(sys::ForEachEntry(dir, [&](const char* name, uint8_t, uint64_t) {
-    names.emplace_back(name);
-    return true;
-  }));
-  for (const std::string& name : names) {
-    const auto removed = sys::UnlinkAt({dir, name.c_str()});
-    if (removed.code() != EISDIR) {
-      TRY(Status(removed));
-      continue;
-    }
-    const UniqueFd below =
-        TRY(sys::OpenAt({dir, name.c_str()}, O_RDONLY | O_DIRECTORY));
-    TRY(RemoveContents(below));
-    TRY(sys::UnlinkAt({dir, name.c_str()}, AT_REMOVEDIR));
-  }
-  return Ok();
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/base/remove_tree.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
 #include "tools/command.h"
@@ -62,8 +63,8 @@ class MadeDirectories {
     const auto upper =
         sys::Open(config_.upper->c_str(), O_RDONLY | O_DIRECTORY);
     if (!upper.ok() || !sys::FLock(*upper, LOCK_EX | LOCK_NB).ok()) return;
+    if (work_) (void)RemoveTree({AT_FDCWD, config_.work->c_str()});
     std::error_code ignored;
-    if (work_) stdfs::remove_all(*config_.work, ignored);
     if (upper_) stdfs::remove(*config_.upper, ignored);  // only if empty
   }
 

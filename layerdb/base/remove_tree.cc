@@ -31,6 +31,15 @@ Status LetIn(Level& level, sys::At at) {
   return Ok();
 }
 
+Result<std::vector<std::string>> EntriesOf(BorrowedFd dir) {
+  std::vector<std::string> entries;
+  TRY(sys::ForEachEntry(dir, [&](const char* entry, uint8_t, uint64_t) {
+    entries.emplace_back(entry);
+    return true;
+  }));
+  return entries;
+}
+
 Result<Level> Descend(BorrowedFd dir, std::string name) {
   Level level{{}, std::move(name), {}, {}};
   const sys::At at{dir, level.name.c_str()};
@@ -38,10 +47,7 @@ Result<Level> Descend(BorrowedFd dir, std::string name) {
   if (fd.code() == EACCES && LetIn(level, at).ok())
     fd = sys::OpenAt(at, O_RDONLY | O_DIRECTORY);
   level.fd = TRY(fd);
-  TRY(sys::ForEachEntry(level.fd, [&](const char* entry, uint8_t, uint64_t) {
-    level.entries.emplace_back(entry);
-    return true;
-  }));
+  level.entries = TRY(EntriesOf(level.fd));
   return level;
 }
 
@@ -104,6 +110,12 @@ Status RemoveTree(sys::At at) {
     else
       TRY(Raise(levels.front(), below));
   }
+  return Ok();
+}
+
+Status RemoveContents(BorrowedFd dir) {
+  for (const std::string& entry : TRY(EntriesOf(dir)))
+    TRY(RemoveTree({dir, entry.c_str()}));
   return Ok();
 }
 

@@ -14,4 +14,7 @@ namespace ufs {
 // are descriptors.
 Status RemoveTree(sys::At at);
 
+// The same of all that is in `dir`, which stays.
+Status RemoveContents(BorrowedFd dir);
+
 }  // namespace ufs

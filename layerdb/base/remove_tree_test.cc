@@ -51,6 +51,21 @@ TEST_F(RemoveTreeTest, RemovesAFile) {
   EXPECT_FALSE(Exists("a"));
 }
 
+TEST_F(RemoveTreeTest, RemovesWhatIsInADirectory) {
+  MakeDir("a");
+  MakeDir("a/b");
+  MakeFile("a/b/c");
+  MakeFile("a/d");
+  const UniqueFd inside =
+      sys::OpenAt({dir_, "a"}, O_RDONLY | O_DIRECTORY).value();
+  EXPECT_TRUE(RemoveContents(inside).ok());
+  EXPECT_TRUE(Exists("a"));
+  EXPECT_FALSE(Exists("a/b") || Exists("a/d"));
+  MakeFile("a/d");
+  EXPECT_TRUE(RemoveContents(inside).ok()) << "again, by the same descriptor";
+  EXPECT_FALSE(Exists("a/d"));
+}
+
 TEST_F(RemoveTreeTest, FollowsNoLink) {
   MakeDir("kept");
   MakeFile("kept/file");
