@@ -462,11 +462,15 @@ Status Cgroup::Update(const Resources& resources) {
   TRY(CheckRoom(resources));
   // The scope first: a limit that is raised must not be held down by it.
   if (scope_) TRY(SetScopeLimits(*scope_, WithCpuMax(resources)));
-  return Apply(resources, /*with_devices=*/true);
+  return SetLimits(resources, /*with_devices=*/true);
 }
 
 Status Cgroup::Apply(const Resources& resources, bool with_devices) {
   TRY(CheckRoom(resources));
+  return SetLimits(resources, with_devices);
+}
+
+Status Cgroup::SetLimits(const Resources& resources, bool with_devices) {
   for (const char* controller : kLimitControllers)
     TRY(ApplyController(resources, controller));
   return with_devices ? ApplyDevices(resources.devices) : Ok();

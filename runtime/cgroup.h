@@ -121,6 +121,7 @@ class Cgroup {
                          const std::string& controller);
   Status ApplyDevices(const std::vector<DeviceRule>& rules);
   Status CheckRoom(const Resources& resources) const;
+  Status SetLimits(const Resources& resources, bool with_devices);
   Status MakeDirectories();
   void EnableControllers() const;
   // Moves another process here.
