@@ -33,7 +33,16 @@ def has_selinux():
     return os.path.exists("/sys/fs/selinux/enforce")
 
 
-class LabelTest(bundle.ContainerTest):
+class ProfileTest(bundle.ContainerTest):
+    def check_refused(self, profile, by_run, by_exec):
+        self.configure(**{"process.apparmorProfile": profile})
+        self.run_refused(by_run)
+        self.configure(**{"process.apparmorProfile": ""})
+        self.start_box()
+        self.refused(by_exec, "exec", "--apparmor", profile, "ufs-box", "true")
+
+
+class LabelTest(ProfileTest):
     def test_unconfined_can_always_be_had(self):
         self.configure(**{"process.apparmorProfile": "unconfined"})
         self.assertEqual(self.run_box("echo ran"), "ran\n")
@@ -47,11 +56,9 @@ class LabelTest(bundle.ContainerTest):
 
     @unittest.skipIf(has_apparmor(), "has AppArmor")
     def test_without_apparmor(self):
-        self.configure(**{"process.apparmorProfile": "docker-default"})
-        self.run_refused('apparmorProfile "docker-default": AppArmor is not enabled')
-        self.configure(**{"process.apparmorProfile": ""})
-        self.start_box()
-        self.refused("AppArmor is not enabled", "exec", "--apparmor", "x", "ufs-box", "true")
+        self.check_refused("docker-default",
+                           'apparmorProfile "docker-default": AppArmor is not enabled',
+                           "AppArmor is not enabled")
 
     @unittest.skipIf(has_selinux(), "has SELinux")
     def test_without_selinux(self):
@@ -64,13 +71,12 @@ class LabelTest(bundle.ContainerTest):
 
 
 @unittest.skipUnless(has_apparmor(), "no AppArmor here")
-class AppArmorTest(bundle.ContainerTest):
+class AppArmorTest(ProfileTest):
     def test_a_profile_that_is_not_loaded(self):
-        self.configure(**{"process.apparmorProfile": "none-such"})
-        self.run_refused('apparmorProfile "none-such" is not loaded; load it with apparmor_parser')
-        self.configure(**{"process.apparmorProfile": ""})
-        self.start_box()
-        self.refused("is not loaded", "exec", "--apparmor", "none-such", "ufs-box", "true")
+        self.check_refused(
+            "none-such",
+            'apparmorProfile "none-such" is not loaded; load it with apparmor_parser',
+            "is not loaded")
 
     def load(self):
         if not shutil.which("apparmor_parser"):
