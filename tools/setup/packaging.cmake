@@ -3,7 +3,10 @@
 
 include(GNUInstallDirs)
 
-install(TARGETS ufs ufs-oci RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+set(UFS_PROGRAMS ufs ufs-oci)
+# All that an installation needs, which tools/quickstart builds.
+add_custom_target(programs DEPENDS ${UFS_PROGRAMS})
+install(TARGETS ${UFS_PROGRAMS} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # mount(8) looks for its helpers in /sbin alone, so `mount -t fuse.ufs` wants the
 # prefix /usr.
 file(RELATIVE_PATH ufs_from_sbin ${CMAKE_INSTALL_FULL_SBINDIR} ${CMAKE_INSTALL_FULL_BINDIR}/ufs)
