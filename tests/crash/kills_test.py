@@ -9,6 +9,7 @@ turn has other forms of what a layer says beside its files.
 UFS_CRASH_KILLS=N  how many; UFS_CRASH_SEED=N  repeats the load of a failure (but
 not the moments).
 """
+import contextlib
 import copy
 import json
 import os
@@ -218,13 +219,12 @@ def perform(words):
     return None
 
 
-def work(mnt, model, seed, tell):
-    """Runs until the daemon is dead; tells what was answered, in what order, and
-    what was not."""
+def work(model, seed, tell):
+    """Runs in the mount until the daemon is dead; tells what was answered, in what
+    order, and what was not."""
     rng = random.Random(seed)
     answered, doubt = [], None
     number = rng.randrange(1 << 30)
-    os.chdir(mnt)
     while doubt is None:
         number += 1
         words = plan(model, rng, number)
@@ -375,23 +375,29 @@ class KillsTest:
         model.names[f"w{worker}/d/f7"] = model.names[f"w{worker}/f1"]
         return model
 
+    def start_worker(self, model, tell):
+        seed = self.rng.randrange(1 << 30)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                work(model, seed, tell)
+                code = 0
+            except BaseException as error:  # told, then ended at once
+                print(f"FAILED: a worker: {error!r}", flush=True)
+            finally:
+                os._exit(code)
+        return pid
+
     def load_and_kill(self, models):
         """The reports of the workers."""
         tells = [f"{self.fs.dir}/told.{worker}" for worker in range(WORKERS)]
         pids = []
-        for model, tell in zip(models, tells):
-            seed = self.rng.randrange(1 << 30)
-            pid = os.fork()
-            if pid == 0:
-                code = 1
-                try:
-                    work(self.fs.mnt, model, seed, tell)
-                    code = 0
-                except BaseException as error:  # told, then ended at once
-                    print(f"FAILED: a worker: {error!r}", flush=True)
-                finally:
-                    os._exit(code)
-            pids.append(pid)
+        # They begin in the mount: on a busy machine the daemon may be dead before
+        # one of them runs.
+        with contextlib.chdir(self.fs.mnt):
+            for model, tell in zip(models, tells):
+                pids.append(self.start_worker(model, tell))
         time.sleep(self.rng.uniform(0.01, 0.25))
         self.fs.kill()
         end = time.monotonic() + PATIENCE
@@ -495,7 +501,8 @@ class KillsTest:
         if fs.daemon:
             fs.umount()
             self.note_marks()
-            self.check_marks()
+            if not self.failures:  # else kills are missing
+                self.check_marks()
         print(f"{kill + 1} kills, {self.operations} operations answered; in doubt: "
               f"{self.in_doubt[True]} done, {self.in_doubt[False]} not, {self.torn} torn, {self.both} with both names; "
               f"{self.failures} failures (seed {self.seed})")
