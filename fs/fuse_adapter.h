@@ -1,7 +1,7 @@
 // The adapter between libfuse and the union: decodes a message, calls UnionFs,
 // replies. It decides nothing about the filesystem; what it does decide is how
 // the kernel shall ask: what may be cached, for how long, which messages are
-// not worth sending. fs/README.md, "Messages", gives the reasons.
+// not worth sending (fs/DATAPATH.md).
 //
 // Threads: immutable after the session started; libfuse calls the handlers from
 // any thread.

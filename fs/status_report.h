@@ -1,5 +1,5 @@
 // What a daemon tells of itself over the control socket: one JSON document.
-// The fields are listed in fs/README.md; `format` counts their changes.
+// The fields are listed in ufs(1); `format` counts their changes.
 #pragma once
 
 #include <chrono>

@@ -59,7 +59,7 @@ class DirSink {
                    uint64_t next_offset, const Entry* entry) = 0;
 };
 
-// Counters of one union since it was opened. A snapshot; see fs/README.md.
+// Counters of one union since it was opened. A snapshot.
 struct UnionStats {
   uint64_t inodes = 0;            // in the table now
   uint64_t open_descriptors = 0;  // held by the descriptor cache now

@@ -14,7 +14,7 @@ namespace {
 namespace stdfs = std::filesystem;
 
 constexpr char kUfsComplete[] = "ufs complete";
-// Smaller files do not stay in two places (fs/README.md).
+// Smaller files do not stay in two places (fs/DATAPATH.md).
 constexpr uintmax_t kSmallestBytes = 1 << 20;
 
 struct Total {

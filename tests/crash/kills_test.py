@@ -311,7 +311,7 @@ def torn(model, words):
 
 def with_both_names(model, done, words):
     """A rename that has taken place, but for the old name: with whiteout=xattr no
-    call of the host does both (fs/README.md). A file then has two names, a
+    call of the host does both (fs/DURABILITY.md). A file then has two names, a
     directory has left an empty one."""
     kind, old, *_ = words
     both = copy.deepcopy(done)

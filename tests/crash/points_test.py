@@ -219,7 +219,7 @@ class PointsTest:
 
 
 # What is between before and after, where no file system call takes an upper from
-# one to the other at once; fs/README.md tells why.
+# one to the other at once; fs/DURABILITY.md tells why.
 
 def nameless(tree):
     return {path: [*seen[:INDEX_OF_FIRST_NAME], *seen[INDEX_OF_FIRST_NAME + 1:]]
