@@ -28,8 +28,6 @@ using namespace std::chrono_literals;
 constexpr auto kRemovePatience = 5s;
 constexpr auto kFreezePatience = 10s;
 
-constexpr char kJoining[] = "joining the container's cgroup";
-
 Status WriteTo(const std::string& file, std::string_view value) {
   return kernel::WriteFile({AT_FDCWD, file.c_str()}, value);
 }
@@ -474,50 +472,6 @@ Status Cgroup::SetLimits(const Resources& resources, bool with_devices) {
   for (const char* controller : kLimitControllers)
     TRY(ApplyController(resources, controller));
   return with_devices ? ApplyDevices(resources.devices) : Ok();
-}
-
-Result<std::vector<UniqueFd>> Cgroup::OpenForJoin() const {
-  std::vector<UniqueFd> fds;
-  for (const Directory& directory : directories_) {
-    // A single thread that joins by "tasks" spares v1 the global lock that
-    // "cgroup.procs" takes, and an RCU grace period with it.
-    const std::string file =
-        directory.path + (directory.v2 ? "/cgroup.procs" : "/tasks");
-    fds.push_back(TRY(sys::Open(file.c_str(), O_WRONLY).With(file)));
-  }
-  return fds;
-}
-
-Status Cgroup::Join(const std::vector<UniqueFd>& fds) {
-  for (const UniqueFd& fd : fds) TRY(kernel::WriteOnce(fd, "0").With(kJoining));
-  return Ok();
-}
-
-Status Cgroup::JoinLater(const std::vector<UniqueFd>& fds, pid_t init) const {
-  for (size_t i = 0; i < fds.size(); ++i) {
-    auto joined = kernel::WriteOnce(fds[i], "0");
-    // Out of another session a user cannot come; systemd does it.
-    if (joined.code() == EACCES && directories_[i].v2 && scope_) {
-      TRY(EnterScope(*scope_,
-                     directories_[i].path.substr(directories_[i].top.size())));
-      joined = kernel::WriteOnce(fds[i], "0");
-    }
-    if (joined.code() == EBUSY && directories_[i].v2)
-      joined = JoinV2Of(directories_[i], init);
-    TRY(std::move(joined).With(kJoining));
-  }
-  return Ok();
-}
-
-Status Cgroup::JoinV2Of(const Directory& directory, pid_t init) {
-  for (const CgroupHierarchy& hierarchy :
-       TRY(ReadCgroupLayout(std::to_string(init)))) {
-    const std::string path = hierarchy.mountpoint + hierarchy.own;
-    // Whoever has been moved out of the container's is no guide.
-    if (hierarchy.v2 && path.starts_with(directory.path + "/"))
-      return WriteTo(path + "/cgroup.procs", "0").With(path);
-  }
-  return Error(EBUSY, directory.path);
 }
 
 Status Cgroup::SetFrozen(bool frozen) {

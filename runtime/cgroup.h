@@ -19,6 +19,7 @@
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
 #include "runtime/cgroup_layout.h"
+#include "runtime/kernel.h"
 #include "runtime/spec.h"
 #include "runtime/systemd_scope.h"
 
@@ -30,6 +31,24 @@ struct CgroupMount {
   bool v2 = false;
   std::vector<std::string> options;  // that select the hierarchy, on v1
   std::string directory;             // the container's, on the host
+};
+
+// The ways into a cgroup. A process is born in that of v2: to move there takes
+// a global lock, and an RCU grace period with it (15 ms and more). Into those
+// of v1 it goes by itself, for next to nothing while it has one thread.
+class CgroupDoors {
+ public:
+  CgroupDoors() = default;
+
+  // kernel::Clone, into v2's where that may be done.
+  Result<kernel::Child> Clone(uint64_t flags);
+
+ private:
+  friend class Cgroup;
+
+  std::vector<UniqueFd> files_;  // one of each directory, to write "0" to
+  UniqueFd v2_;
+  bool born_in_v2_ = false;
 };
 
 class Cgroup {
@@ -69,14 +88,14 @@ class Cgroup {
   // The same later on, of one that has limits.
   Status Update(const Resources& resources);
 
-  // Descriptors through which a process that has one thread joins: it writes
-  // "0" to each. Opened by whoever made the cgroup, whose rights count.
-  Result<std::vector<UniqueFd>> OpenForJoin() const;
-  static Status Join(const std::vector<UniqueFd>& fds);
+  // Opened by whoever made the cgroup, whose rights count.
+  Result<CgroupDoors> OpenDoors() const;
+  // By a process that has one thread, made by doors.Clone or else.
+  Status Join(const CgroupDoors& doors) const;
   // The same for who comes later. A container that has handed v2 controllers on
   // to cgroups of its own may have no process beside those: then where `init`
   // is.
-  Status JoinLater(const std::vector<UniqueFd>& fds, pid_t init) const;
+  Status JoinLater(const CgroupDoors& doors, pid_t init) const;
 
   // ENOTSUP without a freezer.
   Status SetFrozen(bool frozen);

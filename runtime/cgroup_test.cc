@@ -1,12 +1,17 @@
 #include "runtime/cgroup.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "runtime/cgroup_layout.h"
 #include "runtime/cgroup_limits.h"
@@ -118,6 +123,38 @@ std::string Writes(const char* json_like_controller, const Resources& resources,
   for (const CgroupWrite& write : *writes)
     text += (text.empty() ? "" : "; ") + write.file + "=" + write.value;
   return text;
+}
+
+// To move it there would take a global lock, and some 20 ms.
+TEST(CgroupDoorsTest, AProcessIsBornInV2) {
+  auto layout = ReadCgroupLayout();
+  ASSERT_TRUE(layout.ok());
+  std::erase_if(*layout, [](const auto& hierarchy) { return !hierarchy.v2; });
+  if (layout->empty()) GTEST_SKIP() << "this machine has no cgroup v2";
+  const std::string id = "born." + std::to_string(getpid());
+  auto cgroup = Cgroup::Plan(*layout, "", id);
+  ASSERT_TRUE(cgroup.ok());
+  if (!cgroup->Make().ok() || cgroup->empty())
+    GTEST_SKIP() << "no cgroup may be made here";
+  auto doors = cgroup->OpenDoors();
+  ASSERT_TRUE(doors.ok()) << doors.error().ToString();
+
+  auto child = doors->Clone(0);
+  ASSERT_TRUE(child.ok()) << child.error().ToString();
+  if (child->pid == 0) {
+    raise(SIGSTOP);
+    // Nothing is left to do, and nothing is done.
+    _exit(cgroup->Join(*doors).ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child->pid, &status, WUNTRACED), child->pid);
+  const auto pids = cgroup->Pids();
+  ASSERT_TRUE(pids.ok());
+  EXPECT_EQ(*pids, std::vector<pid_t>{child->pid});
+  ASSERT_EQ(kill(child->pid, SIGCONT), 0);
+  ASSERT_EQ(waitpid(child->pid, &status, 0), child->pid);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(cgroup->Remove().ok());
 }
 
 TEST(LimitWritesTest, Memory) {

@@ -164,22 +164,23 @@ Status Container::Build(const ContainerSpec& spec,
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
   TRY(PlanCgroup(spec, options));
   const bool in_scope = state_.cgroup.in_scope();
-  std::vector<UniqueFd> cgroup_fds;
+  CgroupDoors doors;
   if (!in_scope) {
     TRY(state_.cgroup.Apply(spec.resources, SetsDevices(options)));
-    cgroup_fds = TRY(state_.cgroup.OpenForJoin());
+    doors = TRY(state_.cgroup.OpenDoors());
   }
   const UniqueFd listener =
       TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)
               .With("making " + entry_.start_socket_path()));
 
   const InitInput input{spec,          state_.cgroup,
-                        cgroup_fds,    spec.seccomp ? &seccomp : nullptr,
+                        doors,         spec.seccomp ? &seccomp : nullptr,
                         state_.bundle, state_.keyring,
                         listener,      options.preserve_fds,
                         options.pivot};
-  Launched launched = TRY(Launch(
-      spec, [&](UniqueFd channel) { RunInit(input, std::move(channel)); }));
+  Launched launched = TRY(Launch(spec, doors, [&](UniqueFd channel) {
+    RunInit(input, std::move(channel));
+  }));
   state_.pid = launched.init.pid;
   // ESRCH: it has failed already, and says why below.
   if (const auto start = kernel::StartTimeOf(state_.pid); start.ok())

@@ -28,7 +28,7 @@ struct ExecInput {
   const Process& process;
   const SeccompProgram* seccomp;
   const Cgroup& cgroup;
-  const std::vector<UniqueFd>& cgroup_fds;
+  const CgroupDoors& doors;
   int preserve_fds;
   std::string keyring;
   std::optional<int> oom_score_adj;
@@ -67,7 +67,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   }
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
-  TRY(input.cgroup.JoinLater(input.cgroup_fds, input.init));
+  TRY(input.cgroup.JoinLater(input.doors, input.init));
   RaiseHardLimits(input.process, 0);
   const UniqueFd host_proc = TRY(OpenProcForLabels(input.process));
   TRY(JoinProcess(input.init, input.init_fd));
@@ -103,13 +103,13 @@ Result<pid_t> Container::Exec(const Process& process,
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
-  const auto cgroup_fds = TRY(state_.cgroup.OpenForJoin());
+  CgroupDoors doors = TRY(state_.cgroup.OpenDoors());
   const ExecInput input{state_.pid,
                         init,
                         process,
                         spec.seccomp ? &seccomp : nullptr,
                         state_.cgroup,
-                        cgroup_fds,
+                        doors,
                         options.preserve_fds,
                         state_.keyring,
                         process.oom_score_adj ? process.oom_score_adj
@@ -117,7 +117,7 @@ Result<pid_t> Container::Exec(const Process& process,
                         spec.personality};
 
   auto pair = TRY(kernel::MakeSocketPair());
-  const auto helper = TRY(kernel::Clone(0));
+  const auto helper = TRY(doors.Clone(0));
   if (helper.pid == 0) {
     pair.ours.reset();
     const auto done = JoinAndClone(input, pair.theirs);

@@ -41,7 +41,7 @@ Status JoinCgroup(const InitInput& input, BorrowedFd channel, Cgroup& cgroup) {
     cgroup = TRY(
         Cgroup::Load(nlohmann::json::parse(go.text, nullptr, /*throw=*/false)));
   } else {
-    TRY(Cgroup::Join(input.cgroup_fds));
+    TRY(cgroup.Join(input.doors));
   }
   // Only now: the namespace's root is where we are.
   if (input.spec.HasNew(NamespaceType::kCgroup))

@@ -16,8 +16,8 @@ namespace ufs::runtime {
 struct InitInput {
   const ContainerSpec& spec;
   const Cgroup& cgroup;
-  const std::vector<UniqueFd>& cgroup_fds;  // see Cgroup::OpenForJoin
-  const SeccompProgram* seccomp;            // null: none
+  const CgroupDoors& doors;
+  const SeccompProgram* seccomp;  // null: none
   std::string bundle;
   std::string keyring;  // the session's; empty: the caller's
   BorrowedFd listener;  // where `start` connects

@@ -50,8 +50,8 @@ std::string CloneHint(const Error& error, bool user_namespace) {
   return "creating namespaces";
 }
 
-Result<kernel::Child> CloneInit(uint64_t flags, bool user_namespace) {
-  auto child = kernel::Clone(flags);
+Result<kernel::Child> OrWhyNot(Result<kernel::Child> child,
+                               bool user_namespace) {
   if (child.ok()) return child;
   return Error(child.code(), CloneHint(child.error(), user_namespace));
 }
@@ -72,7 +72,7 @@ Status JoinAndClone(const ContainerSpec& spec, UniqueFd& channel,
     flags &= ~uint64_t{CLONE_NEWTIME};
     TRY(SetTimeOffsets(spec));
   }
-  const auto init = TRY(CloneInit(flags | CLONE_PARENT, false));
+  const auto init = TRY(OrWhyNot(kernel::Clone(flags | CLONE_PARENT), false));
   if (init.pid == 0) {
     // It is the helper that says who we are, before we say anything.
     if (Expect(channel, Word::kGo).ok()) body(std::move(channel));
@@ -98,10 +98,10 @@ Result<kernel::Child> AwaitInit(const ContainerSpec& spec, BorrowedFd channel,
   }
 }
 
-Result<Launched> LaunchByHelper(const ContainerSpec& spec,
+Result<Launched> LaunchByHelper(const ContainerSpec& spec, CgroupDoors& doors,
                                 const std::function<void(UniqueFd)>& body) {
   auto pair = TRY(kernel::MakeSocketPair());
-  auto helper = TRY(kernel::Clone(0));
+  auto helper = TRY(doors.Clone(0));  // init is born where it is
   if (helper.pid == 0) {
     pair.ours.reset();
     const auto done = JoinAndClone(spec, pair.theirs, body);
@@ -121,12 +121,13 @@ Result<Launched> LaunchByHelper(const ContainerSpec& spec,
 
 }  // namespace
 
-Result<Launched> Launch(const ContainerSpec& spec,
+Result<Launched> Launch(const ContainerSpec& spec, CgroupDoors& doors,
                         const std::function<void(UniqueFd)>& body) {
-  if (NeedsHelper(spec)) return LaunchByHelper(spec, body);
+  if (NeedsHelper(spec)) return LaunchByHelper(spec, doors, body);
   const bool user_namespace = spec.HasNew(NamespaceType::kUser);
   auto pair = TRY(kernel::MakeSocketPair());
-  auto init = TRY(CloneInit(NewNamespaceFlags(spec), user_namespace));
+  auto init =
+      TRY(OrWhyNot(doors.Clone(NewNamespaceFlags(spec)), user_namespace));
   if (init.pid == 0) {
     pair.ours.reset();
     // Without ids it could do nothing that counts.

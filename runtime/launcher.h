@@ -7,6 +7,7 @@
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
+#include "runtime/cgroup.h"
 #include "runtime/kernel.h"
 #include "runtime/spec.h"
 
@@ -19,8 +20,8 @@ struct Launched {
 
 // Runs `body` as the new process, in the namespaces of `spec` but the cgroup
 // one, with user ids mapped; `body` gets its end of the channel and does not
-// return. `init` is our child, whichever way it came.
-Result<Launched> Launch(const ContainerSpec& spec,
+// return. `init` is our child, whichever way it came, through `doors`.
+Result<Launched> Launch(const ContainerSpec& spec, CgroupDoors& doors,
                         const std::function<void(UniqueFd)>& body);
 
 }  // namespace ufs::runtime

@@ -492,7 +492,8 @@ Result<runtime::Launched> StartSupervisor(const SupervisorInput& input) {
     spec.uid_mappings = input.maps.uids;
     spec.gid_mappings = input.maps.gids;
   }
-  return runtime::Launch(spec, [&](UniqueFd channel) {
+  runtime::CgroupDoors none;  // it stays in its maker's
+  return runtime::Launch(spec, none, [&](UniqueFd channel) {
     Supervisor(input, std::move(channel)).Run();
     _exit(0);
   });

@@ -16,7 +16,8 @@ Status InUserNamespace(const std::vector<runtime::IdMapping>& uids,
   spec.namespaces = {{runtime::NamespaceType::kUser, ""}};
   spec.uid_mappings = uids;
   spec.gid_mappings = gids;
-  const auto child = TRY(runtime::Launch(spec, [&](UniqueFd channel) {
+  runtime::CgroupDoors none;  // it stays where we are
+  const auto child = TRY(runtime::Launch(spec, none, [&](UniqueFd channel) {
     auto done = runtime::BecomeRoot();
     if (done.ok()) done = body();
     if (done.ok()) (void)runtime::Say(channel, runtime::Word::kReady);
