@@ -510,6 +510,13 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("user", features["linux"]["namespaces"])
         self.assertTrue(features["linux"]["cgroup"]["systemd"])
 
+    def test_it_has_no_more_than_it_needs(self):
+        # It is started several times a container, and a start costs what is linked.
+        with open(bundle.RUNTIME, "rb") as file:
+            program = file.read()
+        for library in (b"rocksdb", b"fuse_session_new", b"archive_read_new"):
+            self.assertNotIn(library, program)
+
     def test_usage(self):
         for words, message in ((["fly"], "unknown verb"), (["--fly", "list"], "unknown option"),
                                (["state"], "no container id"),
