@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -21,12 +22,13 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads) thread.join();
 }
 
-bool WorkerPool::StartLocked() {
-  while (threads_.size() < thread_count_) {
+bool WorkerPool::HasThreadsLocked() {
+  // Those that are not busy have been woken for what waits.
+  const size_t wanted = running_ + queue_.size() + 1;
+  if (threads_.size() < std::min(wanted, thread_count_)) {
     try {
       threads_.emplace_back([this] { Run(); });
     } catch (const std::system_error&) {  // EAGAIN: a limit on threads
-      break;
     }
   }
   return !threads_.empty();
@@ -36,7 +38,7 @@ bool WorkerPool::Submit(Task& task) {
   {
     std::lock_guard lock(mu_);
     if (closed_ || stop_ || queue_.size() >= capacity_) return false;
-    if (threads_.empty() && !StartLocked()) return false;
+    if (!HasThreadsLocked()) return false;
     queue_.push_back(std::move(task));
   }
   wake_.notify_one();

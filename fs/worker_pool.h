@@ -1,9 +1,10 @@
-// WorkerPool: a fixed number of threads for requests that may take long, so
+// WorkerPool: a bounded number of threads for requests that may take long, so
 // that the threads which read requests never wait.
 //
 // Its threads live as long as the pool: a request answered over io_uring
 // belongs to the thread that answered it last, and the kernel cancels it when
-// that thread ends. Threads start with the first task. Threads: any may call.
+// that thread ends. One starts when a task comes and all others are busy: most
+// mounts never need two. Threads: any may call.
 #pragma once
 
 #include <condition_variable>
@@ -38,7 +39,8 @@ class WorkerPool {
   void Close();
 
  private:
-  bool StartLocked();
+  // Starts another where one more task needs it. False: there is none at all.
+  bool HasThreadsLocked();
   void Run();
 
   const size_t thread_count_;

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <latch>
 #include <memory>
+#include <set>
+#include <thread>
 
 namespace ufs {
 namespace {
@@ -49,6 +51,17 @@ TEST(WorkerPoolTest, TasksRunBesideEachOther) {
   for (int i = 0; i < 2; ++i)
     ASSERT_TRUE(Submit(pool, [&both] { both.arrive_and_wait(); }));
   pool.Drain();  // hangs if one waits for the other to end
+}
+
+TEST(WorkerPoolTest, OneAfterTheOtherTheyNeedOneThread) {
+  std::set<std::thread::id> threads;
+  WorkerPool pool(8, 8);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(
+        Submit(pool, [&] { threads.insert(std::this_thread::get_id()); }));
+    pool.Drain();
+  }
+  EXPECT_EQ(threads.size(), 1u);
 }
 
 TEST(WorkerPoolTest, EndsWhatItTookBeforeItIsGone) {
