@@ -400,6 +400,8 @@ class Supervisor {
   void CleanUp() {
     health_.End();
     if (streams_) streams_->Drain();
+    // Its daemon ends while the rest is cleaned up.
+    if (daemon_.pid > 0) (void)kernel::Unmount(Root().c_str(), MNT_DETACH);
     if (container_) {
       record_.out_of_memory = container_->cgroup().OomKills() > 0;
       // What is left is found by the next command.
@@ -437,9 +439,9 @@ class Supervisor {
     return record;
   }
 
+  // It is unmounted.
   void EndUnion() {
     if (daemon_.pid <= 0) return;
-    (void)kernel::Unmount(Root().c_str(), MNT_DETACH);
     const bool by_itself =
         kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs);
     if (!by_itself) {
