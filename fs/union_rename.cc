@@ -179,7 +179,8 @@ Result<std::optional<Draft>> UnionFs::PrepareTarget(const Move& move) {
     has_whiteouts = true;
     return false;
   }));
-  if (has_whiteouts) was.emplace(TRY(upper_->EmptyDir(*move.to_fd, move.to)));
+  if (has_whiteouts && upper_->has_xattrs())
+    was.emplace(TRY(upper_->EmptyDir(*move.to_fd, move.to)));
   return was;
 }
 
@@ -206,6 +207,9 @@ Status UnionFs::MoveUpper(const Move& move) {
   const LiftedFlags lifted =
       over_whiteout ? TRY(Lift(move.to_dir, *move.to_fd, FS_APPEND_FL))
                     : LiftedFlags();
+  if (move.target != nullptr && move.target->is_dir() && there.ok() &&
+      !over_whiteout && !upper_->has_xattrs())
+    return MoveOverRemains(move, leaves_whiteout);
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   // An AUFS whiteout beside a file says nothing while that is there, and all
   // once it is gone. Beside a directory it would hide what is below.
@@ -270,6 +274,26 @@ Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
   kReplaced.Visit();
   if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
   return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
+}
+
+// Without xattrs it takes files to hide what the layers have, so that the host
+// would not replace the directory they are in. A crash in between leaves it,
+// and it shows nothing, under the old name.
+Status UnionFs::MoveOverRemains(const Move& move, bool leaves_whiteout) {
+  TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
+  TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
+  kReplaced.Visit();
+  const auto gone =
+      leaves_whiteout
+          ? upper_->ReplaceByWhiteout(*move.from_fd, move.from, /*is_dir=*/true)
+          : upper_->RemoveDir(*move.from_fd, move.from);
+  if (!gone.ok())
+    if (const auto back =
+            sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
+        !back.ok())
+      log::Warn(move.to.str() + ": is under the name " + move.from.str() +
+                " now: " + back.error().ToString());
+  return gone;
 }
 
 // What RENAME_WHITEOUT leaves for its caller: a character device 0/0 that shows

@@ -279,6 +279,25 @@ Status UpperDir::SetOwnerAndMode(sys::At at, const Attr& now, uid_t uid,
   return SetMode(at, next, mode);
 }
 
+Status UpperDir::CopyStored(sys::At from, sys::At to) const {
+  const auto stat = TRY(StatOf(from));
+  // A group that is not ours stays its own.
+  const auto owned = sys::ChownAt(to, stat.stx_uid, stat.stx_gid);
+  if (!owned.ok() && owned.code() != EPERM) return owned;
+  const auto copy_xattrs = [&]() -> Status {
+    for (const std::string& name : XattrNames(TRY(sys::ListXattr(from)))) {
+      const auto value = TRY(sys::GetXattr(from, name.c_str()));
+      const auto set = sys::SetXattr(to, name.c_str(), value);
+      const bool refused = set.code() == EPERM || set.code() == EOPNOTSUPP;
+      // What is no mark, others may have set.
+      if (!set.ok() && !(refused && names_.ToVisible(name))) return set;
+    }
+    return Ok();
+  };
+  if (has_xattrs_) TRY(Lending({from}, copy_xattrs));
+  return sys::ChmodAt(to, stat.stx_mode & kPermissionBits);
+}
+
 Result<std::string> UpperDir::GetXattr(sys::At at, const char* name) const {
   return GetShownXattr(at, name, names_);
 }

@@ -147,9 +147,10 @@ class UpperDir {
   void RemoveAufsWhiteout(BorrowedFd dir, Name name);
   // Removes a directory that holds nothing but whiteouts.
   Status RemoveDir(BorrowedFd dir, Name name);
-  // Gives the name's directory, whose upper part may hold whiteouts, an empty
-  // one in exchange, so that it can be renamed over. `opaque` so that nothing
-  // below it shows. Returns the old one, to be exchanged again if it is not.
+  // Gives the name's directory, of which nothing shows but whose upper part
+  // holds whiteouts, an empty one in exchange, so that it can be renamed over:
+  // an opaque one that shows the same. Returns the old one, to be exchanged
+  // again if it is not. REQUIRES: has_xattrs().
   Result<Draft> EmptyDir(BorrowedFd dir, Name name);
   // Exchanges a draft with what is at `to`; the draft then is the old object,
   // and goes with what it holds.
@@ -211,7 +212,6 @@ class UpperDir {
   explicit UpperDir(const UnionConfig& config, bool trusted);
 
   // --- upper_freeze.cc
-  Status CopyRoot(BorrowedFd tree) const;
   Result<Draft> NewFrozen();
   Status MayFreeze() const;
   Status MoveAside(BorrowedFd ufs, BorrowedFd frozen);
@@ -233,6 +233,8 @@ class UpperDir {
   Status LoadOrigins();
   Status EnableOverrides();
   Status SetOverride(sys::At at, const Override& override);
+  // Makes one directory of the host as another in all but its times.
+  Status CopyStored(sys::At from, sys::At to) const;
   Status AclFollowsMode(sys::At at, mode_t mode);
   Status ModeFollowsAcl(sys::At at);
   // Whether the owner and mode of `at` are kept in its override.

@@ -67,30 +67,14 @@ Status UpperDir::MayFreeze() const {
   return Ok();
 }
 
-// As the root is in all but its times: its marks say how to read what is below.
-Status UpperDir::CopyRoot(BorrowedFd tree) const {
-  const auto root = TRY(sys::Statx({*root_}));
-  // A group of the root's that is not ours stays its own.
-  const auto owned = sys::ChownAt({tree}, root.stx_uid, root.stx_gid);
-  if (!owned.ok() && owned.code() != EPERM) return owned;
-  const std::string xattrs =
-      has_xattrs_ ? TRY(sys::ListXattr({*root_})) : std::string();
-  for (const std::string& name : XattrNames(xattrs)) {
-    const auto value = TRY(sys::GetXattr({*root_}, name.c_str()));
-    const auto set = sys::SetXattr({tree}, name.c_str(), value);
-    // What is no mark nobody needs, as the upper's own root shows.
-    if (!set.ok() && !names_.ToVisible(name)) return set;
-  }
-  return sys::ChmodAt({tree}, root.stx_mode & kPermissionBits);
-}
-
 Result<Draft> UpperDir::NewFrozen() {
   Draft draft = TRY(NewDir(kMode));
   const UniqueFd dir = TRY(sys::OpenAt(draft.at(), O_RDONLY | O_DIRECTORY));
   for (const char* part : {kFrozenTree, kFrozenIndex, kFrozenOrigin})
     TRY(sys::MkDirAt({dir, part}, kMode));
   TRY(sys::OpenAt({dir, kFrozenMoving}, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  TRY(CopyRoot(TRY(OpenFolder(dir, kFrozenTree))));
+  // Its marks say how to read what is below.
+  TRY(CopyStored({*root_}, {TRY(OpenFolder(dir, kFrozenTree))}));
   return draft;
 }
 

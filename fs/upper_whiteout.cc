@@ -130,15 +130,19 @@ Status UpperDir::RemoveDir(BorrowedFd dir, Name name) {
   return Ok();
 }
 
+// As the old one in all that shows, as it is what shows until it is replaced.
 Result<Draft> UpperDir::EmptyDir(BorrowedFd dir, Name name) {
   const sys::At at{dir, name.c_str()};
-  const Looked old = TRY(Look(at));
+  const Attr old = AttrOf(TRY(sys::Statx(at)));
   Draft fresh = TRY(NewDir(kDraftDirMode));
-  const Attr now = TRY(GetAttr(fresh.at()));
-  const Attr want = Shown(old.stat, old.marks);
-  TRY(SetOwnerAndMode(fresh.at(), now, want.uid, want.gid,
-                      want.mode & kPermissionBits));
+  TRY(CopyStored(at, fresh.at()));
+  // A redirect leads to what it hides now.
+  const auto led = RemoveMark(fresh.at(), names_.redirect);
+  if (!led.ok() && led.code() != ENODATA) return led.error();
   TRY(SetMark(fresh.at(), names_.opaque, "y"));
+  const timespec times[2] = {old.atime, old.mtime};
+  TRY(sys::UtimensAt(fresh.at(), times));
+  TRY(SyncDraft(fresh));
   TRY(Exchange(fresh, at));
   return fresh;
 }

@@ -200,7 +200,8 @@ def name_operations():
     yield "unlink hard link", do(os.unlink, "hard1")
     yield "unlink last hard link", do(os.unlink, "hard3"), \
         each(os.unlink, ["hard1"], ["hard2"])
-    emptied = each(os.unlink, ["dir/x"], ["dir/y"], ["dir/extra"])
+    emptied = both(each(os.unlink, ["dir/x"], ["dir/y"], ["dir/extra"]),
+                   do(os.setxattr, "dir", "user.kept", b"1"), do(os.chmod, "dir", 0o750))
     yield "rmdir", do(os.rmdir, "empty")
     yield "rmdir of whiteouts", do(os.rmdir, "dir"), emptied
     yield "rmdir moved", do(os.rmdir, "moved"), both(emptied, do(rename, "dir", "moved"))
