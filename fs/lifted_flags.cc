@@ -4,19 +4,29 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
+#include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
+namespace {
 
-Result<LiftedFlags> LiftedFlags::Of(Mutex& mu, BorrowedFd dir, int flags) {
+DonePoint kLifted("lent.flags");
+
+}  // namespace
+
+Result<LiftedFlags> LiftedFlags::Of(Mutex& mu, BorrowedFd notes, BorrowedFd dir,
+                                    int flags) {
   UniqueFd fd = TRY(sys::Reopen(dir, O_RDONLY | O_DIRECTORY));
   mu.Lock();
   LiftedFlags lifted;
   lifted.mu_ = &mu;
   TRY(sys::Ioctl(fd, FS_IOC_GETFLAGS, &lifted.flags_));
+  lifted.note_.emplace(notes, Lendable::kFlags, TRY(sys::Statx({fd})),
+                       lifted.flags_);
   int left = lifted.flags_ & ~flags;
   TRY(sys::Ioctl(fd, FS_IOC_SETFLAGS, &left));
+  kLifted.Visit();
   lifted.dir_ = std::move(fd);
   return lifted;
 }
@@ -29,6 +39,7 @@ LiftedFlags::~LiftedFlags() {
       log::Warn("a directory of the upper has lost its file flags: " +
                 back.error().ToString());
   }
+  note_.reset();
   mu_->Unlock();
 }
 

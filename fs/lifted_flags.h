@@ -4,8 +4,10 @@
 // append-only one. They are back when it goes.
 #pragma once
 
+#include <optional>
 #include <utility>
 
+#include "fs/lent_notes.h"
 #include "layerdb/base/mutex.h"
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
@@ -15,14 +17,16 @@ namespace ufs {
 class LiftedFlags {
  public:
   LiftedFlags() = default;  // lifts nothing
-  // Takes `flags`, of those of FS_IOC_SETFLAGS, from `dir`. Holds `mu`, under
-  // which alone anybody may read or set them, for as long as it lives.
-  static Result<LiftedFlags> Of(Mutex& mu, BorrowedFd dir,
+  // Takes `flags`, of those of FS_IOC_SETFLAGS, from `dir`, which `notes` tell
+  // of meanwhile. Holds `mu`, under which alone anybody may read or set them,
+  // for as long as it lives.
+  static Result<LiftedFlags> Of(Mutex& mu, BorrowedFd notes, BorrowedFd dir,
                                 int flags) NO_THREAD_SAFETY_ANALYSIS;
   LiftedFlags(LiftedFlags&& other) noexcept
       : mu_(std::exchange(other.mu_, nullptr)),
         dir_(std::move(other.dir_)),
-        flags_(other.flags_) {}
+        flags_(other.flags_),
+        note_(std::move(other.note_)) {}
   LiftedFlags& operator=(LiftedFlags&&) = delete;
   ~LiftedFlags() NO_THREAD_SAFETY_ANALYSIS;
 
@@ -30,6 +34,7 @@ class LiftedFlags {
   Mutex* mu_ = nullptr;
   UniqueFd dir_;   // valid once the flags are off
   int flags_ = 0;  // what it had
+  std::optional<LentNote> note_;
 };
 
 }  // namespace ufs

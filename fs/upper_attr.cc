@@ -15,6 +15,7 @@ namespace {
 
 DonePoint kOriginKept("upper.origin_kept");
 DonePoint kOverrides("upper.overrides");
+DonePoint kModeLent("lent.mode");
 
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
 
@@ -84,17 +85,22 @@ std::vector<UpperDir::Lent> UpperDir::Lend(
       continue;
     const mode_t mode = stat->stx_mode & kPermissionBits;
     const mode_t wanted = mode | (S_ISDIR(stat->stx_mode) ? 0700 : 0600);
-    if (mode == wanted || !sys::ChmodAt({*fd}, wanted).ok()) continue;
-    lent.push_back({std::move(*fd), mode});
+    if (mode == wanted) continue;
+    LentNote note(lent_notes_, Lendable::kMode, *stat, mode);
+    if (!sys::ChmodAt({*fd}, wanted).ok()) continue;
+    kModeLent.Visit();
+    lent.push_back({std::move(*fd), mode, std::move(note)});
   }
   return lent;
 }
 
-void UpperDir::TakeBack(const std::vector<Lent>& lent) const {
-  for (const Lent& one : lent)
+void UpperDir::TakeBack(std::vector<Lent>& lent) const {
+  for (Lent& one : lent) {
     // What it was lent for is done, and stays so.
     if (const auto set = sys::ChmodAt({one.fd}, one.mode); !set.ok())
       log::Warn("a mode could not be set back: " + set.error().ToString());
+    one.note.Remove();
+  }
   ++lendings_;
 }
 

@@ -80,11 +80,16 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   upper->root_ = std::make_shared<const UniqueFd>(std::move(root));
   upper->work_ = std::move(work);
   upper->tmp_ = std::move(tmp);
+  upper->lent_notes_ = TRY(MakeDir({ufs, "lent"}, 0700).With(work_text));
   TRY(upper->FinishFreezing(ufs).With(work_text));
   TRY(upper->OpenBooks(ufs).With(work_text));
   kWorkMade.Visit();
   TRY(upper->RefuseVolatile());
   TRY(upper->SweepWork().With(work_text));
+  TRY(SetRightWhatWasLent(
+          upper->lent_notes_, {*upper->root_, ufs},
+          [&upper](BorrowedFd dir) { return upper->OpenDir(dir); })
+          .With("upper directory " + path));
   TRY(upper->Probe(config).With("upper directory " + path));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
   return upper;

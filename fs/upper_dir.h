@@ -8,6 +8,7 @@
 //   ufs/mount    who has it mounted (upper_lock.h)
 //   ufs/tmp/     drafts and remains; emptied at every mount
 //   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
+//   ufs/lent/    modes and file flags that are to be set right (lent_notes.h)
 //   ufs/origin/  origins of objects that carry no user attributes
 //   work/incompat/volatile   as overlayfs: an upper that was mounted volatile
 //
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "fs/fd_cache.h"
+#include "fs/lent_notes.h"
 #include "fs/marks.h"
 #include "fs/origins.h"
 #include "fs/union_config.h"
@@ -73,6 +75,7 @@ class UpperDir {
   BorrowedFd root() const { return *root_; }
   const FdCache::Pin& root_pin() const { return root_; }
   const FdCache::Pin& index_pin() const { return index_; }
+  BorrowedFd lent_notes() const { return lent_notes_; }
   const MarkNames& names() const { return names_; }
   WhiteoutForm whiteout_form() const { return whiteout_form_; }
   bool has_xattrs() const { return has_xattrs_; }
@@ -252,10 +255,11 @@ class UpperDir {
   struct Lent {
     UniqueFd fd;  // it may be elsewhere by then
     mode_t mode;
+    LentNote note;
   };
   std::vector<Lent> Lend(std::initializer_list<sys::At> objects) const
       REQUIRES(lend_mu_);
-  void TakeBack(const std::vector<Lent>& lent) const REQUIRES(lend_mu_);
+  void TakeBack(std::vector<Lent>& lent) const REQUIRES(lend_mu_);
   // user.* asks for read permission by mode as well.
   Result<Marks> StoredMarks(sys::At at, mode_t mode) const;
   Status ChangeMode(sys::At at, mode_t mode) const;
@@ -279,6 +283,7 @@ class UpperDir {
   UniqueFd work_;
   UniqueFd tmp_;
   UniqueFd origin_dir_;
+  UniqueFd lent_notes_;
   UniqueFd upper_lock_;
   UniqueFd work_lock_;
   uid_t own_uid_ = 0;
@@ -306,7 +311,7 @@ auto UpperDir::Lending(std::initializer_list<sys::At> objects, Call call) const
   auto done = call();
   if (done.code() != EACCES) return done;
   MutexLock lock(lend_mu_);
-  const std::vector<Lent> lent = Lend(objects);
+  std::vector<Lent> lent = Lend(objects);
   // Called again though nothing was lent, the answer would be the same.
   if (!lent.empty()) done = call();
   TakeBack(lent);

@@ -24,7 +24,7 @@ FaultPoint kFreeze("freeze.before");
 DonePoint kFrozenMade("freeze.made");
 FaultPoint kBooks("freeze.books");
 FaultPoint kName("freeze.name");
-DonePoint kMoved("freeze.moved");
+DonePoint kNameMoved("freeze.moved");
 DonePoint kFrozen("freeze.after");
 
 constexpr mode_t kMode = 0700;
@@ -82,7 +82,7 @@ Status UpperDir::MoveNames(BorrowedFd from, BorrowedFd to) {
   for (const std::string& name : TRY(ListNames({from}))) {
     TRY(kName.Visit());
     TRY(Relocate({from, name.c_str()}, {to, name.c_str()}).With(name));
-    kMoved.Visit();
+    kNameMoved.Visit();
   }
   return Ok();
 }

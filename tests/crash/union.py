@@ -148,7 +148,8 @@ class Union:
 
     def leftovers(self):
         """What the work directory holds that no object of the upper needs."""
-        found = [f"tmp/{name}" for name in os.listdir(self.work + "/ufs/tmp")]
+        found = [f"{place}/{name}" for place in ("tmp", "lent")
+                 for name in os.listdir(f"{self.work}/ufs/{place}")]
         known = {entry_id(path) for path in walk(self.upper)}
         for name in os.listdir(self.work + "/ufs/origin"):
             if name.split("-")[0] not in {f"{ino:x}" for _, ino in known}:

@@ -1,0 +1,46 @@
+// Notes of the objects of the upper whose mode or file flags are not their own
+// for a moment (UpperDir::Lending, LiftedFlags), kept in the work directory:
+// the next mount sets right what a killed daemon left. Format: FORMAT.md.
+//
+// Threads: any, for different objects.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string>
+
+#include "layerdb/base/result.h"
+#include "layerdb/base/syscall.h"
+
+namespace ufs {
+
+enum class Lendable { kMode, kFlags };  // chmod; chattr
+
+// One note, from before something is lent until after it is back. Where none
+// can be made, as on a full disk, it is lent all the same.
+class LentNote {
+ public:
+  // `notes` outlives it. `own` is what the object has again.
+  LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
+           uint32_t own);
+  LentNote(LentNote&& other) noexcept
+      : notes_(other.notes_), name_(std::exchange(other.name_, {})) {}
+  LentNote& operator=(LentNote&&) = delete;
+  ~LentNote() { Remove(); }
+  void Remove();
+
+ private:
+  BorrowedFd notes_;
+  std::string name_;  // empty: there is none
+};
+
+// Gives what the notes name, of what is in `trees`, its own again, and removes
+// them. `open` opens a directory to be listed, whatever its mode.
+Status SetRightWhatWasLent(
+    BorrowedFd notes, std::initializer_list<BorrowedFd> trees,
+    const std::function<Result<UniqueFd>(BorrowedFd)>& open);
+
+}  // namespace ufs
