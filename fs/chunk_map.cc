@@ -25,7 +25,9 @@ constexpr unsigned kMaxChunkLog2 = 50;  // 8192 of them pass any file's size
 static_assert(ChunkMap::kMinChunkBytes == uint64_t{1} << kMinChunkLog2);
 
 Error Damaged(const char* how) {
-  return Error(EIO, std::string("damaged chunk map: ") + how);
+  return Error(EIO, std::string("damaged chunk map (") + how +
+                        "), so that nobody can tell its contents; remove the "
+                        "file from the upper");
 }
 
 uint64_t Load64(std::string_view from) {

@@ -74,7 +74,9 @@ bool TakeType(std::string_view& text, Override& override) {
 
 Error Damaged(std::string_view xattr, std::string_view why) {
   return Error(EIO, "damaged " + std::string(xattr) + " mark (" +
-                        std::string(why) + ")");
+                        std::string(why) +
+                        "); make the layer anew, or remove the mark with "
+                        "setfattr -x");
 }
 
 // Opacity and whiteouts count whoever wrote them.

@@ -292,7 +292,7 @@ class UnionFs final {
   Status ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
                          Child& child);
   Result<InodeRef> Adopt(const InodeRef& dir, Name name, Child& child);
-  Result<InodeRef> AdoptUpper(const Child& child);
+  Result<InodeRef> AdoptUpper(Name name, const Child& child);
   Result<InodeRef> AdoptLower(const Child& child);
   static Status BackingFromMarks(const Marks& marks, const struct statx& stat,
                                  InodeTable::Birth& birth);

@@ -11,6 +11,12 @@
 #include "layerdb/base/log.h"
 
 namespace ufs {
+namespace {
+
+constexpr const char* kMissingLayer =
+    "; mount the layers that it was made over, in their order";
+
+}  // namespace
 
 Result<InodeRef> UnionFs::Get(NodeId node) const {
   InodeRef inode = table_.Find(node);
@@ -103,7 +109,9 @@ Result<UnionFs::Child> UnionFs::Probe(const InodeRef& dir, Name name) {
     child.lower = TRY(lowers_->Lookup(dir->parts(), name));
   if (child.lower.kind == LowerFound::Kind::kFile && !child.lower.data &&
       S_ISREG(child.lower.attr.mode))
-    return Error(EIO, name.str() + ": the layer with its contents is missing");
+    return Error(EIO, child.lower.node.layer().PathOf(child.lower.node) +
+                          ": a layer holds its attributes, none its contents" +
+                          kMissingLayer);
   return child;
 }
 
@@ -135,7 +143,8 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   if (!is_dir && !marks.metacopy) return Ok();
   if (dir->parts().empty() && marks.redirect.empty()) {
     if (marks.metacopy)
-      return Error(EIO, name.str() + ": its contents are in no layer");
+      return Error(EIO, "upper " + upper_->path() + ": " + name.str() +
+                            ": its contents are in no layer" + kMissingLayer);
     return Ok();
   }
   if (is_dir && marks.opaque) return Ok();
@@ -152,10 +161,12 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   if (is_dir) {
     if (child.lower.kind == LowerFound::Kind::kFile) child.lower = LowerFound();
   } else if (child.lower.kind != LowerFound::Kind::kFile || !child.lower.data) {
-    return Error(EIO, name.str() + ": its contents are in no layer" +
+    return Error(EIO, "upper " + upper_->path() + ": " + name.str() +
+                          ": its contents are in no layer" +
                           (marks.redirect.empty()
                                ? std::string()
-                               : " (redirect " + marks.redirect + ")"));
+                               : " (redirect " + marks.redirect + ")") +
+                          kMissingLayer);
   }
   return Ok();
 }
@@ -200,7 +211,7 @@ Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
     child.lower_alias = AliasOf(
         *dir, name, child.upper ? child.upper->marks.redirect : std::string());
   InodeRef inode =
-      child.upper ? TRY(AdoptUpper(child)) : TRY(AdoptLower(child));
+      child.upper ? TRY(AdoptUpper(name, child)) : TRY(AdoptLower(child));
   table_.AddName(inode, dir, name.view());
   if (inode->backing() == Backing::kPartial) NotePartial(inode);
   return inode;
@@ -218,7 +229,7 @@ Status UnionFs::BackingFromMarks(const Marks& marks, const struct statx& stat,
   return Ok();
 }
 
-Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
+Result<InodeRef> UnionFs::AdoptUpper(Name name, const Child& child) {
   const struct statx& stat = child.upper->stat;
   const Marks& marks = child.upper->marks;
   const mode_t type = upper_->Shown(stat, marks).mode & S_IFMT;
@@ -249,7 +260,8 @@ Result<InodeRef> UnionFs::AdoptUpper(const Child& child) {
     birth.parts = child.lower.parts;
     birth.lower_alias = child.lower_alias;
   }
-  TRY(BackingFromMarks(marks, stat, birth));
+  TRY(BackingFromMarks(marks, stat, birth)
+          .With("upper " + upper_->path() + ": " + name.str()));
   birth.impure = marks.impure;
   birth.keeps_names = IsFixed(stat);
   birth.has_default_acl = marks.has_default_acl;

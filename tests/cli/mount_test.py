@@ -292,6 +292,66 @@ class Foreground(CliTest):
                 self.assertEqual(process.returncode, 0)
 
 
+class Damage(CliTest):
+    def told(self, names, *arguments):
+        """What the daemon says of names that cannot be looked at."""
+        process = subprocess.Popen(
+            [UFS, "mount", "-f", *arguments, self.mnt], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        self.assertTrue(wait_until(lambda: self.mnt in mounts()))
+        for name in names:
+            with self.assertRaises(OSError) as raised:
+                os.lstat(self.at("mnt/" + name))
+            self.assertEqual(raised.exception.errno, errno.EIO, name)
+        os.listdir(self.mnt)
+        self.assertEqual(self.read("mnt/only-base"), "1", "the rest works")
+        run("umount", self.mnt)
+        return process.communicate(timeout=harness.PATIENCE)[1]
+
+    def mark(self, path, name, value):
+        os.makedirs(os.path.dirname(self.at(path)), exist_ok=True)
+        os.setxattr(self.at(path), "trusted.overlay." + name, value)
+
+    def test_of_a_layer_names_it_and_the_remedy(self):
+        redirects = {"up": b"../../etc", "escape": b"/../etc", "absolute": b"etc/x",
+                     "nul": b"a\0b"}
+        for name, value in redirects.items():
+            os.mkdir(self.at("app/" + name))
+            self.mark("app/" + name, "redirect", value)
+        os.mkdir(self.at("app/opaque"))
+        self.mark("app/opaque", "opaque", b"perhaps")
+        self.write("app/metacopy", "")
+        self.mark("app/metacopy", "metacopy", b"")
+        names = [*redirects, "opaque", "metacopy"]
+        said = self.told(names, "--upper", self.at("up"), self.base, self.app)
+        for name in [*redirects, "opaque"]:
+            self.assertRegex(said, f"layer {self.app}: /{name}: damaged .* mark "
+                             ".*; make the layer anew, or remove the mark")
+        self.assertRegex(said, "/metacopy: a layer holds its attributes, none its "
+                         "contents; mount the layers")
+
+    def test_of_the_upper_names_it_and_the_remedy(self):
+        for name in ("chunks", "metacopy"):
+            self.write("up/" + name, "x")
+            self.mark("up/" + name, "metacopy", b"p" if name == "chunks" else b"")
+        self.write("base/chunks", "x")
+        self.mark("up/chunks", "ufs.chunks", b"\1\x10")
+        said = self.told(["chunks", "metacopy"], "--upper", self.at("up"), self.base)
+        self.assertRegex(said, f"upper {self.at('up')}: chunks: damaged chunk map "
+                         ".*; remove the file from the upper")
+        self.assertRegex(said, f"upper {self.at('up')}: metacopy: its contents are in "
+                         "no layer; mount the layers")
+
+    def test_a_ring_of_redirects_ends(self):
+        for name, other in (("one", b"/two"), ("two", b"/one")):
+            os.mkdir(self.at("app/" + name))
+            self.mark("app/" + name, "redirect", other)
+        self.mount("--upper", self.at("up"), self.base, self.app, self.mnt)
+        for name in ("one", "two"):
+            self.assertEqual(os.listdir(self.at("mnt/" + name)), [])
+
+
 class Background(CliTest):
     def test_daemon_lets_go_of_everything(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)

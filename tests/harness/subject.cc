@@ -149,10 +149,12 @@ std::vector<Subject> Subject::All() {
                  .options = "transport=io_uring"});
   all.push_back(
       {.name = "ufs-user", .kind = Kind::kUfs, .in_user_namespace = true});
+  // ufs-user has io_uring, where it is switched on.
   all.push_back({.name = "ufs-user-one-id",
                  .kind = Kind::kUfs,
                  .in_user_namespace = true,
-                 .one_id = true});
+                 .one_id = true,
+                 .options = "transport=classic"});
   return all;
 }
 
