@@ -1,6 +1,7 @@
-// What a layer says beside its files: the values and names of marks, ACLs, and
-// the names whiteouts have. Whatever is accepted comes back the same when it is
-// written and read again.
+// What a layer says beside its files: the values and names of marks, chunk maps
+// among them, ACLs, and the names whiteouts have. Whatever is accepted comes
+// back the same when it is written and read again.
+#include <cerrno>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <string_view>
 
 #include "fs/acl.h"
+#include "fs/chunk_map.h"
 #include "fs/marks.h"
 #include "fs/types.h"
 
@@ -76,6 +78,36 @@ void CheckWhiteoutNames(std::string_view text) {
     Require(ufs::IsAufsMarkName(name->view()));
 }
 
+// The runs of a map follow each other from the start to the end of a file of
+// any size, and what they leave to the layer is what is missing.
+void CheckChunkMap(std::string_view text) {
+  const std::string this_boot(16, 'b'), other_boot(16, 'o');
+  for (const uint64_t size : {uint64_t{0}, uint64_t{100000}, UINT64_MAX}) {
+    const auto map = ufs::ChunkMap::Parse(text, this_boot, size);
+    if (!map.ok()) {
+      Require(map.code() == EIO && !map.error().context().empty());
+      continue;
+    }
+    Require(map->limit() <= size);
+    uint64_t missing = 0;
+    for (uint64_t at = 0; at != UINT64_MAX;) {
+      const auto run = map->RunAt(at);
+      Require(run.end > at && (run.in_upper || run.end <= map->limit()));
+      Require(map->Covers(at, run.end) == run.in_upper);
+      if (!run.in_upper) missing += run.end - at;
+      at = run.end;
+    }
+    Require(missing == map->MissingBytes() && map->Whole() == (missing == 0));
+    const auto piece = map->FirstMissing(1);
+    Require(piece.begin <= piece.end && piece.end <= map->limit());
+    for (const std::string& boot : {this_boot, other_boot}) {
+      const std::string written = map->Format(boot);
+      const auto again = ufs::ChunkMap::Parse(written, boot, size);
+      Require(again.ok() && again->Format(boot) == written);
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -84,6 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckRoundTrip(text, ufs::ParseOrigin, ufs::FormatOrigin);
   CheckRoundTrip(text, ufs::ParseHeldTime, ufs::FormatHeldTime);
   CheckRedirect(text);
+  CheckChunkMap(text);
   CheckNames(text);
   CheckWhiteoutNames(text);
   if (const auto acl = ufs::InheritAcl(text, 0666); acl.ok())
