@@ -196,7 +196,7 @@ class Inode {
   // announces that.
   std::unique_ptr<OpenModes> opens;
 
-  // Of a file that is kPartial. Written with its stripe and `mu` held.
+  // Of a file that is kPartial. Written with its turn and `mu` held.
   std::unique_ptr<ChunkMap> chunks;
 
   // Of directories: counts changes of its names.

@@ -48,10 +48,6 @@ bool MustCopy(std::string_view xattr) {
 
 }  // namespace
 
-Mutex& UnionFs::StripeOf(const InodeRef& inode) {
-  return stripes_[static_cast<uint64_t>(inode->id) % kStripes];
-}
-
 uint64_t UnionFs::TagOf(const Identity& identity) const {
   if (identity.layer == 0) return upper_tag_;
   const auto layer = static_cast<uint32_t>(lowers_->size()) - identity.layer;
@@ -187,7 +183,7 @@ Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
   if (!can_split || (want == Backing::kPartial && !MaySplitContents(*inode)))
     want = Backing::kUpper;
   if (const auto name = table_.NameOf(inode)) TRY(EnsureUpperDir(name->parent));
-  MutexLock lock(StripeOf(inode));
+  const CopyTurns::Turn turn(turns_, inode->id);
   if (inode->backing() >= want) return Ok();
   if (inode->backing() == Backing::kPartial) return MakeWhole(inode, keep);
   if (want == Backing::kPartial) {

@@ -26,6 +26,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/copy_turns.h"
 #include "fs/fd_cache.h"
 #include "fs/inode_table.h"
 #include "fs/lifted_flags.h"
@@ -359,14 +360,13 @@ class UnionFs final {
   uint64_t TagOf(const Identity& identity) const;
   std::string IndexNameOf(const Identity& identity) const;
   bool InIndex(const std::string& name) const;
-  Mutex& StripeOf(const InodeRef& inode);
   // What `change` returns, done while nobody brings contents up: he sets again
   // the times and privileges that he saw when he began, and what is cut off may
   // not come back. REQUIRES: the inode is in the upper; no lock of it held.
   template <typename Change>
   auto WhileNoneFills(const InodeRef& inode, Change change) {
     if (!inode->is_split()) return change();
-    MutexLock stripe(StripeOf(inode));
+    const CopyTurns::Turn turn(turns_, inode->id);
     return change();
   }
 
@@ -540,9 +540,8 @@ class UnionFs final {
   Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
-  static constexpr size_t kStripes = 64;
-  std::array<Mutex, kStripes> stripes_;  // one copy-up of an inode at a time
-  std::atomic<int> copying_{0};          // contents under way, by any thread
+  CopyTurns turns_;
+  std::atomic<int> copying_{0};  // contents under way, by any thread
   InodeTable table_;
   Mutex shares_mu_;
   std::unordered_map<const Layer*, bool> shares_blocks_ GUARDED_BY(shares_mu_);

@@ -7,9 +7,9 @@
 // (chunk_map.h). A map that has become whole turns the file into an ordinary
 // one.
 //
-// The map changes with the inode's stripe and `mu` both held, so either is
+// The map changes with the inode's turn and `mu` both held, so either is
 // enough to read it; a chunk's bytes are written before the map shows them, by
-// one thread at a time (the stripe).
+// one thread at a time (the turn).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -108,7 +108,7 @@ Result<bool> UnionFs::MarkSplit(sys::At at, const ChunkMap& map) {
 }
 
 // A metacopy becomes a file that may be written; false as MarkSplit.
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Result<bool> UnionFs::Split(const InodeRef& inode) {
   WriterLock lock(inode->mu);
   const Place place = TRY(UpperPlace(inode));
@@ -165,7 +165,7 @@ Result<size_t> UnionFs::ReadPartial(const InodeRef& inode, char* buffer,
 }
 
 // Brings up what is missing of the chunks that touch [begin, end).
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Status UnionFs::FetchChunks(const InodeRef& inode, uint64_t begin,
                             uint64_t end) {
   const ChunkMap& map = *inode->chunks;
@@ -196,7 +196,7 @@ Status UnionFs::FetchChunks(const InodeRef& inode, uint64_t begin,
 }
 
 // The chunks in [begin, end), written, are shown from now on.
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Status UnionFs::AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end) {
   {
     // As no reader is between the two places: invariant I4.
@@ -207,7 +207,7 @@ Status UnionFs::AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end) {
   return Ok();
 }
 
-// REQUIRES: stripe held, and inode->mu alone.
+// REQUIRES: turn held, and inode->mu alone.
 Status UnionFs::AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end) {
   ChunkMap map = *inode->chunks;
   map.Add(begin, end);
@@ -251,7 +251,7 @@ Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
         inode->chunks->Covers(begin, end))
       return change(TRY(DataFd(inode)));
   }
-  MutexLock stripe(StripeOf(inode));
+  const CopyTurns::Turn turn(turns_, inode->id);
   const auto pin = [&]() -> Result<FdCache::Pin> {
     ReaderLock lock(inode->mu);
     return DataFd(inode);
@@ -311,7 +311,7 @@ Status UnionFs::FallocatePartial(const InodeRef& inode, int mode,
 Status UnionFs::FetchRange(const InodeRef& inode, uint64_t begin,
                            uint64_t end) {
   if (inode->backing() != Backing::kPartial) return Ok();
-  MutexLock stripe(StripeOf(inode));
+  const CopyTurns::Turn turn(turns_, inode->id);
   if (inode->backing() != Backing::kPartial) return Ok();
   return FetchChunks(inode, begin, end);
 }
@@ -336,7 +336,7 @@ Result<uint64_t> UnionFs::LSeekPartial(const InodeRef& inode, uint64_t offset,
   return Error(ENXIO);
 }
 
-// The size is `size_bytes` now. REQUIRES: stripe and inode->mu held alone.
+// The size is `size_bytes` now. REQUIRES: turn and inode->mu held alone.
 Status UnionFs::TruncateChunks(const InodeRef& inode, uint64_t size_bytes) {
   if (!inode->chunks || size_bytes >= inode->chunks->limit()) return Ok();
   // The file is shorter already, and a map never counts past its end: should
@@ -346,7 +346,7 @@ Status UnionFs::TruncateChunks(const InodeRef& inode, uint64_t size_bytes) {
 }
 
 // Gives a split file all of the rest, or, with `keep` 0, none of it.
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Status UnionFs::MakeWhole(const InodeRef& inode, uint64_t keep) {
   if (keep == 0) {
     WriterLock lock(inode->mu);
@@ -365,7 +365,7 @@ Status UnionFs::MakeWhole(const InodeRef& inode, uint64_t keep) {
 
 // Copies what is missing behind everybody's back: neither times nor privileges
 // may tell.
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Status UnionFs::FillRest(const InodeRef& inode) {
   ++copying_;
   const Cleanup done([this] { --copying_; });
@@ -375,7 +375,7 @@ Status UnionFs::FillRest(const InodeRef& inode) {
 }
 
 // The first piece that is missing: `bytes`, or a chunk if that is larger.
-// REQUIRES: stripe held.
+// REQUIRES: turn held.
 Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   const ChunkMap::Piece piece = inode->chunks->FirstMissing(bytes);
   if (piece.begin == piece.end) return Ok();
@@ -401,7 +401,7 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
 }
 
 // A whole file whose data is on disk needs no map.
-// REQUIRES: stripe and inode->mu held alone.
+// REQUIRES: turn and inode->mu held alone.
 Status UnionFs::FinishLocked(const InodeRef& inode, BorrowedFd fd) {
   // This mark decides; what the other one says without it is nothing.
   TRY(upper_->RemoveMark({fd}, names_.metacopy));
@@ -429,7 +429,7 @@ Result<bool> UnionFs::Settled(const Unsettled& then) {
   if (!then.chunks->dirty() && !then.chunks->Whole()) return false;
   TRY(kSynced.Visit());
   const InodeRef& inode = then.inode;
-  MutexLock stripe(StripeOf(inode));
+  const CopyTurns::Turn turn(turns_, inode->id);
   WriterLock lock(inode->mu);
   if (inode->backing() != Backing::kPartial) return false;
   const bool changed = inode->chunks->SetDurable(*then.chunks);
@@ -461,7 +461,7 @@ void UnionFs::NoteUnsettled(const InodeRef& inode) {
 // Where little is missing the file had better be an ordinary one, that others
 // can read. A rest that cannot be had now is no loss: it is in the layer.
 void UnionFs::FillSmallRest(const InodeRef& inode) {
-  MutexLock stripe(StripeOf(inode));
+  const CopyTurns::Turn turn(turns_, inode->id);
   if (inode->backing() == Backing::kPartial &&
       inode->chunks->limit() <= kSmallFileBytes)
     if (const Status filled = FillRest(inode); !filled.ok())

@@ -52,8 +52,10 @@ Status UpperDir::SetOrigin(sys::At at, const Origin& origin) {
 void UpperDir::ForgetOrigin(const struct statx& stat) {
   if (names_.trusted() || CarriesUserXattrs(stat.stx_mode)) return;
   const std::string key = OriginKey(stat);
-  MutexLock lock(origins_mu_);
-  if (origins_.erase(key) == 0) return;
+  {
+    MutexLock lock(origins_mu_);
+    if (origins_.erase(key) == 0) return;
+  }
   // A record that stays behind names an object that never comes back.
   (void)sys::UnlinkAt({origin_dir_, key.c_str()});
 }

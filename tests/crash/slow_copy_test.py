@@ -12,6 +12,7 @@ from operations import PATTERN, make_layers, write
 from union import OLD, WHOLE_COPIES
 
 COPY_SECONDS = 3
+OTHERS = 200
 PROMPT_SECONDS = COPY_SECONDS / 2  # leaves room for a loaded machine
 
 
@@ -34,11 +35,20 @@ def looks(mnt, known):
     yield "list", lambda: os.listdir(mnt), lambda names: "file" in names
     yield "create", lambda: write_new(mnt + "/new"), lambda _: True
     yield "chmod of another", lambda: os.chmod(mnt + "/other", 0o600), lambda _: True
+    # Copied up as well: whatever is kept for several inodes is kept for some of these.
+    yield "writes to others", lambda: write_others(mnt), lambda _: True
 
 
 def write_new(path):
     with open(path, "wb") as file:
         file.write(b"new")
+
+
+def write_others(mnt):
+    for number in range(OTHERS):
+        write(f"{mnt}/others/{number}", offset=0)
+        if number == OTHERS // 2:
+            write_new(f"{mnt}/others/new")  # else all numbers may be even
 
 
 def slow_copy(fs, name, prepare):
@@ -81,6 +91,10 @@ def slow_copy(fs, name, prepare):
 
 def test(fs):
     make_layers(*fs.layers)
+    os.mkdir(fs.layers[0] + "/others")
+    for number in range(OTHERS):
+        with open(f"{fs.layers[0]}/others/{number}", "wb") as file:
+            file.write(b"other contents")
     fs.options = WHOLE_COPIES  # or there would be no slow copy
 
     def keep_mode(path):
