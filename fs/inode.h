@@ -214,6 +214,9 @@ class Inode {
     std::vector<LinkName> more_names;
     FdCache::Pin orphan;     // keeps an upper object that has no name left
     std::string index_name;  // in the work directory's index
+    // It was looked up by names that are in the layers alone; the next change
+    // puts them into the upper.
+    bool names_left = false;
     std::optional<timespec> removed_at;  // of what is in a layer alone
   };
 

@@ -282,6 +282,22 @@ std::optional<LinkName> InodeTable::NameOf(const InodeRef& inode) const {
   return inode->name_;
 }
 
+void InodeTable::NoteNameLeft(const InodeRef& inode) {
+  MutexLock lock(mu_);
+  ExtraOf(*inode).names_left = true;
+}
+
+std::vector<LinkName> InodeTable::TakeNamesLeft(const InodeRef& inode) {
+  std::vector<LinkName> names;
+  MutexLock lock(mu_);
+  if (!inode->extra_ || !std::exchange(inode->extra_->names_left, false))
+    return names;
+  if (inode->name_.parent != nullptr) names.push_back(inode->name_);
+  names.insert(names.end(), inode->extra_->more_names.begin(),
+               inode->extra_->more_names.end());
+  return names;
+}
+
 void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
   MutexLock lock(mu_);
   if (const auto before = by_upper_.find(inode->upper_ino_);

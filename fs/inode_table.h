@@ -75,6 +75,10 @@ class InodeTable {
                std::string_view name) const;
   // Any name; nullopt for a deleted object and for the root.
   std::optional<LinkName> NameOf(const InodeRef& inode) const;
+  // That a file in the index has a name which is not in the upper.
+  void NoteNameLeft(const InodeRef& inode);
+  // All names that are known, if that was noted since this was last asked.
+  std::vector<LinkName> TakeNamesLeft(const InodeRef& inode);
   // Names from the root, or from an ancestor that `stop` takes, down to the
   // directory. ENOENT when it, or a directory above it, is deleted.
   template <typename Stop>

@@ -136,6 +136,12 @@ Status TakeMark(sys::At at, const std::string& xattr, mode_t mode,
     marks.override = TRY(ParseOverride(TRY(sys::GetXattr(at, kOverrideXattr))));
     return Ok();
   }
+  if (xattr == kOldOverrideXattr) {
+    const auto old =
+        TRY(ParseOldOverride(TRY(sys::GetXattr(at, kOldOverrideXattr))));
+    if (!marks.override) marks.override = old;
+    return Ok();
+  }
   if (const auto mark = HidingMark(xattr)) {
     TRY(TakeHidingMark(at, xattr.c_str(), *mark, mode, marks));
     return TakeOwnMark(at, xattr, names, marks);
@@ -157,6 +163,18 @@ Result<Override> ParseOverride(std::string_view text) {
     return damaged();
   override.mode = mode;
   if (!TakeType(text, override)) return damaged();
+  return override;
+}
+
+Result<Override> ParseOldOverride(std::string_view text) {
+  Override override;
+  mode_t mode = 0;
+  if (!TakeNumber(text, override.uid) || !TakeChar(text, ':') ||
+      !TakeNumber(text, override.gid) || !TakeChar(text, ':') ||
+      !TakeNumber(text, mode, 8) || !text.empty())
+    return Damaged(kOldOverrideXattr, "UID:GID:MODE");
+  // With or without the type, which is the object's own.
+  override.mode = mode & 07777;
   return override;
 }
 

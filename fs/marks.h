@@ -39,7 +39,11 @@ struct Override {
   dev_t rdev = 0;
 };
 inline constexpr char kOverrideXattr[] = "user.containers.override_stat";
+// What fuse-overlayfs writes instead, up to 1.10 at least. It counts where the
+// other is not there, and is never written.
+inline constexpr char kOldOverrideXattr[] = "user.fuseoverlayfs.override_stat";
 Result<Override> ParseOverride(std::string_view text);
+Result<Override> ParseOldOverride(std::string_view text);
 std::string FormatOverride(const Override& override);
 
 // Which lower object an upper one was copied up from; its identity goes on.

@@ -38,6 +38,18 @@ TEST(Override, DamageIsAnError) {
     EXPECT_EQ(ParseOverride(text).code(), EIO) << text;
 }
 
+TEST(Override, OfFuseOverlayfsHasTheTypeInTheMode) {
+  for (const char* text : {"5:6:100644", "5:6:644", "5:6:0644"}) {
+    const auto parsed = ParseOldOverride(text);
+    ASSERT_TRUE(parsed.ok()) << text;
+    EXPECT_EQ(parsed->uid, 5u);
+    EXPECT_EQ(parsed->gid, 6u);
+    EXPECT_EQ(parsed->mode, 0644u);
+  }
+  for (const char* text : {"", "5:6", "5:6:x", "5:6:644:file", "-5:6:644"})
+    EXPECT_EQ(ParseOldOverride(text).code(), EIO) << text;
+}
+
 TEST(Origin, RoundTrips) {
   const Origin origin{0xfeedface12345678, 0x42, {1700000000, 123456789}};
   const auto parsed = ParseOrigin(FormatOrigin(origin));

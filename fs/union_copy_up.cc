@@ -172,6 +172,13 @@ Status UnionFs::SetRedirect(const InodeRef& inode, sys::At at) {
 // --- files -----------------------------------------------------------------
 
 Status UnionFs::CopyUp(const InodeRef& inode, Backing want, uint64_t keep) {
+  TRY(CopyUpUnnamed(inode, want, keep));
+  PlaceNames(inode);
+  return Ok();
+}
+
+Status UnionFs::CopyUpUnnamed(const InodeRef& inode, Backing want,
+                              uint64_t keep) {
   if (inode->backing() >= want) return Ok();
   if (upper_ == nullptr) return Error(EROFS);
   if (inode->is_dir()) return EnsureUpperDir(inode);
@@ -333,6 +340,7 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
       index_names_.insert(index_name);
     }
     table_.SetIndexName(inode, index_name);
+    table_.NoteNameLeft(inode);
     kIndexed.Visit();
   } else if (!name) {
     // Deleted while in use: it lives on without a name.
@@ -359,6 +367,25 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
   }
   inode->set_backing(want);
   return Ok();
+}
+
+// The names that it is known by show what it is now to others, too, who know
+// nothing of the index: overlayfs, `ufs diff`.
+void UnionFs::PlaceNames(const InodeRef& inode) {
+  if (!inode->hard_linked) return;
+  const auto place = [&](const LinkName& name) -> Status {
+    TRY(EnsureUpperDir(name.parent));
+    const InodeLocks locks({name.parent.get(), inode.get()});
+    if (!table_.HasName(inode, name.parent, name.name)) return Ok();
+    const FdCache::Pin dir = TRY(UpperFd(name.parent));
+    const LiftedFlags lifted = TRY(Lift(name.parent, *dir, kFixing));
+    return EnsureUpperName(inode, name.parent, Name::Trusted(name.name));
+  };
+  for (const LinkName& name : table_.TakeNamesLeft(inode))
+    if (const Status placed = place(name); !placed.ok())
+      log::Warn("upper " + upper_->path() + ": " + name.name +
+                ": others than ufs see the layers' file: " +
+                placed.error().ToString());
 }
 
 // A metacopy gets its contents in place, so that its other names keep it. All

@@ -338,6 +338,10 @@ class UnionFs final {
   // REQUIRES: no inode lock held.
   Status CopyUp(const InodeRef& inode, Backing want,
                 uint64_t keep = UINT64_MAX);
+  // The same of a file that is about to lose a name: if it has others, they are
+  // only put into the upper by what changes it.
+  Status CopyUpUnnamed(const InodeRef& inode, Backing want,
+                       uint64_t keep = UINT64_MAX);
   Status EnsureUpperDir(const InodeRef& dir);
   Status CopyUpDir(const InodeRef& dir);
   Status MoveUp(const InodeRef& inode, Backing want, uint64_t keep);
@@ -350,6 +354,7 @@ class UnionFs final {
   Status CopyContents(const InodeRef& inode, BorrowedFd to, uint64_t size);
   Status PublishUp(const InodeRef& inode, Draft& draft, Backing want,
                    const Attr& attr);
+  void PlaceNames(const InodeRef& inode);
   Status PublishAs(const LinkName& name, Draft& draft, DonePoint& done);
   // `fd` is UpperFd's, for both.
   Status MarkImpure(const InodeRef& dir, BorrowedFd fd);

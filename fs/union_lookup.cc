@@ -213,6 +213,8 @@ Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
   InodeRef inode =
       child.upper ? TRY(AdoptUpper(name, child)) : TRY(AdoptLower(child));
   table_.AddName(inode, dir, name.view());
+  if (inode->hard_linked && !child.upper && inode->in_upper())
+    table_.NoteNameLeft(inode);
   if (inode->backing() == Backing::kPartial) NotePartial(inode);
   return inode;
 }

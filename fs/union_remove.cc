@@ -143,7 +143,7 @@ Status UnionFs::RemoveName(const InodeRef& dir, Name name, bool is_dir) {
     if (!is_dir && inode->is_dir()) return Error(EISDIR);
     TRY(EnsureUpperDir(dir));
     // Its other names must go on being one file with one count.
-    if (inode->hard_linked) TRY(CopyUp(inode, Backing::kMetacopy));
+    if (inode->hard_linked) TRY(CopyUpUnnamed(inode, Backing::kMetacopy));
     InodeLocks locks({dir.get(), inode.get()});
     if (!table_.HasName(inode, dir, name.view())) continue;
     // What the upper did not have is a layer's, and layers do not change.

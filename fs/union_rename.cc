@@ -93,7 +93,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
         upper_->whiteout_form() == WhiteoutForm::kXattr)
       TRY(EnsureUpperDir(move.target));
     if (!exchange && move.target != nullptr && move.target->hard_linked)
-      TRY(CopyUp(move.target, Backing::kMetacopy));
+      TRY(CopyUpUnnamed(move.target, Backing::kMetacopy));
 
     InodeLocks locks({move.from_dir.get(), move.to_dir.get(), move.inode.get(),
                       move.target.get()});

@@ -17,6 +17,13 @@ DonePoint kOriginKept("upper.origin_kept");
 DonePoint kOverrides("upper.overrides");
 DonePoint kModeLent("lent.mode");
 
+// ENODATA where there is none.
+Result<Override> StoredOverride(sys::At at) {
+  const auto text = sys::GetXattr(at, kOverrideXattr);
+  if (text.code() != ENODATA) return ParseOverride(TRY(text));
+  return ParseOldOverride(TRY(sys::GetXattr(at, kOldOverrideXattr)));
+}
+
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
 
 }  // namespace
@@ -175,10 +182,8 @@ bool UpperDir::MakesOwner(uid_t uid, gid_t gid) const {
 
 bool UpperDir::HostInherits(sys::At dir) const {
   if (!overrides_) return true;
-  const auto text = sys::GetXattr(dir, kOverrideXattr);
-  if (text.code() == ENODATA) return true;
-  if (!text.ok()) return false;
-  const auto override = ParseOverride(*text);
+  const auto override = StoredOverride(dir);
+  if (override.code() == ENODATA) return true;
   const auto stat = sys::Statx(dir);
   if (!override.ok() || !stat.ok()) return false;
   if (((override->mode ^ stat->stx_mode) & S_ISGID) != 0) return false;
@@ -215,7 +220,7 @@ Status UpperDir::SetOverride(sys::At at, const Override& override) {
 
 bool UpperDir::KeepsOverride(sys::At at, mode_t mode) const {
   if (keep_owners_in_xattrs_ && (S_ISREG(mode) || S_ISDIR(mode))) return true;
-  return overrides_ && sys::GetXattr(at, kOverrideXattr).ok();
+  return overrides_ && StoredOverride(at).ok();
 }
 
 Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
@@ -265,9 +270,9 @@ Status UpperDir::AclFollowsMode(sys::At at, mode_t mode) {
 
 Status UpperDir::ModeFollowsAcl(sys::At at) {
   if (!overrides_) return Ok();
-  const auto text = sys::GetXattr(at, kOverrideXattr);
-  if (text.code() == ENODATA) return Ok();
-  Override override = TRY(ParseOverride(TRY(text)));
+  const auto stored = StoredOverride(at);
+  if (stored.code() == ENODATA) return Ok();
+  Override override = TRY(stored);
   const mode_t mode = TRY(StatOf(at)).stx_mode;
   override.mode = (override.mode & ~mode_t{0777}) | (mode & 0777);
   return StoreXattr(at, kOverrideXattr, FormatOverride(override));

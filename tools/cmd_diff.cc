@@ -88,6 +88,8 @@ int RunDiff(int argc, char** argv) {
       "\\\\.",
       "Without --layer, an UPPER that is not mounted is read by its marks "
       "alone: a file\nwithout an origin mark counts as added.\n"
+      "Of a file of a layer that has several names, those that were used are "
+      "listed.\n"
       "\n"
       "Examples:\n"
       "  ufs diff /mnt\n"
