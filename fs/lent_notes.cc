@@ -1,20 +1,18 @@
 #include "fs/lent_notes.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "fs/open_chain.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
 #include "layerdb/store_io.h"
@@ -68,27 +66,7 @@ Result<Owns> ReadNotes(BorrowedFd notes, const std::vector<std::string>& all) {
   return owns;
 }
 
-std::vector<std::string_view> NamesIn(std::string_view path) {
-  std::vector<std::string_view> names;
-  while (!path.empty()) {
-    const size_t end = std::min(path.find('/'), path.size());
-    names.push_back(path.substr(0, end));
-    path.remove_prefix(std::min(end + 1, path.size()));
-  }
-  return names;
-}
-
-Status GiveBack(BorrowedFd tree, std::string_view path, const Own& own) {
-  std::vector<std::string_view> names = NamesIn(path);
-  std::string name;
-  if (!names.empty()) {
-    name = names.back();
-    names.pop_back();
-  }
-  const UniqueFd dir = TRY(OpenChain(tree, names));
-  const UniqueFd object =
-      TRY(name.empty() ? sys::Reopen(dir, O_PATH)
-                       : sys::OpenAt({dir, name.c_str()}, O_PATH | O_NOFOLLOW));
+Status GiveBack(BorrowedFd object, const Own& own) {
   // Before the flags, which may forbid it.
   if (own.mode) TRY(sys::ChmodAt({object}, *own.mode));
   if (own.flags) {
@@ -100,41 +78,19 @@ Status GiveBack(BorrowedFd tree, std::string_view path, const Own& own) {
   return Ok();
 }
 
-using OpenAnyDir = std::function<Result<UniqueFd>(BorrowedFd)>;
-
-// What it finds goes from `owns`.
-Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, Owns& owns) {
-  std::vector<std::pair<std::string, Own>> found;
-  const auto look = [&](uint64_t ino, const std::string& path) {
-    const auto own = owns.find(ino);
-    if (own == owns.end()) return;
-    found.emplace_back(path, own->second);
-    owns.erase(own);
-  };
-  look(TRY(sys::Statx({tree})).stx_ino, "");
-  // A list, not recursion: trees may be deeper than our stack.
-  std::vector<std::string> waiting = {""};
-  while (!waiting.empty() && !owns.empty()) {
-    const std::string above = std::move(waiting.back());
-    waiting.pop_back();
-    const auto list = [&]() -> Status {
-      const UniqueFd dir = TRY(open(TRY(OpenChain(tree, NamesIn(above)))));
-      return sys::ForEachEntry(
-          dir, [&](const char* name, uint8_t type, uint64_t ino) {
-            const std::string path = above.empty() ? name : above + "/" + name;
-            look(ino, path);
-            if (type == DT_DIR) waiting.push_back(path);
-            return !owns.empty();
-          });
-    };
-    if (const auto listed = list(); !listed.ok())
-      log::Warn("upper: " + above + ": " + listed.error().ToString());
-  }
+Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, const Owns& owns) {
+  std::unordered_set<uint64_t> wanted;
+  for (const auto& [ino, own] : owns) wanted.insert(ino);
+  const auto found = TRY(FindObjects(tree, std::move(wanted), open));
   // From below: what a directory was lent may be what lets us in.
-  for (auto it = found.rbegin(); it != found.rend(); ++it)
-    if (const auto set = GiveBack(tree, it->first, it->second); !set.ok())
-      log::Warn("upper: " + it->first + ": its mode or file flags (chattr) " +
+  for (auto it = found.rbegin(); it != found.rend(); ++it) {
+    const auto set_right = [&]() -> Status {
+      return GiveBack(TRY(OpenFound(tree, *it)), owns.at(it->ino));
+    };
+    if (const auto set = set_right(); !set.ok())
+      log::Warn("upper: " + it->path + ": its mode or file flags (chattr) " +
                 "are not its own since a crash: " + set.error().ToString());
+  }
   return Ok();
 }
 
@@ -163,7 +119,7 @@ Status SetRightWhatWasLent(BorrowedFd notes,
                            const OpenAnyDir& open) {
   const std::vector<std::string> all = TRY(ListNames({notes}));
   if (all.empty()) return Ok();
-  Owns owns = TRY(ReadNotes(notes, all));
+  const Owns owns = TRY(ReadNotes(notes, all));
   for (const BorrowedFd tree : trees) TRY(SetRightIn(tree, open, owns));
   // What was not found was a draft, and has gone.
   for (const std::string& name : all) TRY(sys::UnlinkAt({notes, name.c_str()}));

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <functional>
 #include <initializer_list>
 #include <string>
 
+#include "fs/find_objects.h"
 #include "layerdb/base/result.h"
 #include "layerdb/base/syscall.h"
 
@@ -39,8 +39,8 @@ class LentNote {
 
 // Gives what the notes name, of what is in `trees`, its own again, and removes
 // them. `open` opens a directory to be listed, whatever its mode.
-Status SetRightWhatWasLent(
-    BorrowedFd notes, std::initializer_list<BorrowedFd> trees,
-    const std::function<Result<UniqueFd>(BorrowedFd)>& open);
+Status SetRightWhatWasLent(BorrowedFd notes,
+                           std::initializer_list<BorrowedFd> trees,
+                           const OpenAnyDir& open);
 
 }  // namespace ufs

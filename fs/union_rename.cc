@@ -250,12 +250,13 @@ Status UnionFs::MoveUpper(const Move& move) {
 }
 
 // No single call leaves an xattr whiteout where something was that took the
-// place of something else, nor an AUFS whiteout of a directory. A crash in
-// between leaves both names. Never may the old one show the layers' object: it
-// has the identity of what moved.
+// place of something else, nor an AUFS whiteout of a directory. After a crash
+// in between the next mount does the second.
 Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   Draft whiteout = TRY(upper_->NewWhiteout(*move.from_fd));
+  const MoveNote note =
+      TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
   if (!move.inode->is_dir()) {
     Draft second_name = TRY(upper_->NewLink(move.from_at()));
     TRY(sys::RenameAt2(second_name.at(), move.to_at()));
@@ -277,9 +278,11 @@ Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
 }
 
 // Without xattrs it takes files to hide what the layers have, so that the host
-// would not replace the directory they are in. A crash in between leaves it,
-// and it shows nothing, under the old name.
+// would not replace the directory they are in. After a crash in between the
+// next mount puts a whiteout where it is.
 Status UnionFs::MoveOverRemains(const Move& move, bool leaves_whiteout) {
+  const MoveNote note =
+      TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
   TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
   TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
   kReplaced.Visit();

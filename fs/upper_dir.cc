@@ -81,6 +81,7 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   upper->work_ = std::move(work);
   upper->tmp_ = std::move(tmp);
   upper->lent_notes_ = TRY(MakeDir({ufs, "lent"}, 0700).With(work_text));
+  upper->move_notes_ = TRY(MakeDir({ufs, "moves"}, 0700).With(work_text));
   TRY(upper->FinishFreezing(ufs).With(work_text));
   TRY(upper->OpenBooks(ufs).With(work_text));
   kWorkMade.Visit();
@@ -91,6 +92,8 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
           [&upper](BorrowedFd dir) { return upper->OpenDir(dir); })
           .With("upper directory " + path));
   TRY(upper->Probe(config).With("upper directory " + path));
+  TRY(upper->FinishMoves().With("upper directory " + path +
+                                ": finishing what a crash has left"));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
   return upper;
 }

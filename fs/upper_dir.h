@@ -9,6 +9,7 @@
 //   ufs/tmp/     drafts and remains; emptied at every mount
 //   ufs/index/   the upper copies of lower hard links: TAG-INO (hex)
 //   ufs/lent/    modes and file flags that are to be set right (lent_notes.h)
+//   ufs/moves/   moves of two steps that are under way (move_notes.h)
 //   ufs/origin/  origins of objects that carry no user attributes
 //   work/incompat/volatile   as overlayfs: an upper that was mounted volatile
 //
@@ -25,6 +26,7 @@
 #include "fs/fd_cache.h"
 #include "fs/lent_notes.h"
 #include "fs/marks.h"
+#include "fs/move_notes.h"
 #include "fs/origins.h"
 #include "fs/union_config.h"
 #include "layerdb/base/syscall.h"
@@ -145,6 +147,11 @@ class UpperDir {
   // Puts a whiteout in the place of what is there; a directory goes, with what
   // it holds.
   Status ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir);
+  // To be kept while the object at `from` goes to `to` in one step, and
+  // a whiteout comes to where it was in another: the next mount does the second
+  // if only the first was done.
+  Result<MoveNote> NoteMove(BorrowedFd from_dir, Name from, BorrowedFd to_dir,
+                            Name to);
   // Takes away the AUFS whiteout of a name that has an object now, if there is
   // one.
   void RemoveAufsWhiteout(BorrowedFd dir, Name name);
@@ -229,6 +236,8 @@ class UpperDir {
 
   static Result<bool> MayTrust(const UnionConfig& config, BorrowedFd tmp);
   Status SweepWork();
+  Status FinishMoves();
+  Status FinishMove(const TwoStepMove& move);
   Status RefuseVolatile() const;
   Status MarkVolatile() const;
   Status Probe(const UnionConfig& config);
@@ -284,6 +293,7 @@ class UpperDir {
   UniqueFd tmp_;
   UniqueFd origin_dir_;
   UniqueFd lent_notes_;
+  UniqueFd move_notes_;
   UniqueFd upper_lock_;
   UniqueFd work_lock_;
   uid_t own_uid_ = 0;

@@ -309,17 +309,6 @@ def torn(model, words):
         yield part
 
 
-def with_both_names(model, done, words):
-    """A rename that has taken place, but for the old name: with whiteout=xattr no
-    call of the host does both (fs/DURABILITY.md). A file then has two names, a
-    directory has left an empty one."""
-    kind, old, *_ = words
-    both = copy.deepcopy(done)
-    if kind == "rename":
-        both.names[old] = None if model.is_dir(old) else done.names[words[2]]
-    return both
-
-
 def shorten(thing, other):
     """Contents by their length and where they begin to differ."""
     if not isinstance(thing, tuple) or thing[0] != "file":
@@ -351,7 +340,7 @@ class KillsTest:
         self.failures = 0
         self.operations = 0
         self.in_doubt = {True: 0, False: 0}
-        self.torn = self.both = self.uppers = 0
+        self.torn = self.uppers = 0
         self.marks = {}  # form -> what its uppers had
         print(f"seed {self.seed}", flush=True)
         self.fresh = [self.make_lower(worker) for worker in range(WORKERS)]
@@ -436,10 +425,6 @@ class KillsTest:
             if seen == picture(part, order):
                 self.torn += 1
                 return part
-        both = with_both_names(model, done, doubt)
-        if "whiteout=xattr" in self.fs.options and seen == picture(both, order):
-            self.both += 1
-            return both
         self.fail(f"worker {worker}, {self.fs.options or 'no options'}: neither before "
                   f"nor after {doubt}; last answered {answered[-3:]}; expected\n"
                   f"{describe(picture(model, order), seen)}")
@@ -504,7 +489,7 @@ class KillsTest:
             if not self.failures:  # else kills are missing
                 self.check_marks()
         print(f"{kill + 1} kills, {self.operations} operations answered; in doubt: "
-              f"{self.in_doubt[True]} done, {self.in_doubt[False]} not, {self.torn} torn, {self.both} with both names; "
+              f"{self.in_doubt[True]} done, {self.in_doubt[False]} not, {self.torn} torn; "
               f"{self.failures} failures (seed {self.seed})")
         return self.failures
 

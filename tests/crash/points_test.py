@@ -21,7 +21,7 @@ from operations import make_layers, operations
 from union import DEAD, UFS, difference, run, snapshot
 
 ERRNOS = ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENOMEM")
-INDEX_OF_NLINK, INDEX_OF_FIRST_NAME = 5, 8
+INDEX_OF_NLINK = 5
 # Others visit these: the tests of the layer store, which a mount only reads, and
 # lent_test.py.
 ELSEWHERE = ("object.", "image.", "seal.", "repair.", "name.", "ingest.", "gc.",
@@ -80,8 +80,7 @@ class PointsTest:
         """The union is one of `expected`; returns which."""
         tree = snapshot(self.fs.mnt)
         for i, (name, want) in enumerate(expected):
-            if tree == want or name == "both" and nameless(tree) == nameless(want) \
-                    or name.endswith("later") and timeless(tree) == timeless(want):
+            if tree == want or name.endswith("later") and timeless(tree) == timeless(want):
                 return i
         name, want = min(expected, key=lambda e: len(difference(e[1], tree)))
         self.fail(where, f"is not as {name}:\n" + difference(want, tree))
@@ -225,28 +224,6 @@ class PointsTest:
 # What is between before and after, where no file system call takes an upper from
 # one to the other at once; fs/DURABILITY.md tells why.
 
-def nameless(tree):
-    return {path: [*seen[:INDEX_OF_FIRST_NAME], *seen[INDEX_OF_FIRST_NAME + 1:]]
-            for path, seen in tree.items()}
-
-
-def both_names(operation, before, after):
-    """A rename that has taken place, but for the old name, which is one more of the
-    same file, or an empty directory."""
-    if "aufs" in operation.name:
-        return {**before, **after}  # the layers' directory shows again
-    old = min(before.keys() - after.keys())
-    if "directory" in operation.name:
-        [new] = {path.split("/")[0] for path in after.keys() - before.keys()}
-        return {**after, old: before[new]}
-    [new] = [path for path, seen in after.items() if seen != before.get(path)
-             and seen[:INDEX_OF_NLINK] == before[old][:INDEX_OF_NLINK]]
-    moved = after[new]
-    twice = [*moved[:INDEX_OF_NLINK], moved[INDEX_OF_NLINK] + 1,
-             *moved[INDEX_OF_NLINK + 1:]]
-    return {**after, old: twice, new: twice}
-
-
 def one_more_link(tree):
     return {path: [*seen[:INDEX_OF_NLINK], seen[INDEX_OF_NLINK] + 1,
                    *seen[INDEX_OF_NLINK + 1:]]
@@ -265,9 +242,6 @@ def between(operation, visit, before, after):
     # Counted first, linked or unlinked then.
     yield "before, one link more", one_more_link(before)
     yield "after, one link more", one_more_link(after)
-    if visit.point == "rename.replaced":
-        yield "both", both_names(operation, before, after)
-        yield "both", both_names(operation, before, one_more_link(after))
     # Moved, and RENAME_WHITEOUT's device comes next.
     if visit.point == "rename.moved" and "leaves whiteout" in operation.name:
         yield "moved", {path: seen for path, seen in after.items() if path != "file"}

@@ -148,7 +148,7 @@ class Union:
 
     def leftovers(self):
         """What the work directory holds that no object of the upper needs."""
-        found = [f"{place}/{name}" for place in ("tmp", "lent")
+        found = [f"{place}/{name}" for place in ("tmp", "lent", "moves")
                  for name in os.listdir(f"{self.work}/ufs/{place}")]
         known = {entry_id(path) for path in walk(self.upper)}
         for name in os.listdir(self.work + "/ufs/origin"):
