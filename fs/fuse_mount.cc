@@ -117,6 +117,16 @@ std::string Escaped(std::string_view text) {
   return out;
 }
 
+// The options that label the mount for SELinux, as words of a message.
+std::string LabelsIn(const MountConfig& config) {
+  std::string labels;
+  for (const std::string& word : config.mount_options)
+    for (const std::string_view prefix : kContextWords)
+      if (word.starts_with(prefix))
+        labels += (labels.empty() ? "" : " and ") + word;
+  return labels;
+}
+
 // Runs fusermount3 with `arguments` after its name; its exit status.
 Result<int> RunHelper(std::vector<std::string> arguments, int inherited,
                       bool quiet) {
@@ -268,10 +278,11 @@ Result<UniqueFd> MountDirectly(const MountConfig& config,
             data.c_str()) == 0)
     return device;
   const int code = errno;
-  if (code == EINVAL && options.data.find("context=") != std::string::npos)
+  const std::string labels = LabelsIn(config);
+  if (!labels.empty() && (code == EINVAL || code == EACCES))
     return Error(code, "mounting on " + config.mountpoint +
-                           ": the kernel refuses the context= option (no "
-                           "SELinux?)");
+                           ": SELinux does not take " + labels +
+                           " for it; leave that out, or see dmesg(1)");
   return Error(code, "mounting on " + config.mountpoint);
 }
 

@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "fs/option_text.h"
+#include "layerdb/base/privilege.h"
+#include "layerdb/base/selinux.h"
 
 namespace ufs {
 namespace {
@@ -398,11 +400,26 @@ Status AcceptOneOrZero(State&, const OptionText& option) {
 
 // As mount(8): a label means nothing to a kernel without SELinux.
 Status ApplyLabel(State& state, const OptionText& option) {
-  std::error_code error;
-  if (!std::filesystem::exists("/sys/fs/selinux/enforce", error)) return Ok();
-  state.mount.mount_options.push_back(option.has_value ? option.name + "=\"" +
-                                                             option.value + "\""
-                                                       : option.name);
+  const auto has_no_effect = [&](const std::string& why) {
+    state.notes.push_back("option '" + option.name + "' has no effect: " + why);
+    return Ok();
+  };
+  if (!HasSelinux())
+    return has_no_effect("SELinux is not enabled in this kernel");
+  if (!IsHostRoot()) {
+    const std::string why =
+        "only root, outside of user namespaces, may label what FUSE mounts";
+    // fuse-overlayfs drops it, and podman gives it to everybody.
+    if (state.is_lenient) return has_no_effect(why);
+    return Refused(option, why + "; leave it out");
+  }
+  if (!CheckSelinuxLabel(option.value).ok())
+    return BadValue(option,
+                    "a label that the SELinux policy knows, as "
+                    "system_u:object_r:container_file_t:s0");
+  // It may hold commas.
+  state.mount.mount_options.push_back(option.name + "=\"" + option.value +
+                                      "\"");
   return Ok();
 }
 
@@ -695,7 +712,9 @@ std::string HelpLines(const std::string& name, std::string_view help) {
 }  // namespace
 
 MountOptionParser::MountOptionParser(UnknownOption unknown)
-    : unknown_(unknown) {}
+    : unknown_(unknown) {
+  state_.is_lenient = unknown == UnknownOption::kIgnore;
+}
 
 Status MountOptionParser::Add(std::string_view text) {
   auto options = SplitOptions(text);

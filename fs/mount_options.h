@@ -45,6 +45,7 @@ class MountOptionParser {
 
   // For the handlers of single options, in mount_options.cc.
   struct State : MountOptions {
+    bool is_lenient = false;  // as of UnknownOption::kIgnore
     bool squash_to_root = false;
     bool is_volatile = false;
     bool metacopy_was_given = false;
