@@ -17,6 +17,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/base/selinux.h"
 #include "layerdb/store_io.h"
 
 namespace ufs {
@@ -44,6 +45,13 @@ void TimesOf(const Attr& attr, timespec times[2]) {
 // Attributes without which the copy would be another file.
 bool MustCopy(std::string_view xattr) {
   return IsAcl(xattr) || xattr.starts_with("security.");
+}
+
+// A label is for SELinux to give: the copy has one that the policy chose, or
+// the upper's mount, where it may not have the lower file's.
+bool MayNotTake(std::string_view xattr, int code) {
+  return xattr == kSelinuxXattr &&
+         (code == EOPNOTSUPP || code == EACCES || code == EINVAL);
 }
 
 }  // namespace
@@ -150,6 +158,7 @@ Status UnionFs::CopyXattrs(const Draft& draft, const NodeRef& lower) {
     // As overlayfs: what the upper's file system does not know is lost, unless
     // it protects something.
     if (set.code() == EOPNOTSUPP && !MustCopy(name)) continue;
+    if (MayNotTake(name, set.code())) continue;
     if (!set.ok()) return Status(set).With("copying " + name);
   }
   return Ok();
