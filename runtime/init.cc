@@ -161,7 +161,10 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(BecomeContainerRoot(spec));
   TRY(MakeUndumpable());  // changing ids has undone it
   // By the user, and in the user namespace, of those that are to find it.
-  if (!input.keyring.empty()) TRY(MakeSessionKeyring(input.keyring));
+  if (!input.keyring.empty()) {
+    TRY(SetKeyLabel(host_proc, spec.process));
+    TRY(MakeSessionKeyring(input.keyring));
+  }
   if (spec.HasNew(NamespaceType::kNetwork))
     TRY(BringUpLoopback().With("bringing up the loopback interface"));
   TRY(rootfs.Mount());

@@ -8,9 +8,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string_view>
 
 #include "layerdb/base/mount_info.h"
+#include "layerdb/base/selinux.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/copy_tree.h"
 #include "runtime/host_path.h"
@@ -80,8 +83,44 @@ Status ApplyFlags(BorrowedFd mount, const MountFlags& flags) {
   return Ok();
 }
 
-Result<UniqueFd> EmptyDirectory() {
+Status SetLabel(BorrowedFd fs, const std::string& label) {
+  if (label.empty()) return Ok();
+  return kernel::FsSetString(fs, "context", label.c_str())
+      .With("linux.mountLabel \"" + label + "\"");
+}
+
+// May the mount have the container's label? As runc: the policy has labels of
+// its own for procfs, sysfs and cgroups.
+bool TakesLabel(std::string_view type, bool in_user_namespace) {
+  for (const std::string_view known : {"tmpfs", "ramfs", "devpts", "overlay"})
+    if (type == known) return true;
+  for (const std::string_view never :
+       {"proc", "sysfs", "cgroup", "cgroup2", "mqueue"})
+    if (type == never) return false;
+  // There the kernel labels but those above.
+  return !in_user_namespace;
+}
+
+// For a file system that is there with its ipc namespace, so that no option
+// counts.
+Status LabelRoot(BorrowedFd tree, const std::string& label) {
+  if (label.empty()) return Ok();
+  const auto set = sys::SetXattr({tree}, kSelinuxXattr, label);
+  // The policy does not let files of it have labels; or it belongs to root, who
+  // made the user namespace that we are in.
+  if (set.ok() || set.code() == EOPNOTSUPP || set.code() == EPERM) return Ok();
+  return Error(set.code(), "linux.mountLabel \"" + label + "\"");
+}
+
+bool HasOwnLabel(const MountFlags& flags) {
+  return std::any_of(
+      flags.data.begin(), flags.data.end(),
+      [](const std::string& option) { return option.starts_with("context="); });
+}
+
+Result<UniqueFd> EmptyDirectory(const std::string& label) {
   const UniqueFd fs = TRY(kernel::FsOpen("tmpfs"));
+  TRY(SetLabel(fs, label));
   TRY(kernel::FsSetString(fs, "mode", "555"));
   TRY(kernel::FsSetString(fs, "nr_blocks", "1"));
   TRY(kernel::FsSetString(fs, "nr_inodes", "2"));
@@ -218,13 +257,6 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
   return Ok();
 }
 
-Status Rootfs::SetLabel(BorrowedFd fs) const {
-  const std::string& label = spec_.mount_label;
-  if (label.empty()) return Ok();
-  return kernel::FsSetString(fs, "context", label.c_str())
-      .With("linux.mountLabel \"" + label + "\"");
-}
-
 Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
   const ufs::runtime::Mount& mount = *prepared.mount;
   const auto make = [&]() -> Result<UniqueFd> {
@@ -237,10 +269,13 @@ Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
     const std::string& source =
         mount.source.empty() ? mount.type : mount.source;
     TRY(kernel::FsSetString(*fs, "source", source.c_str()));
-    // The policy has labels for the others.
-    if (mount.type == "tmpfs" || mount.type == "devpts") TRY(SetLabel(*fs));
+    if (TakesLabel(mount.type, in_user_namespace_) &&
+        !HasOwnLabel(prepared.flags))
+      TRY(SetLabel(*fs, spec_.mount_label));
     TRY(SetOptions(*fs, prepared.flags.data));
-    return kernel::FsMount(*fs, 0);
+    UniqueFd tree = TRY(kernel::FsMount(*fs, 0));
+    if (mount.type == "mqueue") TRY(LabelRoot(tree, spec_.mount_label));
+    return tree;
   };
   auto made = make();
   if (made.code() != EPERM && made.code() != EBUSY) return made;
@@ -286,7 +321,7 @@ Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
   }
   const UniqueFd fs = TRY(kernel::FsOpen("tmpfs"));
   TRY(kernel::FsSetString(fs, "mode", "755"));
-  TRY(SetLabel(fs));
+  TRY(SetLabel(fs, spec_.mount_label));
   const UniqueFd top = TRY(kernel::FsMount(fs, 0));
   for (const CgroupMount& cgroup : cgroup_mounts_)
     TRY(sys::MkDirAt({top, cgroup.name.c_str()}, 0755));
@@ -441,7 +476,7 @@ Status Rootfs::Cover(BorrowedFd target) {
   }
   // One for all; it can be copied once it is attached.
   if (!empty_.valid()) {
-    empty_ = TRY(EmptyDirectory());
+    empty_ = TRY(EmptyDirectory(spec_.mount_label));
     return kernel::MoveMount(empty_, target);
   }
   const UniqueFd cover = TRY(kernel::OpenTree({empty_}, OPEN_TREE_CLONE));

@@ -76,8 +76,6 @@ class Rootfs {
   Result<UniqueFd> CopyMount(const std::string& path, bool recursive,
                              const std::string& which, const Helper& helper);
   Status MountOne(Prepared& prepared);
-  // For SELinux, where it is asked for.
-  Status SetLabel(BorrowedFd fs) const;
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
   Status MountCgroups(const Prepared& prepared, BorrowedFd target);
   Status MakeDevices();

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "layerdb/base/selinux.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
 
@@ -40,13 +41,6 @@ bool HasAppArmor() {
   return enabled.ok() && enabled->starts_with('Y');
 }
 
-bool HasSelinux() {
-  const auto mounted = sys::Open("/sys/fs/selinux", O_PATH | O_DIRECTORY);
-  if (!mounted.ok()) return false;
-  const auto type = kernel::FsTypeOf(*mounted);
-  return type.ok() && *type == uint64_t{SELINUX_MAGIC};
-}
-
 Status CheckLabels(const Process& process, const std::string& mount_label) {
   const std::string& profile = process.apparmor_profile;
   if (!profile.empty() && profile != kUnconfined && !HasAppArmor())
@@ -60,6 +54,11 @@ Status CheckLabels(const Process& process, const std::string& mount_label) {
                       ? "linux.mountLabel \"" + mount_label
                       : "process.selinuxLabel \"" + process.selinux_label) +
                      "\": SELinux is not enabled in this kernel; leave it out");
+  if (labels && !HasSelinuxPolicy()) return Ok();
+  if (!process.selinux_label.empty())
+    TRY(CheckSelinuxLabel(process.selinux_label).With("process.selinuxLabel"));
+  if (!mount_label.empty())
+    TRY(CheckSelinuxLabel(mount_label).With("linux.mountLabel"));
   return Ok();
 }
 
@@ -70,6 +69,13 @@ Result<UniqueFd> OpenProcForLabels(const Process& process) {
   if (TRY(kernel::FsTypeOf(proc)) != uint64_t{PROC_SUPER_MAGIC})
     return Error(EPERM, "/proc is no procfs");
   return proc;
+}
+
+Status SetKeyLabel(BorrowedFd proc, const Process& process) {
+  if (process.selinux_label.empty() || !HasSelinuxPolicy()) return Ok();
+  return WriteAttribute(proc, "keycreate", process.selinux_label)
+      .With("process.selinuxLabel \"" + process.selinux_label +
+            "\" for its keyring");
 }
 
 Status SetExecLabels(BorrowedFd proc, const Process& process) {
