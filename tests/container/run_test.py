@@ -118,7 +118,8 @@ class RunTest(box.BoxTest):
                                 (["-m", "much"], "is no size, as 512m"),
                                 (["--cap-add", "FLY"], "CAP_FLY' is no capability"),
                                 (["--ulimit", "x=1"], "not NAME=SOFT"),
-                                (["--security-opt", "label=type:x_t"], "ufs oci alone; leave"),
+                                (["--security-opt", "label=x_t"], "not disable, or user:, role:"),
+                                (["-v", "/tmp:/x:z,Z"], "z and Z: choose one"),
                                 (["--device", "/etc"], "is no device"),
                                 (["--user", "nobody-here"], "no user \"nobody-here\""),
                                 (["--frobnicate"], "--frobnicate")):
@@ -129,6 +130,18 @@ class RunTest(box.BoxTest):
 
 
 class OptionTest(box.BoxTest):
+    def test_labels_where_there_is_no_selinux(self):
+        if os.path.exists("/sys/fs/selinux/enforce"):
+            self.skipTest("has SELinux; see selinux_test.py")
+        place = self.make_dir("place")
+        for options in (["--security-opt", "label=disable"], ["-v", place + ":/x:z"],
+                        ["-v", place + ":/x:ro,Z"], ["--mount", f"type=bind,src={place},dst=/x,relabel=shared"]):
+            self.assertEqual(self.out("echo ran", *options), "ran\n")
+        done = self.box("echo ran", "--security-opt", "label=type:x_t", "--security-opt", "label=level:s0")
+        self.assertEqual((done.returncode, done.stdout), (0, "ran\n"))
+        self.assertEqual(done.stderr, "ufs run: --security-opt label= has no effect: "
+                         "SELinux is not enabled here\n")
+
     def test_environment(self):
         self.write("env", "# comment\nA=file\nB=two words\n")
         text = self.out("echo $A,$B,$C,$D,$HOSTNAME,$HOME", "--env-file", self.at("env"),

@@ -31,6 +31,7 @@ Status CheckTerminal(const RunOptions& options) {
 
 Result<int> Run(RunOptions& options) {
   TRY(CheckTerminal(options));
+  options.selinux = TRY(ChooseLabels(options.label_wish, options.notes));
   for (const std::string& note : options.notes) Complain(kUfsRun, note, 0);
   const ImageConfig image = TRY(FindImageConfig(options.store, options.layers))
                                 .value_or(ImageConfig());

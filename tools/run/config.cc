@@ -31,6 +31,8 @@ namespace kernel = runtime::kernel;
 // Where the program of --init is put: a tmpfs, so that no upper has it.
 constexpr char kInitPath[] = "/dev/init";
 
+constexpr const char* kNetworkFiles[] = {"hosts", "hostname", "resolv.conf"};
+
 // Of dockerd, daemon/pkg/oci/caps/defaults.go.
 constexpr const char* kDefaultCapabilities[] = {
     "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
@@ -103,11 +105,15 @@ Status WriteNetworkFiles(const RunOptions& options,
                        "::1\tlocalhost ip6-localhost ip6-loopback\n"
                        "127.0.1.1\t" +
                            hostname + "\n"));
-  return WriteText(
+  TRY(WriteText(
       directory + "/resolv.conf",
       IsPrivate(options.network)
           ? std::string("nameserver ") + NameServerOf(options.network) + "\n"
-          : HostFile("/etc/resolv.conf"));
+          : HostFile("/etc/resolv.conf")));
+  for (const char* name : kNetworkFiles)
+    TRY(Relabel(directory + "/" + name, options.selinux.mount,
+                /*shared=*/false));
+  return Ok();
 }
 
 Json MountOf(const runtime::Mount& mount) {
@@ -121,7 +127,7 @@ Json MountOf(const runtime::Mount& mount) {
 void AddMounts(const RunOptions& options, const std::string& directory,
                Json& config) {
   std::vector<runtime::Mount> mounts;
-  for (const char* name : {"hosts", "hostname", "resolv.conf"})
+  for (const char* name : kNetworkFiles)
     mounts.push_back({std::string("/etc/") + name,
                       "bind",
                       directory + "/" + name,
@@ -239,6 +245,8 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
     process["capabilities"][set] = capabilities;
   process["noNewPrivileges"] = options.no_new_privileges;
   if (!options.apparmor.empty()) process["apparmorProfile"] = options.apparmor;
+  if (!options.selinux.process.empty())
+    process["selinuxLabel"] = options.selinux.process;
   // Those of the caller, but for what was asked for.
   process["rlimits"] = options.rlimits;
   return Ok();
@@ -261,6 +269,8 @@ Status SetLinux(const RunOptions& options, Json& config) {
   for (const std::string& device : options.devices)
     TRY(AddDevice(device, config));
   if (!options.sysctls.empty()) linux_part["sysctl"] = options.sysctls;
+  if (!options.selinux.mount.empty())
+    linux_part["mountLabel"] = options.selinux.mount;
   if (options.unmask) {
     linux_part.erase("maskedPaths");
     linux_part.erase("readonlyPaths");

@@ -166,7 +166,7 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
   List(parser, "--cap-drop", options.cap_drop, "CAPABILITY", "Or ALL");
   List(parser, "--security-opt", words.security, "OPTION",
        "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
-       "apparmor=PROFILE, unmask=ALL");
+       "apparmor=PROFILE, label=disable, label=type:TYPE, unmask=ALL");
   List(parser, "--sysctl", words.sysctls, "NAME=VALUE", "Of its namespaces");
 }
 
@@ -299,16 +299,12 @@ Status AddSecurity(const std::string& text, RunOptions& options) {
     options.unmask = true;
   } else if (key == "apparmor" && !value.empty()) {
     options.apparmor = value;
-  } else if (key == "label" && value == "disable") {
-    // As it is.
   } else if (key == "label") {
-    return Error(ENOTSUP, "--security-opt '" + text +
-                              "': labels of SELinux are for ufs oci alone; "
-                              "leave it out");
+    TRY(AddLabelWish(value, options.label_wish));
   } else {
     return Invalid("--security-opt", text,
                    "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
-                   "apparmor=PROFILE or unmask=ALL");
+                   "apparmor=PROFILE, label=... or unmask=ALL");
   }
   return Ok();
 }

@@ -14,6 +14,7 @@
 #include "tools/run/health.h"
 #include "tools/run/ports.h"
 #include "tools/run/restart.h"
+#include "tools/run/selinux_labels.h"
 
 namespace ufs {
 
@@ -26,6 +27,7 @@ struct RequestedMount {
   // The volume that is its source, if one is; made when the container is.
   std::string volume;
   bool fill = true;  // a new one, with what the image has there
+  enum class Relabel { kNo, kShared, kPrivate } relabel = Relabel::kNo;
   // The volume was made up for this container, and may go with it.
   bool anonymous = false;
 };
@@ -72,7 +74,9 @@ struct RunOptions {
   std::vector<std::string> cap_add, cap_drop;  // names as given
   bool no_new_privileges = false;
   bool unmask = false;
-  std::string apparmor;  // the profile; empty: the caller's
+  std::string apparmor;   // the profile; empty: the caller's
+  LabelWish label_wish;   // for SELinux
+  SelinuxLabels selinux;  // as they were chosen
   // Nullopt: the default one; an empty text: none; else a "linux.seccomp".
   std::optional<std::string> seccomp;
 

@@ -28,6 +28,7 @@ TEST(ParseVolume, ReadsAndRefuses) {
   const auto requested = ParseVolume("/tmp:/in/side:ro,z");
   ASSERT_TRUE(requested.ok());
   EXPECT_EQ(requested->volume, "");
+  EXPECT_EQ(requested->relabel, RequestedMount::Relabel::kShared);
   const runtime::Mount& mount = requested->mount;
   EXPECT_EQ(mount.source, "/tmp");
   EXPECT_EQ(mount.destination, "/in/side");
@@ -40,6 +41,7 @@ TEST(ParseVolume, ReadsAndRefuses) {
   EXPECT_EQ(ParseVolume("/tmp:/").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:/x:odd").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/tmp:/x:ro:rw").code(), EINVAL);
+  EXPECT_EQ(ParseVolume("/tmp:/x:z,Z").code(), EINVAL);
   EXPECT_EQ(ParseVolume("/none/such:/x").code(), ENOENT);
 }
 

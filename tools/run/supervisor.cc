@@ -15,6 +15,7 @@
 #include "layerdb/base/syscall.h"
 #include "runtime/container.h"
 #include "runtime/names.h"
+#include "runtime/namespaces.h"
 #include "runtime/privileges.h"
 #include "runtime/systemd_scope.h"
 #include "tools/mount_union.h"
@@ -86,6 +87,7 @@ class Supervisor {
     TRY(MakeRecord());
     TRY(MountTheUnion());
     TRY(PrepareVolumes());
+    TRY(RelabelMounts());
     TRY(ConnectPrivateNetwork());
     streams_.emplace(TRY(ContainerLog::Create(directory_)));
     streams_->OnSignal([this](int number) { (void)Signal(number); });
@@ -175,6 +177,10 @@ class Supervisor {
     if (!input_.maps.fallback_reason.empty())
       request.options.config.squash_uid = request.options.config.squash_gid = 0;
     request.options.mount.mountpoint = Root();
+    // In a user namespace it has that which the policy has for FUSE.
+    if (!options_.selinux.mount.empty() && runtime::InInitialUserNamespace())
+      request.options.mount.mount_options.push_back(
+          "context=\"" + options_.selinux.mount + "\"");
     daemon_ = TRY(StartUnion(std::move(request)));
     return Ok();
   }
@@ -185,7 +191,16 @@ class Supervisor {
         TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
     for (const RequestedMount& requested : options_.mounts)
       if (!requested.volume.empty())
-        TRY(UseVolume(input_.volumes, requested, tree));
+        TRY(UseVolume(input_.volumes, requested, tree, options_.selinux.mount));
+    return Ok();
+  }
+
+  Status RelabelMounts() {
+    using enum RequestedMount::Relabel;
+    for (const RequestedMount& requested : options_.mounts)
+      if (requested.relabel != kNo)
+        TRY(Relabel(requested.mount.source, options_.selinux.mount,
+                    /*shared=*/requested.relabel == kShared));
     return Ok();
   }
 

@@ -14,6 +14,7 @@
 #include "runtime/rooted_path.h"
 #include "tools/run/record.h"
 #include "tools/run/scratch.h"
+#include "tools/run/selinux_labels.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
@@ -162,7 +163,7 @@ Status MakeVolume(const std::string& root, const std::string& name,
 }
 
 Status UseVolume(const std::string& root, const RequestedMount& requested,
-                 BorrowedFd tree) {
+                 BorrowedFd tree, const std::string& label) {
   const std::string& name = requested.volume;
   const std::string path = root + "/" + name;
   const auto lock = [&]() -> Result<UniqueFd> {
@@ -176,6 +177,7 @@ Status UseVolume(const std::string& root, const RequestedMount& requested,
     const UniqueFd dir = TRY(lock());
     if (sys::Statx({dir, kFilled}).ok()) return Ok();
     if (requested.fill) TRY(Fill(dir, path, tree, requested.mount.destination));
+    TRY(Relabel(VolumeDataPath(root, name), label, /*shared=*/true));
     TRY(sys::OpenAt({dir, kFilled}, O_WRONLY | O_CREAT, 0600));
     return Ok();
   };

@@ -48,9 +48,10 @@ Status MakeVolume(const std::string& root, const std::string& name,
 
 // For a container, whose record names the volume already: makes it where it is
 // missing and, if that is wanted, no container has had it and it is empty,
-// copies what `tree` has in its place.
+// copies what `tree` has in its place. A new one is for all containers; `label`
+// is the one for their files, or empty.
 Status UseVolume(const std::string& root, const RequestedMount& requested,
-                 BorrowedFd tree);
+                 BorrowedFd tree, const std::string& label);
 
 // ENOENT, as a sentence.
 Result<Volume> FindVolume(const std::string& root, const std::string& name);

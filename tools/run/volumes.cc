@@ -70,8 +70,20 @@ Result<std::string> SourcePath(const std::string& source,
   return path.string();
 }
 
+// For SELinux; without it there is nothing to do.
+Status SetRelabel(RequestedMount::Relabel relabel, const std::string& text,
+                  RequestedMount& requested) {
+  if (requested.relabel != RequestedMount::Relabel::kNo &&
+      requested.relabel != relabel)
+    return Error(EINVAL, "'" + text + "': z and Z: choose one");
+  requested.relabel = relabel;
+  return Ok();
+}
+
 Status AddBindOption(const std::string& word, const std::string& text,
-                     Mount& mount) {
+                     RequestedMount& requested) {
+  using enum RequestedMount::Relabel;
+  Mount& mount = requested.mount;
   for (const char* known :
        {"ro", "rw", "private", "rprivate", "slave", "rslave", "shared",
         "rshared", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "rro"})
@@ -85,12 +97,13 @@ Status AddBindOption(const std::string& word, const std::string& text,
     mount.options.push_back(word);
     return Ok();
   }
-  // Labels of SELinux, which is not supported and so not in the way.
-  if (word == "z" || word == "Z" || word == "consistent" || word == "cached" ||
-      word == "delegated")
+  if (word == "z" || word == "Z")
+    return SetRelabel(word == "z" ? kShared : kPrivate, text, requested);
+  // Of docker on other systems.
+  if (word == "consistent" || word == "cached" || word == "delegated")
     return Ok();
   return Error(EINVAL, "'" + text + "': unknown option '" + word +
-                           "'; ro, rw, noexec, nosuid, nodev, idmap or a "
+                           "'; ro, rw, noexec, nosuid, nodev, idmap, z, Z or a "
                            "propagation (rslave, rshared, ...)");
 }
 
@@ -135,7 +148,7 @@ Result<RequestedMount> ParseVolume(const std::string& text) {
     if (word == "nocopy" && !requested.volume.empty())
       requested.fill = false;
     else
-      TRY(AddBindOption(word, text, mount));
+      TRY(AddBindOption(word, text, requested));
   }
   return requested;
 }
@@ -182,13 +195,16 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
         options.push_back("idmap");
       else if (value != "false")
         options.push_back("idmap=" + value);
+    } else if (key == "relabel" && (value == "shared" || value == "private")) {
+      options.push_back(value == "shared" ? "z" : "Z");
     } else if (key == "volume-nocopy") {
       fill = !(value.empty() || value == "true" || value == "1");
     } else {
       return Error(EINVAL,
                    "--mount '" + text + "': unknown key '" + key +
                        "'; type, src, dst, ro, bind-propagation, "
-                       "idmap, volume-nocopy, tmpfs-size or tmpfs-mode");
+                       "idmap, relabel=shared, relabel=private, volume-nocopy, "
+                       "tmpfs-size or tmpfs-mode");
     }
   }
   TRY(CheckTarget(target, text));
@@ -220,7 +236,8 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
   else
     mount.source = TRY(SourcePath(source, text));
   mount.destination = target;
-  for (const std::string& word : options) TRY(AddBindOption(word, text, mount));
+  for (const std::string& word : options)
+    TRY(AddBindOption(word, text, requested));
   return requested;
 }
 
