@@ -77,6 +77,23 @@ TEST_F(InstructionBudgetTest, Create) {
   });
 }
 
+// However many inodes of the layers are known: each costs some 60, and
+// thousands if it were looked for.
+TEST_F(InstructionBudgetTest, AnUpperThatBeginsAfresh) {
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = "many/file" + std::to_string(i);
+    Put(root_ / "base" / name, "content");
+    ASSERT_NE(Walk(name), NodeId::kNone);
+  }
+  int made = 0;
+  ExpectAtMost(700000, [&] {
+    const std::string name = "new" + std::to_string(++made);
+    return fs_->Create(dir_, N(name.c_str()), 0644, O_EXCL, root_caller_)
+               .ok() &&
+           fs_->Freeze().ok();
+  });
+}
+
 // However many chunks there are.
 TEST_F(InstructionBudgetTest, AChunkOfALargeFile) {
   ChunkMap map(uint64_t{64} << 30);

@@ -20,7 +20,6 @@ namespace ufs {
 namespace {
 
 constexpr size_t kDescriptors = 256;
-constexpr uint32_t kTop = 0;  // the directory is the topmost layer
 
 // An object of the layers, as the index of an upper names it.
 using Original = std::pair<uint64_t, uint64_t>;  // layer tag, number
@@ -73,7 +72,9 @@ class Sealer {
     bool whole;  // all it shows, not only what the directory itself has
   };
 
-  const Layer& top() const { return stack_->layer(kTop); }
+  const Layer& top() const { return stack_->layer(stack_->top()); }
+  // Whether that is of the directory.
+  bool IsTop(uint32_t rank) const { return rank == stack_->top(); }
 
   Error At(const NodeRef& dir, const std::string& name, Error error) const {
     return std::move(error).With(dir.layer().label() + ": " +
@@ -112,10 +113,10 @@ class Sealer {
       return dir.whole ? Ok() : tree_.WhiteoutAt(dir.to, entry.name);
     const Name name = Name::Trusted(entry.name);
     bool opaque = false, whole = dir.whole;
-    if (dir.parts[0].layer == kTop) {
+    if (IsTop(dir.parts[0].rank)) {
       const LayerEntry own =
           TRY(top().Lookup(dir.parts[0].node, name, /*more_below=*/true));
-      if ((own.metacopy || !own.redirect.empty()) && stack_->size() == 1)
+      if ((own.metacopy || !own.redirect.empty()) && stack_->top() == 1)
         return Error(ENOENT,
                      "was moved, or has its contents, in a layer below; name "
                      "the layers");
@@ -136,7 +137,7 @@ class Sealer {
 
   // What a file of the layers is by now, if the index has it.
   const LowerFound& Changed(const LowerFound& found) const {
-    if (found.layer == kTop) return found;
+    if (IsTop(found.rank)) return found;
     const auto changed = changed_.find(OriginalOf(found));
     return changed == changed_.end() ? found : changed->second;
   }
@@ -145,14 +146,14 @@ class Sealer {
                  const LowerFound& original) {
     const LowerFound& found = Changed(original);
     // The index is part of the upper: its files are one with those there.
-    const std::pair key{found.layer, found.attr.ino};
+    const std::pair key{found.rank, found.attr.ino};
     if (found.attr.nlink > 1 || &found != &original) {
       if (const auto known = linked_.find(key); known != linked_.end())
         return tree_.LinkAt(dir, name, known->second);
     }
     const auto to = TRY(tree_.PutAt(dir, name, TRY(NodeOf(found))));
     linked_.emplace(key, to);
-    if (found.layer == kTop || found.attr.nlink < 2) return Ok();
+    if (IsTop(found.rank) || found.attr.nlink < 2) return Ok();
     // It comes along in a directory that was moved: so do its other names.
     const Original known = OriginalOf(found);
     changed_.emplace(known, found);
@@ -222,7 +223,7 @@ class Sealer {
   // --- changed hard links of the layers --------------------------------------
 
   Status OpenIndex() {
-    if (source_.index.empty() || stack_->size() == 1) return Ok();
+    if (source_.index.empty() || stack_->top() == 1) return Ok();
     index_ = TRY(HostLayer::Open(source_.index, fds_, names_));
     const LowerFound root = TRY(stack_->Root());
     const NodeRef dir = index_->Root();
@@ -234,7 +235,7 @@ class Sealer {
       if (own.kind != LayerEntry::Kind::kEntry) continue;
       LowerFound found;
       found.kind = LowerFound::Kind::kFile;
-      found.layer = kTop;
+      found.rank = stack_->top();
       found.node = own.node;
       found.attr = own.attr;
       if (!own.metacopy)
@@ -277,7 +278,7 @@ class Sealer {
           // A frozen upper lists numbers of its own.
           const bool may_be =
               part.node.layer().IsFrozenUpper() || numbers_.contains(entry.ino);
-          if (!is_dir && (part.layer == kTop || !may_be)) continue;
+          if (!is_dir && (IsTop(part.rank) || !may_be)) continue;
           const LowerFound found =
               TRY(stack_->Lookup(dir.second, Name::Trusted(entry.name)));
           if (found.kind == LowerFound::Kind::kDirectory)

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -21,11 +22,11 @@ Origin OriginOf(const LayerEntry& entry) {
 
 // What a layer's entry adds to what was found above it. Returns whether the
 // search is over.
-bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
+bool Take(uint32_t rank, LayerEntry entry, LowerFound& found) {
   const bool is_dir = S_ISDIR(entry.attr.mode);
   if (found.kind == Kind::kAbsent) {
     found.kind = is_dir ? Kind::kDirectory : Kind::kFile;
-    found.layer = layer;
+    found.rank = rank;
     found.node = entry.node;
     found.attr = entry.attr;
     found.origin = entry.origin;
@@ -42,11 +43,11 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
   }
   if (is_dir) {
     if (found.node.layer().Implied(found.node)) {
-      found.layer = layer;
+      found.rank = rank;
       found.node = entry.node;
       found.attr = entry.attr;
     }
-    found.parts.push_back({layer, std::move(entry.node)});
+    found.parts.push_back({rank, std::move(entry.node)});
     return entry.opaque;
   }
   if (!entry.metacopy) found.data = std::move(entry.node);
@@ -58,34 +59,34 @@ bool Take(uint32_t layer, LayerEntry entry, LowerFound& found) {
 LowerStack::LowerStack(std::vector<std::unique_ptr<Layer>> layers,
                        bool follow_redirects)
     : layers_(std::move(layers)), follow_redirects_(follow_redirects) {
+  std::reverse(layers_.begin(), layers_.end());
   for (const auto& layer : layers_) has_frozen_ |= layer->IsFrozenUpper();
 }
 
 void LowerStack::AddTop(std::unique_ptr<Layer> layer) {
   has_frozen_ |= layer->IsFrozenUpper();
-  layers_.insert(layers_.begin(), std::move(layer));
+  layers_.push_back(std::move(layer));
 }
 
-void LowerStack::DropTop() { layers_.erase(layers_.begin()); }
+void LowerStack::DropTop() { layers_.pop_back(); }
 
-Result<LowerFound> LowerStack::RootBelow(uint32_t first) const {
+Result<LowerFound> LowerStack::RootFrom(uint32_t first) const {
   LowerFound root;
-  for (uint32_t i = first; i < layers_.size(); ++i) {
+  for (uint32_t rank = first; rank > 0; --rank) {
+    const Layer& below = layer(rank);
     // A frozen upper's root is the root of what it lay over.
     if (root.node && root.node.layer().IsFrozenUpper() && !root.origin &&
-        !layers_[i]->IsFrozenUpper() &&
-        !layers_[i]->Implied(layers_[i]->Root())) {
-      const NodeRef node = layers_[i]->Root();
-      const Attr attr = TRY(layers_[i]->GetAttr(node));
-      root.origin = Origin{layers_[i]->tag(), attr.ino, attr.btime};
+        !below.IsFrozenUpper() && !below.Implied(below.Root())) {
+      const Attr attr = TRY(below.GetAttr(below.Root()));
+      root.origin = Origin{below.tag(), attr.ino, attr.btime};
     }
-    if (i == first || root.node.layer().Implied(root.node)) {
+    if (rank == first || root.node.layer().Implied(root.node)) {
       root.kind = Kind::kDirectory;
-      root.layer = i;
-      root.node = layers_[i]->Root();
-      root.attr = TRY(layers_[i]->GetAttr(root.node));
+      root.rank = rank;
+      root.node = below.Root();
+      root.attr = TRY(below.GetAttr(root.node));
     }
-    root.parts.push_back({i, layers_[i]->Root()});
+    root.parts.push_back({rank, below.Root()});
   }
   return root;
 }
@@ -94,18 +95,18 @@ Result<LowerFound> LowerStack::Search(std::span<const LowerPart> dir,
                                       std::string name, int depth) const {
   LowerFound found;
   for (size_t i = 0; i < dir.size(); ++i) {
-    const uint32_t layer = dir[i].layer;
-    LayerEntry entry = TRY(layers_[layer]->Lookup(
-        dir[i].node, Name::Trusted(name), i + 1 < dir.size()));
+    const uint32_t rank = dir[i].rank;
+    LayerEntry entry = TRY(layer(rank).Lookup(dir[i].node, Name::Trusted(name),
+                                              i + 1 < dir.size()));
     if (entry.kind == LayerEntry::Kind::kAbsent) continue;
     if (entry.kind == LayerEntry::Kind::kWhiteout) break;
     const std::string redirect = std::move(entry.redirect);
-    if (Take(layer, std::move(entry), found)) break;
+    if (Take(rank, std::move(entry), found)) break;
     if (redirect.empty()) continue;
     if (!follow_redirects_) break;
     saw_redirect_ = true;
     if (redirect.front() == '/') {
-      TRY(Continue(layer + 1, redirect, depth, found));
+      TRY(Continue(rank - 1, redirect, depth, found));
       break;
     }
     name = redirect;
@@ -119,12 +120,12 @@ Result<LowerFound> LowerStack::Search(std::span<const LowerPart> dir,
 // before it.
 Status LowerStack::Supersede(LowerFound& found) const {
   const Origin origin = OriginOf(found);
-  for (uint32_t i = found.layer; i-- > 0;) {
+  for (uint32_t rank = found.rank + 1; rank <= top(); ++rank) {
     LayerEntry entry =
-        TRY(layers_[i]->Superseding(origin.layer_tag, origin.ino));
+        TRY(layer(rank).Superseding(origin.layer_tag, origin.ino));
     if (entry.kind != LayerEntry::Kind::kEntry) continue;
     if (!entry.metacopy) found.data = entry.node;
-    found.layer = i;
+    found.rank = rank;
     found.node = std::move(entry.node);
     found.attr = entry.attr;
     found.origin = origin;
@@ -133,10 +134,10 @@ Status LowerStack::Supersede(LowerFound& found) const {
   return Ok();
 }
 
-// Goes on with what the layers from `below` show at an absolute path.
-Status LowerStack::Continue(uint32_t below, const std::string& path, int depth,
+// Goes on with what the layers from `first` down show at an absolute path.
+Status LowerStack::Continue(uint32_t first, const std::string& path, int depth,
                             LowerFound& found) const {
-  LowerFound rest = TRY(Walk(below, path, depth + 1));
+  LowerFound rest = TRY(Walk(first, path, depth + 1));
   if (rest.kind != found.kind) return Ok();
   for (LowerPart& part : rest.parts) found.parts.push_back(std::move(part));
   found.data = std::move(rest.data);
@@ -148,7 +149,7 @@ Result<LowerFound> LowerStack::Walk(uint32_t first, std::string_view path,
   if (depth > kMaxRedirects)
     return Error(ELOOP, "redirect " + std::string(path) +
                             ": too many redirects lead to one another");
-  LowerFound found = TRY(RootBelow(first));
+  LowerFound found = TRY(RootFrom(first));
   while (!path.empty() && found.kind == Kind::kDirectory) {
     path.remove_prefix(1);  // the slash
     const std::string name(path.substr(0, path.find('/')));
@@ -160,7 +161,7 @@ Result<LowerFound> LowerStack::Walk(uint32_t first, std::string_view path,
 
 Result<LowerFound> LowerStack::Follow(std::span<const LowerPart> dir,
                                       const std::string& redirect) const {
-  if (redirect.front() == '/') return Walk(0, redirect, 0);
+  if (redirect.front() == '/') return Walk(top(), redirect, 0);
   return Search(dir, redirect, 0);
 }
 

@@ -27,7 +27,8 @@ namespace ufs {
 
 // One layer's share of a merged directory.
 struct LowerPart {
-  uint32_t layer = 0;  // 0 is the topmost
+  // Of the layer: 1 is the bottom one's, for whatever comes on top.
+  uint32_t rank = 0;
   NodeRef node;
 };
 
@@ -36,7 +37,7 @@ struct LowerFound {
   enum class Kind { kAbsent, kFile, kDirectory };
   Kind kind = Kind::kAbsent;
   // The topmost object: its attributes show.
-  uint32_t layer = 0;
+  uint32_t rank = 0;
   NodeRef node;
   Attr attr;
   // The object that it was before, where `node` is in a frozen upper.
@@ -69,14 +70,14 @@ class LowerStack {
   // `layers` from top to bottom.
   LowerStack(std::vector<std::unique_ptr<Layer>> layers, bool follow_redirects);
 
-  // Puts a layer over all others: what was layer 0 is layer 1 then. Nothing
-  // else may be called meanwhile.
+  // Puts a layer over all others, which keep their ranks. Nothing else may be
+  // called meanwhile.
   void AddTop(std::unique_ptr<Layer> layer);
   // Takes it away again.
   void DropTop();
 
   // The merged root. Never kAbsent, but for a stack without layers.
-  Result<LowerFound> Root() const { return RootBelow(0); }
+  Result<LowerFound> Root() const { return RootFrom(top()); }
   // `name` in a merged directory.
   Result<LowerFound> Lookup(std::span<const LowerPart> dir, Name name) const {
     return Search(dir, name.str(), 0);
@@ -86,24 +87,25 @@ class LowerStack {
   Result<LowerFound> Follow(std::span<const LowerPart> dir,
                             const std::string& redirect) const;
 
-  size_t size() const { return layers_.size(); }
-  const Layer& layer(uint32_t index) const { return *layers_[index]; }
+  // The rank of the topmost layer, and how many there are.
+  uint32_t top() const { return static_cast<uint32_t>(layers_.size()); }
+  const Layer& layer(uint32_t rank) const { return *layers_[rank - 1]; }
   // Whether a redirect in a layer was ever followed: until then an object's
   // path in its layer is its path in what the layers show.
   bool saw_redirect() const { return saw_redirect_; }
 
  private:
-  Result<LowerFound> RootBelow(uint32_t first) const;
+  Result<LowerFound> RootFrom(uint32_t first) const;
   Result<LowerFound> Search(std::span<const LowerPart> dir, std::string name,
                             int depth) const;
   // A path in what the layers from `first` down show.
   Result<LowerFound> Walk(uint32_t first, std::string_view path,
                           int depth) const;
-  Status Continue(uint32_t below, const std::string& path, int depth,
+  Status Continue(uint32_t first, const std::string& path, int depth,
                   LowerFound& found) const;
   Status Supersede(LowerFound& found) const;
 
-  std::vector<std::unique_ptr<Layer>> layers_;
+  std::vector<std::unique_ptr<Layer>> layers_;  // from bottom to top
   bool has_frozen_ = false;
   const bool follow_redirects_;
   mutable std::atomic<bool> saw_redirect_{false};

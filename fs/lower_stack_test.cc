@@ -59,9 +59,11 @@ class LowerStackTest : public testing::Test {
       found = stack_->Lookup(found.parts, Name::Trusted(part.c_str())).value();
     return found;
   }
-  static std::vector<uint32_t> LayersOf(const LowerFound& found) {
+  // From the top, which is 0.
+  std::vector<uint32_t> LayersOf(const LowerFound& found) {
     std::vector<uint32_t> layers;
-    for (const auto& part : found.parts) layers.push_back(part.layer);
+    for (const auto& part : found.parts)
+      layers.push_back(stack_->top() - part.rank);
     return layers;
   }
 
@@ -77,7 +79,7 @@ TEST_F(LowerStackTest, TheTopmostFileShows) {
   File(1, "f");
   File(2, "f");
   Open(3);
-  EXPECT_EQ(Find("f").layer, 1u);
+  EXPECT_EQ(stack_->top() - Find("f").rank, 1u);
   EXPECT_EQ(Find("g").kind, Kind::kAbsent);
 }
 
@@ -101,7 +103,7 @@ TEST_F(LowerStackTest, AttributesKeptAsideAreListedAndRead) {
   Mark(0, "f", names_.ToOverride("trusted.secret"), "kept");
   Open(1);
   const LowerFound found = Find("f");
-  const Layer& layer = stack_->layer(0);
+  const Layer& layer = stack_->layer(stack_->top());
   EXPECT_EQ(layer.ListXattr(found.node).value(),
             std::string("trusted.secret\0", 15));
   EXPECT_EQ(layer.GetXattr(found.node, "trusted.secret").value(), "kept");
@@ -131,12 +133,12 @@ TEST_F(LowerStackTest, AufsMarksHideInADirectoryWhoseNamesAreKnown) {
   Open(2);
   const LowerFound dir = Find("d");
   for (const LowerPart& part : dir.parts)
-    ASSERT_TRUE(stack_->layer(part.layer).List(part.node).ok());
+    ASSERT_TRUE(part.node.layer().List(part.node).ok());
   const auto find = [&](const char* name) {
     return stack_->Lookup(dir.parts, Name::Trusted(name)).value();
   };
   EXPECT_EQ(find("f").kind, Kind::kAbsent);
-  EXPECT_EQ(find("g").layer, 1u);
+  EXPECT_EQ(stack_->top() - find("g").rank, 1u);
   EXPECT_EQ(find("h").kind, Kind::kAbsent);
 }
 
@@ -148,11 +150,11 @@ TEST_F(LowerStackTest, AnAddedNameShowsAfterAListing) {
   const auto find = [&](const char* name) {
     return stack_->Lookup(dir.parts, Name::Trusted(name)).value().kind;
   };
-  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
   EXPECT_EQ(find("new"), Kind::kAbsent);
   File(0, "d/new");
   EXPECT_EQ(find("old"), Kind::kFile);
-  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
   EXPECT_EQ(find("new"), Kind::kFile);
 }
 
@@ -163,7 +165,7 @@ TEST_F(LowerStackTest, NamesThatDifferInCaseAloneAreAlwaysAskedFor) {
   File(0, "d/Name");
   Open(1);
   const LowerFound dir = Find("d");
-  ASSERT_TRUE(stack_->layer(0).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
   File(0, "d/new");
   EXPECT_EQ(stack_->Lookup(dir.parts, Name::Trusted("new")).value().kind,
             Kind::kFile);
@@ -179,7 +181,8 @@ TEST_F(LowerStackTest, XattrWhiteoutsInAnOpaqueDirectoryAreListedAsSuch) {
   Mark(0, "d/gone", "user.overlay.whiteout", "");
   Open(1);
   EXPECT_EQ(Find("d/gone").kind, Kind::kAbsent);
-  const auto listed = stack_->layer(0).List(Find("d").parts.front().node);
+  const auto listed =
+      stack_->layer(stack_->top()).List(Find("d").parts.front().node);
   ASSERT_TRUE(listed.ok());
   std::map<std::string, bool> whiteouts;
   for (const auto& entry : *listed) whiteouts[entry.name] = entry.whiteout;
@@ -195,8 +198,8 @@ TEST_F(LowerStackTest, ARedirectLeadsElsewhereBelow) {
   File(1, "new/hidden");
   Open(3);
   EXPECT_EQ(LayersOf(Find("new")), (std::vector<uint32_t>{0, 1, 2}));
-  EXPECT_EQ(Find("new/f").layer, 1u);
-  EXPECT_EQ(Find("new/g").layer, 2u);
+  EXPECT_EQ(stack_->top() - Find("new/f").rank, 1u);
+  EXPECT_EQ(stack_->top() - Find("new/g").rank, 2u);
   EXPECT_EQ(Find("new/hidden").kind, Kind::kAbsent);
   EXPECT_TRUE(stack_->saw_redirect());
 }

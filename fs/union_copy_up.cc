@@ -58,8 +58,7 @@ bool MayNotTake(std::string_view xattr, int code) {
 
 uint64_t UnionFs::TagOf(const Identity& identity) const {
   if (identity.layer == 0) return upper_tag_;
-  const auto layer = static_cast<uint32_t>(lowers_->size()) - identity.layer;
-  return lowers_->layer(layer).tag();
+  return lowers_->layer(identity.layer).tag();
 }
 
 std::string UnionFs::IndexNameOf(const Identity& identity) const {

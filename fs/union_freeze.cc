@@ -3,8 +3,10 @@
 // that layer's. Nobody sees anything of it: names, numbers, contents, times and
 // whoever has a file open stay as they are.
 //
-// First the names move on the host, then it is looked up where each inode is
-// now, and only when all are known do they change. What fails before is undone.
+// First the names move on the host, then it is looked up where each inode of
+// the upper is now, and only when all are known do they change. What fails
+// before is undone. Nothing changes for inodes of the layers, however many are
+// known, but for their paths where a directory above them had been moved.
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -47,7 +49,11 @@ class UnionFs::SeatPlan {
 
   Status Make() {
     TRY(kPlan.Visit());
-    for (const InodeRef& inode : fs_.table_.All()) TRY(Place(inode));
+    const std::vector<InodeRef> all = fs_.table_.All();
+    for (const InodeRef& inode : all)
+      if (inode->in_upper() || inode->id == NodeId::kRoot) TRY(Place(inode));
+    if (!moved_a_directory_) return Ok();
+    for (const InodeRef& inode : all) TRY(Place(inode));
     return Ok();
   }
   std::vector<Seat>& seats() { return seats_; }
@@ -75,11 +81,7 @@ class UnionFs::SeatPlan {
                     const std::optional<LinkName>& name) {
     Seat seat;
     seat.inode = inode;
-    // What was there before is one layer further down.
-    for (LowerPart part : inode->parts()) {
-      ++part.layer;
-      seat.parts.push_back(std::move(part));
-    }
+    seat.parts.assign(inode->parts().begin(), inode->parts().end());
     if (inode->id == NodeId::kRoot) {
       seat.path = "/";
       seat.parts = TRY(fs_.lowers_->Root()).parts;
@@ -88,6 +90,9 @@ class UnionFs::SeatPlan {
       seat.in_root = name->parent->id == NodeId::kRoot;
       if (dir.path) seat.path = Below(*dir.path, name->name);
       if (inode->in_upper()) TRY(Find(dir, *name, seat));
+      moved_a_directory_ |= inode->in_upper() && inode->is_dir() &&
+                            inode->lower &&
+                            seat.path != fs_.LowerPathOf(*inode);
     } else if (inode->in_upper()) {
       TRY(FindInIndex(seat));
       if (!seat.found) TRY(MayStay(inode));
@@ -109,7 +114,8 @@ class UnionFs::SeatPlan {
     const LowerFound& found = *seat.found;
     const bool same = found.kind != LowerFound::Kind::kAbsent &&
                       (found.attr.mode & S_IFMT) == inode.type &&
-                      found.layer == 0 && (!inode.is_regular() || found.data);
+                      found.rank == fs_.lowers_->top() &&
+                      (!inode.is_regular() || found.data);
     if (!same) return Error(EIO, name.name + ": is not where the upper had it");
     return Ok();
   }
@@ -123,12 +129,14 @@ class UnionFs::SeatPlan {
     if (!place.ok() || place->index_name.empty()) return Ok();
     if (inode.backing() == Backing::kPartial)
       return Error(EBUSY, "a hard link is still partly in a layer");
-    const LayerEntry entry = TRY(fs_.lowers_->layer(0).Superseding(
-        fs_.TagOf(inode.identity), inode.identity.ino));
+    const LayerEntry entry =
+        TRY(fs_.lowers_->layer(fs_.lowers_->top())
+                .Superseding(fs_.TagOf(inode.identity), inode.identity.ino));
     if (entry.kind != LayerEntry::Kind::kEntry)
       return Error(EIO, "index " + place->index_name + ": is not there");
     LowerFound found;
     found.kind = LowerFound::Kind::kFile;
+    found.rank = fs_.lowers_->top();
     found.indexed = found.superseded = true;
     found.node = entry.node;
     found.attr = entry.attr;
@@ -149,6 +157,7 @@ class UnionFs::SeatPlan {
   }
 
   UnionFs& fs_;
+  bool moved_a_directory_ = false;
   std::vector<Seat> seats_;
   std::unordered_map<NodeId, size_t> place_;  // in seats_
 };

@@ -177,7 +177,7 @@ Identity UnionFs::LowerIdentity(const LowerFound& lower) const {
       if (const auto known = IdentityOf(*lower.origin)) return *known;
     return {0, lower.attr.ino};
   }
-  return {static_cast<uint32_t>(lowers_->size()) - lower.layer, lower.attr.ino};
+  return {lower.rank, lower.attr.ino};
 }
 
 std::optional<Identity> UnionFs::IdentityOf(const Origin& origin) const {
@@ -494,7 +494,6 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
   if (dir->in_upper()) TRY(UpperNames(dir, seen, names));
   for (const LowerPart& part : dir->parts()) {
     const Layer& layer = part.node.layer();
-    const uint32_t rank = static_cast<uint32_t>(lowers_->size()) - part.layer;
     // What it lists may have come from a layer: a look at it tells.
     const bool own_numbers = !layer.IsFrozenUpper();
     const bool last = &part == &dir->parts().back();
@@ -503,7 +502,7 @@ Result<std::vector<Listing::Source>> UnionFs::Names(const InodeRef& dir) {
       if ((seen.empty() && last) || seen.emplace(entry.name, true).second) {
         if (!entry.whiteout)
           names.push_back({std::move(entry.name), entry.type,
-                           own_numbers ? InoOf({rank, entry.ino}) : 0});
+                           own_numbers ? InoOf({part.rank, entry.ino}) : 0});
       }
     }
   }

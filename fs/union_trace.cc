@@ -36,8 +36,8 @@ Result<uint64_t> UnionFs::ReadAheadData(const TraceEntry& entry) {
 }
 
 Result<UniqueFd> UnionFs::OpenContents(std::string_view name) const {
-  for (uint32_t i = 0; i < lowers_->size(); ++i) {
-    auto fd = lowers_->layer(i).OpenContents(name);
+  for (uint32_t rank = lowers_->top(); rank > 0; --rank) {
+    auto fd = lowers_->layer(rank).OpenContents(name);
     if (fd.code() != ENOENT) return fd;
   }
   return Error(ENOENT);
@@ -48,9 +48,9 @@ void UnionFs::ReadNamesAhead() {
   std::vector<const Layer*> layers;
   {
     MutexLock lock(lowers_mu_);
-    for (uint32_t i = 0; i < lowers_->size(); ++i)
-      if (!lowers_->layer(i).IsFrozenUpper())
-        layers.push_back(&lowers_->layer(i));
+    for (uint32_t rank = lowers_->top(); rank > 0; --rank)
+      if (!lowers_->layer(rank).IsFrozenUpper())
+        layers.push_back(&lowers_->layer(rank));
   }
   for (const Layer* layer : layers) layer->ReadNamesAhead();
 }

@@ -21,7 +21,6 @@ namespace ufs {
 namespace {
 
 constexpr size_t kDescriptors = 256;
-constexpr uint32_t kUpper = 0;  // as a layer it is the topmost
 
 std::string Join(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
@@ -119,10 +118,12 @@ class Differ {
 
   // --- names ---------------------------------------------------------------
 
+  const Layer& upper_layer() const { return now_->layer(now_->top()); }
+
   Status DiffDirectory(const DirPair& dir, std::vector<DirPair>& waiting) {
     std::set<std::string> in_upper;
     for (const LayerDirEntry& entry :
-         TRY(now_->layer(kUpper).List(dir.now[0].node))) {
+         TRY(upper_layer().List(dir.now[0].node))) {
       in_upper.insert(entry.name);
       TRY(DiffName(dir, entry, waiting));
     }
@@ -132,8 +133,7 @@ class Differ {
     if (!cut) return Ok();
     std::set<std::string> gone;
     for (const LowerPart& part : dir.before)
-      for (const LayerDirEntry& entry :
-           TRY(before_->layer(part.layer).List(part.node)))
+      for (const LayerDirEntry& entry : TRY(part.node.layer().List(part.node)))
         if (in_upper.count(entry.name) == 0) gone.insert(entry.name);
     for (const std::string& name : gone) {
       const LowerFound before =
@@ -153,8 +153,8 @@ class Differ {
       Deleted(path, Join(dir.source_path, entry.name), before);
       return Ok();
     }
-    const LayerEntry upper = TRY(
-        now_->layer(kUpper).Lookup(dir.now[0].node, name, /*more_below=*/true));
+    const LayerEntry upper =
+        TRY(upper_layer().Lookup(dir.now[0].node, name, /*more_below=*/true));
     if (upper.kind != LayerEntry::Kind::kEntry) return Ok();
     const LowerFound now = TRY(now_->Lookup(dir.now, name));
     return S_ISDIR(upper.attr.mode)
@@ -178,7 +178,7 @@ class Differ {
                           std::vector<DirPair>& waiting) {
     DirPair below{path, Join(dir.source_path, NameIn(path)), now.parts, {}};
     // Without layers below, the upper's own part is still there.
-    if (below.now.empty()) below.now.push_back({kUpper, upper.node});
+    if (below.now.empty()) below.now.push_back({now_->top(), upper.node});
     LowerFound base = before;
     if (!upper.redirect.empty()) {
       below.source_path = SourceOf(dir, upper.redirect);
@@ -338,7 +338,7 @@ class Differ {
   }
 
   Result<Marks> MarksOf(const LayerEntry& upper) {
-    const std::string path = now_->layer(kUpper).PathOf(upper.node);
+    const std::string path = upper_layer().PathOf(upper.node);
     const UniqueFd parent = TRY(ParentOf(path));
     const std::string name = NameIn(path);
     return ReadMarks({parent, name.c_str()}, upper.attr.mode, names_)
@@ -348,7 +348,7 @@ class Differ {
   // Of ours, or the file handle that overlayfs writes.
   Result<bool> HasOrigin(const LayerEntry& upper, const Marks& marks) {
     if (marks.origin) return true;
-    const std::string path = now_->layer(kUpper).PathOf(upper.node);
+    const std::string path = upper_layer().PathOf(upper.node);
     const UniqueFd parent = TRY(ParentOf(path));
     const std::string name = NameIn(path);
     return sys::GetXattr({parent, name.c_str()},
