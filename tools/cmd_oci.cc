@@ -91,19 +91,6 @@ void PrintVersion() {
               runtime::kOciVersion);
 }
 
-std::string TextOf(const Error& error) {
-  // Where the context says it all, the errno's text would only puzzle.
-  const std::string context(error.context());
-  if (context.empty()) return error.ToString();
-  if (error.code() == EINVAL || error.code() == ENOTSUP ||
-      error.code() == EEXIST || error.code() == EBUSY ||
-      error.code() == ESRCH || error.code() == ECHILD)
-    return context;
-  if (error.code() == ENOENT && context.find("does not exist") != context.npos)
-    return context;
-  return error.ToString();
-}
-
 // To stderr for people, and to the log in the form its reader expects: podman
 // parses the whole file as one JSON object.
 void Tell(const OciGlobals& globals, const std::string& message) {
@@ -178,7 +165,7 @@ bool WantsHelp(const std::vector<std::string>& words) {
 int RunOci(int argc, char** argv) {
   CommandLine line;
   const auto fail = [&](const Error& error) {
-    Tell(line.globals, TextOf(error));
+    Tell(line.globals, Explain(error));
     return kExitFailure;
   };
   const auto parsed = ParseCommandLine(argc, argv, line);

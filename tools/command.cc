@@ -1,5 +1,6 @@
 #include "tools/command.h"
 
+#include <cerrno>
 #include <cstdio>
 
 #include "tools/output.h"
@@ -57,6 +58,29 @@ std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
         get_name(),
         std::string(error.what()) + "; see '" + get_name() + " --help'",
         kExitUsage);
+  }
+}
+
+std::string Explain(const Error& error) {
+  const std::string context(error.context());
+  if (context.empty()) return error.ToString();
+  const auto says = [&](const char* words) {
+    return context.find(words) != std::string::npos;
+  };
+  switch (error.code()) {
+    case EINVAL:
+      return error.explained() ? context : error.ToString();
+    case ENOTSUP:
+    case EEXIST:
+    case EBUSY:
+    case ESRCH:
+    case ECHILD:
+      return context;
+    case ENOENT:
+      if (says("does not exist")) return context;
+      [[fallthrough]];
+    default:  // a remedy ends it
+      return says("; ") ? context : error.ToString();
   }
 }
 

@@ -53,6 +53,10 @@ class ArgumentParser : public CLI::App {
   std::optional<int> Parse(int argc, char** argv);
 };
 
+// What a person is told: the errno's text too, unless the context says it all
+// and that would only puzzle.
+std::string Explain(const Error& error);
+
 // "WHO: MESSAGE" on stderr, where WHO is "ufs mount" and the like. Returns
 // `code`, so that a verb can return what it says.
 int Complain(std::string_view who, std::string_view message, int code);

@@ -23,6 +23,7 @@ class [[nodiscard]] Error {
   explicit Error(int code) : code_(code) {}
   Error(int code, std::string context)
       : code_(code),
+        explained_(true),
         context_(std::make_shared<const std::string>(std::move(context))) {}
 
   int code() const { return code_; }
@@ -32,6 +33,10 @@ class [[nodiscard]] Error {
     return context_ ? std::string_view(*context_) : std::string_view();
   }
 
+  // Whether its maker said in words what is wrong. Else a call failed, and the
+  // context says only what was being done.
+  bool explained() const { return explained_; }
+
   // Puts `context` in front of what is already there.
   Error With(std::string_view context) &&;
 
@@ -40,6 +45,7 @@ class [[nodiscard]] Error {
 
  private:
   int code_;
+  bool explained_ = false;
   std::shared_ptr<const std::string> context_;  // null on the hot path
 };
 

@@ -35,6 +35,11 @@ TEST(Result, ContextIsPutInFront) {
   EXPECT_EQ(outer.error().ToString(), "quarter: second half: Invalid argument");
 }
 
+TEST(Result, WhoeverMakesAnErrorInWordsExplainsIt) {
+  EXPECT_TRUE(Error(EINVAL, "no such option").With("line 3").explained());
+  EXPECT_FALSE(Error(EINVAL).With("setting the name").explained());
+}
+
 TEST(Result, StatusIsOkUntilToldOtherwise) {
   EXPECT_TRUE(Ok().ok());
   EXPECT_EQ(Ok().code(), 0);

@@ -12,7 +12,6 @@
 #include "tools/output.h"
 #include "tools/run/commands.h"
 #include "tools/run/container_log.h"
-#include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 
 namespace ufs {

@@ -5,7 +5,6 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
-#include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 
 namespace ufs {

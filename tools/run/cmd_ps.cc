@@ -9,7 +9,6 @@
 #include "tools/output.h"
 #include "tools/print_json.h"
 #include "tools/run/commands.h"
-#include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
 

@@ -5,7 +5,6 @@
 #include "tools/output.h"
 #include "tools/print_json.h"
 #include "tools/run/commands.h"
-#include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 #include "tools/run/processes.h"
 

@@ -2,10 +2,10 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "tools/command.h"
 #include "tools/output.h"
 #include "tools/print_json.h"
 #include "tools/run/commands.h"
-#include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
 #include "tools/run/volume_store.h"

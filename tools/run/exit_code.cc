@@ -14,21 +14,4 @@ int ExitCodeFor(const Error& error) {
                                                            : kExitNotExecutable;
 }
 
-std::string Explain(const Error& error) {
-  const std::string context(error.context());
-  if (context.empty()) return error.ToString();
-  switch (error.code()) {
-    case EINVAL:
-    case ENOTSUP:
-    case EEXIST:
-    case EBUSY:
-    case ESRCH:
-    case ECHILD:
-      return context;
-    default:
-      return context.find("; ") != std::string::npos ? context
-                                                     : error.ToString();
-  }
-}
-
 }  // namespace ufs

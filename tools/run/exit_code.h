@@ -17,8 +17,4 @@ enum RunExitCode {
 // What the failure to start a program means for the exit code.
 int ExitCodeFor(const Error& error);
 
-// The error for a user: its context alone where that is a whole sentence, so
-// that no errno's text trails behind the remedy.
-std::string Explain(const Error& error);
-
 }  // namespace ufs

@@ -11,7 +11,6 @@
 #include "tools/output.h"
 #include "tools/run/attach_client.h"
 #include "tools/run/attach_protocol.h"
-#include "tools/run/exit_code.h"
 
 namespace ufs {
 namespace {

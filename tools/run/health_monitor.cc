@@ -13,7 +13,7 @@
 #include "layerdb/base/syscall.h"
 #include "runtime/container.h"
 #include "runtime/state.h"
-#include "tools/run/exit_code.h"
+#include "tools/command.h"
 
 namespace ufs {
 namespace {

@@ -18,6 +18,7 @@
 #include "runtime/namespaces.h"
 #include "runtime/privileges.h"
 #include "runtime/systemd_scope.h"
+#include "tools/command.h"
 #include "tools/mount_union.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/health_monitor.h"
