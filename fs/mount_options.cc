@@ -415,8 +415,8 @@ Status ApplyLabel(State& state, const OptionText& option) {
   }
   if (!CheckSelinuxLabel(option.value).ok())
     return BadValue(option,
-                    "a label that the SELinux policy knows, as "
-                    "system_u:object_r:container_file_t:s0");
+                    "a label that the SELinux policy knows, "
+                    "USER:ROLE:TYPE[:LEVEL]");
   // It may hold commas.
   state.mount.mount_options.push_back(option.name + "=\"" + option.value +
                                       "\"");

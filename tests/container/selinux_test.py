@@ -105,7 +105,7 @@ class MountTest(harness.CliTest):
                 done = self.ufs("mount", "--upper", self.at("up"), "-o", f'{name}="{text}"',
                                 self.base, self.mnt)
                 self.assert_refused(done, f"option '{name}={text}': expected a label that the "
-                                    "SELinux policy knows, as system_u:object_r:container_file_t:s0",
+                                    r"SELinux policy knows, USER:ROLE:TYPE\[:LEVEL\]",
                                     code=2)
         self.assert_refused(self.ufs("mount", "-o", "context", self.base, self.mnt), "context", code=2)
         self.assertEqual(self.tree(), before)
