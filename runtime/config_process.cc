@@ -1,5 +1,4 @@
 // The "process" object of config.json.
-#include <linux/ioprio.h>
 #include <sched.h>
 
 #include <cerrno>
@@ -31,10 +30,11 @@ constexpr Named<uint64_t> kSchedulerFlags[] = {
     {"SCHED_FLAG_KEEP_PARAMS", 0x10},    {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
     {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40},
 };
+// As <linux/ioprio.h>, which some kernels have in words that are C alone.
 constexpr Named<int> kIoClasses[] = {
-    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+    {"IOPRIO_CLASS_RT", 1},
+    {"IOPRIO_CLASS_BE", 2},
+    {"IOPRIO_CLASS_IDLE", 3},
 };
 
 Status ReadCapabilitySet(const JsonReader& json, const char* key,
