@@ -15,10 +15,13 @@ constexpr size_t kMessageBytesMax = 64 << 10;
 Error ParseError(const std::string& text) {
   char* rest = nullptr;
   const long code = std::strtol(text.c_str(), &rest, 10);
+  const bool explained = *rest == '!';
+  if (explained) ++rest;
   if (*rest == ' ') ++rest;
   if (code <= 0 || code > 4095) return Error(EPROTO, text);
-  return *rest == '\0' ? Error(static_cast<int>(code))
-                       : Error(static_cast<int>(code), rest);
+  Error error(static_cast<int>(code));
+  if (*rest == '\0') return error;
+  return explained ? Error(error.code(), rest) : std::move(error).With(rest);
 }
 
 }  // namespace
@@ -48,8 +51,9 @@ Result<Said> Expect(BorrowedFd channel, Word word) {
 }
 
 void SayError(BorrowedFd channel, const Error& error) {
-  std::string text =
-      std::to_string(error.code()) + " " + std::string(error.context());
+  std::string text = std::to_string(error.code()) +
+                     (error.explained() ? "! " : " ") +
+                     std::string(error.context());
   text.resize(std::min(text.size(), kMessageBytesMax - 1));
   // If nobody listens any more, nobody needs to know.
   (void)Say(channel, Word::kError, text);

@@ -24,7 +24,7 @@ enum class Word : char {
   kTerminal = 'T',  // a pty's master comes along
   kReady = 'R',     // waits to be started
   kNotify = 'N',    // number of the seccomp listener, answered by kGo
-  kError = 'E',     // "ERRNO CONTEXT"
+  kError = 'E',     // "ERRNO CONTEXT"; "ERRNO! CONTEXT" if explained
   // From the runtime to the process.
   kGo = 'g',
 };

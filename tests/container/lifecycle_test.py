@@ -496,6 +496,10 @@ class TerminalTest(bundle.ContainerTest):
         with open(self.dir + "/ignored") as file:
             self.assertEqual(int(file.read().split()[1], 16) & 1 << (signal.SIGPIPE - 1), 0)
 
+    def test_what_the_kernel_refuses_is_told_with_its_reason(self):
+        self.configure(hostname="h" * 65)
+        self.refused("hostname: Invalid argument", "create", "-b", self.bundle, "ufs-box")
+
     def test_needs_a_receiver(self):
         self.configure(**{"process.terminal": True})
         self.refused("needs --console-socket", "create", "-b", self.bundle, "ufs-box")
