@@ -14,6 +14,7 @@
 #include "fs/host_layer.h"
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
+#include "layerdb/base/selinux.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
@@ -174,6 +175,8 @@ class Sealer {
     if (S_ISLNK(attr.mode)) node.link_target = TRY(layer.ReadLink(found.node));
     const std::string listed = TRY(layer.ListXattr(found.node));
     for (const std::string& name : XattrNames(listed)) {
+      // This host's policy gave it: elsewhere the same files have another.
+      if (name == kSelinuxXattr) continue;
       auto value = layer.GetXattr(found.node, name.c_str());
       if (value.code() == ENODATA) continue;
       node.xattrs.emplace_back(name, TRY(value));

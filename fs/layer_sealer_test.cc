@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -18,6 +19,7 @@
 #include <variant>
 
 #include "fs/union_fs.h"
+#include "layerdb/base/selinux.h"
 #include "layerdb/object_store.h"
 #include "layerdb/tree_test_util.h"
 
@@ -309,6 +311,18 @@ TEST_F(LayerSealerTest, ChangedLinksKeepAllTheirNames) {
   EXPECT_EQ(Everything(), before);
   EXPECT_EQ(Walk("a/one"), Walk("c/two"));
   EXPECT_EQ(Walk("a/third"), Walk("b/first"));
+}
+
+TEST_F(LayerSealerTest, LabelsAreTheHosts) {
+  const std::string file = root_ / "upper/file";
+  std::ofstream(file) << "x";
+  if (setxattr(file.c_str(), kSelinuxXattr, "a:b:c", 5, 0) != 0)
+    GTEST_SKIP() << "no label may be set here";
+  ASSERT_EQ(setxattr(file.c_str(), "user.own", "1", 1, 0), 0);
+  Open(Layers(), /*with_upper=*/true);
+  Seal();
+  Open({layers_.back()}, /*with_upper=*/false);
+  EXPECT_EQ(*fs_->ListXattr(Walk("file")), std::string("user.own\0", 9));
 }
 
 // The second time only what has changed is read.
