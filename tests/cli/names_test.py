@@ -8,8 +8,7 @@ import unittest
 import harness
 from harness import CliTest, mounts, run
 
-MANUAL = os.path.join(os.path.dirname(os.path.realpath(__file__)),
-                      "../../tools/man/ufs.1")
+MANUALS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../tools/man")
 
 
 class FuseOverlayfs(CliTest):
@@ -139,7 +138,7 @@ class StatAndDiff(CliTest):
 
     def test_manual_tells_every_field_of_stat(self):
         self.mount("--ro", self.base, self.mnt)
-        with open(MANUAL) as file:
+        with open(MANUALS + "/ufs.1") as file:
             told = set(re.findall(r"\w+", file.read().split(".SH JSON")[1]
                                   .split(".SH ")[0]))
 
@@ -152,6 +151,14 @@ class StatAndDiff(CliTest):
 
         report = json.loads(self.ufs("stat", "--json", self.mnt).stdout)
         self.assertEqual(set(fields(report)) - told, set())
+
+    def test_the_manual_has_every_mount_option(self):
+        with open(MANUALS + "/ufs-mount.8") as file:
+            told = set(re.findall(r"[\w+]+", file.read().split(".SH MOUNT OPTIONS")[1]))
+        listed = self.ufs("mount", "--help").stdout.split("Mount options (-o)")[1].split("\n\n")[0]
+        names = set(re.findall(r"^  ([a-z]\w*\+?)", listed, re.M))
+        self.assertGreater(len(names), 30)
+        self.assertEqual(names - told, set())
 
     def test_diff(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
