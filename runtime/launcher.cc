@@ -57,7 +57,8 @@ Result<kernel::Child> OrWhyNot(Result<kernel::Child> child,
 }
 
 // In the helper: joins, then makes init as a child of its own parent.
-Status JoinAndClone(const ContainerSpec& spec, UniqueFd& channel,
+Status JoinAndClone(const ContainerSpec& spec, CgroupDoors& doors,
+                    UniqueFd& channel,
                     const std::function<void(UniqueFd)>& body) {
   TRY(JoinNamespaces(spec));
   uint64_t flags = NewNamespaceFlags(spec);
@@ -72,7 +73,7 @@ Status JoinAndClone(const ContainerSpec& spec, UniqueFd& channel,
     flags &= ~uint64_t{CLONE_NEWTIME};
     TRY(SetTimeOffsets(spec));
   }
-  const auto init = TRY(OrWhyNot(kernel::Clone(flags | CLONE_PARENT), false));
+  const auto init = TRY(OrWhyNot(doors.Clone(flags | CLONE_PARENT), false));
   if (init.pid == 0) {
     // It is the helper that says who we are, before we say anything.
     if (Expect(channel, Word::kGo).ok()) body(std::move(channel));
@@ -101,10 +102,11 @@ Result<kernel::Child> AwaitInit(const ContainerSpec& spec, BorrowedFd channel,
 Result<Launched> LaunchByHelper(const ContainerSpec& spec, CgroupDoors& doors,
                                 const std::function<void(UniqueFd)>& body) {
   auto pair = TRY(kernel::MakeSocketPair());
-  auto helper = TRY(doors.Clone(0));  // init is born where it is
+  // Not into the cgroup, which may have room for one.
+  auto helper = TRY(kernel::Clone(0));
   if (helper.pid == 0) {
     pair.ours.reset();
-    const auto done = JoinAndClone(spec, pair.theirs, body);
+    const auto done = JoinAndClone(spec, doors, pair.theirs, body);
     if (!done.ok()) SayError(pair.theirs, done.error());
     _exit(done.ok() ? 0 : 1);
   }

@@ -67,6 +67,14 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
         self.ok("resume", "ufs-box")
         self.assertEqual(self.status()["status"], "running")
 
+    def test_room_for_one(self):
+        # What joins a namespace before init is none of the container's.
+        self.resources(pids={"limit": 1})
+        self.configure(**{"linux.namespaces": lambda old: [
+            {**ns, "path": "/proc/1/ns/net"} if ns["type"] == "network" else ns for ns in old]})
+        self.start_box("exec sleep 1000")
+        self.assertEqual(limit(self.cgroup, "pids.current"), "1")
+
     def test_fork_bomb_is_held(self):
         self.resources(pids={"limit": 10})
         self.start_box("while :; do sleep 1000 & done 2>/dev/null; sleep 1000")
