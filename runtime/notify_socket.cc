@@ -65,11 +65,12 @@ Status NotifySocket::PassOn(const std::string& host, pid_t pid,
                ? kernel::ConnectAbstract(host.substr(1), SOCK_DGRAM)
                : kernel::ConnectUnix(host, SOCK_DGRAM))
               .With("NOTIFY_SOCKET " + host));
+  // It may have ended, and been waited for: what it said is still there.
   const auto init = kernel::PidfdOpen(pid);
-  if (!init.ok()) return Ok();  // ended already
   while (true) {
-    pollfd fds[] = {{socket_.get(), POLLIN, 0}, {init->get(), POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0) continue;
+    pollfd fds[] = {{socket_.get(), POLLIN, 0},
+                    {init.ok() ? init->get() : -1, POLLIN, 0}};
+    if (poll(fds, 2, init.ok() ? -1 : 0) < 0) continue;
     if (fds[0].revents == 0) return Ok();  // it has ended, and said nothing
     const auto message = kernel::ReceiveMessage(socket_, kMessageBytesMax);
     // What is too long is not what we wait for.
