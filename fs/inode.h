@@ -11,11 +11,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -89,6 +92,30 @@ struct LinkName {
   InodeRef parent;
   std::string name;
 };
+
+// The names of a file may be as many as the host allows: found by hash, and by
+// what a caller has of one.
+struct LinkNameView {
+  LinkNameView(const InodeRef& parent, std::string_view name)
+      : parent(parent.get()), name(name) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): the same name.
+  LinkNameView(const LinkName& link) : LinkNameView(link.parent, link.name) {}
+  friend bool operator==(const LinkNameView&, const LinkNameView&) = default;
+
+  const Inode* parent;
+  std::string_view name;
+};
+struct LinkNameHash {
+  using is_transparent = void;
+  size_t operator()(const LinkNameView& link) const noexcept;
+};
+struct LinkNameEqual {
+  using is_transparent = void;
+  bool operator()(const LinkNameView& a, const LinkNameView& b) const {
+    return a == b;
+  }
+};
+using LinkNames = std::unordered_set<LinkName, LinkNameHash, LinkNameEqual>;
 
 // There may be millions: what few inodes have is held by pointer.
 class Inode {
@@ -211,12 +238,12 @@ class Inode {
 
   // What few inodes have.
   struct Extra {
-    std::vector<LinkName> more_names;
+    LinkNames more_names;
+    // In the index: of all its names those that are in the layers alone; the
+    // next change puts them into the upper.
+    LinkNames names_left;
     FdCache::Pin orphan;     // keeps an upper object that has no name left
     std::string index_name;  // in the work directory's index
-    // It was looked up by names that are in the layers alone; the next change
-    // puts them into the upper.
-    bool names_left = false;
     std::optional<timespec> removed_at;  // of what is in a layer alone
   };
 
@@ -231,6 +258,14 @@ class Inode {
   uint64_t upper_ino_ = 0;  // the host's number of the upper object
   uint64_t lookups_ = 0;    // the kernel's references
 };
+
+inline size_t LinkNameHash::operator()(
+    const LinkNameView& link) const noexcept {
+  // By the id, not the address: the order is the same in every run.
+  const auto parent = static_cast<uint64_t>(link.parent->id);
+  return std::hash<std::string_view>()(link.name) ^
+         parent * 0x9E3779B97F4A7C15u;
+}
 
 inline InodeRef::InodeRef(const InodeRef& other) : inode_(other.inode_) {
   if (inode_ != nullptr)

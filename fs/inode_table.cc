@@ -211,41 +211,44 @@ void InodeTable::Shrink() {
   by_upper_.rehash(0);
 }
 
+LinkNames::node_type InodeTable::Extract(LinkNames& names,
+                                         const LinkNameView& name) {
+  const auto at = names.find(name);
+  return at == names.end() ? LinkNames::node_type() : names.extract(at);
+}
+
 void InodeTable::AddName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) {
   MutexLock lock(mu_);
-  if (NameLocked(*inode, parent, name) != nullptr) return;
+  if (HasNameLocked(*inode, {parent, name})) return;
   LinkName added{parent, std::string(name)};
   if (inode->name_.parent == nullptr)
     inode->name_ = std::move(added);
   else
-    ExtraOf(*inode).more_names.push_back(std::move(added));
+    ExtraOf(*inode).more_names.insert(std::move(added));
 }
 
 size_t InodeTable::RemoveName(const InodeRef& inode, const InodeRef& parent,
                               std::string_view name) {
-  LinkName removed;  // a parent may go with it, after the lock
+  // A parent may go with them, after the lock.
+  LinkName first;
+  LinkNames::node_type removed, left;
   MutexLock lock(mu_);
   if (inode->name_.parent == nullptr) return 0;
-  auto* const more = inode->extra_ ? &inode->extra_->more_names : nullptr;
-  const size_t known = 1 + (more != nullptr ? more->size() : 0);
-  const auto is_it = [&](const LinkName& link) {
-    return link.parent == parent && link.name == name;
-  };
-  if (is_it(inode->name_)) {
-    removed = std::exchange(inode->name_, {});
-    if (known > 1) {
-      inode->name_ = std::move(more->back());
-      more->pop_back();
-    }
-    return known - 1;
+  Inode::Extra* const extra = inode->extra_.get();
+  const LinkNameView gone(parent, name);
+  const bool is_first = inode->name_ == gone;
+  if (is_first) first = std::exchange(inode->name_, {});
+  if (extra == nullptr) return is_first ? 0 : 1;
+  left = Extract(extra->names_left, gone);
+  LinkNames& more = extra->more_names;
+  if (!is_first) {
+    removed = Extract(more, gone);
+  } else if (!more.empty()) {
+    removed = more.extract(more.begin());
+    std::swap(inode->name_, removed.value());
   }
-  if (more == nullptr) return known;
-  const auto at = std::find_if(more->begin(), more->end(), is_it);
-  if (at == more->end()) return known;
-  removed = std::move(*at);
-  more->erase(at);
-  return known - 1;
+  return more.size() + (inode->name_.parent != nullptr ? 1 : 0);
 }
 
 void InodeTable::MoveName(const InodeRef& inode, const InodeRef& parent,
@@ -253,27 +256,32 @@ void InodeTable::MoveName(const InodeRef& inode, const InodeRef& parent,
                           std::string_view new_name) {
   // A parent may go with the old one, after the lock.
   LinkName moved{new_parent, std::string(new_name)};
+  LinkNames::node_type left;
+  LinkNames::insert_return_type known;
   MutexLock lock(mu_);
-  if (LinkName* const link = NameLocked(*inode, parent, name))
-    std::swap(*link, moved);
+  const LinkNameView old(parent, name);
+  Inode::Extra* const extra = inode->extra_.get();
+  if (extra != nullptr) left = Extract(extra->names_left, old);
+  if (inode->name_ == old) {
+    std::swap(inode->name_, moved);
+  } else if (extra != nullptr) {
+    auto node = Extract(extra->more_names, old);
+    if (node.empty()) return;
+    std::swap(node.value(), moved);
+    known = extra->more_names.insert(std::move(node));
+  }
 }
 
-LinkName* InodeTable::NameLocked(Inode& inode, const InodeRef& parent,
-                                 std::string_view name) const {
-  const auto is_it = [&](const LinkName& link) {
-    return link.parent == parent && link.name == name;
-  };
-  if (is_it(inode.name_)) return &inode.name_;
-  if (inode.extra_ == nullptr) return nullptr;
-  auto& more = inode.extra_->more_names;
-  const auto at = std::find_if(more.begin(), more.end(), is_it);
-  return at == more.end() ? nullptr : &*at;
+bool InodeTable::HasNameLocked(const Inode& inode,
+                               const LinkNameView& name) const {
+  return inode.name_ == name ||
+         (inode.extra_ && inode.extra_->more_names.contains(name));
 }
 
 bool InodeTable::HasName(const InodeRef& inode, const InodeRef& parent,
                          std::string_view name) const {
   MutexLock lock(mu_);
-  return NameLocked(*inode, parent, name) != nullptr;
+  return HasNameLocked(*inode, {parent, name});
 }
 
 std::optional<LinkName> InodeTable::NameOf(const InodeRef& inode) const {
@@ -282,20 +290,23 @@ std::optional<LinkName> InodeTable::NameOf(const InodeRef& inode) const {
   return inode->name_;
 }
 
-void InodeTable::NoteNameLeft(const InodeRef& inode) {
+void InodeTable::NoteNameLeft(const InodeRef& inode, const InodeRef& parent,
+                              std::string_view name) {
   MutexLock lock(mu_);
-  ExtraOf(*inode).names_left = true;
+  ExtraOf(*inode).names_left.insert({parent, std::string(name)});
 }
 
-std::vector<LinkName> InodeTable::TakeNamesLeft(const InodeRef& inode) {
-  std::vector<LinkName> names;
+void InodeTable::NoteNamesLeft(const InodeRef& inode) {
   MutexLock lock(mu_);
-  if (!inode->extra_ || !std::exchange(inode->extra_->names_left, false))
-    return names;
-  if (inode->name_.parent != nullptr) names.push_back(inode->name_);
-  names.insert(names.end(), inode->extra_->more_names.begin(),
-               inode->extra_->more_names.end());
-  return names;
+  Inode::Extra& extra = ExtraOf(*inode);
+  extra.names_left.insert(extra.more_names.begin(), extra.more_names.end());
+  if (inode->name_.parent != nullptr) extra.names_left.insert(inode->name_);
+}
+
+LinkNames InodeTable::TakeNamesLeft(const InodeRef& inode) {
+  MutexLock lock(mu_);
+  if (!inode->extra_) return {};
+  return std::exchange(inode->extra_->names_left, {});
 }
 
 void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
@@ -309,6 +320,7 @@ void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
 
 void InodeTable::ForgetUpper(const InodeRef& inode) {
   FdCache::Pin orphan;  // closed after the lock
+  LinkNames left;
   MutexLock lock(mu_);
   if (const auto at = by_upper_.find(inode->upper_ino_);
       at != by_upper_.end() && at->second == inode.get())
@@ -318,6 +330,7 @@ void InodeTable::ForgetUpper(const InodeRef& inode) {
   inode->extra_->index_name.clear();
   // Its name was gone, and another was looked up.
   inode->extra_->orphan.swap(orphan);
+  inode->extra_->names_left.swap(left);
 }
 
 std::vector<InodeRef> InodeTable::All() const {

@@ -75,10 +75,12 @@ class InodeTable {
                std::string_view name) const;
   // Any name; nullopt for a deleted object and for the root.
   std::optional<LinkName> NameOf(const InodeRef& inode) const;
-  // That a file in the index has a name which is not in the upper.
-  void NoteNameLeft(const InodeRef& inode);
-  // All names that are known, if that was noted since this was last asked.
-  std::vector<LinkName> TakeNamesLeft(const InodeRef& inode);
+  // That a name of a file in the index is not in the upper; that none is.
+  void NoteNameLeft(const InodeRef& inode, const InodeRef& parent,
+                    std::string_view name);
+  void NoteNamesLeft(const InodeRef& inode);
+  // Those that were noted since this was last asked, and are names still.
+  LinkNames TakeNamesLeft(const InodeRef& inode);
   // Names from the root, or from an ancestor that `stop` takes, down to the
   // directory. ENOENT when it, or a directory above it, is deleted.
   template <typename Stop>
@@ -127,9 +129,11 @@ class InodeTable {
   template <typename Map>
   static InodeRef FindIn(const Map& map, const typename Map::key_type& key);
   static Inode::Extra& ExtraOf(Inode& inode);
-  // Null where it has no such name.
-  LinkName* NameLocked(Inode& inode, const InodeRef& parent,
-                       std::string_view name) const REQUIRES(mu_);
+  bool HasNameLocked(const Inode& inode, const LinkNameView& name) const
+      REQUIRES(mu_);
+  // Takes one out, without letting go of its parent; empty where it is not in.
+  static LinkNames::node_type Extract(LinkNames& names,
+                                      const LinkNameView& name);
 
   InodeRef MakeLocked(NodeId id, Birth birth) REQUIRES(mu_);
   void Remove(const Inode& inode);

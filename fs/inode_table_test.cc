@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -120,6 +121,38 @@ TEST(InodeTable, ANameMoves) {
   EXPECT_EQ(table.NameOf(file)->name, "d");
   EXPECT_EQ(table.RemoveName(file, dir, "d"), 1u);
   EXPECT_EQ(table.NameOf(file)->name, "c");
+}
+
+TEST(InodeTable, TellsOnceWhichNamesAreLeft) {
+  FdCache fds(16);
+  InodeTable table(fds);
+  const InodeRef root = table.MakeRoot(BirthOf(1, S_IFDIR));
+  const InodeRef file = table.Intern(BirthOf(2));
+  const auto left = [&] {
+    std::set<std::string> names;
+    for (const LinkName& link : table.TakeNamesLeft(file))
+      names.insert(link.name);
+    return names;
+  };
+  const std::set<std::string> none;
+  EXPECT_EQ(left(), none);
+  for (const char* name : {"a", "b", "c"}) table.AddName(file, root, name);
+  EXPECT_EQ(left(), none) << "known is not left";
+  table.NoteNamesLeft(file);
+  EXPECT_EQ(left(), (std::set<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(left(), none);
+
+  table.AddName(file, root, "d");
+  for (const char* name : {"a", "c", "d", "d"})
+    table.NoteNameLeft(file, root, name);
+  table.RemoveName(file, root, "a");
+  table.RemoveName(file, root, "b");
+  table.MoveName(file, root, "c", root, "e");
+  EXPECT_EQ(left(), std::set<std::string>{"d"}) << "not what went or moved";
+
+  table.NoteNamesLeft(file);
+  table.ForgetUpper(file);
+  EXPECT_EQ(left(), none);
 }
 
 // A daemon must not fall over a tree that is deeper than its stack.

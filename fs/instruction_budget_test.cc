@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fs/chunk_map.h"
+#include "fs/inode_table.h"
 #include "fs/traced_run.h"
 #include "fs/union_fixture.h"
 
@@ -92,6 +93,20 @@ TEST_F(InstructionBudgetTest, AnUpperThatBeginsAfresh) {
                .ok() &&
            fs_->Freeze().ok();
   });
+}
+
+// However many names it has.
+TEST_F(InstructionBudgetTest, ANameOfAFile) {
+  FdCache fds(16);
+  InodeTable table(fds);
+  InodeTable::Birth birth;
+  birth.identity = {1, 1};
+  const InodeRef root = table.MakeRoot(birth);
+  birth.identity = {1, 2};
+  const InodeRef file = table.Intern(birth);
+  for (int i = 0; i < 5000; ++i)
+    table.AddName(file, root, "name" + std::to_string(i));
+  ExpectAtMost(400, [&] { return table.HasName(file, root, "name4999"); });
 }
 
 // However many chunks there are.

@@ -67,6 +67,42 @@ TEST_F(SyscallBudgetTest, ChangingTheModeOfALowerFile) {
   ExpectAtMost(21, [&] { return fs_->SetAttr(file, change, {}).ok(); });
 }
 
+// Of a file with many names each comes into the upper once: the last costs what
+// the first ones do.
+TEST_F(SyscallBudgetTest, ChangingAFileThroughEachOfItsNames) {
+  constexpr int kNames = 200, kEarly = 10;
+  const auto name_of = [](int i) { return "name" + std::to_string(i); };
+  Put(root_ / "base/names/name0", "content");
+  for (int i = 1; i < kNames; ++i)
+    stdfs::create_hard_link(root_ / "base/names/name0",
+                            root_ / "base/names" / name_of(i));
+  Mount();
+  const NodeId names = Walk("names");
+  AttrChange change;
+  change.mode = 0600;
+  const auto change_by = [&](int i) {
+    const std::string name = name_of(i);
+    const auto found = fs_->Lookup(names, N(name.c_str()));
+    return found.ok() && found->has_value() &&
+           fs_->SetAttr((**found).node, change, {}).ok();
+  };
+  int64_t early = 0;
+  for (int i = 0; i < kNames - 1; ++i) {
+    if (i == kEarly) early = CallsOf([&] { return change_by(i); });
+    ASSERT_TRUE(change_by(i));
+  }
+  if (early < 0) GTEST_SKIP() << "processes may not be traced here";
+  EXPECT_GT(early, 0);
+  EXPECT_LE(CallsOf([&] { return change_by(kNames - 1); }), early);
+  struct stat stat {};
+  ASSERT_EQ(lstat((root_ / "upper/names/name198").c_str(), &stat), 0);
+  EXPECT_EQ(stat.st_nlink, nlink_t{kNames + 1}) << "and the index's";
+  // No name is left.
+  const NodeId file = Walk("names/name0");
+  const auto change_it = [&] { return fs_->SetAttr(file, change, {}).ok(); };
+  EXPECT_LT(CallsOf(change_it), early);
+}
+
 TEST_F(SyscallBudgetTest, AppendToALowerFile) {
   const NodeId file = Walk("dir/file");
   ExpectAtMost(30, [&] { return WriteAt(file, "more", 7) == 0; });

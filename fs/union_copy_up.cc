@@ -348,7 +348,6 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
       index_names_.insert(index_name);
     }
     table_.SetIndexName(inode, index_name);
-    table_.NoteNameLeft(inode);
     kIndexed.Visit();
   } else if (!name) {
     // Deleted while in use: it lives on without a name.
@@ -374,6 +373,8 @@ Status UnionFs::PublishUp(const InodeRef& inode, Draft& draft, Backing want,
       fds_.Erase(inode->fd_key());
   }
   inode->set_backing(want);
+  // Whoever adds a name now sees that it is in the upper, and notes it.
+  if (inode->hard_linked) table_.NoteNamesLeft(inode);
   return Ok();
 }
 

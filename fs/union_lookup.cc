@@ -214,7 +214,7 @@ Result<InodeRef> UnionFs::Adopt(const InodeRef& dir, Name name, Child& child) {
       child.upper ? TRY(AdoptUpper(name, child)) : TRY(AdoptLower(child));
   table_.AddName(inode, dir, name.view());
   if (inode->hard_linked && !child.upper && inode->in_upper())
-    table_.NoteNameLeft(inode);
+    table_.NoteNameLeft(inode, dir, name.view());
   if (inode->backing() == Backing::kPartial) NotePartial(inode);
   return inode;
 }
