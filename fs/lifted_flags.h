@@ -4,6 +4,8 @@
 // append-only one. They are back when it goes.
 #pragma once
 
+#include <linux/fs.h>
+
 #include <optional>
 #include <utility>
 
@@ -13,6 +15,9 @@
 #include "layerdb/base/unique_fd.h"
 
 namespace ufs {
+
+// What would keep out what comes up from a layer. No new name comes of that.
+inline constexpr int kFixingFlags = FS_IMMUTABLE_FL | FS_APPEND_FL;
 
 class LiftedFlags {
  public:

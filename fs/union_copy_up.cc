@@ -34,9 +34,6 @@ DonePoint kTimeHeld("copy_up.time_held");
 DonePoint kCut("copy_up.cut");
 DonePoint kFilled("copy_up.filled");
 
-// No new name comes of it: they do not forbid it.
-constexpr int kFixing = FS_IMMUTABLE_FL | FS_APPEND_FL;
-
 void TimesOf(const Attr& attr, timespec times[2]) {
   times[0] = attr.atime;
   times[1] = attr.mtime;
@@ -325,7 +322,7 @@ Status UnionFs::MoveUp(const InodeRef& inode, Backing want, uint64_t keep) {
 Status UnionFs::PublishAs(const LinkName& name, Draft& draft, DonePoint& done) {
   const FdCache::Pin parent = TRY(UpperFd(name.parent));
   const Attr parent_attr = TRY(upper_->GetAttr({*parent}));
-  const LiftedFlags lifted = TRY(Lift(name.parent, *parent, kFixing));
+  const LiftedFlags lifted = TRY(Lift(name.parent, *parent, kFixingFlags));
   TRY(MarkImpure(name.parent, *parent));
   TRY(upper_->Publish(draft, {*parent, name.name.c_str()}));
   done.Visit();
@@ -387,8 +384,7 @@ void UnionFs::PlaceNames(const InodeRef& inode) {
     const InodeLocks locks({name.parent.get(), inode.get()});
     if (!table_.HasName(inode, name.parent, name.name)) return Ok();
     const FdCache::Pin dir = TRY(UpperFd(name.parent));
-    const LiftedFlags lifted = TRY(Lift(name.parent, *dir, kFixing));
-    return EnsureUpperName(inode, name.parent, Name::Trusted(name.name));
+    return EnsureUpperName(inode, name.parent, *dir, Name::Trusted(name.name));
   };
   for (const LinkName& name : table_.TakeNamesLeft(inode))
     if (const Status placed = place(name); !placed.ok())

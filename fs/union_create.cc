@@ -243,28 +243,30 @@ Result<Entry> UnionFs::Link(NodeId node, NodeId parent, Name name) {
   InodeLocks locks({dir.get(), inode.get()});
   const Spot spot = TRY(FreeSpot(dir, name));
   const Place from = TRY(UpperPlace(inode));
-  const LiftedFlags lifted = spot.hidden != UpperDir::Hidden::kNo
-                                 ? TRY(Lift(dir, *spot.fd, FS_APPEND_FL))
-                                 : LiftedFlags();
-  if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
-  if (NeedsLiteral(name.view(), inode->type))
-    TRY(upper_->SetMark(from.at(), names_.literal, "y"));
-  if (inode->came_from_layer()) TRY(MarkImpure(dir, *spot.fd));
-  // Counted first: were it killed in between, a count that is too high keeps a
-  // file too long, and one that is too low would lose it.
-  TRY(SetNlink(inode, +1));
-  Cleanup uncount([&] { (void)SetNlink(inode, -1); });
-  kLinkCounted.Visit();
-  if (spot.hidden == UpperDir::Hidden::kObject) {
-    Draft draft = TRY(upper_->NewLink(from.at()));
-    TRY(upper_->Replace(draft, spot.at()));
-  } else {
-    TRY(sys::LinkAt(from.at(), spot.at()));
-    kLinked.Visit();
-    if (spot.hidden == UpperDir::Hidden::kAufs)
-      upper_->RemoveAufsWhiteout(*spot.fd, name);
+  {
+    const LiftedFlags lifted = spot.hidden != UpperDir::Hidden::kNo
+                                   ? TRY(Lift(dir, *spot.fd, FS_APPEND_FL))
+                                   : LiftedFlags();
+    if (inode->is_split()) TRY(SetRedirect(inode, from.at()));
+    if (NeedsLiteral(name.view(), inode->type))
+      TRY(upper_->SetMark(from.at(), names_.literal, "y"));
+    if (inode->came_from_layer()) TRY(MarkImpure(dir, *spot.fd));
+    // Counted first: were it killed in between, a count that is too high keeps
+    // a file too long, and one that is too low would lose it.
+    TRY(SetNlink(inode, +1));
+    Cleanup uncount([&] { (void)SetNlink(inode, -1); });
+    kLinkCounted.Visit();
+    if (spot.hidden == UpperDir::Hidden::kObject) {
+      Draft draft = TRY(upper_->NewLink(from.at()));
+      TRY(upper_->Replace(draft, spot.at()));
+    } else {
+      TRY(sys::LinkAt(from.at(), spot.at()));
+      kLinked.Visit();
+      if (spot.hidden == UpperDir::Hidden::kAufs)
+        upper_->RemoveAufsWhiteout(*spot.fd, name);
+    }
+    uncount.Dismiss();
   }
-  uncount.Dismiss();
   table_.AddName(inode, dir, name.view());
   // An unnamed file has a name now, and is found by it.
   table_.SetOrphan(inode, nullptr);

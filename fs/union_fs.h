@@ -358,7 +358,8 @@ class UnionFs final {
   Status PublishAs(const LinkName& name, Draft& draft, DonePoint& done);
   // `fd` is UpperFd's, for both.
   Status MarkImpure(const InodeRef& dir, BorrowedFd fd);
-  // Of a directory that keeps its names, of others nothing.
+  // Of a directory that keeps its names, of others nothing. Call neither
+  // UpperFd nor UpperPlace while it lives: moves_mu_ comes before flags_mu_.
   Result<LiftedFlags> Lift(const InodeRef& dir, BorrowedFd fd, int flags);
   Status SetRedirect(const InodeRef& inode, sys::At at);
   // The tag of the layer that an identity names.
@@ -416,7 +417,9 @@ class UnionFs final {
     MutexLock lock(moves_mu_);
     return move();
   }
-  Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir, Name name);
+  // `fd` is dir's of UpperFd. REQUIRES: both locked alone.
+  Status EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
+                         BorrowedFd fd, Name name);
   Result<Draft> WhiteoutDevice();
   void Changed(const InodeRef& dir);
 

@@ -125,20 +125,20 @@ Status UnionFs::PrepareMove(const InodeRef& inode) {
 
 // An indexed file has its other names in the layers; this one must be here.
 Status UnionFs::EnsureUpperName(const InodeRef& inode, const InodeRef& dir,
-                                Name name) {
-  const FdCache::Pin fd = TRY(UpperFd(dir));
-  const sys::At at{*fd, name.c_str()};
+                                BorrowedFd fd, Name name) {
+  const sys::At at{fd, name.c_str()};
   const auto stat = sys::Statx(at);
   if (stat.ok()) return Ok();
   if (stat.code() != ENOENT) return stat.error();
   const Place place = TRY(UpperPlace(inode));
   if (NeedsLiteral(name.view(), inode->type))
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
-  TRY(MarkImpure(dir, *fd));
+  const LiftedFlags lifted = TRY(Lift(dir, fd, kFixingFlags));
+  TRY(MarkImpure(dir, fd));
   // The name was there for everybody: should the rename fail, nothing happened.
-  const Attr before = AttrOf(TRY(sys::Statx({*fd})));
+  const Attr before = AttrOf(TRY(sys::Statx({fd})));
   TRY(sys::LinkAt(place.at(), at));
-  KeepDirTimes(*fd, before);
+  KeepDirTimes(fd, before);
   kNamed.Visit();
   return Ok();
 }
@@ -316,7 +316,7 @@ Status UnionFs::SyncMoved(const Move& move) {
 
 // REQUIRES: all four inodes locked alone.
 Status UnionFs::RenameLocked(const Move& move) {
-  TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
+  TRY(EnsureUpperName(move.inode, move.from_dir, *move.from_fd, move.from));
   // The target's, before it may give way to an empty one.
   FdCache::Pin pin;
   std::optional<Attr> before;
@@ -359,8 +359,8 @@ Status UnionFs::RenameLocked(const Move& move) {
 
 // REQUIRES: all four inodes locked alone.
 Status UnionFs::ExchangeLocked(const Move& move) {
-  TRY(EnsureUpperName(move.inode, move.from_dir, move.from));
-  TRY(EnsureUpperName(move.target, move.to_dir, move.to));
+  TRY(EnsureUpperName(move.inode, move.from_dir, *move.from_fd, move.from));
+  TRY(EnsureUpperName(move.target, move.to_dir, *move.to_fd, move.to));
   TRY(MarkMoved(move.inode, move.to_dir, *move.to_fd, move.to));
   TRY(MarkMoved(move.target, move.from_dir, *move.from_fd, move.from));
   TRY(kMarked.Visit());
