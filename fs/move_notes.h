@@ -1,8 +1,7 @@
 // Notes of moves that take two steps on the host (UnionFs::MoveInTwoSteps): one
-// is there from before the first until after the second, so that the next mount
-// can do what a killed daemon has left. Kept in the work directory; format:
-// FORMAT.md.
-// Threads: any.
+// is there from before the first until the second is done or the first undone,
+// so that the next mount can do what a killed daemon has left. Kept in the work
+// directory; format: FORMAT.md. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +31,8 @@ class MoveNote {
       : notes_(other.notes_), name_(std::exchange(other.name_, {})) {}
   MoveNote& operator=(MoveNote&&) = delete;
   ~MoveNote();
+  // The first step is done, and the second is left to the next mount.
+  void Keep() { name_.clear(); }
 
  private:
   MoveNote(BorrowedFd notes, std::string name)

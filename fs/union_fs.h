@@ -404,7 +404,7 @@ class UnionFs final {
   void PutBack(const Move& move, Draft& target);
   Status MoveUpper(const Move& move);
   Status MoveInTwoSteps(const Move& move, bool over_upper);
-  Status MoveOverRemains(const Move& move, bool leaves_whiteout);
+  Status MoveOverDir(const Move& move, bool leaves_whiteout);
   Status ExchangeLocked(const Move& move);
   Status SyncMoved(const Move& move);
   Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir,

@@ -5,6 +5,8 @@
 //   a whiteout stays behind     RENAME_WHITEOUT, or an exchange with one that
 //                               was put at the target first
 //   a directory over a whiteout an exchange, then the whiteout goes
+// Where the host has no such call there is a second step. It may fail, and then
+// the first is undone.
 // Marks are written before: a redirect to where an object already is, or
 // opacity of a directory that hides nothing, changes nothing yet.
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
@@ -28,6 +31,7 @@ FaultPoint kMarked("rename.marked");
 DonePoint kWhiteoutPlaced("rename.whiteout_placed");
 DonePoint kSwapped("rename.exchanged");
 DonePoint kReplaced("rename.replaced");
+FaultPoint kSecond("rename.second");
 DonePoint kMoved("rename.moved");
 
 // May `inode` take the place of `target`?
@@ -35,6 +39,25 @@ int TypeConflict(const Inode& inode, const Inode& target) {
   if (inode.is_dir() && !target.is_dir()) return ENOTDIR;
   if (!inode.is_dir() && target.is_dir()) return EISDIR;
   return 0;
+}
+
+// The second step of a move, or none: should it fail, `undo` takes the first
+// back. What is neither done nor undone is the next mount's.
+template <typename Step, typename Undo>
+Status DoOrUndo(MoveNote& note, Name from, Name to, Step step, Undo undo) {
+  const auto second = [&]() -> Status {
+    TRY(kSecond.Visit());
+    return step();
+  };
+  const Status done = second();
+  if (done.ok()) return done;
+  if (const Status back = undo(); !back.ok()) {
+    note.Keep();
+    log::Warn(from.str() + ": is under the name " + to.str() +
+              " in the upper (" + back.error().ToString() +
+              "); unmount it, and mount it again");
+  }
+  return done;
 }
 
 }  // namespace
@@ -199,6 +222,7 @@ void UnionFs::PutBack(const Move& move, Draft& target) {
 
 Status UnionFs::MoveUpper(const Move& move) {
   const bool leaves_whiteout = TRY(LowerShows(move.from_dir, move.from));
+  if (leaves_whiteout) TRY(upper_->MayHide(move.from));
   const auto there = sys::Statx(move.to_at());
   if (!there.ok() && there.code() != ENOENT) return there.error();
   const bool over_whiteout =
@@ -209,7 +233,7 @@ Status UnionFs::MoveUpper(const Move& move) {
                     : LiftedFlags();
   if (move.target != nullptr && move.target->is_dir() && there.ok() &&
       !over_whiteout && !upper_->has_xattrs())
-    return MoveOverRemains(move, leaves_whiteout);
+    return MoveOverDir(move, leaves_whiteout);
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   // An AUFS whiteout beside a file says nothing while that is there, and all
   // once it is gone. Beside a directory it would hide what is below.
@@ -229,7 +253,15 @@ Status UnionFs::MoveUpper(const Move& move) {
     return Ok();
   }
   if (!leaves_whiteout || whiteout_first) {
+    // A directory shows nothing of the layers beside one.
+    std::optional<MoveNote> note;
+    if (aufs && move.inode->is_dir() && !there.ok() &&
+        TRY(upper_->IsHidden(*move.to_fd, move.to, nullptr)) !=
+            UpperDir::Hidden::kNo)
+      note.emplace(TRY(
+          upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to)));
     TRY(sys::RenameAt2(move.from_at(), move.to_at()));
+    if (note) kReplaced.Visit();
     if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
     return Ok();
   }
@@ -253,50 +285,58 @@ Status UnionFs::MoveUpper(const Move& move) {
 // place of something else, nor an AUFS whiteout of a directory. After a crash
 // in between the next mount does the second.
 Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
-  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
+  if (over_upper && move.inode->is_dir())
+    return MoveOverDir(move, /*leaves_whiteout=*/true);
   Draft whiteout = TRY(upper_->NewWhiteout(*move.from_fd));
-  const MoveNote note =
+  MoveNote note =
       TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
+  const auto place_whiteout = [&] {
+    return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
+  };
   if (!move.inode->is_dir()) {
     Draft second_name = TRY(upper_->NewLink(move.from_at()));
-    TRY(sys::RenameAt2(second_name.at(), move.to_at()));
-    second_name.Forget();
+    // What was there is kept until the second step is done.
+    const unsigned how = over_upper ? RENAME_EXCHANGE : 0;
+    TRY(sys::RenameAt2(second_name.at(), move.to_at(), how));
     kReplaced.Visit();
-    return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
-  }
-  if (!aufs && over_upper) {
-    // The old name shows the empty directory that was at the new one.
-    TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
-    TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
-    kReplaced.Visit();
-    return sys::RenameAt2(whiteout.at(), move.from_at(), RENAME_EXCHANGE);
+    TRY(DoOrUndo(note, move.from, move.to, place_whiteout, [&] {
+      return sys::RenameAt2(move.to_at(), second_name.at(), how);
+    }));
+    if (!over_upper) second_name.Forget();
+    return Ok();
   }
   TRY(sys::RenameAt2(move.from_at(), move.to_at()));
   kReplaced.Visit();
-  if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
-  return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
+  TRY(DoOrUndo(note, move.from, move.to, place_whiteout,
+               [&] { return sys::RenameAt2(move.to_at(), move.from_at()); }));
+  if (upper_->whiteout_form() == WhiteoutForm::kAufs)
+    upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
+  return Ok();
 }
 
-// Without xattrs it takes files to hide what the layers have, so that the host
-// would not replace the directory they are in. After a crash in between the
-// next mount puts a whiteout where it is.
-Status UnionFs::MoveOverRemains(const Move& move, bool leaves_whiteout) {
-  const MoveNote note =
+// The host does not replace a directory that holds files, which without xattrs
+// it takes to hide what the layers have; and one that was replaced does not
+// come back. So the two are exchanged, and after a crash the next mount puts a
+// whiteout where the one that goes is.
+Status UnionFs::MoveOverDir(const Move& move, bool leaves_whiteout) {
+  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
+  MoveNote note =
       TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
   TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
   TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));
   kReplaced.Visit();
-  const auto gone =
-      leaves_whiteout
-          ? upper_->ReplaceByWhiteout(*move.from_fd, move.from, /*is_dir=*/true)
-          : upper_->RemoveDir(*move.from_fd, move.from);
-  if (!gone.ok())
-    if (const auto back =
-            sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
-        !back.ok())
-      log::Warn(move.to.str() + ": is under the name " + move.from.str() +
-                " now: " + back.error().ToString());
-  return gone;
+  const auto remove = [&] {
+    return leaves_whiteout ? upper_->ReplaceByWhiteout(*move.from_fd, move.from,
+                                                       /*is_dir=*/true)
+                           : upper_->RemoveDir(*move.from_fd, move.from);
+  };
+  TRY(DoOrUndo(note, move.from, move.to, remove, [&] {
+    // It would hide what the layers have in the directory that comes back.
+    if (aufs) upper_->RemoveAufsWhiteout(*move.from_fd, move.from);
+    return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
+  }));
+  if (aufs) upper_->RemoveAufsWhiteout(*move.to_fd, move.to);
+  return Ok();
 }
 
 // What RENAME_WHITEOUT leaves for its caller: a character device 0/0 that shows

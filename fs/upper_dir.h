@@ -136,13 +136,15 @@ class UpperDir {
   // How `name` in an upper directory is marked as deleted, if it is. `stat` is
   // what is there, null for nothing.
   Result<Hidden> IsHidden(BorrowedFd dir, Name name, const struct statx* stat);
+  // ENAMETOOLONG for a name that the whiteouts of this upper cannot hide.
+  Status MayHide(Name name) const;
   // Puts a whiteout where nothing is: one more name of the last one made, as
   // making another costs the host an inode.
   Status Whiteout(BorrowedFd dir, Name name);
   // Whether the object of this number is one. False for one that was made
   // before.
   bool IsOurWhiteout(uint64_t ino) const { return ino == whiteout_ino_; }
-  // The same with a NewWhiteout; only a damaged disk makes it fail.
+  // The same with a NewWhiteout. The AUFS form takes space in `dir`.
   Status PlaceWhiteout(Draft& whiteout, BorrowedFd dir, Name name);
   // Puts a whiteout in the place of what is there; a directory goes, with what
   // it holds.

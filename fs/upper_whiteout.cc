@@ -68,6 +68,12 @@ Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
   return Ok();
 }
 
+Status UpperDir::MayHide(Name name) const {
+  if (whiteout_form_ != WhiteoutForm::kAufs || AufsWhiteoutName(name))
+    return Ok();
+  return Error(ENAMETOOLONG, name.str() + ": too long for an AUFS whiteout");
+}
+
 Status UpperDir::Whiteout(BorrowedFd dir, Name name) {
   TRY(kWhiteout.Visit());
   const sys::At at{dir, name.c_str()};

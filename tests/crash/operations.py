@@ -217,6 +217,8 @@ def name_operations():
     yield "rename directory", do(rename, "dir", "moved")
     yield "rename directory over whiteout", do(rename, "dir", "empty"), \
         do(os.rmdir, "empty")
+    yield "rename moved directory over whiteout", do(rename, "moved", "empty"), \
+        both(do(os.rmdir, "empty"), do(rename, "dir", "moved"))
     yield "rename upper directory over whiteout", do(rename, "new", "empty"), \
         both(do(os.rmdir, "empty"), do(os.mkdir, "new"))
     yield "rename directory over emptied", do(rename, "dir2", "dir"), emptied

@@ -1,0 +1,125 @@
+// Moves of two steps: one whose second fails, and what a killed daemon leaves.
+#include "fs/move_notes.h"
+
+#include <cerrno>
+#include <map>
+#include <set>
+#include <string>
+
+#include "fs/union_fixture.h"
+
+namespace ufs {
+namespace {
+
+class MoveNotesTest : public UnionFsTest {
+ protected:
+  void SetUp() override {
+    UnionFsTest::SetUp();
+    Put(root_ / "base/d/f", "d");
+    Put(root_ / "base/e/g", "e");
+    Put(root_ / "base/file", "file");
+    Put(root_ / "base/other", "other");
+  }
+  void TearDown() override {
+    EXPECT_EQ(Left(), "");
+    UnionFsTest::TearDown();
+  }
+
+  Status MountAs(WhiteoutForm form) {
+    fs_.reset();
+    UnionConfig config = Config();
+    config.whiteout = form;
+    fs_ = TRY(UnionFs::Open(config));
+    return Ok();
+  }
+  int Rename(const char* from, const char* to) {
+    return fs_->Rename(NodeId::kRoot, N(from), NodeId::kRoot, N(to), 0).code();
+  }
+  // The names of directories with what is in them, and of files with what they
+  // say.
+  std::map<std::string, std::string> Shown() {
+    std::map<std::string, std::string> shown;
+    for (const std::string& name : List("")) {
+      const NodeId node = Walk(name);
+      if (!S_ISDIR(Stat(node).mode)) {
+        shown[name] = Read(node);
+        continue;
+      }
+      for (const std::string& below : List(name)) shown[name] += below + "/";
+    }
+    return shown;
+  }
+  // What the work directory holds that it should not.
+  std::string Left() {
+    std::string left;
+    for (const char* dir : {"tmp", "moves"})
+      for (const auto& one :
+           stdfs::directory_iterator(root_ / "upper.work/ufs" / dir))
+        left += one.path().filename().string() + " ";
+    return left;
+  }
+};
+
+constexpr WhiteoutForm kForms[] = {WhiteoutForm::kXattr, WhiteoutForm::kAufs};
+
+struct Case {
+  const char* from;
+  const char* to;
+  bool xattr, aufs;  // whether it takes two steps
+};
+constexpr Case kCases[] = {{"file", "other", true, false},
+                           {"d", "new", false, true},
+                           {"d", "e", true, true}};
+
+TEST_F(MoveNotesTest, ANameTooLongForAWhiteoutStays) {
+  const std::string name(253, 'n');
+  Put(root_ / "base" / name / "below", "1");
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  const auto before = Shown();
+  EXPECT_EQ(Rename(name.c_str(), "moved"), ENAMETOOLONG);
+  EXPECT_EQ(Shown(), before);
+  ASSERT_TRUE(
+      fs_->Create(Walk(name), N("new"), 0644, O_EXCL, root_caller_).ok());
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Walk("moved"), NodeId::kNone);
+  EXPECT_EQ(List(name), (std::set<std::string>{"below", "new"}));
+}
+
+TEST_F(MoveNotesTest, AFailedSecondStepUndoesTheFirst) {
+  for (const WhiteoutForm form : kForms) {
+    const bool aufs = form == WhiteoutForm::kAufs;
+    for (const Case& one : kCases) {
+      SCOPED_TRACE(std::string(one.from) + " to " + one.to +
+                   (aufs ? ", aufs" : ", xattr"));
+      fs_.reset();
+      stdfs::remove_all(root_ / "upper");
+      stdfs::remove_all(root_ / "upper.work");
+      stdfs::create_directory(root_ / "upper");
+      ASSERT_TRUE(MountAs(form).ok());
+      // Of which the upper has something.
+      ASSERT_EQ(WriteAt(Walk("other"), "O", 0), 0);
+      ASSERT_TRUE(fs_->Unlink(Walk("e"), N("g")).ok());
+      const auto before = Shown();
+      ASSERT_TRUE(ArmFault("rename.second:ENOSPC").ok());
+      const int failed = Rename(one.from, one.to);
+      ASSERT_TRUE(ArmFault("").ok());
+      EXPECT_EQ(failed, (aufs ? one.aufs : one.xattr) ? ENOSPC : 0);
+      if (failed != 0) {
+        EXPECT_EQ(Shown(), before);
+        EXPECT_EQ(Left(), "");
+        ASSERT_TRUE(MountAs(form).ok());
+        EXPECT_EQ(Shown(), before);
+        EXPECT_EQ(Rename(one.from, one.to), 0);
+      }
+      auto after = before;
+      after[one.to] = after[one.from];
+      after.erase(one.from);
+      EXPECT_EQ(Shown(), after);
+      ASSERT_TRUE(MountAs(form).ok());
+      EXPECT_EQ(Shown(), after);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ufs
