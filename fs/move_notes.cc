@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "layerdb/base/fault.h"
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
@@ -60,13 +61,24 @@ Result<MoveNote> MoveNote::Make(BorrowedFd notes, const TwoStepMove& move) {
   char name[24];
   snprintf(name, sizeof(name), "%" PRIx64, move.object);
   // A link is the cheapest file with contents.
-  TRY(sys::SymlinkAt(FormatMove(move).c_str(), {notes, name}));
+  const std::string text = FormatMove(move);
+  auto made = sys::SymlinkAt(text.c_str(), {notes, name});
+  if (made.code() == EEXIST) {
+    // Of an earlier move of the same object.
+    TRY(sys::UnlinkAt({notes, name}));
+    made = sys::SymlinkAt(text.c_str(), {notes, name});
+  }
+  TRY(made);
   kMoveNoted.Visit();
   return MoveNote(notes, name);
 }
 
 MoveNote::~MoveNote() {
-  if (!name_.empty()) (void)sys::UnlinkAt({notes_, name_.c_str()});
+  if (name_.empty()) return;
+  const auto gone = sys::UnlinkAt({notes_, name_.c_str()});
+  if (!gone.ok())
+    log::Warn("work directory: ufs/moves/" + name_ +
+              " stays until the next mount: " + gone.error().ToString());
 }
 
 }  // namespace ufs

@@ -121,5 +121,79 @@ TEST_F(MoveNotesTest, AFailedSecondStepUndoesTheFirst) {
   }
 }
 
+// As after a kill between the steps: "d" is "new" now, and its whiteout is
+// missing.
+class KilledMoveTest : public MoveNotesTest {
+ protected:
+  void SetUp() override {
+    MoveNotesTest::SetUp();
+    ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+    ASSERT_EQ(Rename("d", "new"), 0);
+    after_ = Shown();
+    fs_.reset();
+    ASSERT_TRUE(stdfs::remove(root_ / "upper/.wh.d"));
+    const uint64_t upper = Ino("upper");
+    Note(FormatMove({Ino("upper/new"), upper, upper, "d", "new"}));
+  }
+  uint64_t Ino(const char* path) {
+    struct stat stat;
+    EXPECT_EQ(lstat((root_ / path).c_str(), &stat), 0) << path;
+    return stat.st_ino;
+  }
+  void Note(const std::string& text) {
+    stdfs::create_symlink(text, root_ / "upper.work/ufs/moves/1");
+  }
+
+  std::map<std::string, std::string> after_;
+};
+
+TEST_F(KilledMoveTest, TheNextMountFinishesIt) {
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Shown(), after_);
+}
+
+TEST_F(KilledMoveTest, AMountThatCannotLeavesItToTheNext) {
+  ASSERT_TRUE(ArmFault("upper.whiteout:ENOSPC").ok());
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Left(), "1 ");
+  EXPECT_NE(Walk("d"), NodeId::kNone);
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Shown(), after_);
+}
+
+TEST_F(KilledMoveTest, ADamagedNoteIsNotInTheWay) {
+  Put(root_ / "upper.work/ufs/moves/2", "no link");
+  stdfs::create_symlink("1/2/3/x", root_ / "upper.work/ufs/moves/3");
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Shown(), after_);
+}
+
+TEST_F(KilledMoveTest, WhatShowsUnderTheOldNameStays) {
+  Put(root_ / "upper/d/made", "since");
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_TRUE(List("d").contains("made"));
+}
+
+TEST_F(KilledMoveTest, ADirectoryThatHidesNothingStays) {
+  stdfs::create_directory(root_ / "upper/d");
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_TRUE(List("d").contains("f"));
+}
+
+TEST_F(KilledMoveTest, WhatWasExchangedGoes) {
+  Put(root_ / "upper/d/.wh..wh..opq", "");
+  Put(root_ / "upper/d/.wh.f", "");
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_EQ(Shown(), after_);
+}
+
+// What has these numbers is no directory of the upper.
+TEST_F(KilledMoveTest, NumbersThatNothingHasAreNotInTheWay) {
+  stdfs::remove(root_ / "upper.work/ufs/moves/1");
+  Note(FormatMove({Ino("upper/new"), ~uint64_t{0}, ~uint64_t{0}, "d", "new"}));
+  ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
+  EXPECT_NE(Walk("d"), NodeId::kNone);
+}
+
 }  // namespace
 }  // namespace ufs

@@ -1,8 +1,9 @@
 // UpperDir: the one writable layer, and the work directory beside it. It knows
 // how objects are written so that they appear all at once: each is prepared as
 // a Draft that nobody can see and published by one link or rename. It knows
-// nothing of inodes; places are host descriptors and names. One class in five
-// files: upper_dir, upper_draft, upper_whiteout, upper_attr, upper_freeze.
+// nothing of inodes; places are host descriptors and names. One class in six
+// files: upper_dir, upper_draft, upper_whiteout, upper_moves, upper_attr,
+// upper_freeze.
 //
 // The work directory holds
 //   ufs/mount    who has it mounted (upper_lock.h)
@@ -240,6 +241,7 @@ class UpperDir {
   Status SweepWork();
   Status FinishMoves();
   Status FinishMove(const TwoStepMove& move);
+  Result<bool> IsRemains(sys::At at);
   Status RefuseVolatile() const;
   Status MarkVolatile() const;
   Status Probe(const UnionConfig& config);

@@ -5,7 +5,6 @@
 #include "fs/upper_dir.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
-#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -111,51 +110,6 @@ Status UpperDir::ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir) {
   }
   Draft whiteout = TRY(NewWhiteout(dir));
   return is_dir ? Exchange(whiteout, at) : Replace(whiteout, at);
-}
-
-Result<MoveNote> UpperDir::NoteMove(BorrowedFd from_dir, Name from,
-                                    BorrowedFd to_dir, Name to) {
-  return MoveNote::Make(
-      move_notes_, {TRY(sys::Statx({from_dir, from.c_str()})).stx_ino,
-                    TRY(sys::Statx({from_dir})).stx_ino,
-                    TRY(sys::Statx({to_dir})).stx_ino, from.str(), to.str()});
-}
-
-Status UpperDir::FinishMoves() {
-  for (const std::string& name : TRY(ListNames({move_notes_}))) {
-    const sys::At note{move_notes_, name.c_str()};
-    TRY(FinishMove(TRY(ParseMove(TRY(sys::ReadLinkAt(note))))));
-    TRY(sys::UnlinkAt(note));
-  }
-  return Ok();
-}
-
-// Nothing has changed since the daemon was killed: what is not as it leaves
-// things has had its second step, or not its first.
-Status UpperDir::FinishMove(const TwoStepMove& move) {
-  const auto found =
-      TRY(FindObjects(*root_, {move.from_dir, move.to_dir},
-                      [this](BorrowedFd dir) { return OpenDir(dir); }));
-  UniqueFd from_dir, to_dir;
-  for (const FoundObject& dir : found) {
-    if (dir.ino == move.from_dir) from_dir = TRY(OpenFound(*root_, dir));
-    if (dir.ino == move.to_dir) to_dir = TRY(OpenFound(*root_, dir));
-  }
-  if (!from_dir.valid() || !to_dir.valid()) return Ok();
-  const auto moved = sys::Statx({to_dir, move.to.c_str()});
-  if (!moved.ok() || moved->stx_ino != move.object) return Ok();
-  const Name from = TRY(Name::Parse(move.from.c_str()));
-  // It would hide what the layers have in a directory that came there.
-  RemoveAufsWhiteout(to_dir, TRY(Name::Parse(move.to.c_str())));
-  const auto left = sys::Statx({from_dir, from.c_str()});
-  if (!left.ok() && left.code() != ENOENT) return left.error();
-  if (TRY(IsHidden(from_dir, from, left.ok() ? &*left : nullptr)) !=
-      Hidden::kNo)
-    return Ok();
-  if (!left.ok()) return Whiteout(from_dir, from);
-  const bool is_dir = S_ISDIR(left->stx_mode);
-  if (!is_dir && left->stx_ino != move.object) return Ok();
-  return ReplaceByWhiteout(from_dir, from, is_dir);
 }
 
 void UpperDir::RemoveAufsWhiteout(BorrowedFd dir, Name name) {
