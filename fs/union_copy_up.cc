@@ -10,14 +10,13 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "fs/acl.h"
+#include "fs/copied_xattrs.h"
 #include "fs/data_copy.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
-#include "layerdb/base/selinux.h"
 #include "layerdb/store_io.h"
 
 namespace ufs {
@@ -37,18 +36,6 @@ DonePoint kFilled("copy_up.filled");
 void TimesOf(const Attr& attr, timespec times[2]) {
   times[0] = attr.atime;
   times[1] = attr.mtime;
-}
-
-// Attributes without which the copy would be another file.
-bool MustCopy(std::string_view xattr) {
-  return IsAcl(xattr) || xattr.starts_with("security.");
-}
-
-// A label is for SELinux to give: the copy has one that the policy chose, or
-// the upper's mount, where it may not have the lower file's.
-bool MayNotTake(std::string_view xattr, int code) {
-  return xattr == kSelinuxXattr &&
-         (code == EOPNOTSUPP || code == EACCES || code == EINVAL);
 }
 
 }  // namespace
@@ -151,10 +138,7 @@ Status UnionFs::CopyXattrs(const Draft& draft, const NodeRef& lower) {
     if (value.code() == ENODATA) continue;
     if (!value.ok()) return value.error();
     const auto set = upper_->SetXattr(draft.at(), name.c_str(), *value, 0);
-    // As overlayfs: what the upper's file system does not know is lost, unless
-    // it protects something.
-    if (set.code() == EOPNOTSUPP && !MustCopy(name)) continue;
-    if (MayNotTake(name, set.code())) continue;
+    if (MayGoWithout(name, set.code())) continue;
     if (!set.ok()) return Status(set).With("copying " + name);
   }
   return Ok();

@@ -6,9 +6,11 @@
 #include <cerrno>
 
 #include "fs/acl.h"
+#include "fs/copied_xattrs.h"
 #include "fs/upper_dir.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/log.h"
+#include "layerdb/base/posix_acl.h"
 
 namespace ufs {
 namespace {
@@ -299,11 +301,15 @@ Status UpperDir::CopyStored(sys::At from, sys::At to) const {
   if (!owned.ok() && owned.code() != EPERM) return owned;
   const auto copy_xattrs = [&]() -> Status {
     for (const std::string& name : XattrNames(TRY(sys::ListXattr(from)))) {
-      const auto value = TRY(sys::GetXattr(from, name.c_str()));
+      auto value = TRY(sys::GetXattr(from, name.c_str()));
+      if (IsAcl(name)) value = WithoutStrangers(std::move(value));
       const auto set = sys::SetXattr(to, name.c_str(), value);
-      const bool refused = set.code() == EPERM || set.code() == EOPNOTSUPP;
-      // What is no mark, others may have set.
-      if (!set.ok() && !(refused && names_.ToVisible(name))) return set;
+      if (set.ok()) continue;
+      // What is no mark, others may have set, who may do more than we.
+      const bool foreign = names_.ToVisible(name).has_value();
+      if (foreign && (set.code() == EPERM || MayGoWithout(name, set.code())))
+        continue;
+      return Status(set).With("copying " + name);
     }
     return Ok();
   };

@@ -27,6 +27,20 @@ default:user::rwx default:group::r-x default:mask::rwx default:other::r-x file
 user::rw- group::r-- mask::r-- other::---
 """.split()
 
+# In a user namespace. In between "dir" of the upper gets an ACL.
+EMPTY = r"""
+set -e
+$1 mount --upper $2/up-acl $3 $2/mnt
+rm $2/mnt/dir/file; mkdir $2/mnt/new; touch $2/mnt/new/new
+$1 umount $2/mnt
+"""
+RENAME_OVER = r"""
+set -e
+$1 mount --upper $2/up-acl $3 $2/mnt
+mv -T $2/mnt/new $2/mnt/dir; ls $2/mnt/dir
+$1 umount $2/mnt
+"""
+
 # What a user may do with files of his in a union over layers of root's.
 WORK = r"""
 import os, stat, sys
@@ -250,6 +264,22 @@ class OrdinaryUser(CliTest):
                                    self.user.home, words, str(number))
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertEqual(done.stdout.split(), KNOWN_ACLS)
+
+    @unittest.skipUnless(shutil.which("setfacl"), "needs acl")
+    def test_rename_over_a_directory_with_such_an_acl(self):
+        layer = self.user.home + "/layer"
+        self.see("cp", "-r", self.base, layer)
+
+        def inside(script):
+            done = self.as_him("unshare", "--user", "--map-root-user", "--mount", "sh",
+                               "-c", script, "sh", self.program, self.user.home,
+                               layer)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return done.stdout
+
+        inside(EMPTY)
+        self.see("setfacl", "-m", "u:5:rwx", self.user.home + "/up-acl/dir")
+        self.assertEqual(inside(RENAME_OVER), "new\n")
 
     def test_a_fresh_upper_is_in_his_home(self):
         done = self.mount(self.base, self.mnt)
