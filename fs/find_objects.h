@@ -1,5 +1,5 @@
 // FindObjects: where in a tree the objects are that only their numbers on the
-// host are known of. It reads the tree until it has found them all: for what a
+// host (as stat tells them) are known of. It reads the tree until it has found them all: for what a
 // crash leaves, not for every day.
 // Threads: any.
 #pragma once

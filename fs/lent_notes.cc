@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 
+#include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
@@ -78,12 +80,14 @@ Status GiveBack(BorrowedFd object, const Own& own) {
   return Ok();
 }
 
-Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, const Owns& owns) {
-  std::unordered_set<uint64_t> wanted;
-  for (const auto& [ino, own] : owns) wanted.insert(ino);
-  const auto found = TRY(FindObjects(tree, std::move(wanted), open));
+// Takes from `wanted` what is in `tree`.
+Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, const Owns& owns,
+                  std::unordered_set<uint64_t>& wanted) {
+  if (wanted.empty()) return Ok();
+  const auto found = TRY(FindObjects(tree, wanted, open));
   // From below: what a directory was lent may be what lets us in.
   for (auto it = found.rbegin(); it != found.rend(); ++it) {
+    wanted.erase(it->ino);
     const auto set_right = [&]() -> Status {
       return GiveBack(TRY(OpenFound(tree, *it)), owns.at(it->ino));
     };
@@ -94,6 +98,37 @@ Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, const Owns& owns) {
   return Ok();
 }
 
+std::string TextOf(Lendable what, uint32_t own) {
+  char text[48];
+  snprintf(text, sizeof(text),
+           what == Lendable::kMode ? "mode %04o" : "file flags (chattr) %#x",
+           own);
+  return text;
+}
+
+void WarnOfMissing(uint64_t ino, const Own& own) {
+  std::string wants;
+  if (own.mode) wants = TextOf(Lendable::kMode, *own.mode);
+  if (own.mode && own.flags) wants += ", ";
+  if (own.flags)
+    wants += TextOf(Lendable::kFlags, static_cast<uint32_t>(*own.flags));
+  log::Warn("upper: a daemon was killed over an object of number " +
+            std::to_string(ino) +
+            ", which is not found; unless it was only being made, it should " +
+            "have " + wants);
+}
+
+// On a full disk there may be one for every call.
+void WarnOfNone(const std::string& name, const Status& why,
+                const std::string& own) {
+  static std::atomic<bool> told{false};
+  if (told.exchange(true)) return;
+  log::Warn("work directory: ufs/lent/" + name + ": " + why.error().ToString() +
+            "; should the daemon be killed now, an " +
+            "object of the upper is left without its " + own +
+            "; the next ones are not told of");
+}
+
 }  // namespace
 
 LentNote::LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
@@ -101,16 +136,27 @@ LentNote::LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
     : notes_(notes), name_(NameOf(what, object.stx_ino)) {
   char text[16];
   snprintf(text, sizeof(text), "%x", own);
-  if (!sys::SymlinkAt(text, {notes_, name_.c_str()}).ok())
-    name_.clear();
-  else
+  auto made = sys::SymlinkAt(text, {notes_, name_.c_str()});
+  if (made.code() == EEXIST) {
+    // One that could not be removed when that was over.
+    (void)sys::UnlinkAt({notes_, name_.c_str()});
+    made = sys::SymlinkAt(text, {notes_, name_.c_str()});
+  }
+  if (made.ok()) {
     kNoted.Visit();
+    return;
+  }
+  WarnOfNone(name_, made, TextOf(what, own));
+  name_.clear();
 }
 
 void LentNote::Remove() {
   if (name_.empty()) return;
   kBack.Visit();
-  (void)sys::UnlinkAt({notes_, name_.c_str()});
+  const auto gone = sys::UnlinkAt({notes_, name_.c_str()});
+  if (!gone.ok())
+    log::Warn("work directory: ufs/lent/" + name_ +
+              " stays until the next mount: " + gone.error().ToString());
   name_.clear();
 }
 
@@ -120,8 +166,11 @@ Status SetRightWhatWasLent(BorrowedFd notes,
   const std::vector<std::string> all = TRY(ListNames({notes}));
   if (all.empty()) return Ok();
   const Owns owns = TRY(ReadNotes(notes, all));
-  for (const BorrowedFd tree : trees) TRY(SetRightIn(tree, open, owns));
-  // What was not found was a draft, and has gone.
+  std::unordered_set<uint64_t> wanted;
+  for (const auto& [ino, own] : owns) wanted.insert(ino);
+  for (const BorrowedFd tree : trees) TRY(SetRightIn(tree, open, owns, wanted));
+  // A draft, and gone; or the host gives it another number now.
+  for (const uint64_t ino : wanted) WarnOfMissing(ino, owns.at(ino));
   for (const std::string& name : all) TRY(sys::UnlinkAt({notes, name.c_str()}));
   return Ok();
 }

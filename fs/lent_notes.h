@@ -20,7 +20,7 @@ namespace ufs {
 enum class Lendable { kMode, kFlags };  // chmod; chattr
 
 // One note, from before something is lent until after it is back. Where none
-// can be made, as on a full disk, it is lent all the same.
+// can be made, as on a full disk, it is lent all the same, with a warning.
 class LentNote {
  public:
   // `notes` outlives it. `own` is what the object has again.
@@ -38,7 +38,7 @@ class LentNote {
 };
 
 // Gives what the notes name, of what is in `trees`, its own again, and removes
-// them. `open` opens a directory to be listed, whatever its mode.
+// them; warns of what is not found. `open` opens a directory to be listed, whatever its mode.
 Status SetRightWhatWasLent(BorrowedFd notes,
                            std::initializer_list<BorrowedFd> trees,
                            const OpenAnyDir& open);

@@ -168,9 +168,12 @@ class Flags(Lent):
         os.chmod(self.at("mnt/dir/low"), 0o600)
         self.umount()
         for name, target in (("mode-", "0"), ("mode-xyz", "600"), ("flags-1", "x"),
-                             ("other", "7"), ("mode-ffffffffffff", "600")):
+                             ("other", "7"), ("mode-ffffffffffff", "180")):
             os.symlink(target, self.at("up.work/ufs/lent/" + name))
-        self.mount_it()
+        done = self.ufs("mount", "--upper", self.at("up"), self.base, self.mnt)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"\Aufs: warning: .* number 281474976710655, "
+                         r"which is not found; .* have mode 0600\n\Z")
         self.assertEqual(os.stat(self.at("mnt/dir/low")).st_mode, 0o100600)
         self.assertEqual(self.notes(), [])
 
