@@ -1,7 +1,6 @@
 // FindObjects: where in a tree the objects are that only their numbers on the
-// host (as stat tells them) are known of. It reads the tree until it has found them all: for what a
-// crash leaves, not for every day.
-// Threads: any.
+// host (as stat tells them) are known of. It reads the tree until it has found
+// them all: for what a crash leaves, not for every day. Threads: any.
 #pragma once
 
 #include <cstdint>

@@ -38,7 +38,8 @@ class LentNote {
 };
 
 // Gives what the notes name, of what is in `trees`, its own again, and removes
-// them; warns of what is not found. `open` opens a directory to be listed, whatever its mode.
+// them; warns of what is not found. `open` opens a directory to be listed,
+// whatever its mode.
 Status SetRightWhatWasLent(BorrowedFd notes,
                            std::initializer_list<BorrowedFd> trees,
                            const OpenAnyDir& open);
