@@ -35,6 +35,14 @@ std::string NameOf(Lendable what, uint64_t ino) {
   return std::string(what == Lendable::kMode ? kModeNote : kFlagsNote) + text;
 }
 
+// Tells an object from another that has its number now; 0 where the host has no
+// time of birth.
+uint64_t BirthOf(const struct statx& stat) {
+  if ((stat.stx_mask & STATX_BTIME) == 0) return 0;
+  return static_cast<uint64_t>(stat.stx_btime.tv_sec) * 1'000'000'000 +
+         stat.stx_btime.tv_nsec;
+}
+
 // All of `text`, in hex.
 std::optional<uint64_t> Number(std::string_view text) {
   uint64_t number = 0;
@@ -48,22 +56,33 @@ std::optional<uint64_t> Number(std::string_view text) {
 struct Own {
   std::optional<mode_t> mode;
   std::optional<int> flags;
+  uint64_t birth = 0;  // 0: not known
 };
 using Owns = std::unordered_map<uint64_t, Own>;  // by inode number
 
-Result<Owns> ReadNotes(BorrowedFd notes, const std::vector<std::string>& all) {
+// What is no note is passed over.
+Owns ReadNotes(BorrowedFd notes, const std::vector<std::string>& all) {
   Owns owns;
   for (const std::string& name : all) {
     const bool is_mode = name.starts_with(kModeNote);
     if (!is_mode && !name.starts_with(kFlagsNote)) continue;
     const size_t skip = (is_mode ? kModeNote : kFlagsNote).size();
     const auto ino = Number(std::string_view(name).substr(skip));
-    const auto own = Number(TRY(sys::ReadLinkAt({notes, name.c_str()})));
-    if (!ino || !own) continue;
+    const auto text = sys::ReadLinkAt({notes, name.c_str()});
+    if (!ino || !text.ok()) continue;
+    const size_t slash = text->find('/');
+    const auto own = Number(std::string_view(*text).substr(0, slash));
+    // Notes of earlier versions have none.
+    const auto birth = slash == std::string::npos
+                           ? uint64_t{0}
+                           : Number(std::string_view(*text).substr(slash + 1));
+    if (!own || !birth) continue;
+    Own& all_own = owns[*ino];
+    all_own.birth = *birth;
     if (is_mode)
-      owns[*ino].mode = static_cast<mode_t>(*own) & kLendableBits;
+      all_own.mode = static_cast<mode_t>(*own) & kLendableBits;
     else
-      owns[*ino].flags = static_cast<int>(*own);
+      all_own.flags = static_cast<int>(*own);
   }
   return owns;
 }
@@ -87,9 +106,13 @@ Status SetRightIn(BorrowedFd tree, const OpenAnyDir& open, const Owns& owns,
   const auto found = TRY(FindObjects(tree, wanted, open));
   // From below: what a directory was lent may be what lets us in.
   for (auto it = found.rbegin(); it != found.rend(); ++it) {
-    wanted.erase(it->ino);
     const auto set_right = [&]() -> Status {
-      return GiveBack(TRY(OpenFound(tree, *it)), owns.at(it->ino));
+      const Own& own = owns.at(it->ino);
+      const UniqueFd object = TRY(OpenFound(tree, *it));
+      const uint64_t birth = BirthOf(TRY(sys::Statx({object})));
+      if (own.birth != 0 && birth != own.birth) return Ok();
+      wanted.erase(it->ino);
+      return GiveBack(object, own);
     };
     if (const auto set = set_right(); !set.ok())
       log::Warn("upper: " + it->path + ": its mode or file flags (chattr) " +
@@ -134,8 +157,8 @@ void WarnOfNone(const std::string& name, const Status& why,
 LentNote::LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
                    uint32_t own)
     : notes_(notes), name_(NameOf(what, object.stx_ino)) {
-  char text[16];
-  snprintf(text, sizeof(text), "%x", own);
+  char text[32];
+  snprintf(text, sizeof(text), "%x/%" PRIx64, own, BirthOf(object));
   auto made = sys::SymlinkAt(text, {notes_, name_.c_str()});
   if (made.code() == EEXIST) {
     // One that could not be removed when that was over.
@@ -165,13 +188,16 @@ Status SetRightWhatWasLent(BorrowedFd notes,
                            const OpenAnyDir& open) {
   const std::vector<std::string> all = TRY(ListNames({notes}));
   if (all.empty()) return Ok();
-  const Owns owns = TRY(ReadNotes(notes, all));
+  const Owns owns = ReadNotes(notes, all);
   std::unordered_set<uint64_t> wanted;
   for (const auto& [ino, own] : owns) wanted.insert(ino);
   for (const BorrowedFd tree : trees) TRY(SetRightIn(tree, open, owns, wanted));
   // A draft, and gone; or the host gives it another number now.
   for (const uint64_t ino : wanted) WarnOfMissing(ino, owns.at(ino));
-  for (const std::string& name : all) TRY(sys::UnlinkAt({notes, name.c_str()}));
+  for (const std::string& name : all)
+    if (const auto gone = sys::UnlinkAt({notes, name.c_str()}); !gone.ok())
+      log::Warn("work directory: ufs/lent/" + name +
+                " cannot be removed: " + gone.error().ToString());
   return Ok();
 }
 

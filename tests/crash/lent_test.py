@@ -168,12 +168,18 @@ class Flags(Lent):
         os.chmod(self.at("mnt/dir/low"), 0o600)
         self.umount()
         for name, target in (("mode-", "0"), ("mode-xyz", "600"), ("flags-1", "x"),
-                             ("other", "7"), ("mode-ffffffffffff", "180")):
+                             ("other", "7"), ("mode-ffffffffffff", "180"),
+                             # The number is that of a file that is older.
+                             (f"mode-{os.stat(self.at('up/dir/low')).st_ino:x}",
+                              "1ff/7")):
             os.symlink(target, self.at("up.work/ufs/lent/" + name))
+        self.write("up.work/ufs/lent/mode-2", "no link")
         done = self.ufs("mount", "--upper", self.at("up"), self.base, self.mnt)
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, r"\Aufs: warning: .* number 281474976710655, "
-                         r"which is not found; .* have mode 0600\n\Z")
+        self.assertRegex(done.stderr, r"ufs: warning: .* number 281474976710655, "
+                         r"which is not found; .* have mode 0600\n")
+        self.assertIn("have mode 0777\n", done.stderr)
+        self.assertEqual(done.stderr.count("warning"), 2, done.stderr)
         self.assertEqual(os.stat(self.at("mnt/dir/low")).st_mode, 0o100600)
         self.assertEqual(self.notes(), [])
 
