@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/dead_mount.h"
 #include "layerdb/base/own_directory.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/base/unique_fd.h"
@@ -347,7 +348,7 @@ Status Expect(const UniqueFd& fd, std::string_view wanted) {
 Result<dev_t> DeviceOf(const std::string& mountpoint) {
   struct statx stx {};
   if (statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC, 0, &stx) != 0) {
-    if (errno == ENOTCONN || errno == ECONNABORTED)
+    if (IsOfDeadDaemon(errno))
       return Error(ENOTCONN, mountpoint +
                                  ": its daemon is gone; unmount it with "
                                  "`ufs umount " +

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/dead_mount.h"
 #include "layerdb/base/syscall.h"
 
 #ifndef MS_NOSYMFOLLOW
@@ -255,7 +256,7 @@ Status CheckMountPoint(const std::string& path) {
     if (errno == ENOENT)
       return Error(ENOENT, "mount point " + path +
                                " does not exist; make it with mkdir");
-    if (errno == ENOTCONN || errno == ECONNABORTED)
+    if (IsOfDeadDaemon(errno))
       return Error(ENOTCONN, "mount point " + path +
                                  " is the mount of a daemon that is gone; "
                                  "unmount it first: ufs umount " +

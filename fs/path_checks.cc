@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "fs/dead_mount.h"
 #include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 
@@ -57,6 +58,11 @@ std::string Quote(const std::string& path) {
 Error DirectoryError(int code, const std::string& path, const std::string& what,
                      const std::string& remedy) {
   const std::string start = Quote(path) + ": ";
+  if (IsOfDeadDaemon(code))
+    return Error(code, start + what +
+                           " is a mount whose daemon is gone; free it with "
+                           "'ufs umount --lazy " +
+                           path + "'");
   switch (code) {
     case ENOENT:
       return Error(code, start + "no such " + what + "; " + remedy);
@@ -68,12 +74,6 @@ Error DirectoryError(int code, const std::string& path, const std::string& what,
                              "; make it and the directories above it "
                              "accessible to user " +
                              std::to_string(geteuid()));
-    case ENOTCONN:
-    case ECONNABORTED:
-      return Error(code, start + what +
-                             " is a mount whose daemon is gone; free it with "
-                             "'ufs umount --lazy " +
-                             path + "'");
     default:
       return Error(
           code, start + what + ": cannot be opened: " + Error(code).ToString());
