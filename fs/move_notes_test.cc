@@ -1,6 +1,8 @@
 // Moves of two steps: one whose second fails, and what a killed daemon leaves.
 #include "fs/move_notes.h"
 
+#include <sys/xattr.h>
+
 #include <cerrno>
 #include <map>
 #include <set>
@@ -83,6 +85,26 @@ TEST_F(MoveNotesTest, ANameTooLongForAWhiteoutStays) {
   ASSERT_TRUE(MountAs(WhiteoutForm::kAufs).ok());
   EXPECT_EQ(Walk("moved"), NodeId::kNone);
   EXPECT_EQ(List(name), (std::set<std::string>{"below", "new"}));
+}
+
+// Something is moved into an opaque directory in exchange for a whiteout, which
+// is all that is there when the daemon is killed before.
+TEST_F(MoveNotesTest, AWhiteoutInAnOpaqueDirectoryDoesNotShow) {
+  ASSERT_TRUE(MountAs(WhiteoutForm::kXattr).ok());
+  ASSERT_TRUE(fs_->Unlink(Walk("e"), N("g")).ok());
+  ASSERT_TRUE(fs_->RmDir(NodeId::kRoot, N("e")).ok());
+  ASSERT_TRUE(fs_->MkDir(NodeId::kRoot, N("e"), 0755, root_caller_).ok());
+  ASSERT_TRUE(
+      fs_->Create(Walk("e"), N("born"), 0644, O_EXCL, root_caller_).ok());
+  const std::string prefix = fs_->Info().xattr_prefix;
+  fs_.reset();
+  Put(root_ / "upper/e/new", "");
+  const std::string mark = prefix + "whiteout";
+  ASSERT_EQ(setxattr((root_ / "upper/e/new").c_str(), mark.c_str(), "", 0, 0),
+            0);
+  ASSERT_TRUE(MountAs(WhiteoutForm::kXattr).ok());
+  EXPECT_EQ(List("e"), (std::set<std::string>{"born"}));
+  EXPECT_EQ(Walk("e/new"), NodeId::kNone);
 }
 
 TEST_F(MoveNotesTest, AFailedSecondStepUndoesTheFirst) {

@@ -453,9 +453,14 @@ Status UnionFs::UpperNames(const InodeRef& dir,
     aufs = aufs || IsAufsMarkName(name.view());
     Listing::Source source{name.str(), static_cast<mode_t>(DTTOIF(type)),
                            own_numbers ? InoOf({0, ino}) : 0};
+    // An opaque directory needs none, but something may be on its way there,
+    // in exchange for one, as the daemon is killed.
+    const bool may_be_whiteout =
+        dir_marks.xwhiteouts ||
+        (dir_marks.opaque && upper_->whiteout_form() == WhiteoutForm::kXattr);
     const bool look =
         type == DT_UNKNOWN || type == DT_CHR || IsAufsMarkName(name.view()) ||
-        (type == DT_REG && (dir_marks.xwhiteouts || upper_->overrides_owner()));
+        (type == DT_REG && (may_be_whiteout || upper_->overrides_owner()));
     if (look) {
       const auto looked = upper_->Look({fd, text});
       if (looked.code() == ENOENT) return Ok();  // deleted meanwhile
