@@ -142,11 +142,11 @@ void WarnOfMissing(uint64_t ino, const Own& own) {
 }
 
 // On a full disk there may be one for every call.
-void WarnOfNone(const std::string& name, const Status& why,
+void WarnOfNone(const std::string& name, const Error& why,
                 const std::string& own) {
   static std::atomic<bool> told{false};
   if (told.exchange(true)) return;
-  log::Warn("work directory: ufs/lent/" + name + ": " + why.error().ToString() +
+  log::Warn("work directory: ufs/lent/" + name + ": " + why.ToString() +
             "; should the daemon be killed now, an " +
             "object of the upper is left without its " + own +
             "; the next ones are not told of");
@@ -155,32 +155,23 @@ void WarnOfNone(const std::string& name, const Status& why,
 }  // namespace
 
 LentNote::LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
-                   uint32_t own)
-    : notes_(notes), name_(NameOf(what, object.stx_ino)) {
+                   uint32_t own) {
+  const std::string name = NameOf(what, object.stx_ino);
   char text[32];
   snprintf(text, sizeof(text), "%x/%" PRIx64, own, BirthOf(object));
-  auto made = sys::SymlinkAt(text, {notes_, name_.c_str()});
-  if (made.code() == EEXIST) {
-    // One that could not be removed when that was over.
-    (void)sys::UnlinkAt({notes_, name_.c_str()});
-    made = sys::SymlinkAt(text, {notes_, name_.c_str()});
-  }
-  if (made.ok()) {
-    kNoted.Visit();
+  auto made = WorkNote::Make(notes, "ufs/lent", name, text);
+  if (!made.ok()) {
+    WarnOfNone(name, made.error(), TextOf(what, own));
     return;
   }
-  WarnOfNone(name_, made, TextOf(what, own));
-  name_.clear();
+  note_.emplace(std::move(made).value());
+  kNoted.Visit();
 }
 
 void LentNote::Remove() {
-  if (name_.empty()) return;
+  if (!note_) return;
   kBack.Visit();
-  const auto gone = sys::UnlinkAt({notes_, name_.c_str()});
-  if (!gone.ok())
-    log::Warn("work directory: ufs/lent/" + name_ +
-              " stays until the next mount: " + gone.error().ToString());
-  name_.clear();
+  note_.reset();
 }
 
 Status SetRightWhatWasLent(BorrowedFd notes,

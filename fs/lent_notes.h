@@ -9,11 +9,13 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <string>
+#include <optional>
+#include <utility>
 
 #include "fs/find_objects.h"
+#include "fs/work_note.h"
 #include "layerdb/base/result.h"
-#include "layerdb/base/syscall.h"
+#include "layerdb/base/unique_fd.h"
 
 namespace ufs {
 
@@ -27,14 +29,13 @@ class LentNote {
   LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
            uint32_t own);
   LentNote(LentNote&& other) noexcept
-      : notes_(other.notes_), name_(std::exchange(other.name_, {})) {}
+      : note_(std::exchange(other.note_, std::nullopt)) {}
   LentNote& operator=(LentNote&&) = delete;
   ~LentNote() { Remove(); }
   void Remove();
 
  private:
-  BorrowedFd notes_;
-  std::string name_;  // empty: there is none
+  std::optional<WorkNote> note_;
 };
 
 // Gives what the notes name, of what is in `trees`, its own again, and removes

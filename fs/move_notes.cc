@@ -3,11 +3,10 @@
 #include <cerrno>
 #include <charconv>
 #include <cinttypes>
-#include <climits>
 #include <cstdio>
 
+#include "fs/types.h"
 #include "layerdb/base/fault.h"
-#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
@@ -26,10 +25,9 @@ bool TakeHex(std::string_view& text, uint64_t& number) {
   return true;
 }
 
-bool IsName(std::string_view text) {
-  return !text.empty() && text.size() <= NAME_MAX && text != "." &&
-         text != ".." && text.find('/') == text.npos &&
-         text.find('\0') == text.npos;
+bool IsName(const std::string& text) {
+  const auto name = Name::Parse(text.c_str());
+  return name.ok() && name->view() == text;  // which a NUL would end
 }
 
 }  // namespace
@@ -40,11 +38,10 @@ Result<TwoStepMove> ParseMove(std::string_view text) {
       !TakeHex(text, move.to_dir))
     return Error(EIO, "a damaged note of a move");
   const size_t slash = text.find('/');
-  if (slash == text.npos || !IsName(text.substr(0, slash)) ||
-      !IsName(text.substr(slash + 1)))
-    return Error(EIO, "a damaged note of a move");
   move.from = text.substr(0, slash);
-  move.to = text.substr(slash + 1);
+  if (slash != text.npos) move.to = text.substr(slash + 1);
+  if (!IsName(move.from) || !IsName(move.to))
+    return Error(EIO, "a damaged note of a move");
   return move;
 }
 
@@ -56,29 +53,14 @@ std::string FormatMove(const TwoStepMove& move) {
   return std::string(numbers, size) + move.from + "/" + move.to;
 }
 
-Result<MoveNote> MoveNote::Make(BorrowedFd notes, const TwoStepMove& move) {
+Result<WorkNote> NoteOfMove(BorrowedFd notes, const TwoStepMove& move) {
   TRY(kMoveNote.Visit());
   char name[24];
   snprintf(name, sizeof(name), "%" PRIx64, move.object);
-  // A link is the cheapest file with contents.
-  const std::string text = FormatMove(move);
-  auto made = sys::SymlinkAt(text.c_str(), {notes, name});
-  if (made.code() == EEXIST) {
-    // Of an earlier move of the same object.
-    TRY(sys::UnlinkAt({notes, name}));
-    made = sys::SymlinkAt(text.c_str(), {notes, name});
-  }
-  TRY(made);
+  WorkNote note =
+      TRY(WorkNote::Make(notes, "ufs/moves", name, FormatMove(move)));
   kMoveNoted.Visit();
-  return MoveNote(notes, name);
-}
-
-MoveNote::~MoveNote() {
-  if (name_.empty()) return;
-  const auto gone = sys::UnlinkAt({notes_, name_.c_str()});
-  if (!gone.ok())
-    log::Warn("work directory: ufs/moves/" + name_ +
-              " stays until the next mount: " + gone.error().ToString());
+  return note;
 }
 
 }  // namespace ufs

@@ -7,10 +7,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 
+#include "fs/work_note.h"
 #include "layerdb/base/result.h"
-#include "layerdb/base/syscall.h"
 
 namespace ufs {
 
@@ -23,23 +22,7 @@ struct TwoStepMove {
 Result<TwoStepMove> ParseMove(std::string_view text);
 std::string FormatMove(const TwoStepMove& move);
 
-class MoveNote {
- public:
-  // `notes` outlives it.
-  static Result<MoveNote> Make(BorrowedFd notes, const TwoStepMove& move);
-  MoveNote(MoveNote&& other) noexcept
-      : notes_(other.notes_), name_(std::exchange(other.name_, {})) {}
-  MoveNote& operator=(MoveNote&&) = delete;
-  ~MoveNote();
-  // The first step is done, and the second is left to the next mount.
-  void Keep() { name_.clear(); }
-
- private:
-  MoveNote(BorrowedFd notes, std::string name)
-      : notes_(notes), name_(std::move(name)) {}
-
-  BorrowedFd notes_;
-  std::string name_;
-};
+// `notes` outlives it.
+Result<WorkNote> NoteOfMove(BorrowedFd notes, const TwoStepMove& move);
 
 }  // namespace ufs

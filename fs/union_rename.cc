@@ -44,7 +44,7 @@ int TypeConflict(const Inode& inode, const Inode& target) {
 // The second step of a move, or none: should it fail, `undo` takes the first
 // back. What is neither done nor undone is the next mount's.
 template <typename Step, typename Undo>
-Status DoOrUndo(MoveNote& note, Name from, Name to, Step step, Undo undo) {
+Status DoOrUndo(WorkNote& note, Name from, Name to, Step step, Undo undo) {
   const auto second = [&]() -> Status {
     TRY(kSecond.Visit());
     return step();
@@ -254,7 +254,7 @@ Status UnionFs::MoveUpper(const Move& move) {
   }
   if (!leaves_whiteout || whiteout_first) {
     // A directory shows nothing of the layers beside one.
-    std::optional<MoveNote> note;
+    std::optional<WorkNote> note;
     if (aufs && move.inode->is_dir() && !there.ok() &&
         TRY(upper_->IsHidden(*move.to_fd, move.to, nullptr)) !=
             UpperDir::Hidden::kNo)
@@ -288,7 +288,7 @@ Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
   if (over_upper && move.inode->is_dir())
     return MoveOverDir(move, /*leaves_whiteout=*/true);
   Draft whiteout = TRY(upper_->NewWhiteout(*move.from_fd));
-  MoveNote note =
+  WorkNote note =
       TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
   const auto place_whiteout = [&] {
     return upper_->PlaceWhiteout(whiteout, *move.from_fd, move.from);
@@ -320,7 +320,7 @@ Status UnionFs::MoveInTwoSteps(const Move& move, bool over_upper) {
 // whiteout where the one that goes is.
 Status UnionFs::MoveOverDir(const Move& move, bool leaves_whiteout) {
   const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
-  MoveNote note =
+  WorkNote note =
       TRY(upper_->NoteMove(*move.from_fd, move.from, *move.to_fd, move.to));
   TRY(upper_->SetMark(move.to_at(), names_.opaque, "y"));
   TRY(sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE));

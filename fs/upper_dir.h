@@ -153,7 +153,7 @@ class UpperDir {
   // To be kept while the object at `from` goes to `to` in one step, and
   // a whiteout comes to where it was in another: the next mount does the second
   // if only the first was done.
-  Result<MoveNote> NoteMove(BorrowedFd from_dir, Name from, BorrowedFd to_dir,
+  Result<WorkNote> NoteMove(BorrowedFd from_dir, Name from, BorrowedFd to_dir,
                             Name to);
   // Takes away the AUFS whiteout of a name that has an object now, if there is
   // one.

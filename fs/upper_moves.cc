@@ -12,12 +12,12 @@
 
 namespace ufs {
 
-Result<MoveNote> UpperDir::NoteMove(BorrowedFd from_dir, Name from,
+Result<WorkNote> UpperDir::NoteMove(BorrowedFd from_dir, Name from,
                                     BorrowedFd to_dir, Name to) {
-  return MoveNote::Make(
-      move_notes_, {TRY(sys::Statx({from_dir, from.c_str()})).stx_ino,
-                    TRY(sys::Statx({from_dir})).stx_ino,
-                    TRY(sys::Statx({to_dir})).stx_ino, from.str(), to.str()});
+  return NoteOfMove(move_notes_,
+                    {TRY(sys::Statx({from_dir, from.c_str()})).stx_ino,
+                     TRY(sys::Statx({from_dir})).stx_ino,
+                     TRY(sys::Statx({to_dir})).stx_ino, from.str(), to.str()});
 }
 
 Status UpperDir::FinishMoves() {
@@ -55,8 +55,8 @@ Status UpperDir::FinishMove(const TwoStepMove& move) {
               "; if both show, remove the old name");
     return Ok();
   };
-  const Name from = TRY(Name::Parse(move.from.c_str()));
-  const Name to = TRY(Name::Parse(move.to.c_str()));
+  const Name from = Name::Trusted(move.from);
+  const Name to = Name::Trusted(move.to);
   const auto found =
       TRY(FindObjects(*root_, {move.from_dir, move.to_dir},
                       [this](BorrowedFd dir) { return OpenDir(dir); }));
