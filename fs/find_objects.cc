@@ -13,16 +13,6 @@
 namespace ufs {
 namespace {
 
-std::vector<std::string_view> NamesIn(std::string_view path) {
-  std::vector<std::string_view> names;
-  while (!path.empty()) {
-    const size_t end = std::min(path.find('/'), path.size());
-    names.push_back(path.substr(0, end));
-    path.remove_prefix(std::min(end + 1, path.size()));
-  }
-  return names;
-}
-
 // Reads the tree for those of `wanted` that are left. A listing's numbers cost
 // nothing, but may not be those that stat tells, as on the host's overlayfs
 // over several file systems: `trust_listing` asks stat of those alone that it

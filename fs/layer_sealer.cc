@@ -73,7 +73,7 @@ class Sealer {
     bool whole;  // all it shows, not only what the directory itself has
   };
 
-  const Layer& top() const { return stack_->layer(stack_->top()); }
+  const Layer& top() const { return stack_->top_layer(); }
   // Whether that is of the directory.
   bool IsTop(uint32_t rank) const { return rank == stack_->top(); }
 

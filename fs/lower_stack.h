@@ -90,6 +90,7 @@ class LowerStack {
   // The rank of the topmost layer, and how many there are.
   uint32_t top() const { return static_cast<uint32_t>(layers_.size()); }
   const Layer& layer(uint32_t rank) const { return *layers_[rank - 1]; }
+  const Layer& top_layer() const { return *layers_.back(); }
   // Whether a redirect in a layer was ever followed: until then an object's
   // path in its layer is its path in what the layers show.
   bool saw_redirect() const { return saw_redirect_; }

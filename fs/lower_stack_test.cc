@@ -103,7 +103,7 @@ TEST_F(LowerStackTest, AttributesKeptAsideAreListedAndRead) {
   Mark(0, "f", names_.ToOverride("trusted.secret"), "kept");
   Open(1);
   const LowerFound found = Find("f");
-  const Layer& layer = stack_->layer(stack_->top());
+  const Layer& layer = stack_->top_layer();
   EXPECT_EQ(layer.ListXattr(found.node).value(),
             std::string("trusted.secret\0", 15));
   EXPECT_EQ(layer.GetXattr(found.node, "trusted.secret").value(), "kept");
@@ -150,11 +150,11 @@ TEST_F(LowerStackTest, AnAddedNameShowsAfterAListing) {
   const auto find = [&](const char* name) {
     return stack_->Lookup(dir.parts, Name::Trusted(name)).value().kind;
   };
-  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->top_layer().List(dir.parts[0].node).ok());
   EXPECT_EQ(find("new"), Kind::kAbsent);
   File(0, "d/new");
   EXPECT_EQ(find("old"), Kind::kFile);
-  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->top_layer().List(dir.parts[0].node).ok());
   EXPECT_EQ(find("new"), Kind::kFile);
 }
 
@@ -165,7 +165,7 @@ TEST_F(LowerStackTest, NamesThatDifferInCaseAloneAreAlwaysAskedFor) {
   File(0, "d/Name");
   Open(1);
   const LowerFound dir = Find("d");
-  ASSERT_TRUE(stack_->layer(stack_->top()).List(dir.parts[0].node).ok());
+  ASSERT_TRUE(stack_->top_layer().List(dir.parts[0].node).ok());
   File(0, "d/new");
   EXPECT_EQ(stack_->Lookup(dir.parts, Name::Trusted("new")).value().kind,
             Kind::kFile);
@@ -181,8 +181,7 @@ TEST_F(LowerStackTest, XattrWhiteoutsInAnOpaqueDirectoryAreListedAsSuch) {
   Mark(0, "d/gone", "user.overlay.whiteout", "");
   Open(1);
   EXPECT_EQ(Find("d/gone").kind, Kind::kAbsent);
-  const auto listed =
-      stack_->layer(stack_->top()).List(Find("d").parts.front().node);
+  const auto listed = stack_->top_layer().List(Find("d").parts.front().node);
   ASSERT_TRUE(listed.ok());
   std::map<std::string, bool> whiteouts;
   for (const auto& entry : *listed) whiteouts[entry.name] = entry.whiteout;

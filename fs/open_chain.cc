@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <climits>
 #include <string>
 
@@ -33,6 +34,16 @@ Result<UniqueFd> OpenChain(BorrowedFd base,
   }
   TRY(step());
   return at;
+}
+
+std::vector<std::string_view> NamesIn(std::string_view path) {
+  std::vector<std::string_view> names;
+  while (!path.empty()) {
+    const size_t end = std::min(path.find('/'), path.size());
+    names.push_back(path.substr(0, end));
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return names;
 }
 
 }  // namespace ufs

@@ -15,4 +15,7 @@ namespace ufs {
 Result<UniqueFd> OpenChain(BorrowedFd base,
                            const std::vector<std::string_view>& names);
 
+// The names of "a/b", which has no slash before or behind; of "", none.
+std::vector<std::string_view> NamesIn(std::string_view path);
+
 }  // namespace ufs

@@ -129,9 +129,8 @@ class UnionFs::SeatPlan {
     if (!place.ok() || place->index_name.empty()) return Ok();
     if (inode.backing() == Backing::kPartial)
       return Error(EBUSY, "a hard link is still partly in a layer");
-    const LayerEntry entry =
-        TRY(fs_.lowers_->layer(fs_.lowers_->top())
-                .Superseding(fs_.TagOf(inode.identity), inode.identity.ino));
+    const LayerEntry entry = TRY(fs_.lowers_->top_layer().Superseding(
+        fs_.TagOf(inode.identity), inode.identity.ino));
     if (entry.kind != LayerEntry::Kind::kEntry)
       return Error(EIO, "index " + place->index_name + ": is not there");
     LowerFound found;

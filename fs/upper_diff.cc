@@ -118,12 +118,10 @@ class Differ {
 
   // --- names ---------------------------------------------------------------
 
-  const Layer& upper_layer() const { return now_->layer(now_->top()); }
-
   Status DiffDirectory(const DirPair& dir, std::vector<DirPair>& waiting) {
     std::set<std::string> in_upper;
     for (const LayerDirEntry& entry :
-         TRY(upper_layer().List(dir.now[0].node))) {
+         TRY(now_->top_layer().List(dir.now[0].node))) {
       in_upper.insert(entry.name);
       TRY(DiffName(dir, entry, waiting));
     }
@@ -153,8 +151,8 @@ class Differ {
       Deleted(path, Join(dir.source_path, entry.name), before);
       return Ok();
     }
-    const LayerEntry upper =
-        TRY(upper_layer().Lookup(dir.now[0].node, name, /*more_below=*/true));
+    const LayerEntry upper = TRY(
+        now_->top_layer().Lookup(dir.now[0].node, name, /*more_below=*/true));
     if (upper.kind != LayerEntry::Kind::kEntry) return Ok();
     const LowerFound now = TRY(now_->Lookup(dir.now, name));
     return S_ISDIR(upper.attr.mode)
@@ -329,16 +327,14 @@ class Differ {
   // --- marks and renames ---------------------------------------------------
 
   Result<UniqueFd> ParentOf(const std::string& path) {
-    std::vector<std::string_view> names;
-    std::string_view rest = std::string_view(path).substr(1);
-    for (size_t slash; (slash = rest.find('/')) != rest.npos;
-         rest.remove_prefix(slash + 1))
-      names.push_back(rest.substr(0, slash));
+    std::vector<std::string_view> names =
+        NamesIn(std::string_view(path).substr(1));
+    if (!names.empty()) names.pop_back();
     return OpenChain(upper_root_, names);
   }
 
   Result<Marks> MarksOf(const LayerEntry& upper) {
-    const std::string path = upper_layer().PathOf(upper.node);
+    const std::string path = now_->top_layer().PathOf(upper.node);
     const UniqueFd parent = TRY(ParentOf(path));
     const std::string name = NameIn(path);
     return ReadMarks({parent, name.c_str()}, upper.attr.mode, names_)
@@ -348,7 +344,7 @@ class Differ {
   // Of ours, or the file handle that overlayfs writes.
   Result<bool> HasOrigin(const LayerEntry& upper, const Marks& marks) {
     if (marks.origin) return true;
-    const std::string path = upper_layer().PathOf(upper.node);
+    const std::string path = now_->top_layer().PathOf(upper.node);
     const UniqueFd parent = TRY(ParentOf(path));
     const std::string name = NameIn(path);
     return sys::GetXattr({parent, name.c_str()},
