@@ -213,6 +213,19 @@ def make_user(test, name="ufs-test"):
     return User(name, home)
 
 
+def let_a_user_mount(test):
+    """test.user, with a copy of the program, test.program, and a mount point at
+    home, test.mnt; /dev/fuse is everybody's."""
+    open_fuse_to_all(test.dir)
+    test.addCleanup(run, "umount", "-l", "/dev/fuse")
+    test.user = make_user(test)
+    test.program = test.at("ufs")
+    shutil.copy(UFS, test.program)
+    test.mnt = test.user.home + "/mnt"
+    os.mkdir(test.mnt)
+    shutil.chown(test.mnt, test.user.name, test.user.name)
+
+
 def run_tests():
     """unittest's main, with CTest's code where every test was skipped."""
     result = unittest.main(exit=False, verbosity=2).result

@@ -72,17 +72,17 @@ class PlainUpper(CliTest):
         self.for_each_form(change, lambda: self.assertEqual(
             self.names("dir"), ["low"]))
 
+    def assert_took_its_place(self, moved):
+        self.assertEqual(self.names("emptied"), ["file"])
+        self.assertFalse(os.path.exists(self.at("mnt/" + moved)))
+
     def test_rename_over_an_emptied_directory(self):
         def change():
             os.remove(self.at("mnt/emptied/low"))
             self.write("mnt/new/file", "new")
             os.rename(self.at("mnt/new"), self.at("mnt/emptied"))
 
-        def check():
-            self.assertEqual(self.names("emptied"), ["file"])
-            self.assertFalse(os.path.exists(self.at("mnt/new")))
-
-        self.for_each_form(change, check)
+        self.for_each_form(change, lambda: self.assert_took_its_place("new"))
 
     def test_rename_over_an_emptied_directory_off_a_name_of_a_layer(self):
         def change():
@@ -92,11 +92,7 @@ class PlainUpper(CliTest):
             self.write("mnt/dir/file", "new")
             os.rename(self.at("mnt/dir"), self.at("mnt/emptied"))
 
-        def check():
-            self.assertEqual(self.names("emptied"), ["file"])
-            self.assertFalse(os.path.exists(self.at("mnt/dir")))
-
-        self.for_each_form(change, check)
+        self.for_each_form(change, lambda: self.assert_took_its_place("dir"))
 
 
 if __name__ == "__main__":

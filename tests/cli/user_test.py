@@ -76,15 +76,8 @@ os.fsync(half)
 class OrdinaryUser(CliTest):
     def setUp(self):
         super().setUp()
-        harness.open_fuse_to_all(self.dir)
-        self.addCleanup(run, "umount", "-l", "/dev/fuse")
-        self.user = harness.make_user(self)
-        self.program = self.at("ufs")
-        shutil.copy(harness.UFS, self.program)
-        self.mnt = self.user.home + "/mnt"
+        harness.let_a_user_mount(self)
         self.up = self.user.home + "/up"
-        os.mkdir(self.mnt)
-        shutil.chown(self.mnt, self.user.name, self.user.name)
         self.write("base/dir/file", "in a directory")
         self.write("base/gone", "")
         # Layers the user may change: then the union lets him, too.

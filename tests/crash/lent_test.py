@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "cli"))
 import harness  # noqa: E402
-from harness import UFS, CliTest, run, wait_until  # noqa: E402
+from harness import CliTest, run, wait_until  # noqa: E402
 
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 IMMUTABLE, APPEND = 0x10, 0x20
@@ -190,14 +190,8 @@ class Modes(Lent):
 
     def setUp(self):
         super().setUp()
-        harness.open_fuse_to_all(self.dir)
-        self.addCleanup(run, "umount", "-l", "/dev/fuse")
-        self.user = harness.make_user(self)
-        self.program = self.at("ufs")
-        shutil.copy(UFS, self.program)
-        self.mnt = self.user.home + "/mnt"
-        os.mkdir(self.mnt)
-        for path in (self.dir, self.mnt, self.base, self.at("base/dir"),
+        harness.let_a_user_mount(self)
+        for path in (self.dir, self.base, self.at("base/dir"),
                      self.at("base/dir/low")):
             shutil.chown(path, self.user.name, self.user.name)
 
