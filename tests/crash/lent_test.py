@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import unittest
 
