@@ -104,6 +104,7 @@ Result<ChunkMap> ChunkMap::Parse(std::string_view mark,
   map.live_ = mark.substr(kBootIdAt, kBootIdBytes) == boot_id
                   ? bytes(maps.substr(0, maps.size() / 2))
                   : map.durable_;
+  map.was_long_ = file_bytes < map.limit_;
   map.Truncate(file_bytes);
   return map;
 }

@@ -43,6 +43,9 @@ class ChunkMap {
   std::string Format(std::string_view boot_id) const;
 
   uint64_t limit() const { return limit_; }
+  // Whether the mark it was parsed from counted past the end of the file: what
+  // grows there must not be taken for the layer's again.
+  bool was_long() const { return was_long_; }
   uint64_t chunk_bytes() const { return uint64_t{1} << chunk_log2_; }
 
   // A run of bytes from one place.
@@ -89,6 +92,7 @@ class ChunkMap {
   }
 
   uint64_t limit_ = 0;
+  bool was_long_ = false;
   unsigned chunk_log2_ = 0;
   std::vector<uint8_t> live_, durable_;  // a bit a chunk, least first
 };

@@ -129,6 +129,11 @@ TEST(ChunkMap, AFileThatIsShorterThanItsMapEndsThere) {
       ChunkMap::Parse(map.Format(kThisBoot), kThisBoot, kChunk + 7);
   ASSERT_TRUE(cut.ok());
   EXPECT_EQ(cut->limit(), kChunk + 7);
+  EXPECT_TRUE(cut->was_long());
+  const auto as_long =
+      ChunkMap::Parse(map.Format(kThisBoot), kThisBoot, 4 * kChunk);
+  ASSERT_TRUE(as_long.ok());
+  EXPECT_FALSE(as_long->was_long());
 }
 
 TEST(ChunkMap, RefusesDamage) {

@@ -171,9 +171,10 @@ class Inode {
   // A directory of the upper out of which no name may go (chattr +a or +i).
   // What is a layer's the host would let go, as that takes only a whiteout.
   std::atomic<bool> keeps_names{false};
-  // A file that is kPartial, whose daemon was killed while it copied: what
-  // changes it next ends the time that is held (marks.h).
-  std::atomic<bool> holds_time{false};
+  // A file that is kPartial, whose daemon was killed while it copied or cut it
+  // short: what changes it next ends the time that is held (marks.h), and
+  // stores the map, which counts past the file's end.
+  std::atomic<bool> marks_lag{false};
   // Its file capabilities were removed and nothing has been set since.
   std::atomic<bool> lost_capability{false};
   // A directory whose names changed since the kernel was told to drop them.

@@ -107,6 +107,7 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
   inode->lower = std::move(birth.lower);
   inode->data = std::move(birth.data);
   inode->lower_size_bytes = birth.lower_size_bytes;
+  inode->marks_lag = birth.marks_lag;
   if (birth.chunks)
     inode->chunks = std::make_unique<ChunkMap>(*std::move(birth.chunks));
   inode->hard_linked = birth.hard_linked;

@@ -38,6 +38,7 @@ class InodeTable {
     NodeRef data;
     uint64_t lower_size_bytes = 0;
     std::optional<ChunkMap> chunks;
+    bool marks_lag = false;
     bool hard_linked = false;
     std::string lower_alias;
     std::vector<LowerPart> parts;

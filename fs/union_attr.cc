@@ -49,8 +49,9 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
   }
   if (change.size_bytes) {
     const FdCache::Pin fd = TRY(WritableDataFd(inode));
+    TRY(MendMarks(inode, *fd));
     TRY(sys::FTruncate(*fd, *change.size_bytes));
-    TRY(TruncateChunks(inode, *change.size_bytes));
+    TRY(TruncateChunks(inode, *fd, *change.size_bytes));
   }
   if (change.mode) {
     if (S_ISLNK(now.mode)) return Error(EOPNOTSUPP);
@@ -69,7 +70,6 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
     if (set.code() == EPERM && is_due) set = SetTimesOfAppend(inode, times);
     if (!(set.code() == EPERM && is_due)) TRY(set);
     if (change.mtime && inode->is_split()) {
-      inode->holds_time = false;
       const auto released = upper_->RemoveMark(at, names_.held_time);
       if (released.code() != ENODATA) TRY(released);
     }

@@ -346,8 +346,9 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
   if (bytes) {
     ReaderLock lock(target->mu);
     if (length == 0) return size_t{0};
-    return sys::Pwrite(*TRY(WritableDataFd(target)), bytes->data() + in_offset,
-                       length, out_offset);
+    const FdCache::Pin to = TRY(WritableDataFd(target));
+    TRY(MendMarks(target, *to));
+    return sys::Pwrite(*to, bytes->data() + in_offset, length, out_offset);
   }
   size_t done = 0;
   while (done < length) {
@@ -360,6 +361,7 @@ Result<size_t> UnionFs::CopyFileRange(NodeId in, uint64_t in_offset, NodeId out,
     }
     ReaderLock lock(target->mu);
     const FdCache::Pin to = TRY(WritableDataFd(target));
+    TRY(MendMarks(target, *to));
     const auto copied = sys::CopyFileRange(*from, in_offset + done, *to,
                                            out_offset + done, run);
     if (!copied.ok() && done == 0) return copied;

@@ -173,7 +173,7 @@ void UnionFs::Take(Seat& seat) {
     inode.data = std::move(found.data);
     inode.hard_linked = HasOtherNames(found);
     inode.impure = inode.has_default_acl = inode.keeps_names = false;
-    inode.no_aufs = inode.fd_only_reads = inode.holds_time = false;
+    inode.no_aufs = inode.fd_only_reads = inode.marks_lag = false;
     inode.chunks = nullptr;
     fds_.Erase(inode.fd_key());
     fds_.Erase(~inode.fd_key());

@@ -482,10 +482,11 @@ class UnionFs final {
   Status FetchChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
   Status AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end);
   Status AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end);
-  Status EndHeldTime(const InodeRef& inode, BorrowedFd fd);
+  Status MendMarks(const InodeRef& inode, BorrowedFd fd);
   void TimesMoved(const InodeRef& inode);
-  Status StoreChunks(const InodeRef& inode);
-  Status TruncateChunks(const InodeRef& inode, uint64_t size_bytes);
+  Status StoreChunks(const InodeRef& inode, BorrowedFd fd);
+  Status TruncateChunks(const InodeRef& inode, BorrowedFd fd,
+                        uint64_t size_bytes);
   Status Complete(const InodeRef& inode, uint64_t& copied);
   Status MakeWhole(const InodeRef& inode, uint64_t keep);
   Status FinishLocked(const InodeRef& inode, BorrowedFd fd);

@@ -228,6 +228,7 @@ Status UnionFs::BackingFromMarks(const Marks& marks, const struct statx& stat,
   if (!marks.partial()) return Ok();
   birth.backing = Backing::kPartial;
   birth.chunks = TRY(ChunkMap::Parse(marks.chunks, BootId(), stat.stx_size));
+  birth.marks_lag = marks.held_time.has_value() || birth.chunks->was_long();
   return Ok();
 }
 
@@ -267,10 +268,7 @@ Result<InodeRef> UnionFs::AdoptUpper(Name name, const Child& child) {
   birth.impure = marks.impure;
   birth.keeps_names = IsFixed(stat);
   birth.has_default_acl = marks.has_default_acl;
-  const bool holds_time = marks.partial() && marks.held_time.has_value();
-  InodeRef inode = table_.Intern(std::move(birth));
-  if (holds_time) inode->holds_time = true;
-  return inode;
+  return table_.Intern(std::move(birth));
 }
 
 Result<InodeRef> UnionFs::AdoptLower(const Child& child) {

@@ -33,6 +33,7 @@ DonePoint kBegun("partial.begun");
 FaultPoint kChunkCopied("partial.chunk_copied");
 DonePoint kChunkAdded("partial.chunk_added");
 FaultPoint kSynced("partial.synced");
+DonePoint kCut("partial.cut");
 DonePoint kFinished("partial.finished");
 
 // What comes up between two updates of the map.
@@ -209,10 +210,11 @@ Status UnionFs::AddChunks(const InodeRef& inode, uint64_t begin, uint64_t end) {
 
 // REQUIRES: turn held, and inode->mu alone.
 Status UnionFs::AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end) {
+  const FdCache::Pin fd = TRY(DataFd(inode));
   ChunkMap map = *inode->chunks;
   map.Add(begin, end);
   std::swap(*inode->chunks, map);
-  if (const auto stored = StoreChunks(inode); !stored.ok()) {
+  if (const auto stored = StoreChunks(inode, *fd); !stored.ok()) {
     std::swap(*inode->chunks, map);
     return stored;
   }
@@ -220,19 +222,22 @@ Status UnionFs::AddLocked(const InodeRef& inode, uint64_t begin, uint64_t end) {
   return Ok();
 }
 
-// REQUIRES: inode->mu held alone.
-Status UnionFs::StoreChunks(const InodeRef& inode) {
-  const FdCache::Pin fd = TRY(DataFd(inode));
-  return upper_->SetMark({*fd}, names_.chunks, inode->chunks->Format(BootId()));
+// REQUIRES: turn, or inode->mu, held.
+Status UnionFs::StoreChunks(const InodeRef& inode, BorrowedFd fd) {
+  return upper_->SetMark({fd}, names_.chunks, inode->chunks->Format(BootId()));
 }
 
-// A change of contents is the last one. Costs something once, after a kill.
-Status UnionFs::EndHeldTime(const InodeRef& inode, BorrowedFd fd) {
-  if (!inode->holds_time.exchange(false)) return Ok();
+// Before contents change: what a kill, or a step that failed, has left in the
+// marks. The change is the last one, whatever time is held; and a map that
+// counts past the end would count what grows there as the layer's. Costs
+// something once. REQUIRES: turn, or inode->mu, held.
+Status UnionFs::MendMarks(const InodeRef& inode, BorrowedFd fd) {
+  if (!inode->marks_lag) return Ok();
+  TRY(StoreChunks(inode, fd));
   const auto ended = upper_->RemoveMark({fd}, names_.held_time);
-  if (ended.code() == ENODATA) return Ok();
-  if (!ended.ok()) inode->holds_time = true;
-  return ended;
+  if (ended.code() != ENODATA) TRY(ended);
+  inode->marks_lag = false;
+  return Ok();
 }
 
 // Replaces [begin, end) by what `put` writes there, from the beginning. What it
@@ -242,7 +247,7 @@ template <typename Put>
 Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
                                   uint64_t end, Put put) {
   const auto change = [&](const FdCache::Pin& fd) -> Result<size_t> {
-    TRY(EndHeldTime(inode, *fd));
+    TRY(MendMarks(inode, *fd));
     return put(*fd);
   };
   {
@@ -303,7 +308,9 @@ Status UnionFs::FallocatePartial(const InodeRef& inode, int mode,
   }
   TRY(FetchRange(inode, offset, offset + length));
   ReaderLock lock(inode->mu);
-  TRY(change(*TRY(DataFd(inode))));
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  TRY(MendMarks(inode, *fd));
+  TRY(change(*fd));
   return Ok();
 }
 
@@ -337,12 +344,17 @@ Result<uint64_t> UnionFs::LSeekPartial(const InodeRef& inode, uint64_t offset,
 }
 
 // The size is `size_bytes` now. REQUIRES: turn and inode->mu held alone.
-Status UnionFs::TruncateChunks(const InodeRef& inode, uint64_t size_bytes) {
+Status UnionFs::TruncateChunks(const InodeRef& inode, BorrowedFd fd,
+                               uint64_t size_bytes) {
   if (!inode->chunks || size_bytes >= inode->chunks->limit()) return Ok();
   // The file is shorter already, and a map never counts past its end: should
   // this fail, what is on disk is still right until the file grows.
   inode->chunks->Truncate(size_bytes);
-  return StoreChunks(inode);
+  inode->marks_lag = true;
+  kCut.Visit();
+  TRY(StoreChunks(inode, fd));
+  inode->marks_lag = false;
+  return Ok();
 }
 
 // Gives a split file all of the rest, or, with `keep` 0, none of it.
@@ -393,7 +405,6 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   const timespec times[2] = {before.atime, before.mtime};
   TRY(sys::UtimensAt({*to}, times));
   TRY(upper_->RemoveMark({*to}, names_.held_time));
-  inode->holds_time = false;
   TimesMoved(inode);
   copy_up_bytes_ += TRY(copied);
   TRY(restored);
@@ -407,6 +418,7 @@ Status UnionFs::FinishLocked(const InodeRef& inode, BorrowedFd fd) {
   TRY(upper_->RemoveMark({fd}, names_.metacopy));
   inode->set_backing(Backing::kUpper);
   inode->chunks.reset();
+  inode->marks_lag = false;
   ++inode->SomeTimes().marks_changed;
   ForgetPartial(inode);
   fds_.Erase(~inode->fd_key());
@@ -439,7 +451,7 @@ Result<bool> UnionFs::Settled(const Unsettled& then) {
     return true;
   }
   if (!changed) return false;
-  TRY(StoreChunks(inode));
+  TRY(StoreChunks(inode, *then.fd));
   ++inode->SomeTimes().marks_changed;
   TimesMoved(inode);
   return true;

@@ -5,6 +5,8 @@
 #include <sys/xattr.h>
 
 #include <atomic>
+#include <filesystem>
+#include <functional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -130,6 +132,54 @@ TEST_F(PartialTest, WhatIsCutOffIsGone) {
   ASSERT_EQ(Resize(Walk("f"), 5), 0);
   EXPECT_TRUE(ReadAll(Walk("f")) == std::string(5, '\0'));
   EXPECT_EQ(Mark("f", "metacopy"), "");
+}
+
+// A kill between the truncation and its map leaves a map that is right until
+// the file grows.
+TEST_F(PartialTest, WhatGrowsAfterAKilledTruncationIsNotTheLayers) {
+  constexpr uint64_t kCut = 10;
+  const std::string text = Pattern(2 * kChunkBytes);
+  const auto write = [&](NodeId node) { return WriteAt(node, "+++", kCut); };
+  const auto resize = [&](NodeId node) { return Resize(node, kCut + 3); };
+  const auto fallocate = [&](NodeId node) {
+    return fs_->Fallocate(node, 0, kCut, 3, nullptr).code();
+  };
+  const auto copy = [&](NodeId node) {
+    return fs_->CopyFileRange(Walk("other"), 0, node, kCut, 3, nullptr).code();
+  };
+  struct Growth {
+    std::function<int(NodeId)> grow;
+    std::string end;
+  };
+  const std::string zeros(3, '\0');
+  for (const auto& [grow, end] :
+       {Growth{write, "+++"}, Growth{resize, zeros}, Growth{fallocate, zeros},
+        Growth{copy, "***"}}) {
+    Put(root_ / "base/f", text);
+    Put(root_ / "base/other", "***");
+    Mount();
+    ASSERT_EQ(WriteAt(Walk("f"), "!", kChunkBytes), 0);
+    const std::string map = Mark("f", "ufs.chunks");
+    const std::string metacopy = Mark("f", "metacopy");
+    ASSERT_EQ(Resize(Walk("f"), kCut), 0);
+    fs_.reset();
+    ASSERT_NE(Mark("f", "ufs.chunks"), map);
+    SetMark("f", "ufs.chunks", map);
+    SetMark("f", "metacopy", metacopy);
+    Mount();
+    EXPECT_EQ(ReadAll(Walk("f")), text.substr(0, kCut));
+    ASSERT_EQ(grow(Walk("f")), 0);
+    EXPECT_EQ(ReadAll(Walk("f")), text.substr(0, kCut) + end);
+    // What the next kill would leave.
+    const auto then =
+        ChunkMap::Parse(Mark("f", "ufs.chunks"), BootId(), kCut + 3);
+    ASSERT_TRUE(then.ok());
+    EXPECT_EQ(then->limit(), kCut);
+    Mount();
+    EXPECT_EQ(ReadAll(Walk("f")), text.substr(0, kCut) + end);
+    fs_.reset();
+    std::filesystem::remove(root_ / "upper/f");
+  }
 }
 
 TEST_F(PartialTest, ASmallFileDoesNotStaySplit) {
@@ -497,6 +547,13 @@ TEST_F(CompleteTest, AHeldTimeEndsWithTheNextChange) {
   ASSERT_EQ(WriteAt(Walk("f"), "y", 0), 0);
   EXPECT_GT(Stat(Walk("f")).mtime.tv_sec, held.mtime.tv_sec);
   EXPECT_EQ(Mark("f", "ufs.mtime"), "");
+
+  Put(root_ / "base/other", "***");
+  SetMark("f", "ufs.mtime", FormatHeldTime(held));
+  Mount();
+  ASSERT_EQ(
+      fs_->CopyFileRange(Walk("other"), 0, Walk("f"), 0, 3, nullptr).code(), 0);
+  EXPECT_GT(Stat(Walk("f")).mtime.tv_sec, held.mtime.tv_sec);
 }
 
 TEST_F(CompleteTest, AllAtOnceCanBeEnded) {

@@ -153,7 +153,12 @@ class Operation:
     def __init__(self, name, run, setup=None, options=""):
         self.name, self.run, self.setup, self.options = name, run, setup, options
         self.base = name.split(",")[0]  # the same in the usual form
+        self.changes_contents = name.startswith(("write", "truncate", "fallocate", "copy"))
         self.needs_ids = any(words in name for words in ("by user", "set-uid", "chown"))
+
+
+# By those that change contents.
+CHANGED = ("file", "deep/a/b/file", "hard1", "public/suid")
 
 
 def data_operations():

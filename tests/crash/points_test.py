@@ -17,11 +17,12 @@ import sys
 import time
 
 import union
-from operations import make_layers, operations
+from operations import CHANGED, make_layers, operations
 from union import DEAD, UFS, difference, run, snapshot
 
 ERRNOS = ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENOMEM")
 INDEX_OF_NLINK = 5
+ADDED = 5  # bytes
 # Others visit these: the tests of the layer store, which a mount only reads, and
 # lent_test.py.
 ELSEWHERE = ("object.", "image.", "seal.", "repair.", "name.", "ingest.", "gc.",
@@ -114,8 +115,29 @@ class PointsTest:
             if code != 0:
                 self.fail(where, f"done again: {os.strerror(code)}")
             self.check_tree(where + ", done again", [("after", after)])
+        elif operation.changes_contents:
+            self.check_growth(where)
         fs.umount()
         self.check_work(where)
+
+    def check_growth(self, where):
+        """What a killed daemon left says nothing of what is added to it, nor after
+        one more kill."""
+        fs = self.fs
+        grown = {}
+        for name in filter(os.path.isfile, (f"{fs.mnt}/{name}" for name in CHANGED)):
+            with open(name, "rb") as file:
+                grown[name] = file.read() + bytes(ADDED)
+        for name, contents in grown.items():  # those of one file are as long
+            if code := fs.run(lambda: os.truncate(name, len(contents))):
+                self.fail(where, f"{name} does not grow: {os.strerror(code)}")
+        fs.kill()
+        fs.umount()
+        fs.mount()
+        for name, contents in grown.items():
+            with open(name, "rb") as file:
+                if file.read() != contents:
+                    self.fail(where, f"{name}: what was added reads otherwise")
 
     def errnos_at(self, point):
         """All at the first visit, one at each later one."""
