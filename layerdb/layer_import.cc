@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,7 @@ constexpr size_t kMaxPendingBytes = 8 << 20;
 
 constexpr char kBlobFile[] = "blob";
 constexpr char kRecipeFile[] = "recipe";
+constexpr char kWholeRecipeFile[] = "recipe.whole";
 
 mode_t TypeBits(TarType type) {
   switch (type) {
@@ -93,7 +95,7 @@ class TarImport final : public TarObserver {
   }
 
   // Whether the recipe can make the tar: contents that a later entry replaced
-  // may be nowhere.
+  // may be in no layer.
   bool recipe_is_whole() const { return recipe_is_whole_; }
 
   Status OnRaw(std::string_view bytes) override {
@@ -280,6 +282,20 @@ Result<UniqueFd> MakeFile(Ingest& ingest, const char* name) {
                      kStoreFileMode);
 }
 
+// Contents that a later entry replaced are no layer's: the recipe gets them.
+Status KeepReplaced(Ingest& ingest) {
+  const std::set<ObjectId> objects = ingest.tree().Objects();
+  const UniqueFd file = TRY(MakeFile(ingest, kWholeRecipeFile));
+  FdSink whole(file);
+  TRY(CompleteRecipe(
+      TRY(sys::OpenAt({ingest.folder(), kRecipeFile}, O_RDONLY)),
+      [&](const ObjectId& id) { return objects.contains(id); },
+      [&](const ObjectId& id) { return ingest.objects().OpenObject(id); },
+      whole));
+  ingest.SetRecipe(kWholeRecipeFile);
+  return ingest.objects().KeepOnly(objects);
+}
+
 }  // namespace
 
 const char* MediaTypeOf(Compression compression) {
@@ -330,7 +346,10 @@ Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
   if (keep)
     ingest.SetBlob(kBlobFile, {imported.input_digest, input_hash.size_bytes(),
                                MediaTypeOf(imported.compression)});
-  if (import.recipe_is_whole()) ingest.SetRecipe(kRecipeFile);
+  if (import.recipe_is_whole())
+    ingest.SetRecipe(kRecipeFile);
+  else
+    TRY(KeepReplaced(ingest));
   return imported;
 }
 

@@ -41,6 +41,11 @@ bool ObjectStage::IsStaged(const ObjectId& id) const {
   return staged_.contains(id);
 }
 
+Result<UniqueFd> ObjectStage::OpenObject(const ObjectId& id) const {
+  return IsStaged(id) ? sys::OpenAt({folder_, id.FileName().c_str()}, O_RDONLY)
+                      : store_->OpenObject(id);
+}
+
 ObjectStage::Counts ObjectStage::counts() const {
   const MutexLock lock(mu_);
   return counts_;
@@ -104,9 +109,7 @@ Result<ObjectId> ObjectStage::Settle(const Draft& draft) {
   for (uint32_t variant = 0; variant < kMostVariants; ++variant) {
     const ObjectId id{hash.hi, hash.lo, variant};
     const bool staged = IsStaged(id);
-    const auto existing =
-        staged ? sys::OpenAt({folder_, id.FileName().c_str()}, O_RDONLY)
-               : store_->OpenObject(id);
+    const auto existing = OpenObject(id);
     bool damaged = false;
     if (existing.ok()) {
       if (TRY(Equal(draft, *existing))) {

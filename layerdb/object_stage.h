@@ -82,6 +82,9 @@ class ObjectStage {
   };
   Result<PutResult> PutFile(BorrowedFd source, Copy how = Copy::kOwn);
 
+  // For reading: what is staged, or in the store.
+  Result<UniqueFd> OpenObject(const ObjectId& id) const;
+
   // Of what is staged by now only these are published.
   Status KeepOnly(const std::set<ObjectId>& wanted);
 

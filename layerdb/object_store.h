@@ -16,6 +16,9 @@
 
 namespace ufs {
 
+// For reading, wherever it is.
+using OpenObjectFn = std::function<Result<UniqueFd>(const ObjectId&)>;
+
 class ObjectStore {
  public:
   // What names an object, made of the hash of its contents: the hash itself. A

@@ -28,16 +28,65 @@ Result<uint64_t> TakeNumber(ByteSource& source, size_t bytes) {
   return number;
 }
 
-// `size` bytes from `source` to `out`.
-Status Copy(ByteSource& source, uint64_t size, ByteSink& out) {
-  char buffer[64 << 10];
-  while (size > 0) {
-    const size_t want = std::min<uint64_t>(size, sizeof(buffer));
-    const size_t got = TRY(source.Read(buffer, want));
-    if (got == 0) return Damaged("cut off");
-    TRY(out.Write({buffer, got}));
-    size -= got;
+struct Part {
+  ObjectId id;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+// Tells what a recipe says, in order: `on_raw` some bytes, `on_part` a part of
+// an object.
+template <typename OnRaw, typename OnPart>
+Status ReadRecipe(BorrowedFd recipe, OnRaw on_raw, OnPart on_part) {
+  FdSource file(recipe);
+  DecompressLimits limits;
+  limits.max_ratio = UINT64_MAX;  // our own, and zeros are many
+  const auto source = TRY(Decompress(file, limits).With("recipe"));
+  char magic[kMagic.size()];
+  if (TRY(ReadFull(*source, magic, sizeof(magic))) != sizeof(magic) ||
+      std::string_view(magic, sizeof(magic)) != kMagic)
+    return Damaged("it does not begin as one");
+  while (true) {
+    char step;
+    if (TRY(ReadFull(*source, &step, 1)) != 1) return Damaged("cut off");
+    if (step == 'E') return Ok();
+    if (step == 'R') {
+      char buffer[64 << 10];
+      for (uint64_t left = TRY(TakeNumber(*source, 8)); left > 0;) {
+        const size_t want = std::min<uint64_t>(left, sizeof(buffer));
+        const size_t got = TRY(source->Read(buffer, want));
+        if (got == 0) return Damaged("cut off");
+        TRY(on_raw(std::string_view(buffer, got)));
+        left -= got;
+      }
+      continue;
+    }
+    if (step != 'O') return Damaged("an unknown step");
+    Part part;
+    part.id.hi = TRY(TakeNumber(*source, 8));
+    part.id.lo = TRY(TakeNumber(*source, 8));
+    part.id.variant = static_cast<uint32_t>(TRY(TakeNumber(*source, 4)));
+    part.offset = TRY(TakeNumber(*source, 8));
+    part.size = TRY(TakeNumber(*source, 8));
+    TRY(on_part(part));
   }
+}
+
+// The bytes of steps that are written anew.
+class RawSink final : public ByteSink {
+ public:
+  explicit RawSink(RecipeWriter& recipe) : recipe_(recipe) {}
+  Status Write(std::string_view bytes) override { return recipe_.Raw(bytes); }
+
+ private:
+  RecipeWriter& recipe_;
+};
+
+Status CopyPart(const Part& part, const OpenObjectFn& open_object,
+                ByteSink& out) {
+  const UniqueFd object = TRY(open_object(part.id));
+  FileRangeSource bytes(object, part.offset, part.size);
+  TRY(CopyAll(bytes, out));
   return Ok();
 }
 
@@ -72,35 +121,29 @@ Status RecipeWriter::Finish() {
   return out_->Finish();
 }
 
+Status CompleteRecipe(BorrowedFd recipe,
+                      const std::function<bool(const ObjectId&)>& lasts,
+                      const OpenObjectFn& open_object, ByteSink& out) {
+  const auto anew = TRY(RecipeWriter::Make(out));
+  RawSink raw(*anew);
+  TRY(ReadRecipe(
+      recipe, [&](std::string_view bytes) { return anew->Raw(bytes); },
+      [&](const Part& part) -> Status {
+        if (lasts(part.id)) return anew->Part(part.id, part.offset, part.size);
+        return CopyPart(part, open_object, raw);
+      }));
+  return anew->Finish();
+}
+
 Status FollowRecipe(BorrowedFd recipe, const ObjectStore& objects,
                     ByteSink& out) {
-  FdSource file(recipe);
-  DecompressLimits limits;
-  limits.max_ratio = UINT64_MAX;  // our own, and zeros are many
-  const auto source = TRY(Decompress(file, limits).With("recipe"));
-  char magic[kMagic.size()];
-  if (TRY(ReadFull(*source, magic, sizeof(magic))) != sizeof(magic) ||
-      std::string_view(magic, sizeof(magic)) != kMagic)
-    return Damaged("it does not begin as one");
-  while (true) {
-    char step;
-    if (TRY(ReadFull(*source, &step, 1)) != 1) return Damaged("cut off");
-    if (step == 'E') return Ok();
-    if (step == 'R') {
-      TRY(Copy(*source, TRY(TakeNumber(*source, 8)), out));
-      continue;
-    }
-    if (step != 'O') return Damaged("an unknown step");
-    ObjectId id;
-    id.hi = TRY(TakeNumber(*source, 8));
-    id.lo = TRY(TakeNumber(*source, 8));
-    id.variant = static_cast<uint32_t>(TRY(TakeNumber(*source, 4)));
-    const uint64_t offset = TRY(TakeNumber(*source, 8));
-    const uint64_t size = TRY(TakeNumber(*source, 8));
-    const UniqueFd object = TRY(objects.OpenObject(id));
-    FileRangeSource part(object, offset, size);
-    TRY(CopyAll(part, out));
-  }
+  return ReadRecipe(
+      recipe, [&](std::string_view bytes) { return out.Write(bytes); },
+      [&](const Part& part) {
+        return CopyPart(
+            part, [&](const ObjectId& id) { return objects.OpenObject(id); },
+            out);
+      });
 }
 
 }  // namespace ufs

@@ -8,6 +8,7 @@
 // Numbers are little-endian.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -32,6 +33,12 @@ class RecipeWriter {
       : out_(std::move(out)) {}
   std::unique_ptr<CompressedSink> out_;
 };
+
+// Writes the recipe anew to `out`, with the bytes of every object that `lasts`
+// says no to. Errors as FollowRecipe.
+Status CompleteRecipe(BorrowedFd recipe,
+                      const std::function<bool(const ObjectId&)>& lasts,
+                      const OpenObjectFn& open_object, ByteSink& out);
 
 // Writes what the recipe makes to `out`. EUCLEAN for a damaged recipe, or an
 // object that is shorter than it says.

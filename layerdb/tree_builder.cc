@@ -447,24 +447,25 @@ void TreeBuilder::SetSource(NodeNo node, uint32_t source,
 TreeStats TreeBuilder::Stats() const {
   TreeStats stats;
   std::vector<bool> counted(nodes_.size());
-  std::vector<NodeNo> dirs = {kRoot};
-  while (!dirs.empty()) {
-    const NodeNo dir = dirs.back();
-    dirs.pop_back();
-    ForEachChild(dir, [&](EntryNo entry) {
-      ++stats.entries;
-      const NodeNo node = entries_[entry].node;
-      if (node == kNone) {
-        ++stats.whiteouts;
-      } else if (IsDir(node)) {
-        dirs.push_back(node);
-      } else if (S_ISREG(nodes_[node].mode) && !counted[node]) {
-        counted[node] = true;
-        stats.content_bytes += nodes_[node].size;
-      }
-    });
-  }
+  ForEachEntry([&](NodeNo node) {
+    ++stats.entries;
+    if (node == kNone) {
+      ++stats.whiteouts;
+    } else if (S_ISREG(nodes_[node].mode) && !counted[node]) {
+      counted[node] = true;
+      stats.content_bytes += nodes_[node].size;
+    }
+  });
   return stats;
+}
+
+std::set<ObjectId> TreeBuilder::Objects() const {
+  std::set<ObjectId> objects;
+  ForEachEntry([&](NodeNo node) {
+    if (node != kNone && (nodes_[node].flags & tree_format::kObject) != 0)
+      objects.insert(objects_[nodes_[node].content]);
+  });
+  return objects;
 }
 
 }  // namespace ufs

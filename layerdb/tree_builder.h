@@ -18,6 +18,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -83,6 +84,8 @@ class TreeBuilder {
 
   // Of what is in the tree now. Walks all of it.
   TreeStats Stats() const;
+  // What its files' contents are; the same.
+  std::set<ObjectId> Objects() const;
 
   // Writes the tree file at the start of `out`, an empty file. The same tree
   // gives the same bytes. `identity` goes into the header. `source_count`: 1
@@ -129,6 +132,9 @@ class TreeBuilder {
   TreeNode Get(NodeNo number) const;
   template <typename Visit>
   void ForEachChild(NodeNo dir, Visit visit) const;
+  // Of the whole tree, by what each entry names: kNone, a whiteout.
+  template <typename Visit>
+  void ForEachEntry(Visit visit) const;
 
   const TreeLimits limits_;
   // Records as they will be in the file, except that a directory's `content` is
@@ -152,6 +158,20 @@ void TreeBuilder::ForEachChild(NodeNo dir, Visit visit) const {
   for (auto entry = static_cast<EntryNo>(nodes_[dir].content); entry != kNone;
        entry = entries_[entry].next)
     if (entries_[entry].node != kDead) visit(entry);
+}
+
+template <typename Visit>
+void TreeBuilder::ForEachEntry(Visit visit) const {
+  std::vector<NodeNo> dirs = {kRoot};
+  while (!dirs.empty()) {
+    const NodeNo dir = dirs.back();
+    dirs.pop_back();
+    ForEachChild(dir, [&](EntryNo entry) {
+      const NodeNo node = entries_[entry].node;
+      visit(node);
+      if (node != kNone && IsDir(node)) dirs.push_back(node);
+    });
+  }
 }
 
 }  // namespace ufs

@@ -8,7 +8,6 @@
 // left out, as nothing is known of them.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,11 +15,10 @@
 #include "layerdb/base/unique_fd.h"
 #include "layerdb/byte_stream.h"
 #include "layerdb/digest.h"
+#include "layerdb/object_store.h"
 #include "layerdb/tree_file.h"
 
 namespace ufs {
-
-using OpenObjectFn = std::function<Result<UniqueFd>(const ObjectId&)>;
 
 // EINVAL, with the path, for a name that is a whiteout where layers are written
 // as files: no file of a layer can have it.
