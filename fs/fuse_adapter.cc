@@ -31,7 +31,6 @@ constexpr uint64_t kWanted[] = {
     FUSE_CAP_READDIRPLUS,
     FUSE_CAP_READDIRPLUS_AUTO,
     FUSE_CAP_ASYNC_READ,
-    FUSE_CAP_ASYNC_DIO,
     FUSE_CAP_IOCTL_DIR,
     // A node number does not outlive the kernel's interest in it, so a file
     // handle made from one must not either.
@@ -41,6 +40,9 @@ constexpr uint64_t kWanted[] = {
 
 // Set by libfuse, and wrong here.
 constexpr uint64_t kUnwanted[] = {
+    // The kernel drops the pages that reads bring in beside an O_DIRECT write
+    // only where it waits for it: io_submit(2) left old ones in the cache.
+    FUSE_CAP_ASYNC_DIO,
     FUSE_CAP_AUTO_INVAL_DATA,
     // With it truncation comes in OPEN, which is not sent.
     FUSE_CAP_ATOMIC_O_TRUNC,

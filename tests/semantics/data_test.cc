@@ -1,16 +1,53 @@
 // Opening, reading and writing.
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "tests/harness/union_test.h"
 
 namespace ufs::test {
 namespace {
+
+// A buffer for O_DIRECT.
+std::unique_ptr<char, decltype(&free)> AlignedBytes(size_t size) {
+  void* memory = nullptr;
+  EXPECT_EQ(posix_memalign(&memory, 4096, size), 0);
+  return {static_cast<char*>(memory), &free};
+}
+
+// io_submit(2), one request at a time.
+class Aio {
+ public:
+  Aio() { EXPECT_EQ(syscall(SYS_io_setup, 1, &context_), 0); }
+  ~Aio() { syscall(SYS_io_destroy, context_); }
+  Aio(const Aio&) = delete;
+  Aio& operator=(const Aio&) = delete;
+
+  // What the write came to, once it is complete.
+  int64_t Write(int fd, const char* bytes, size_t size) {
+    iocb request{};
+    request.aio_lio_opcode = IOCB_CMD_PWRITE;
+    request.aio_fildes = fd;
+    request.aio_buf = reinterpret_cast<uintptr_t>(bytes);
+    request.aio_nbytes = size;
+    iocb* requests[] = {&request};
+    if (syscall(SYS_io_submit, context_, 1, requests) != 1) return -errno;
+    io_event event{};
+    if (syscall(SYS_io_getevents, context_, 1, 1, &event, nullptr) != 1)
+      return -errno;
+    return event.res;
+  }
+
+ private:
+  aio_context_t context_ = 0;
+};
 
 using OpenFlags = UnionTest;
 using Data = UnionTest;
@@ -98,10 +135,7 @@ TEST_F(OpenFlags, DirectIoReadsAndWrites) {
     EXPECT_EQ(ErrnoName(errno), "EINVAL");
     GTEST_SKIP() << "this file system does not do O_DIRECT";
   }
-  void* memory = nullptr;
-  ASSERT_EQ(posix_memalign(&memory, 4096, 8192), 0);
-  std::unique_ptr<char, decltype(&free)> buffer(static_cast<char*>(memory),
-                                                &free);
+  const auto buffer = AlignedBytes(8192);
   EXPECT_EQ(pread(fd.get(), buffer.get(), 8192, 4096), 8192);
   EXPECT_EQ(std::string(buffer.get(), 8192),
             Pattern(64 << 10).substr(4096, 8192));
@@ -111,6 +145,40 @@ TEST_F(OpenFlags, DirectIoReadsAndWrites) {
   WriteAt(Open("f", O_WRONLY).get(), 0, "buffered");
   EXPECT_EQ(pread(fd.get(), buffer.get(), 4096, 0), 4096);
   EXPECT_EQ(std::string(buffer.get(), 8), "buffered");
+}
+
+// A read beside the write may bring old pages in, which must not outlive it.
+TEST_F(OpenFlags, AsynchronousDirectWritesLeaveNoOldPages) {
+  constexpr size_t kSize = 640 << 10;
+  constexpr int kRounds = 300;
+  Mount({Tree().File("f", std::string(kSize, 'a'))});
+  UniqueFd direct(open("f", O_RDWR | O_DIRECT));
+  if (!direct.valid()) {
+    EXPECT_EQ(ErrnoName(errno), "EINVAL");
+    GTEST_SKIP() << "this file system does not do O_DIRECT";
+  }
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i)
+    readers.emplace_back([&] {
+      std::string bytes(kSize, '\0');
+      UniqueFd fd = Open("f", O_RDONLY);
+      while (!done) EXPECT_EQ(pread(fd.get(), bytes.data(), kSize, 0), kSize);
+    });
+  Aio aio;
+  const auto buffer = AlignedBytes(kSize);
+  UniqueFd fd = Open("f", O_RDONLY);
+  std::string seen(kSize, '\0');
+  int stale = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    memset(buffer.get(), 'a' + round % 26, kSize);
+    EXPECT_EQ(aio.Write(direct.get(), buffer.get(), kSize), kSize);
+    EXPECT_EQ(pread(fd.get(), seen.data(), kSize, 0), kSize);
+    stale += seen != std::string_view(buffer.get(), kSize);
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(stale, 0) << "of " << kRounds << " writes";
 }
 
 TEST_F(OpenFlags, NoatimeIsForOwners) {
