@@ -267,10 +267,12 @@ Status Session::GoLive() {
                                      -1, 0);
   });
   fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
-  adapter_.SetForgetAttrs([this](NodeId node) {
+  const auto forget_attrs = [this](NodeId node) {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off: no pages=*/-1, 0);
-  });
+  };
+  fs_.SetForgetAttrs(forget_attrs);
+  adapter_.SetForgetAttrs(forget_attrs);
   dropper_ = std::make_unique<Notifier>([this](NodeId node) {
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off=*/0, /*len: all=*/0);
@@ -453,7 +455,8 @@ void Session::End() {
   fuse_session_loop(session_);
   fuse_session_destroy(session_);
   session_ = nullptr;
-  fs_.SetInvalidate([](NodeId) {});
+  fs_.SetInvalidate({});
+  fs_.SetForgetAttrs({});
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
 // What write(2) does to set-id bits; the daemon's own writes keep them.
 Status UnionFs::KillSuid(const InodeRef& inode, const Caller& who) {
   if (inode->no_suid) return Ok();
-  return WhileNoneFills(inode, [&]() -> Status {
+  const bool dropped = TRY(WhileNoneFills(inode, [&]() -> Result<bool> {
     WriterLock lock(inode->mu);
     const Place place = TRY(UpperPlace(inode));
     const Attr now = TRY(upper_->GetAttr(place.at()));
@@ -138,8 +138,11 @@ Status UnionFs::KillSuid(const InodeRef& inode, const Caller& who) {
       kSuidDropped.Visit();
     }
     inode->no_suid = (mode & (S_ISUID | S_ISGID)) == 0;
-    return Ok();
-  });
+    return mode != now.mode;
+  }));
+  // A write tells the kernel of the mode nothing, and execve asks nobody.
+  if (dropped && forget_attrs_) forget_attrs_(inode->id);
+  return Ok();
 }
 
 Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,

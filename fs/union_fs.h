@@ -108,6 +108,9 @@ class UnionFs final {
   // before the first request.
   using InvalidateFn = std::function<void(NodeId)>;
   void SetInvalidate(InvalidateFn invalidate);
+  // The same where the kernel must know before the request is answered that
+  // changed them. Called without locks, by the thread that serves it.
+  void SetForgetAttrs(InvalidateFn forget);
 
   // Notes in the work directory that this process has the upper for the mount
   // with number `device`: for whoever wants it meanwhile.
@@ -542,6 +545,7 @@ class UnionFs final {
   UniqueFd stat_fd_;        // what statfs asks
   UnionInfo info_;
   InvalidateFn invalidate_;
+  InvalidateFn forget_attrs_;
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;

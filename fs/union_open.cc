@@ -178,6 +178,10 @@ void UnionFs::SetInvalidate(InvalidateFn invalidate) {
   invalidate_ = std::move(invalidate);
 }
 
+void UnionFs::SetForgetAttrs(InvalidateFn forget) {
+  forget_attrs_ = std::move(forget);
+}
+
 const UnionInfo& UnionFs::Info() const { return info_; }
 
 UnionStats UnionFs::Stats() const {
