@@ -78,8 +78,11 @@ struct Written {
 // the tree and the recipe in the order of the archive.
 class TarImport final : public TarObserver {
  public:
-  TarImport(Ingest& ingest, RecipeWriter& recipe)
-      : ingest_(ingest), recipe_(recipe), writers_(kWriters, kWriterQueue) {}
+  TarImport(Ingest& ingest, RecipeWriter& recipe, uint64_t max_bytes)
+      : ingest_(ingest),
+        recipe_(recipe),
+        left_bytes_(max_bytes),
+        writers_(kWriters, kWriterQueue) {}
 
   Status Run(ByteSource& tar) {
     TarReader reader(tar, this);
@@ -105,7 +108,8 @@ class TarImport final : public TarObserver {
     }
     pending_.back().raw += bytes;
     pending_bytes_ += bytes.size();
-    return Ok();
+    // An entry, or the end, can hold any number of bytes that nobody keeps.
+    return pending_bytes_ > kMaxPendingBytes ? Settle(/*all=*/true) : Ok();
   }
 
  private:
@@ -141,6 +145,10 @@ class TarImport final : public TarObserver {
 
   Status TakeContents(TarReader& reader, const TarEntry& entry, Pending& step) {
     if (entry.size_bytes == 0) return Ok();
+    // Of a sparse file the tar holds next to nothing.
+    if (entry.size_bytes > left_bytes_)
+      return Error(EFBIG, "files of more bytes than --max-size allows");
+    left_bytes_ -= entry.size_bytes;
     step.parts = entry.sparse ? entry.extents
                               : std::vector<TarExtent>{{0, entry.size_bytes}};
     if (entry.size_bytes <= kLargeBytes) return TakeSmall(reader, entry, step);
@@ -251,6 +259,7 @@ class TarImport final : public TarObserver {
   RecipeWriter& recipe_;
   std::deque<Pending> pending_;
   size_t pending_bytes_ = 0;
+  uint64_t left_bytes_;  // that files may come to
   bool recipe_is_whole_ = true;
   TaskPool writers_;  // last: its tasks end before the rest goes
 };
@@ -336,7 +345,7 @@ Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
   HashedSource hashed_tar(*tar, tar_hash);
 
   const auto recipe = TRY(RecipeWriter::Make(recipe_sink));
-  TarImport import(ingest, *recipe);
+  TarImport import(ingest, *recipe, options.limits.max_bytes);
   TRY(import.Run(hashed_tar));
   TRY(recipe->Finish());
   imported.diff_id = tar_hash.Finish();

@@ -1,9 +1,12 @@
 #include "layerdb/layer_import.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <string>
 
 #include "layerdb/layer_export.h"
@@ -220,6 +223,58 @@ TEST_F(LayerImport, ReplacedContentsAreExportedAllTheSame) {
     EXPECT_TRUE(store_->Remove(*digest).ok());
     ASSERT_TRUE(store_->Gc({}).ok());
   }
+}
+
+// Zeros without end, after a tar.
+class TarAndZeros final : public ByteSource {
+ public:
+  TarAndZeros(std::string tar, uint64_t zeros)
+      : tar_(std::move(tar)), head_(tar_), zeros_(zeros) {}
+  Result<size_t> Read(char* buffer, size_t size) override {
+    const size_t got = TRY(head_.Read(buffer, size));
+    if (got > 0) return got;
+    const size_t now = std::min<uint64_t>(size, zeros_);
+    memset(buffer, 0, now);
+    zeros_ -= now;
+    return now;
+  }
+
+ private:
+  const std::string tar_;
+  MemorySource head_;
+  uint64_t zeros_;
+};
+
+uint64_t MostResidentKib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST_F(LayerImport, WhatNobodyKeepsIsNotKeptInMemory) {
+  constexpr uint64_t kZeros = 512 << 20;
+  TarAndZeros ends(File("f", "x") + TarEnd(), kZeros);
+  TarAndZeros whiteout(
+      TarMember(".wh.f", '0').Set(tar::kSize, "04000000000").Bytes(),
+      kZeros + (2 * tar::kBlockBytes));
+  for (ByteSource* source : {&ends, &whiteout}) {
+    [[maybe_unused]] const uint64_t before = MostResidentKib();
+    auto ingest = store_->BeginIngest("test");
+    ASSERT_TRUE(ingest.ok());
+    const auto imported = ImportTar(*source, **ingest, {});
+    ASSERT_TRUE(imported.ok()) << imported.error().ToString();
+    EXPECT_GT(imported->tar_bytes, kZeros);
+#ifndef UFS_SANITIZED
+    EXPECT_LT(MostResidentKib() - before, 128u << 10);
+#endif
+  }
+}
+
+TEST_F(LayerImport, SparseFilesCountWithAllTheirBytes) {
+  const std::string sparse = Pax(
+      tar::FormatPax("GNU.sparse.size", std::to_string(uint64_t{10} << 40)) +
+      tar::FormatPax("GNU.sparse.map", "1048576,5"));
+  ExpectRefused(sparse + File("s", "hello"), "--max-size");
 }
 
 TEST_F(LayerImport, CompressedOnesAreKept) {
