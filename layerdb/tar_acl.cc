@@ -76,8 +76,9 @@ Result<Entry> ParseEntry(std::string_view text) {
                         ? Result<uint64_t>(0)
                         : ParseDecimal(number.empty() ? who : number);
     if (!id.ok())
-      return BadEntry(
-          text, "a name without a number; write the tar with numeric owners");
+      return BadEntry(text,
+                      "a name without a number; write the tar with --xattrs "
+                      "--xattrs-include='*', and without --acls");
     if (*id >= UINT32_MAX) return BadEntry(text, "no such id");
     entry.id = static_cast<uint32_t>(*id);
     return entry;

@@ -89,6 +89,34 @@ TEST(TarPax, LibarchiveXattrs) {
   EXPECT_EQ(records.xattrs.at("user.both"), "strong");
 }
 
+TEST(TarPax, NamesOfXattrsAreWrittenAsGnuTarDoes) {
+  for (const char* name : {"user.a=b", "user.50%", "user.%3D", "user.%25=%"}) {
+    PaxRecords records;
+    ASSERT_TRUE(
+        ParsePax(FormatPax(PaxXattrKeyword(name), "v=1"), records).ok());
+    EXPECT_EQ(records.xattrs.at(name), "v=1");
+  }
+  EXPECT_EQ(PaxXattrKeyword("user.a=%"), "SCHILY.xattr.user.a%3D%25");
+}
+
+// GNU tar writes names into the text, and the attribute itself beside it.
+TEST(TarPax, AnAclOfNamesIsReadFromItsAttribute) {
+  const std::string text = FormatPax("SCHILY.acl.access",
+                                     "user::rw-,user:www-data:r--,group::r--,"
+                                     "mask::r--,other::r--");
+  PaxRecords both;
+  ASSERT_TRUE(
+      ParsePax(text + FormatPax("SCHILY.xattr.system.posix_acl_access", "v"),
+               both)
+          .ok());
+  EXPECT_EQ(both.xattrs.at("system.posix_acl_access"), "v");
+  PaxRecords alone;
+  const auto refused = ParsePax(text, alone);
+  EXPECT_EQ(refused.code(), EBADMSG);
+  EXPECT_NE(refused.error().ToString().find("--xattrs-include"),
+            std::string::npos);
+}
+
 TEST(TarPax, EmptyValueTakesBack) {
   PaxRecords records;
   ASSERT_TRUE(

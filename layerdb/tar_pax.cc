@@ -47,6 +47,18 @@ std::string DecodePercent(std::string_view text) {
   return out;
 }
 
+std::string Replaced(std::string text, std::string_view what,
+                     std::string_view by) {
+  for (size_t at = 0; (at = text.find(what, at)) != text.npos; at += by.size())
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+// What PaxXattrKeyword made of it. Other codes stand for themselves.
+std::string XattrNameOf(std::string_view keyword) {
+  return Replaced(Replaced(std::string(keyword), "%3D", "="), "%25", "%");
+}
+
 // RFC 4648, with or without padding.
 Result<std::string> DecodeBase64(std::string_view keyword,
                                  std::string_view text) {
@@ -116,7 +128,12 @@ Status SetXattr(std::string_view keyword, std::string name,
 Status SetAcl(std::string_view keyword, const char* name,
               std::string_view value, PaxRecords& records) {
   const auto acl = AclFromText(value);
-  if (!acl.ok()) return Bad(keyword, acl.error().context());
+  if (!acl.ok()) {
+    records.unreadable.insert_or_assign(name,
+                                        Bad(keyword, acl.error().context()));
+    return Ok();
+  }
+  records.unreadable.erase(name);
   if (acl->value.empty()) return Ok();
   if (keyword == kAccessAcl && !records.xattrs.contains(name))
     records.acl_mode = acl->mode;
@@ -188,7 +205,7 @@ Status SetRecord(std::string_view keyword, std::string_view value,
     return Ok();
   }
   if (keyword.starts_with(kPaxXattr))
-    return SetXattr(keyword, std::string(keyword.substr(kPaxXattr.size())),
+    return SetXattr(keyword, XattrNameOf(keyword.substr(kPaxXattr.size())),
                     value, /*weak=*/false, records);
   // libarchive writes both forms; the other one holds the value as it is.
   if (keyword.starts_with(kLibarchiveXattr))
@@ -233,9 +250,17 @@ Status ParsePax(std::string_view text, PaxRecords& records) {
                   records));
     text.remove_prefix(*length);
   }
+  for (const auto& [name, error] : records.unreadable)
+    if (!records.xattrs.contains(name)) return error;
+  records.unreadable.clear();
   if (records.sparse.pending_offset)
     return Error(EBADMSG, "pax record 'GNU.sparse.offset': without numbytes");
   return Ok();
+}
+
+std::string PaxXattrKeyword(std::string_view name) {
+  return std::string(kPaxXattr) +
+         Replaced(Replaced(std::string(name), "%", "%25"), "=", "%3D");
 }
 
 std::string FormatPax(std::string_view keyword, std::string_view value) {

@@ -27,6 +27,9 @@ struct PaxRecords {
   std::optional<mode_t> acl_mode;  // what an access ACL makes of the mode
   // std::less<> so that a string_view finds its string.
   std::map<std::string, std::string, std::less<>> xattrs;
+  // Of attributes that a record gives as text which cannot be read. It counts
+  // for nothing where another gives the attribute itself.
+  std::map<std::string, Error, std::less<>> unreadable;
 
   struct Sparse {
     bool present = false;
@@ -53,6 +56,8 @@ std::string FormatPaxTime(int64_t seconds, uint32_t nanoseconds);
 Result<uint64_t> ParseDecimal(std::string_view text);
 
 inline constexpr std::string_view kPaxXattr = "SCHILY.xattr.";
+// The keyword of an attribute: as GNU tar's, with %3D for '=' and %25 for '%'.
+std::string PaxXattrKeyword(std::string_view name);
 // No file system of Linux holds extents of a file by the million.
 inline constexpr size_t kMaxExtents = 1 << 20;
 

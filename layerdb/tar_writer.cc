@@ -127,7 +127,7 @@ std::string EncodeTarHeader(const TarEntry& entry) {
   tar::PutOctal(block, tar::kDevMajor, entry.dev_major);
   tar::PutOctal(block, tar::kDevMinor, entry.dev_minor);
   for (const auto& [name, value] : entry.xattrs)
-    records[std::string(tar::kPaxXattr) + name] = value;
+    records[tar::PaxXattrKeyword(name)] = value;
   tar::PutChecksum(block);
   std::string out = records.empty() ? std::string() : EncodePax(records);
   Append(block, out);
