@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <random>
 
 #include "layerdb/tree_hash.h"
 
@@ -35,6 +36,11 @@ Status CheckName(std::string_view name, std::string_view path) {
   return Ok();
 }
 
+uint64_t RandomSeed() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
 template <typename T>
 void AppendRecord(std::string& to, const T& record) {
   to.append(reinterpret_cast<const char*>(&record), sizeof(record));
@@ -43,7 +49,7 @@ void AppendRecord(std::string& to, const T& record) {
 }  // namespace
 
 TreeBuilder::TreeBuilder(const TreeLimits& limits)
-    : limits_(limits), slots_(kFirstSlots) {
+    : limits_(limits), slots_(kFirstSlots), seed_(RandomSeed()) {
   tree_format::Node root{};
   root.mode = kImpliedMode;
   root.flags = tree_format::kImplied;
@@ -63,10 +69,15 @@ std::string_view TreeBuilder::NameOf(EntryNo entry) const {
 
 // --- names -----------------------------------------------------------------
 
+size_t TreeBuilder::SlotOf(NodeNo dir, std::string_view name,
+                           size_t mask) const {
+  return SeededNameHash(seed_ + dir, name) & mask;
+}
+
 TreeBuilder::EntryNo TreeBuilder::FindEntry(NodeNo dir,
                                             std::string_view name) const {
   const size_t mask = slots_.size() - 1;
-  for (size_t at = TreeNameHash(dir, name) & mask; slots_[at] != 0;
+  for (size_t at = SlotOf(dir, name, mask); slots_[at] != 0;
        at = (at + 1) & mask) {
     const EntryNo entry = slots_[at] - 1;
     if (entries_[entry].parent == dir && NameOf(entry) == name) return entry;
@@ -79,8 +90,7 @@ void TreeBuilder::GrowSlots() {
   const size_t mask = bigger.size() - 1;
   for (const EntryNo slot : slots_) {
     if (slot == 0) continue;
-    size_t at =
-        TreeNameHash(entries_[slot - 1].parent, NameOf(slot - 1)) & mask;
+    size_t at = SlotOf(entries_[slot - 1].parent, NameOf(slot - 1), mask);
     while (bigger[at] != 0) at = (at + 1) & mask;
     bigger[at] = slot;
   }
@@ -102,7 +112,7 @@ Result<TreeBuilder::EntryNo> TreeBuilder::MakeEntry(NodeNo dir,
        static_cast<uint32_t>(names_.Append({text, name.size() + 1}))});
   nodes_[dir].content = entry;
   const size_t mask = slots_.size() - 1;
-  size_t at = TreeNameHash(dir, name) & mask;
+  size_t at = SlotOf(dir, name, mask);
   while (slots_[at] != 0) at = (at + 1) & mask;
   slots_[at] = entry + 1;
   return entry;

@@ -117,7 +117,7 @@ class TreeBuilder {
   tree_format::Node& node(NodeNo number) { return nodes_[number]; }
   bool IsDir(NodeNo number) const;
   std::string_view NameOf(EntryNo entry) const;
-  static uint64_t HashOf(NodeNo dir, std::string_view name);
+  size_t SlotOf(NodeNo dir, std::string_view name, size_t mask) const;
   EntryNo FindEntry(NodeNo dir, std::string_view name) const;
   Result<EntryNo> MakeEntry(NodeNo dir, std::string_view name);
   void GrowSlots();
@@ -144,6 +144,7 @@ class TreeBuilder {
   std::deque<tree_format::Node> nodes_;
   std::deque<Name> entries_;
   std::vector<EntryNo> slots_;  // number + 1; 0: free
+  const uint64_t seed_;         // of their hash: nobody knows it beforehand
   BytePool names_;
   BytePool bytes_;
   std::deque<ObjectId> objects_;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include "layerdb/tree_hash.h"
 #include "layerdb/tree_test_util.h"
 
 namespace ufs {
@@ -104,6 +105,23 @@ TEST(TreeBuilder, DeepTreesNeedNoStack) {
   const auto node = Walk(*read, path);
   ASSERT_TRUE(node.has_value());
   EXPECT_EQ(*read->PathOf(*node), path);
+}
+
+// Which names these are everybody can find out.
+TEST(TreeBuilder, NamesMadeToCollideAreRefused) {
+  constexpr uint64_t kMask = (1 << 12) - 1;
+  TreeBuilder tree;
+  int found = 0;
+  for (uint64_t i = 0; found < 1500; ++i) {
+    const std::string name = std::to_string(i);
+    if ((TreeNameHash(0, name) & kMask) > 1) continue;
+    ASSERT_TRUE(tree.Put(name, File("")).ok());
+    ++found;
+  }
+  const UniqueFd fd(memfd_create("tree", MFD_CLOEXEC));
+  const auto written = tree.Write(fd);
+  EXPECT_EQ(written.code(), EINVAL);
+  EXPECT_NE(written.error().ToString().find("collide"), std::string::npos);
 }
 
 // A million entries in well under 500 MB.

@@ -15,6 +15,8 @@ namespace ufs {
 using tree_format::Section;
 
 constexpr size_t kSectionBufferBytes = 256 << 10;
+// Of half-full slots a name by chance needs some dozens, in the largest tree.
+constexpr uint32_t kMostProbes = 1024;
 
 // Appends to a file through a buffer, hashing what goes by.
 class SectionWriter {
@@ -81,7 +83,7 @@ class TreeWriter {
   Status Write(const std::array<uint8_t, 32>& identity) {
     header_.identity = identity;
     TRY(Number());
-    MakeSlots();
+    TRY(MakeSlots());
     uint64_t end = sizeof(header_);
     const auto section = [&](Section which, auto body) -> Status {
       const uint64_t begin = (end + tree_format::kSectionAlignment - 1) /
@@ -123,7 +125,7 @@ class TreeWriter {
   };
 
   Status Number();
-  void MakeSlots();
+  Status MakeSlots();
   Status WriteNodes();
   Status WriteEntries();
   Status WriteSlots();
@@ -199,7 +201,7 @@ Status TreeWriter::Number() {
   return Ok();
 }
 
-void TreeWriter::MakeSlots() {
+Status TreeWriter::MakeSlots() {
   size_t count = 1;
   while (count < entries_.size() * 2) count *= 2;
   slots_.assign(count, {});
@@ -209,10 +211,19 @@ void TreeWriter::MakeSlots() {
         TreeNameHash(number_[entry.parent], tree_.NameOf(entries_[i]));
     size_t at = hash & (count - 1);
     uint32_t probes = 1;
-    for (; slots_[at].entry != 0; ++probes) at = (at + 1) & (count - 1);
+    for (; slots_[at].entry != 0; ++probes) {
+      if (probes == kMostProbes)
+        return Error(EINVAL,
+                     "the hashes of too many names collide, as they do not by "
+                     "chance; '" +
+                         std::string(tree_.NameOf(entries_[i])) +
+                         "' is one of them");
+      at = (at + 1) & (count - 1);
+    }
     slots_[at] = {static_cast<uint32_t>(hash >> 32), i + 1};
     header_.max_probes = std::max(header_.max_probes, probes);
   }
+  return Ok();
 }
 
 Status TreeWriter::WriteNodes() {
