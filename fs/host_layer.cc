@@ -142,11 +142,18 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
   return layer;
 }
 
+Result<std::unique_ptr<HostLayer>> HostLayer::OpenUpper(
+    const std::string& path, FdCache& fds, const MarkNames& names) {
+  auto opened = Open(path, fds, names);
+  if (opened.ok()) (*opened)->is_upper_ = true;
+  return opened;
+}
+
 Result<std::unique_ptr<HostLayer>> HostLayer::OpenFrozen(
     const std::string& path, FdCache& fds, const MarkNames& names) {
   const uint64_t tag = TRY(UpperTag(path + "/../.."));
   const auto open = [&](const char* part, Frozen frozen) {
-    auto opened = Open(path + "/" + part, fds, names);
+    auto opened = OpenUpper(path + "/" + part, fds, names);
     if (opened.ok()) {
       (*opened)->tag_ = tag;
       (*opened)->frozen_ = std::make_unique<const Frozen>(std::move(frozen));
@@ -332,6 +339,9 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
     // Two components, but the first was just seen to be a directory.
     entry.opaque = TRY(HasAufsOpaque(at, names_));
   }
+  if (S_ISDIR(stat.stx_mode) && is_upper_ && !entry.opaque &&
+      entry.redirect.empty())
+    entry.redirect = TRY(ReadRedirectFile(at, names_));
   return entry;
 }
 
@@ -425,7 +435,8 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
       entry.whiteout =
           IsCharWhiteout(stat) || (marks.whiteout && stat.stx_size == 0);
       if (IsAufsMark(name.view(), stat, marks)) {
-        if (S_ISREG(stat.stx_mode) && name.view() != kAufsOpaqueName)
+        if (S_ISREG(stat.stx_mode) && name.view() != kAufsOpaqueName &&
+            name.view() != kRedirectFileName)
           aufs.push_back(name.str().substr(kAufsWhiteoutPrefix.size()));
         return Ok();
       }

@@ -29,6 +29,10 @@ class HostLayer final : public Layer {
   static Result<std::unique_ptr<HostLayer>> Open(const std::string& path,
                                                  FdCache& fds,
                                                  const MarkNames& names);
+  // An upper, to be read as one.
+  static Result<std::unique_ptr<HostLayer>> OpenUpper(const std::string& path,
+                                                      FdCache& fds,
+                                                      const MarkNames& names);
   // A frozen upper, "WORK/ufs/frozen/N".
   static Result<std::unique_ptr<HostLayer>> OpenFrozen(const std::string& path,
                                                        FdCache& fds,
@@ -101,6 +105,7 @@ class HostLayer final : public Layer {
   uint32_t dev_major_ = 0;
   uint32_t dev_minor_ = 0;
   bool has_overrides_ = false;
+  bool is_upper_ = false;  // now, or once: may have redirects in files
   std::unique_ptr<const Frozen> frozen_;  // null: a layer like any other
 };
 

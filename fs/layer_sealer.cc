@@ -41,7 +41,7 @@ class Sealer {
 
   Status Run() {
     std::vector<std::string> layers = source_.layers;
-    layers.push_back(source_.directory);
+    layers.push_back(std::string(kUpperPrefix) + source_.directory);
     OpenedLayers opened =
         TRY(OpenLayers(layers, source_.open_sealed, fds_, names_));
     std::reverse(opened.layers.begin(), opened.layers.end());

@@ -390,7 +390,9 @@ bool IsAufsMarkName(std::string_view name) {
 bool IsAufsMark(std::string_view name, const struct statx& stat,
                 const Marks& marks) {
   return NeedsLiteral(name, stat.stx_mode) && !marks.literal &&
-         !marks.override && (S_ISDIR(stat.stx_mode) || stat.stx_size == 0);
+         !marks.override &&
+         (S_ISDIR(stat.stx_mode) || stat.stx_size == 0 ||
+          name == kRedirectFileName);
 }
 
 bool NeedsLiteral(std::string_view name, mode_t type) {
@@ -407,6 +409,25 @@ Result<bool> HasAufsOpaque(sys::At dir, const MarkNames& names) {
   if (!stat.ok()) return Error(stat.code());
   return IsAufsMark(kAufsOpaqueName, *stat,
                     TRY(ReadMarks(at, stat->stx_mode, names)));
+}
+
+Result<std::string> ReadRedirectFile(sys::At dir, const MarkNames& names) {
+  const std::string path = std::string(dir.name) + "/" + kRedirectFileName;
+  const sys::At at{dir.dir, path.c_str()};
+  const auto stat = sys::Statx(at);
+  if (stat.code() == ENOENT || stat.code() == ENAMETOOLONG)
+    return std::string();
+  if (!stat.ok()) return Error(stat.code());
+  if (!IsAufsMark(kRedirectFileName, *stat,
+                  TRY(ReadMarks(at, stat->stx_mode, names))))
+    return std::string();
+  const UniqueFd fd = TRY(sys::OpenNoAtime(at, O_RDONLY | O_NOFOLLOW));
+  std::string text(PATH_MAX, '\0');
+  text.resize(TRY(sys::Pread(fd, text.data(), text.size(), 0)));
+  auto redirect = ParseRedirect(text);
+  if (redirect.ok()) return redirect;
+  return Error(EIO, std::string("damaged ") + kRedirectFileName +
+                        ": no path; make the layer anew, or remove the file");
 }
 
 Attr AttrOf(const struct statx& stat, const std::optional<Override>& override) {

@@ -6,7 +6,8 @@
 //
 // Trust: redirect, metacopy and origin lead to other files, so they count only
 // under the namespace the mount uses (trusted.* when privileged, which only
-// root can have written). Whiteouts and opacity only hide, and count in each.
+// root can have written), and a redirect in a file only in what is or was an
+// upper. Whiteouts and opacity only hide, and count in each.
 //
 // Threads: immutable values and pure functions.
 #pragma once
@@ -29,6 +30,9 @@ namespace ufs {
 // Names of files that are marks, not files.
 inline constexpr std::string_view kAufsWhiteoutPrefix = ".wh.";
 inline constexpr char kAufsOpaqueName[] = ".wh..wh..opq";
+// Ours: the redirect of the directory that holds it, where the host has no
+// extended attributes. It goes where the directory goes.
+inline constexpr char kRedirectFileName[] = ".wh..wh.ufs.redirect";
 
 // Attributes an ordinary user cannot set on the host. The format is that of
 // containers/storage: "UID:GID:OCTALMODE[:TYPE]".
@@ -149,8 +153,8 @@ bool IsCharWhiteout(const struct statx& stat);
 std::optional<std::string> AufsWhiteoutName(Name name);
 // Whether an object of that name may be an AUFS mark.
 bool IsAufsMarkName(std::string_view name);
-// Whether it is one: an empty ".wh." file, or what AUFS keeps for itself in the
-// root of a branch (".wh..wh.plnk", ".wh..wh.orph").
+// Whether it is one: an empty ".wh." file, a redirect, or what AUFS keeps for
+// itself in the root of a branch (".wh..wh.plnk", ".wh..wh.orph").
 bool IsAufsMark(std::string_view name, const struct statx& stat,
                 const Marks& marks);
 
@@ -159,6 +163,8 @@ bool IsAufsMark(std::string_view name, const struct statx& stat,
 bool NeedsLiteral(std::string_view name, mode_t type);
 // Whether a directory holds the AUFS form of the opaque mark.
 Result<bool> HasAufsOpaque(sys::At dir, const MarkNames& names);
+// The redirect in a directory's file, empty for none. EIO for a damaged one.
+Result<std::string> ReadRedirectFile(sys::At dir, const MarkNames& names);
 
 // statx's answer as an Attr, with `override` applied. attr.ino is the host's.
 Attr AttrOf(const struct statx& stat,

@@ -8,6 +8,8 @@
 
 #include <cstdlib>
 
+#include "layerdb/base/file_data.h"
+
 namespace ufs {
 namespace {
 
@@ -150,6 +152,32 @@ TEST_F(MarksOnDisk, RedirectsCountUnderOurOwnNameAlone) {
   Set("d", names_.redirect, "/elsewhere");
   EXPECT_EQ(ReadMarks({dir_, "d"}, S_IFDIR, names_)->redirect, "/elsewhere");
   EXPECT_EQ(ReadMarks({dir_, "d"}, S_IFDIR, MarkNames(true))->redirect, "");
+}
+
+TEST_F(MarksOnDisk, ARedirectInAFileIsOneUnlessItIsAUsersFile) {
+  const std::string name = std::string("d/") + kRedirectFileName;
+  const sys::At file{dir_, name.c_str()}, directory{dir_, "d"};
+  EXPECT_EQ(ReadRedirectFile(directory, names_).value(), "");
+  {
+    const auto fd = sys::OpenAt(file, O_CREAT | O_RDWR, 0600);
+    ASSERT_TRUE(fd.ok());
+    ASSERT_TRUE(WriteAll(*fd, "/else/where", 0).ok());
+  }
+  EXPECT_EQ(ReadRedirectFile(directory, names_).value(), "/else/where");
+  const auto stat = sys::Statx(file);
+  ASSERT_TRUE(stat.ok());
+  EXPECT_TRUE(IsAufsMark(kRedirectFileName, *stat, Marks()));
+
+  ASSERT_TRUE(sys::SetXattr(file, names_.literal.c_str(), "y").ok());
+  EXPECT_EQ(ReadRedirectFile(directory, names_).value(), "");
+
+  ASSERT_TRUE(sys::RemoveXattr(file, names_.literal.c_str()).ok());
+  ASSERT_TRUE(WriteAll(sys::OpenAt(file, O_RDWR).value(), "/../..", 0).ok());
+  const auto damaged = ReadRedirectFile(directory, names_);
+  EXPECT_EQ(damaged.code(), EIO);
+  EXPECT_NE(damaged.error().ToString().find(kRedirectFileName),
+            std::string::npos);
+  ASSERT_TRUE(sys::UnlinkAt(file).ok());
 }
 
 TEST_F(MarksOnDisk, DamageIsAnErrorThatNamesTheMark) {

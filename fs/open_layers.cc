@@ -18,6 +18,12 @@ Result<OpenedLayers> OpenLayers(std::span<const std::string> names,
       opened.layers.push_back(TRY(HostLayer::OpenFrozen(path, fds, marks)));
       continue;
     }
+    if (names[i].starts_with(kUpperPrefix)) {
+      const std::string path = names[i++].substr(kUpperPrefix.size());
+      opened.top_directory = path;
+      opened.layers.push_back(TRY(HostLayer::OpenUpper(path, fds, marks)));
+      continue;
+    }
     if (!IsSealedName(names[i])) {
       opened.top_directory = names[i];
       opened.layers.push_back(TRY(HostLayer::Open(names[i++], fds, marks)));

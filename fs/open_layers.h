@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/layer.h"
@@ -26,13 +27,18 @@ struct OpenedLayers {
   std::string store;  // of the sealed ones, if there are any
 };
 
-// `names`, bottom to top: the path of a directory, a frozen upper's name
-// (frozen_upper.h), or a digest of a sealed layer, for which `open_sealed` is
-// called. `fds` and `marks` are borrowed and outlive the layers. EINVAL for
-// what is none of these; else as HostLayer::Open and `open_sealed`.
+// `names`, bottom to top: the path of a directory, an upper's name, a frozen
+// upper's (frozen_upper.h), or a digest of a sealed layer, for which
+// `open_sealed` is called. `fds` and `marks` are borrowed and outlive the
+// layers. EINVAL for what is none of these; else as HostLayer::Open and
+// `open_sealed`.
 Result<OpenedLayers> OpenLayers(std::span<const std::string> names,
                                 const OpenSealedFn& open_sealed, FdCache& fds,
                                 const MarkNames& marks);
+
+// As a layer's name among others: this, and the path of an upper, which is read
+// as such.
+inline constexpr std::string_view kUpperPrefix = "upper:";
 
 // Whether a name of a layer is that of a sealed one.
 inline bool IsSealedName(std::string_view name) {

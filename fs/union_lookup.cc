@@ -131,7 +131,7 @@ uint64_t UnionFs::AbsenceOf(const InodeRef& dir, Name name) {
 // What the layers add to an object of the upper.
 Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
                                 Child& child) {
-  const Marks& marks = child.upper->marks;
+  Marks& marks = child.upper->marks;
   const mode_t mode = child.upper->stat.stx_mode;
   // ".wh.NAME" of the AUFS form is a mark, not a file; nor may it be replaced.
   if (IsAufsMark(name.view(), child.upper->stat, marks)) {
@@ -141,6 +141,10 @@ Status UnionFs::ProbeBelowUpper(const InodeRef& dir, Name name, BorrowedFd fd,
   }
   const bool is_dir = S_ISDIR(mode);
   if (!is_dir && !marks.metacopy) return Ok();
+  if (is_dir && marks.redirect.empty())
+    marks.redirect =
+        TRY(upper_->RedirectInFile({fd, name.c_str()})
+                .With("upper " + upper_->path() + ": " + name.str()));
   if (dir->parts().empty() && marks.redirect.empty()) {
     if (marks.metacopy)
       return Error(EIO, "upper " + upper_->path() + ": " + name.str() +

@@ -140,8 +140,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
 // Brings what is to be moved into the upper, as little of it as will do.
 Status UnionFs::PrepareMove(const InodeRef& inode) {
   if (!inode->is_dir()) return CopyUp(inode, Backing::kMetacopy);
-  if (!inode->parts().empty() &&
-      (config_.redirect_dir != RedirectDir::kOn || !upper_->has_xattrs()))
+  if (!inode->parts().empty() && config_.redirect_dir != RedirectDir::kOn)
     return Error(EXDEV);
   return EnsureUpperDir(inode);
 }

@@ -9,6 +9,7 @@
 #include "fs/copied_xattrs.h"
 #include "fs/upper_dir.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/file_data.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/posix_acl.h"
 
@@ -17,6 +18,8 @@ namespace {
 
 DonePoint kOriginKept("upper.origin_kept");
 DonePoint kOverrides("upper.overrides");
+FaultPoint kMarkFile("upper.mark_file");
+DonePoint kMarkFileMade("upper.mark_file_made");
 DonePoint kModeLent("lent.mode");
 
 // ENODATA where there is none.
@@ -348,12 +351,27 @@ Status UpperDir::RemoveXattr(sys::At at, const char* name) {
 Status UpperDir::SetMark(sys::At at, const std::string& name,
                          std::string_view value) {
   if (has_xattrs_) return StoreXattr(at, name.c_str(), value);
-  if (name != names_.opaque) return Error(ENOTSUP);
-  const std::string path = std::string(at.name) + "/" + kAufsOpaqueName;
-  const auto made = Lending({at}, [&] {
-    return sys::OpenAt({at.dir, path.c_str()}, O_CREAT | O_WRONLY, 0600);
-  });
-  return made.ok() ? Ok() : Status(Error(made.code()));
+  if (name == names_.opaque) return SetMarkFile(at, kAufsOpaqueName, "");
+  if (name != names_.redirect) return Error(ENOTSUP);
+  if (TRY(RedirectInFile(at)) == value) return Ok();
+  return SetMarkFile(at, kRedirectFileName, value);
+}
+
+// A mark is no change of the directory that holds it, whose times stay.
+Status UpperDir::SetMarkFile(sys::At dir, const char* name,
+                             std::string_view value) {
+  TRY(kMarkFile.Visit());
+  const UniqueFd fd = TRY(sys::OpenAt(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  const Attr before = AttrOf(TRY(sys::Statx({fd})));
+  Draft mark = TRY(NamedFile(0600));
+  TRY(WriteAll(mark.fd(), value, 0));
+  // Without what it says nothing of the directory shows.
+  if (!value.empty() && !is_volatile()) TRY(sys::FDataSync(mark.fd()));
+  TRY(Lending({dir}, [&] { return sys::RenameAt2(mark.at(), {fd, name}); }));
+  mark.Forget();
+  kMarkFileMade.Visit();
+  KeepDirTimes(fd, before);
+  return SyncNames(fd);
 }
 
 Status UpperDir::RemoveMark(sys::At at, const std::string& name) {
@@ -386,6 +404,11 @@ Result<UniqueFd> UpperDir::OpenDir(BorrowedFd dir) const {
 
 Result<bool> UpperDir::HasAufsOpaque(sys::At dir) const {
   return Lending({dir}, [&] { return ufs::HasAufsOpaque(dir, names_); });
+}
+
+Result<std::string> UpperDir::RedirectInFile(sys::At dir) const {
+  if (has_xattrs_) return std::string();
+  return Lending({dir}, [&] { return ReadRedirectFile(dir, names_); });
 }
 
 }  // namespace ufs

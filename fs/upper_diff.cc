@@ -81,7 +81,7 @@ class Differ {
     };
     before_ = TRY(open(options.layers));
     std::vector<std::string> all = options.layers;
-    all.push_back(options.upper);
+    all.push_back(std::string(kUpperPrefix) + options.upper);
     now_ = TRY(open(std::move(all)));
     return Ok();
   }

@@ -157,9 +157,8 @@ Status UpperDir::Probe(const UnionConfig& config) {
   }
   if (!has_xattrs_)
     log::Warn("upper directory " + path_ +
-              ": its file system has no extended attributes; renaming lower "
-              "directories will fail with EXDEV and inode numbers change when "
-              "files are copied up");
+              ": its file system has no extended attributes; inode numbers "
+              "change when files are copied up");
   const Marks marks = TRY(ReadMarks({*root_}, S_IFDIR, names_));
   overrides_ = marks.override.has_value();
   if (keep_owners_in_xattrs_ && !has_xattrs_)

@@ -206,7 +206,8 @@ class UpperDir {
   // To be called once such an object is gone.
   void ForgetOrigin(const struct statx& stat);
   Result<Marks> MarksOf(sys::At at, const struct statx& stat) const;
-  // A mark; ENOTSUP where the upper has no xattrs.
+  // A mark; ENOTSUP where the upper has no xattrs, but for those that a file in
+  // the directory `at` can be: opaque, redirect.
   Status SetMark(sys::At at, const std::string& name, std::string_view value);
   // ENODATA where it has none.
   Status RemoveMark(sys::At at, const std::string& name);
@@ -220,6 +221,8 @@ class UpperDir {
   Result<UniqueFd> OpenDir(BorrowedFd dir) const;
   // As the function of marks.h.
   Result<bool> HasAufsOpaque(sys::At dir) const;
+  // The redirect of a directory where it is in a file, empty for none.
+  Result<std::string> RedirectInFile(sys::At dir) const;
 
  private:
   explicit UpperDir(const UnionConfig& config, bool trusted);
@@ -279,6 +282,7 @@ class UpperDir {
   Status StoreXattr(sys::At at, const char* name, std::string_view value,
                     int flags = 0) const;
   Status EraseXattr(sys::At at, const char* name) const;
+  Status SetMarkFile(sys::At dir, const char* name, std::string_view value);
   Result<Draft> NamedFile(mode_t mode);
   std::string NextName();
 

@@ -150,8 +150,9 @@ def do(operation, *arguments):
 class Operation:
     """`setup` has run, and the union was mounted anew, before `run`."""
 
-    def __init__(self, name, run, setup=None, options=""):
+    def __init__(self, name, run, setup=None, options="", is_plain=False):
         self.name, self.run, self.setup, self.options = name, run, setup, options
+        self.is_plain = is_plain  # without extended attributes in the upper
         self.base = name.split(",")[0]  # the same in the usual form
         self.changes_contents = name.startswith(("write", "truncate", "fallocate", "copy"))
         self.needs_ids = any(words in name for words in ("by user", "set-uid", "chown"))
@@ -236,6 +237,29 @@ def name_operations():
     yield "exchange hard link", do(rename, "hard2", "deep/a/b/file", RENAME_EXCHANGE)
 
 
+def plain_operations():
+    """Where the marks of directories are files in them."""
+    moved = do(rename, "dir", "moved")
+    emptied = each(os.unlink, ["dir/x"], ["dir/y"], ["dir/extra"])
+    gone = do(os.rmdir, "empty")
+    yield "mkdir over whiteout", do(os.mkdir, "dir"), moved
+    yield "rename directory", moved
+    yield "rename directory over whiteout", do(rename, "dir", "empty"), gone
+    yield "rename directory over emptied", do(rename, "dir2", "dir"), emptied
+    yield "rename moved directory", do(rename, "moved", "newer"), moved
+    yield "rename moved directory back", do(rename, "moved", "dir"), moved
+    yield "rename moved directory into another", do(rename, "moved", "dir2/in"), moved
+    yield "rename moved directory over whiteout", do(rename, "moved", "empty"), \
+        both(gone, moved)
+    yield "rename over moved directory", do(rename, "dir2", "moved"), both(emptied, moved)
+    yield "rename upper directory", do(rename, "new", "dir"), \
+        both(moved, do(os.mkdir, "new"), do(create, "new/file", b"new"))
+    yield "rmdir moved", do(os.rmdir, "moved"), both(emptied, moved)
+    yield "exchange directories", do(rename, "dir", "dir2", RENAME_EXCHANGE)
+    yield "begin afresh", begin_afresh, \
+        both(moved, do(create, "dir", b"new"), do(rename, "moved", "deep/moved"))
+
+
 def other_operations():
     yield "create deep", do(create, "deep/a/b/new")
     yield "create by user", as_user(create, "public/new")
@@ -263,6 +287,10 @@ def operations():
     for form in ("whiteout=xattr", "whiteout=aufs"):
         for name, run, *setup in name_operations():
             yield Operation(f"{name}, {form}", run, *setup, options=form)
+    for form in ("", "whiteout=aufs"):
+        for name, run, *setup in plain_operations():
+            yield Operation(", ".join(filter(None, ["plain " + name, form])), run, *setup,
+                            options=form, is_plain=True)
     for name, run, *setup in (("write", do(write, "dir/x")),
                               ("create", do(create, "dir/new")),
                               ("rename", do(rename, "file", "dir/new"))):

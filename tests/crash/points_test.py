@@ -215,6 +215,7 @@ class PointsTest:
                 continue
             begin = time.monotonic()
             self.fs.options = operation.options
+            self.fs.choose_upper(operation.is_plain)
             self.template = None
             if operation.setup:
                 self.fs.reset()

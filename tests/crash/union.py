@@ -42,12 +42,23 @@ class Union:
         self.transport = transport
         self.subject = subject
         self.layers = [os.path.join(directory, name) for name in ("base", "app")]
-        self.upper, self.work, self.mnt = (
-            os.path.join(directory, name) for name in ("upper", "work", "mnt"))
+        self.mnt = os.path.join(directory, "mnt")
+        self.ram = os.path.join(directory, "ram")
+        self.put_upper(directory)
         self.options = ""
         self.daemon = 0
         for path in (*self.layers, self.mnt):
             os.makedirs(path, exist_ok=True)
+
+    def put_upper(self, place):
+        self.upper, self.work = (os.path.join(place, name) for name in ("upper", "work"))
+
+    def choose_upper(self, is_plain):
+        """`is_plain`: on a file system without extended attributes."""
+        if is_plain and self.ram not in mounts():
+            os.makedirs(self.ram, exist_ok=True)
+            subprocess.run(["mount", "-t", "ramfs", "ramfs", self.ram], check=True)
+        self.put_upper(self.ram if is_plain else self.dir)
 
     def reset(self, template=None):
         """A fresh upper, or what `template` (a directory) holds of one."""
@@ -56,7 +67,7 @@ class Union:
         if template:
             # One command, so that files in both stay one.
             subprocess.run(["cp", "-a", template + "/upper", template + "/work",
-                            self.dir], check=True)
+                            os.path.dirname(self.upper)], check=True)
         else:
             os.mkdir(self.upper)
 
@@ -157,8 +168,9 @@ class Union:
         return found
 
     def close(self):
-        while self.mnt in mounts():
-            subprocess.run(["umount", "-l", self.mnt], check=False)
+        for place in (self.mnt, self.ram):
+            while place in mounts():
+                subprocess.run(["umount", "-l", place], check=False)
         if self.daemon:
             os.kill(self.daemon, signal.SIGKILL)
             os.waitpid(self.daemon, 0)
