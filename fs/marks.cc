@@ -4,6 +4,7 @@
 #include <sys/sysmacros.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 
@@ -344,7 +345,10 @@ Result<std::string> GetShownXattr(sys::At at, const char* name,
   auto value = sys::GetXattr(at, names.ToStored(name).c_str());
   if (value.ok()) return IsAcl(name) ? WithoutStrangers(*value) : value;
   auto kept = sys::GetXattr(at, names.ToOverride(name).c_str());
-  return kept.ok() ? std::move(kept) : std::move(value);
+  if (kept.ok()) return kept;
+  // The kernel asks for ACLs as it checks access: what has none has its mode.
+  if (IsAcl(name) && value.code() == EOPNOTSUPP) return Error(ENODATA);
+  return value;
 }
 
 Result<std::string> ListShownXattrs(sys::At at, const MarkNames& names) {

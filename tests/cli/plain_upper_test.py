@@ -72,6 +72,20 @@ class PlainUpper(CliTest):
 
         self.for_each_form(change, check)
 
+    def test_others_than_root_use_what_is_there(self):
+        def change():
+            self.write("mnt/dir/sub/new", "new")
+            os.chmod(self.at("mnt/dir/low"), 0o640)
+
+        def check():
+            for name, code in ("dir/sub/new", 0), ("dir/sub/deep", 0), ("dir/low", 1):
+                read = run("cat", self.at("mnt/" + name), user=harness.USER,
+                           group=harness.USER, extra_groups=[])
+                self.assertEqual(read.returncode, code, read.stderr)
+                self.assertEqual("Permission denied" in read.stderr, code == 1, read.stderr)
+
+        self.for_each_form(change, check)
+
     def test_a_directory_in_the_place_of_a_deleted_one_hides_it(self):
         def change():
             os.remove(self.at("mnt/emptied/low"))
