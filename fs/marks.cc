@@ -52,6 +52,12 @@ std::string_view NameOfType(mode_t type) {
   return "file";
 }
 
+// A mark whose name others have chosen.
+bool IsForeignMark(std::string_view xattr) {
+  return xattr == kOverrideXattr || xattr == kPrivilegedOverrideXattr ||
+         xattr.starts_with(kFuseOverlayPrefix);
+}
+
 bool IsDevice(mode_t mode) { return S_ISBLK(mode) || S_ISCHR(mode); }
 
 // ":block-8-1", ":file" and so on; nothing at all is allowed.
@@ -137,10 +143,9 @@ Status TakeMark(sys::At at, const std::string& xattr, mode_t mode,
     marks.override = TRY(ParseOverride(TRY(sys::GetXattr(at, kOverrideXattr))));
     return Ok();
   }
-  if (xattr == kOldOverrideXattr) {
-    const auto old =
-        TRY(ParseOldOverride(TRY(sys::GetXattr(at, kOldOverrideXattr))));
-    if (!marks.override) marks.override = old;
+  if (xattr == kOldOverrideXattr || xattr == kPrivilegedOverrideXattr) {
+    // The one that counts may be listed later, or have been before.
+    if (!marks.override) marks.override = TRY(ReadOverride(at));
     return Ok();
   }
   if (const auto mark = HidingMark(xattr)) {
@@ -167,16 +172,29 @@ Result<Override> ParseOverride(std::string_view text) {
   return override;
 }
 
-Result<Override> ParseOldOverride(std::string_view text) {
+Result<Override> ParseForeignOverride(std::string_view text) {
   Override override;
   mode_t mode = 0;
   if (!TakeNumber(text, override.uid) || !TakeChar(text, ':') ||
       !TakeNumber(text, override.gid) || !TakeChar(text, ':') ||
-      !TakeNumber(text, mode, 8) || !text.empty())
-    return Damaged(kOldOverrideXattr, "UID:GID:MODE");
-  // With or without the type, which is the object's own.
+      !TakeNumber(text, mode, 8))
+    return Damaged("fuseoverlayfs.override_stat", "UID:GID:MODE");
+  // A type that is in the mode is the object's own.
   override.mode = mode & 07777;
+  if (!TakeType(text, override))
+    return Damaged("fuseoverlayfs.override_stat", "UID:GID:MODE:TYPE");
   return override;
+}
+
+Result<Override> ReadOverride(sys::At at) {
+  auto text = sys::GetXattr(at, kOverrideXattr);
+  if (text.code() != ENODATA) return ParseOverride(TRY(text));
+  text = sys::GetXattr(at, kOldOverrideXattr);
+  if (text.code() == ENODATA)
+    text = sys::GetXattr(at, kPrivilegedOverrideXattr);
+  // Some hosts have user.* and not security.*.
+  if (text.code() == EOPNOTSUPP) return Error(ENODATA);
+  return ParseForeignOverride(TRY(text));
 }
 
 std::string FormatOverride(const Override& o) {
@@ -298,8 +316,7 @@ std::string MarkNames::ToStored(std::string_view name) const {
     if (name.starts_with(prefix))
       return std::string(prefix) + std::string(kEscape) +
              std::string(name.substr(prefix.size()));
-  if (name == kOverrideXattr || name.starts_with(kFuseOverlayPrefix))
-    return ToOverride(name);
+  if (IsForeignMark(name)) return ToOverride(name);
   return std::string(name);
 }
 
@@ -313,8 +330,7 @@ std::optional<std::string> MarkNames::ToVisible(std::string_view stored) const {
       return std::string(rest.substr(kOverrideInfix.size()));
     return std::nullopt;
   }
-  if (stored == kOverrideXattr || stored.starts_with(kFuseOverlayPrefix))
-    return std::nullopt;
+  if (IsForeignMark(stored)) return std::nullopt;
   return std::string(stored);
 }
 

@@ -12,6 +12,7 @@
 // Threads: immutable values and pure functions.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -41,13 +42,27 @@ struct Override {
   gid_t gid = 0;
   mode_t mode = 0;  // with the S_IFMT bits; those are 0 when not given
   dev_t rdev = 0;
+
+  // As that of an object whose mode on the host is `host_mode`: of its type
+  // where none was given.
+  Override Of(mode_t host_mode) const {
+    Override of = *this;
+    if ((mode & S_IFMT) == 0) of.mode |= host_mode & S_IFMT;
+    return of;
+  }
 };
 inline constexpr char kOverrideXattr[] = "user.containers.override_stat";
-// What fuse-overlayfs writes instead, up to 1.10 at least. It counts where the
-// other is not there, and is never written.
+// What fuse-overlayfs writes instead, up to 1.10 at least, and by root with
+// xattr_permissions=1. They count where none before them is there, and are
+// never written.
 inline constexpr char kOldOverrideXattr[] = "user.fuseoverlayfs.override_stat";
+inline constexpr char kPrivilegedOverrideXattr[] =
+    "security.fuseoverlayfs.override_stat";
 Result<Override> ParseOverride(std::string_view text);
-Result<Override> ParseOldOverride(std::string_view text);
+// "UID:GID:OCTALMODE[:TYPE]", with the bits of the type in the mode or without.
+Result<Override> ParseForeignOverride(std::string_view text);
+// That of an object, whichever counts; ENODATA for none.
+Result<Override> ReadOverride(sys::At at);
 std::string FormatOverride(const Override& override);
 
 // Which lower object an upper one was copied up from; its identity goes on.

@@ -42,14 +42,17 @@ TEST(Override, DamageIsAnError) {
 
 TEST(Override, OfFuseOverlayfsHasTheTypeInTheMode) {
   for (const char* text : {"5:6:100644", "5:6:644", "5:6:0644"}) {
-    const auto parsed = ParseOldOverride(text);
+    const auto parsed = ParseForeignOverride(text);
     ASSERT_TRUE(parsed.ok()) << text;
     EXPECT_EQ(parsed->uid, 5u);
     EXPECT_EQ(parsed->gid, 6u);
     EXPECT_EQ(parsed->mode, 0644u);
   }
-  for (const char* text : {"", "5:6", "5:6:x", "5:6:644:file", "-5:6:644"})
-    EXPECT_EQ(ParseOldOverride(text).code(), EIO) << text;
+  // From 1.15 on beside it, of devices.
+  EXPECT_EQ(ParseForeignOverride("5:6:20644:char-1-3")->mode, S_IFCHR | 0644u);
+  EXPECT_EQ(ParseForeignOverride("5:6:644:file")->mode, S_IFREG | 0644u);
+  for (const char* text : {"", "5:6", "5:6:x", "5:6:644:door", "-5:6:644"})
+    EXPECT_EQ(ParseForeignOverride(text).code(), EIO) << text;
 }
 
 TEST(Origin, RoundTrips) {
@@ -81,7 +84,8 @@ TEST(MarkNames, UsersNamesAreEscapedAndComeBack) {
     for (const char* name :
          {"user.overlay.opaque", "trusted.overlay.redirect", "user.plain",
           "user.overlay.overlay.opaque", "user.containers.override_stat",
-          "user.fuseoverlayfs.opaque", "security.capability"}) {
+          "user.fuseoverlayfs.opaque", "security.capability",
+          "security.fuseoverlayfs.override_stat"}) {
       const auto shown = names.ToVisible(names.ToStored(name));
       ASSERT_TRUE(shown.has_value()) << name;
       EXPECT_EQ(*shown, name);
@@ -95,6 +99,7 @@ TEST(MarkNames, MarksAreNotShown) {
        {names.opaque, names.redirect, names.metacopy, names.origin, names.nlink,
         names.literal, names.impure, names.whiteout,
         std::string("trusted.overlay.opaque"), std::string(kOverrideXattr),
+        std::string(kPrivilegedOverrideXattr),
         std::string("user.fuseoverlayfs.opaque")})
     EXPECT_FALSE(names.ToVisible(name).has_value()) << name;
 }
@@ -140,6 +145,19 @@ TEST_F(MarksOnDisk, NoneOnAPlainFile) {
   ASSERT_TRUE(marks.ok());
   EXPECT_FALSE(marks->whiteout || marks->opaque || marks->metacopy ||
                marks->has_other);
+}
+
+TEST_F(MarksOnDisk, TheFirstOverrideOfThreeCounts) {
+  const auto owner = [&] {
+    return ReadMarks({dir_, "f"}, S_IFREG, names_)->override->uid;
+  };
+  if (!sys::SetXattr({dir_, "f"}, kPrivilegedOverrideXattr, "1:1:100644").ok())
+    GTEST_SKIP() << "needs root";
+  EXPECT_EQ(owner(), 1u);
+  Set("f", kOldOverrideXattr, "2:2:100644");
+  EXPECT_EQ(owner(), 2u);
+  Set("f", kOverrideXattr, "3:3:0644:file");
+  EXPECT_EQ(owner(), 3u);
 }
 
 TEST_F(MarksOnDisk, OpacityCountsUnderEachName) {

@@ -439,7 +439,7 @@ Status ApplyXattrPermissions(State& state, const OptionText& option) {
   const int kind = TRY(Choose<int>(option, {{"0", 0}, {"1", 1}, {"2", 2}}));
   if (kind == 1)
     return Refused(option,
-                   "the form of security.fuseoverlayfs.override_stat is not "
+                   "security.fuseoverlayfs.override_stat is read and not "
                    "written; use 2 for user.containers.override_stat");
   state.config.keep_owners_in_xattrs = kind == 2;
   return Ok();

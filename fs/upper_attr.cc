@@ -22,13 +22,6 @@ FaultPoint kMarkFile("upper.mark_file");
 DonePoint kMarkFileMade("upper.mark_file_made");
 DonePoint kModeLent("lent.mode");
 
-// ENODATA where there is none.
-Result<Override> StoredOverride(sys::At at) {
-  const auto text = sys::GetXattr(at, kOverrideXattr);
-  if (text.code() != ENODATA) return ParseOverride(TRY(text));
-  return ParseOldOverride(TRY(sys::GetXattr(at, kOldOverrideXattr)));
-}
-
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
 
 }  // namespace
@@ -187,7 +180,7 @@ bool UpperDir::MakesOwner(uid_t uid, gid_t gid) const {
 
 bool UpperDir::HostInherits(sys::At dir) const {
   if (!overrides_) return true;
-  const auto override = StoredOverride(dir);
+  const auto override = ReadOverride(dir);
   if (override.code() == ENODATA) return true;
   const auto stat = sys::Statx(dir);
   if (!override.ok() || !stat.ok()) return false;
@@ -225,7 +218,7 @@ Status UpperDir::SetOverride(sys::At at, const Override& override) {
 
 bool UpperDir::KeepsOverride(sys::At at, mode_t mode) const {
   if (keep_owners_in_xattrs_ && (S_ISREG(mode) || S_ISDIR(mode))) return true;
-  return overrides_ && StoredOverride(at).ok();
+  return overrides_ && ReadOverride(at).ok();
 }
 
 Status UpperDir::SetOwner(sys::At at, const Attr& now, uid_t uid, gid_t gid) {
@@ -275,10 +268,10 @@ Status UpperDir::AclFollowsMode(sys::At at, mode_t mode) {
 
 Status UpperDir::ModeFollowsAcl(sys::At at) {
   if (!overrides_) return Ok();
-  const auto stored = StoredOverride(at);
+  const auto stored = ReadOverride(at);
   if (stored.code() == ENODATA) return Ok();
-  Override override = TRY(stored);
   const mode_t mode = TRY(StatOf(at)).stx_mode;
+  Override override = TRY(stored).Of(mode);
   override.mode = (override.mode & ~mode_t{0777}) | (mode & 0777);
   return StoreXattr(at, kOverrideXattr, FormatOverride(override));
 }
@@ -304,6 +297,12 @@ Status UpperDir::CopyStored(sys::At from, sys::At to) const {
   if (!owned.ok() && owned.code() != EPERM) return owned;
   const auto copy_xattrs = [&]() -> Status {
     for (const std::string& name : XattrNames(TRY(sys::ListXattr(from)))) {
+      // That one not everybody may write.
+      if (name == kPrivilegedOverrideXattr) {
+        const Override kept = TRY(ReadOverride(from)).Of(stat.stx_mode);
+        TRY(sys::SetXattr(to, kOverrideXattr, FormatOverride(kept)));
+        continue;
+      }
       auto value = TRY(sys::GetXattr(from, name.c_str()));
       if (IsAcl(name)) value = WithoutStrangers(std::move(value));
       const auto set = sys::SetXattr(to, name.c_str(), value);

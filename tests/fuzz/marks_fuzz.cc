@@ -113,8 +113,8 @@ void CheckChunkMap(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   CheckRoundTrip(text, ufs::ParseOverride, ufs::FormatOverride);
-  if (const auto old = ufs::ParseOldOverride(text); old.ok())
-    Require((old->mode & ~07777u) == 0);
+  if (const auto foreign = ufs::ParseForeignOverride(text); foreign.ok())
+    Require((foreign->mode & ~(07777u | S_IFMT)) == 0);
   CheckRoundTrip(text, ufs::ParseOrigin, ufs::FormatOrigin);
   CheckRoundTrip(text, ufs::ParseHeldTime, ufs::FormatHeldTime);
   CheckRedirect(text);
