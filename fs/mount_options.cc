@@ -375,12 +375,14 @@ Status ApplyAutoUnmount(State& state, const OptionText&) {
 Status ApplyReadOnly(State& state, const OptionText&) {
   state.config.read_only = true;
   state.mount.read_only = true;
+  state.read_only_given = true;
   return Ok();
 }
 
 Status ApplyReadWrite(State& state, const OptionText&) {
   state.config.read_only = false;
   state.mount.read_only = false;
+  state.read_only_given = false;
   return Ok();
 }
 
@@ -455,10 +457,9 @@ Status RefuseUnsupported(State&, const OptionText& option) {
   return Refused(option, "not supported");
 }
 
-Status RefuseRemount(State&, const OptionText& option) {
-  return Refused(option,
-                 "a mounted union cannot be changed; unmount it and mount it "
-                 "again");
+Status ApplyRemount(State& state, const OptionText&) {
+  state.remount = true;
+  return Ok();
 }
 
 Status RefuseTimeouts(State&, const OptionText& option) {
@@ -549,6 +550,9 @@ constexpr Option kOptions[] = {
      "other users may enter (default for root)"},
     {"allow_root", kNone, ApplyAllowRoot,
      "root alone may enter, for mounts by root"},
+    // As the kernel shows them, and mount(8) hands them on to a remount.
+    {"user_id", kRequired, Accept, nullptr},
+    {"group_id", kRequired, Accept, nullptr},
     {"default_permissions", kNone, Accept,
      "accepted; the kernel always checks permissions"},
     {"auto_unmount", kNone, ApplyAutoUnmount,
@@ -639,7 +643,8 @@ constexpr Option kOptions[] = {
     {"attr_timeout", kRequired, RefuseTimeouts, nullptr},
     {"ac_attr_timeout", kRequired, RefuseTimeouts, nullptr},
     {"negative_timeout", kRequired, RefuseTimeouts, nullptr},
-    {"remount", kNone, RefuseRemount, nullptr},
+    {"remount", kNone, ApplyRemount,
+     "changes ro, rw, nosuid, ... of a union that is mounted"},
     {"bind", kNone, RefuseUnsupported, nullptr},
     {"rbind", kNone, RefuseUnsupported, nullptr},
     {"move", kNone, RefuseUnsupported, nullptr},

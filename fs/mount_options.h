@@ -8,6 +8,7 @@
 // Every Error's context is the whole message for the user.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +24,10 @@ struct MountOptions {
   UnionConfig config;
   MountConfig mount;
   bool has_lowerdir = false;
-  bool foreground = false;         // debug implies it
-  std::vector<std::string> notes;  // worth a line on stderr each
+  bool remount = false;                 // of what is mounted there already
+  std::optional<bool> read_only_given;  // the last of ro and rw
+  bool foreground = false;              // debug implies it
+  std::vector<std::string> notes;       // worth a line on stderr each
 };
 
 // What happens to an option nobody knows.

@@ -304,7 +304,7 @@ TEST(MountOptions, AnUnknownOptionMayBeIgnoredWithANote) {
 TEST(MountOptions, WhatCannotBeHonouredIsRefusedByName) {
   for (const char* text :
        {"nfs_export=on", "verity=require", "uuid=on", "xattr_permissions=1",
-        "plugins=/x.so", "ino32_t", "remount", "entry_timeout=3", "datadir+=/d",
+        "plugins=/x.so", "ino32_t", "entry_timeout=3", "datadir+=/d",
         "blkdev"}) {
     auto options = Parse({text}, UnknownOption::kIgnore);
     ASSERT_FALSE(options.ok()) << text;

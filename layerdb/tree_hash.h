@@ -8,7 +8,8 @@
 
 namespace ufs {
 
-// Where a name is looked for in memory; who chose the name does not know `seed`.
+// Where a name is looked for in memory; who chose the name does not know
+// `seed`.
 inline uint64_t SeededNameHash(uint64_t seed, std::string_view name) {
   return XXH3_64bits_withSeed(name.data(), name.size(), seed);
 }

@@ -12,6 +12,7 @@
 #include "tools/command.h"
 #include "tools/mount_union.h"
 #include "tools/output.h"
+#include "tools/remount.h"
 
 namespace ufs {
 namespace {
@@ -117,6 +118,12 @@ Status Combine(MountArguments& arguments, MountRequest& request) {
   arguments.paths.pop_back();
 
   const bool has_layers = !arguments.paths.empty();
+  if (request.options.remount) {
+    if (has_layers || !arguments.upper.empty() || !arguments.work.empty())
+      return Usage("a remount takes a mount point and -o options alone");
+    if (arguments.read_only) request.options.read_only_given = true;
+    return Ok();
+  }
   if (has_layers && request.options.has_lowerdir)
     return Usage(
         "layers are given both as arguments and as -o lowerdir=; "
@@ -187,6 +194,7 @@ int RunMount(int argc, char** argv) {
   request.failure_code = kExitFailure;
   if (auto combined = Combine(arguments, request); !combined.ok())
     return usage(combined.error());
+  if (request.options.remount) return RemountUnion(request);
   return MountUnion(std::move(request));
 }
 
@@ -233,13 +241,14 @@ int RunMountHelper(int argc, char** argv) {
       options, sloppy ? UnknownOption::kIgnore : UnknownOption::kRefuse);
   if (!parsed.ok()) return Complain(kWho, parsed.error().context(), kUsage);
   request.options = std::move(parsed).value();
-  if (!request.options.has_lowerdir)
+  if (!request.options.has_lowerdir && !request.options.remount)
     return Complain(kWho, "no layer given; use -o lowerdir=DIR[:DIR...]",
                     kUsage);
   if (request.options.mount.source == MountConfig().source)
     request.options.mount.source = argv[optind];
   request.options.mount.mountpoint = argv[optind + 1];
   if (fake) return kExitOk;
+  if (request.options.remount) return RemountUnion(request);
   return MountUnion(std::move(request));
 }
 
@@ -335,7 +344,7 @@ int RunFuseOverlayfs(int argc, char** argv) {
     options->notes.push_back("unknown argument ignored: " + word);
   if (read->mountpoint.empty())
     return Complain(kFuseOverlayfs, "no mountpoint specified", kExitFailure);
-  if (!options->has_lowerdir)
+  if (!options->has_lowerdir && !options->remount)
     return Complain(kFuseOverlayfs,
                     "no lowerdir specified; use -o lowerdir=", kExitFailure);
 
@@ -346,6 +355,7 @@ int RunFuseOverlayfs(int argc, char** argv) {
   request.options.mount.mountpoint = read->mountpoint;
   request.options.foreground |= read->foreground || read->debug;
   request.options.mount.debug |= read->debug;
+  if (request.options.remount) return RemountUnion(request);
   return MountUnion(std::move(request));
 }
 

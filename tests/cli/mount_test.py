@@ -253,6 +253,76 @@ class Options(CliTest):
         self.assertEqual((done.stdout, done.stderr), ("base", ""))
 
 
+class Remount(CliTest):
+    """As mount(8) has its helper do it, and by `ufs mount`."""
+
+    def helper(self, options):
+        # mount(8) hands on what it reads of the mount.
+        return run("mount.fuse.ufs", "ufs", self.mnt, "-o", options +
+                   ",user_id=0,group_id=0,default_permissions,allow_other",
+                   executable=UFS)
+
+    def remount(self, options):
+        return self.ufs("mount", "-o", "remount," + options, self.mnt)
+
+    def flags(self):
+        shown = os.statvfs(self.mnt).f_flag
+        return {name for name in ("RDONLY", "NOSUID", "NOEXEC")
+                if shown & getattr(os, "ST_" + name)}
+
+    def test_changes_what_it_names_and_no_more(self):
+        self.mount("-o", "nosuid", "--upper", self.at("up"), self.base, self.mnt)
+        for remount in (self.remount, lambda options: self.helper("remount," + options)):
+            for options, flags in (("ro", {"RDONLY", "NOSUID"}),
+                                   ("noexec", {"RDONLY", "NOSUID", "NOEXEC"}),
+                                   ("rw,exec", {"NOSUID"})):
+                done = remount(options)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), options)
+                self.assertEqual(self.flags(), flags, options)
+        self.write("mnt/both", "changed")
+        self.remount("ro")
+        with self.assertRaises(OSError) as raised:
+            self.write("mnt/both", "changed again")
+        self.assertEqual(raised.exception.errno, errno.EROFS)
+        self.assertEqual(self.read("mnt/both"), "changed")
+
+    def assert_refused(self, done, words):
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(words, done.stderr)
+        self.assertNotIn("\n", done.stderr.strip())
+
+    def test_not_the_union_itself(self):
+        self.mount("--upper", self.at("up"), self.base, self.app, self.mnt)
+        same = f"lowerdir={self.app}:{self.base},upperdir={self.at('up')}"
+        self.assertEqual(self.helper("remount,ro," + same).returncode, 0)
+        self.assertEqual(self.flags() & {"RDONLY"}, {"RDONLY"})
+        self.assert_refused(self.helper(f"remount,rw,lowerdir={self.base}"),
+                            "the layers of a mounted union cannot be changed")
+        self.assert_refused(self.remount("rw,upperdir=" + self.at("other")),
+                            "the upper directory of a mounted union")
+        self.assert_refused(self.ufs("mount", "-o", "remount,rw", self.base, self.mnt),
+                            "a mount point and -o options alone")
+        self.assertEqual(self.flags() & {"RDONLY"}, {"RDONLY"})
+
+    def test_only_what_can_be_written_to(self):
+        self.mount("--ro", self.base, self.mnt)
+        self.assert_refused(self.remount("rw"), "no upper directory")
+        self.assertEqual(self.remount("noexec").returncode, 0)
+
+    def test_only_unions(self):
+        self.assert_refused(self.remount("ro"), "nothing is mounted here")
+        run("mount", "-t", "tmpfs", "tmpfs", self.mnt)
+        self.assert_refused(self.remount("ro"), "is a mount of type tmpfs")
+        run("umount", self.mnt)
+
+    def test_only_by_root(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        os.chmod(self.dir, 0o755)
+        done = run(*as_user(UFS, "mount", "-o", "remount,ro", self.mnt))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(self.flags() & {"RDONLY"}, set())
+
+
 class Foreground(CliTest):
     def start(self, *arguments):
         process = subprocess.Popen(
