@@ -121,7 +121,7 @@ Result<uint64_t> UnionFs::CompleteSome() {
     if (!TRY(HasRoomFor(before))) return Error(ENOSPC);
     TRY(WarmNext(inode));
     {
-      const CopyTurns::Turn turn(turns_, inode->id);
+      const Turn turn(turns_, inode->id);
       if (inode->backing() != Backing::kPartial) return uint64_t{1};
       ++copying_;
       const Cleanup done([this] { --copying_; });
@@ -145,7 +145,7 @@ Status UnionFs::CompleteAll() {
   if (upper_ == nullptr) return Ok();
   for (const Partial& partial : Partials()) {
     const InodeRef& inode = partial.inode;
-    const CopyTurns::Turn turn(turns_, inode->id);
+    const Turn turn(turns_, inode->id);
     if (inode->backing() != Backing::kPartial) {
       ForgetPartial(inode);
       continue;

@@ -179,7 +179,7 @@ Status UnionFs::CopyUpUnnamed(const InodeRef& inode, Backing want,
   if (!can_split || (want == Backing::kPartial && !MaySplitContents(*inode)))
     want = Backing::kUpper;
   if (const auto name = table_.NameOf(inode)) TRY(EnsureUpperDir(name->parent));
-  const CopyTurns::Turn turn(turns_, inode->id);
+  const Turn turn(turns_, inode->id);
   if (inode->backing() >= want) return Ok();
   if (inode->backing() == Backing::kPartial) return MakeWhole(inode, keep);
   if (want == Backing::kPartial) {

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <memory>
 #include <set>
@@ -117,6 +119,16 @@ class UnionFsTest : public testing::Test {
     sink.names.erase(".");
     sink.names.erase("..");
     return sink.names;
+  }
+  // Whether `work` comes to its end while somebody waits at a fault point, who
+  // is let go on then.
+  template <typename Work>
+  static bool EndsMeanwhile(Work work) {
+    constexpr std::chrono::minutes kPatience(1);  // for who waits, too
+    const auto end = std::async(std::launch::async, work);
+    const bool ended = end.wait_for(kPatience) == std::future_status::ready;
+    EXPECT_TRUE(ArmFault("").ok());
+    return ended;
   }
   static Name N(const char* name) { return Name::Trusted(name); }
 

@@ -26,13 +26,13 @@
 #include <unordered_set>
 #include <vector>
 
-#include "fs/copy_turns.h"
 #include "fs/fd_cache.h"
 #include "fs/inode_table.h"
 #include "fs/lifted_flags.h"
 #include "fs/listing.h"
 #include "fs/lower_stack.h"
 #include "fs/open_modes.h"
+#include "fs/turns.h"
 #include "fs/types.h"
 #include "fs/union_config.h"
 #include "fs/upper_dir.h"
@@ -375,7 +375,7 @@ class UnionFs final {
   template <typename Change>
   auto WhileNoneFills(const InodeRef& inode, Change change) {
     if (!inode->is_split()) return change();
-    const CopyTurns::Turn turn(turns_, inode->id);
+    const Turn turn(turns_, inode->id);
     return change();
   }
 
@@ -553,7 +553,7 @@ class UnionFs final {
   Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
-  CopyTurns turns_;
+  Turns<NodeId> turns_;  // who brings contents up; before the inode's mu
   std::atomic<int> copying_{0};  // contents under way, by any thread
   InodeTable table_;
   Mutex shares_mu_;

@@ -256,7 +256,7 @@ Result<size_t> UnionFs::Overwrite(const InodeRef& inode, uint64_t begin,
         inode->chunks->Covers(begin, end))
       return change(TRY(DataFd(inode)));
   }
-  const CopyTurns::Turn turn(turns_, inode->id);
+  const Turn turn(turns_, inode->id);
   const auto pin = [&]() -> Result<FdCache::Pin> {
     ReaderLock lock(inode->mu);
     return DataFd(inode);
@@ -318,7 +318,7 @@ Status UnionFs::FallocatePartial(const InodeRef& inode, int mode,
 Status UnionFs::FetchRange(const InodeRef& inode, uint64_t begin,
                            uint64_t end) {
   if (inode->backing() != Backing::kPartial) return Ok();
-  const CopyTurns::Turn turn(turns_, inode->id);
+  const Turn turn(turns_, inode->id);
   if (inode->backing() != Backing::kPartial) return Ok();
   return FetchChunks(inode, begin, end);
 }
@@ -441,7 +441,7 @@ Result<bool> UnionFs::Settled(const Unsettled& then) {
   if (!then.chunks->dirty() && !then.chunks->Whole()) return false;
   TRY(kSynced.Visit());
   const InodeRef& inode = then.inode;
-  const CopyTurns::Turn turn(turns_, inode->id);
+  const Turn turn(turns_, inode->id);
   WriterLock lock(inode->mu);
   if (inode->backing() != Backing::kPartial) return false;
   const bool changed = inode->chunks->SetDurable(*then.chunks);
@@ -473,7 +473,7 @@ void UnionFs::NoteUnsettled(const InodeRef& inode) {
 // Where little is missing the file had better be an ordinary one, that others
 // can read. A rest that cannot be had now is no loss: it is in the layer.
 void UnionFs::FillSmallRest(const InodeRef& inode) {
-  const CopyTurns::Turn turn(turns_, inode->id);
+  const Turn turn(turns_, inode->id);
   if (inode->backing() == Backing::kPartial &&
       inode->chunks->limit() <= kSmallFileBytes)
     if (const Status filled = FillRest(inode); !filled.ok())

@@ -3,6 +3,7 @@
 // what we write beside them is no business of theirs.
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -262,6 +263,78 @@ TEST_F(UserTest, LookersAtOnceSeeNoModeThatIsLent) {
   EXPECT_EQ(failed, 0);
   EXPECT_EQ(showed, 0);
   EXPECT_EQ(HostMode("upper/f"), 0u);
+}
+
+// One waits with a mode that is lent until we let it go on.
+TEST_F(UserTest, NobodyWaitsForAModeLentToAnotherObject) {
+  for (const char* name : {"a", "b"}) {
+    Put(root_ / "upper" / name, name);
+    MakeUnwritable(std::string("upper/") + name, 0444);
+  }
+  BecomeUser();
+  Mount();
+  const NodeId a = Walk("a"), b = Walk("b");
+  ASSERT_TRUE(ArmFault("lent.mode:sleep=3600000").ok());
+  std::atomic<bool> looks{false};
+  mode_t seen = 0;
+  std::thread reads_a([&] { EXPECT_EQ(Read(a), "a"); });
+  while (HostMode("upper/a") != 0644) std::this_thread::yield();
+  std::thread looks_at_a([&] {
+    looks = true;
+    seen = Mode("a");
+  });
+  while (!looks) std::this_thread::yield();
+  EXPECT_TRUE(EndsMeanwhile([&] {
+    EXPECT_EQ(Read(b), "b");
+    EXPECT_EQ(Mode("b"), 0444u);
+    EXPECT_OK(SetMode(b, 0400));
+    EXPECT_EQ(Mode("b"), 0400u);
+  }));
+  reads_a.join();
+  looks_at_a.join();
+  EXPECT_EQ(seen, 0444u);
+  EXPECT_EQ(HostMode("upper/a"), 0444u);
+  EXPECT_EQ(HostMode("upper/b"), 0400u);
+}
+
+TEST_F(UserTest, ModesThatAreSetMeanwhileStay) {
+  constexpr int kFiles = 2, kRounds = 500;
+  const std::vector<mode_t> modes = {0, 0111, 0222};  // nobody may read it
+  const auto name = [](int n) { return "f" + std::to_string(n); };
+  for (int n = 0; n < kFiles; ++n) Put(root_ / "base" / name(n), "text");
+  BecomeUser();
+  Mount();
+  for (int n = 0; n < kFiles; ++n) EXPECT_OK(SetMode(Walk(name(n)), 0));
+  std::atomic<int> failed{0}, showed{0};
+  std::vector<std::thread> threads;
+  for (int n = 0; n < kFiles; ++n) {
+    threads.emplace_back([&, n] {
+      const NodeId f = Walk(name(n));
+      for (int i = 0; i <= kRounds; ++i) {
+        const mode_t mode = modes[i % modes.size()];
+        if (!SetMode(f, mode).ok()) ++failed;
+        const auto attr = fs_->GetAttr(f);
+        if (!attr.ok() || (attr->mode & 07777) != mode) ++failed;
+      }
+    });
+    threads.emplace_back([&] {
+      for (int i = 0; i < kRounds; ++i) {
+        const std::string looked_at = name(i % kFiles);
+        const auto found = fs_->Lookup(NodeId::kRoot, N(looked_at.c_str()));
+        if (!found.ok() || !found->has_value())
+          ++failed;
+        else if (std::find(modes.begin(), modes.end(),
+                           (*found)->attr.mode & 07777) == modes.end())
+          ++showed;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(showed, 0) << "a mode that was only lent";
+  for (int n = 0; n < kFiles; ++n)
+    EXPECT_EQ(HostMode("upper/" + name(n)), modes[kRounds % modes.size()]);
+  EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/lent"));
 }
 
 // Who opened it for writing goes on when the mode is taken from it. Once with a

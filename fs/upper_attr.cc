@@ -79,10 +79,9 @@ Result<Marks> UpperDir::MarksOf(sys::At at, const struct statx& stat) const {
 
 // --- lent bits -------------------------------------------------------------
 
-std::vector<UpperDir::Lent> UpperDir::Lend(
-    std::initializer_list<sys::At> objects) const {
-  std::vector<Lent> lent;
-  ++lendings_;
+std::vector<UpperDir::Object> UpperDir::OpenObjects(
+    std::initializer_list<sys::At> objects) {
+  std::vector<Object> open;
   for (const sys::At at : objects) {
     auto fd = at.name[0] == '\0' ? sys::Reopen(at.dir, O_PATH)
                                  : sys::OpenAt(at, O_PATH);
@@ -90,13 +89,31 @@ std::vector<UpperDir::Lent> UpperDir::Lend(
     const auto stat = sys::Statx({*fd});
     if (!stat.ok() || !(S_ISREG(stat->stx_mode) || S_ISDIR(stat->stx_mode)))
       continue;
+    open.push_back({std::move(*fd), stat->stx_ino});
+  }
+  return open;
+}
+
+std::vector<uint64_t> UpperDir::NumbersOf(const std::vector<Object>& objects) {
+  std::vector<uint64_t> numbers;
+  for (const Object& object : objects) numbers.push_back(object.ino);
+  return numbers;
+}
+
+std::vector<UpperDir::Lent> UpperDir::Lend(std::vector<Object> objects) const {
+  std::vector<Lent> lent;
+  lendings_ += kBegun + 1;
+  for (Object& object : objects) {
+    // Another may have lent it something until now.
+    const auto stat = sys::Statx({object.fd});
+    if (!stat.ok()) continue;
     const mode_t mode = stat->stx_mode & kPermissionBits;
     const mode_t wanted = mode | (S_ISDIR(stat->stx_mode) ? 0700 : 0600);
     if (mode == wanted) continue;
     LentNote note(lent_notes_, Lendable::kMode, *stat, mode);
-    if (!sys::ChmodAt({*fd}, wanted).ok()) continue;
+    if (!sys::ChmodAt({object.fd}, wanted).ok()) continue;
     kModeLent.Visit();
-    lent.push_back({std::move(*fd), mode, std::move(note)});
+    lent.push_back({std::move(object.fd), mode, std::move(note)});
   }
   return lent;
 }
@@ -108,21 +125,16 @@ void UpperDir::TakeBack(std::vector<Lent>& lent) const {
       log::Warn("a mode could not be set back: " + set.error().ToString());
     one.note.Remove();
   }
-  ++lendings_;
+  --lendings_;
 }
 
 Result<struct statx> UpperDir::StatOf(sys::At at) const {
-  const uint64_t before = lendings_;
-  const auto stat = sys::Statx(at);
-  if (before % 2 == 0 && lendings_ == before) return stat;
-  MutexLock lock(lend_mu_);
-  return sys::Statx(at);
+  return WithOwnMode(at, [&] { return sys::Statx(at); });
 }
 
-// Not while the mode is lent: it would be set back to what it was.
+// While the mode is lent, it would be set back to what it was.
 Status UpperDir::ChangeMode(sys::At at, mode_t mode) const {
-  MutexLock lock(lend_mu_);
-  return sys::ChmodAt(at, mode);
+  return WithOwnMode(at, [&] { return sys::ChmodAt(at, mode); });
 }
 
 // user.* asks for write permission by mode, whatever the descriptor.

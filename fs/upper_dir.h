@@ -29,6 +29,7 @@
 #include "fs/marks.h"
 #include "fs/move_notes.h"
 #include "fs/origins.h"
+#include "fs/turns.h"
 #include "fs/union_config.h"
 #include "layerdb/base/syscall.h"
 
@@ -268,14 +269,25 @@ class UpperDir {
   template <typename Call>
   auto Lending(std::initializer_list<sys::At> objects, Call call) const
       -> decltype(call());
-  struct Lent {
+  struct Object {
     UniqueFd fd;  // it may be elsewhere by then
+    uint64_t ino;
+  };
+  // What a mode could be lent to.
+  static std::vector<Object> OpenObjects(
+      std::initializer_list<sys::At> objects);
+  static std::vector<uint64_t> NumbersOf(const std::vector<Object>& objects);
+  struct Lent {
+    UniqueFd fd;
     mode_t mode;
     LentNote note;
   };
-  std::vector<Lent> Lend(std::initializer_list<sys::At> objects) const
-      REQUIRES(lend_mu_);
-  void TakeBack(std::vector<Lent>& lent) const REQUIRES(lend_mu_);
+  // REQUIRES: the turn of them all, for both.
+  std::vector<Lent> Lend(std::vector<Object> objects) const;
+  void TakeBack(std::vector<Lent>& lent) const;
+  // What `call` answers, done while `at` has its own mode.
+  template <typename Call>
+  auto WithOwnMode(sys::At at, Call call) const -> decltype(call());
   // user.* asks for read permission by mode as well.
   Result<Marks> StoredMarks(sys::At at, mode_t mode) const;
   Status ChangeMode(sys::At at, mode_t mode) const;
@@ -311,8 +323,11 @@ class UpperDir {
   WhiteoutForm whiteout_form_ = WhiteoutForm::kCharDevice;
   std::atomic<bool> overrides_{false};
   std::atomic<uint64_t> next_name_{0};
-  mutable Mutex lend_mu_;  // a leaf
-  // Counts each lending and each taking back: odd while modes are lent.
+  // Of objects by number: who lends modes, or needs an object with its own.
+  // Who has one takes no lock.
+  mutable Turns<uint64_t> lend_turns_;
+  // All that began, in units of kBegun, and those that have not ended.
+  static constexpr uint64_t kBegun = uint64_t{1} << 32;
   mutable std::atomic<uint64_t> lendings_{0};
   mutable Mutex origins_mu_;  // a leaf
   Origins origins_ GUARDED_BY(origins_mu_);
@@ -328,12 +343,26 @@ auto UpperDir::Lending(std::initializer_list<sys::At> objects, Call call) const
     -> decltype(call()) {
   auto done = call();
   if (done.code() != EACCES) return done;
-  MutexLock lock(lend_mu_);
-  std::vector<Lent> lent = Lend(objects);
+  std::vector<Object> open = OpenObjects(objects);
+  const TurnOfAll turn(lend_turns_, NumbersOf(open));
+  std::vector<Lent> lent = Lend(std::move(open));
   // Called again though nothing was lent, the answer would be the same.
   if (!lent.empty()) done = call();
   TakeBack(lent);
   return done;
+}
+
+// Most often nothing is lent, and the object's number need not be asked for.
+// Where something is, the call is made again, or first, in the object's turn.
+template <typename Call>
+auto UpperDir::WithOwnMode(sys::At at, Call call) const -> decltype(call()) {
+  const uint64_t before = lendings_;
+  if (before % kBegun == 0) {
+    auto done = call();
+    if (lendings_ == before) return done;
+  }
+  const Turn turn(lend_turns_, TRY(sys::Statx(at)).stx_ino);
+  return call();
 }
 
 // Whether a file flag (chattr +a or +i) keeps it under its name, and a

@@ -24,6 +24,8 @@ FaultPoint* g_points = nullptr;
 // Where visits are written; -1: nowhere. Set before any point is armed, and
 // open as long as the process is.
 int g_trace = -1;
+// Ends all waiting.
+std::atomic<bool> g_disarmed{false};
 
 struct ErrnoName {
   std::string_view name;
@@ -55,6 +57,15 @@ std::optional<int> Count(std::string_view text) {
 
 Error Wrong(const std::string& what) { return Error(EINVAL, what); }
 
+void Sleep(std::chrono::milliseconds time) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kPiece(2);
+  const auto end = Clock::now() + time;
+  while (!g_disarmed && Clock::now() < end)
+    std::this_thread::sleep_for(std::min<Clock::duration>(
+        kPiece, std::max(end - Clock::now(), Clock::duration::zero())));
+}
+
 }  // namespace
 
 FaultPoint::FaultPoint(const char* name, bool may_fail)
@@ -72,7 +83,7 @@ Status FaultPoint::VisitArmed() {
   if (countdown_.fetch_sub(1) != 1) return Ok();
   armed_ = false;
   if (sleep_ms_ > 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(sleep_ms_));
+    Sleep(std::chrono::milliseconds(sleep_ms_));
     return Ok();
   }
   if (errno_ == 0) std::raise(SIGKILL);
@@ -99,6 +110,7 @@ Status ArmFault(std::string_view spec) {
                   .With("trace file " + path));
       g_trace = file.release();
     }
+    g_disarmed = spec.empty();
     for (FaultPoint* p = g_points; p != nullptr; p = p->next_)
       p->armed_ = !spec.empty();
     return Ok();
@@ -132,6 +144,7 @@ Status ArmFault(std::string_view spec) {
     p->errno_ = *code;
     p->sleep_ms_ = *sleep_ms;
     p->countdown_ = *nth;
+    g_disarmed = false;
     p->armed_ = true;
     return Ok();
   }

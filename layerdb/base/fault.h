@@ -14,7 +14,8 @@
 // Armed by ArmFault, which `ufs mount` calls with the environment's UFS_FAULT:
 //   UFS_FAULT=copy_up.publish:kill[:nth]     SIGKILL ourselves at the nth visit
 //   UFS_FAULT=copy_up.publish:ENOSPC[:nth]   fail the nth visit with that errno
-//   UFS_FAULT=copy_up.publish:sleep=MS[:nth] wait there, at the nth visit
+//   UFS_FAULT=copy_up.publish:sleep=MS[:nth] wait there, at the nth visit; no
+//                                            longer than until all are disarmed
 //   UFS_FAULT=trace:FILE                     append the name of every visit
 // Without UFS_FAULT a visit is one relaxed load. Threads: any.
 #pragma once

@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 
 namespace ufs {
 namespace {
@@ -67,6 +69,19 @@ TEST_F(FaultTest, SleepsOnce) {
   EXPECT_TRUE(kStep.Visit().ok());
   EXPECT_GE(std::chrono::steady_clock::now() - begin,
             std::chrono::milliseconds(50));
+}
+
+TEST_F(FaultTest, SleepsNoLongerThanArmed) {
+  ASSERT_TRUE(ArmFault("fault_test.step:sleep=3600000").ok());
+  std::atomic<bool> done = false;
+  std::thread sleeper([&] {
+    EXPECT_TRUE(kStep.Visit().ok());
+    done = true;
+  });
+  std::this_thread::yield();
+  EXPECT_FALSE(done);
+  ASSERT_TRUE(ArmFault("").ok());
+  sleeper.join();
 }
 
 TEST_F(FaultTest, TracesEveryVisit) {
