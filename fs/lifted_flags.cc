@@ -15,32 +15,27 @@ DonePoint kLifted("lent.flags");
 
 }  // namespace
 
-Result<LiftedFlags> LiftedFlags::Of(Mutex& mu, BorrowedFd notes, BorrowedFd dir,
+Result<LiftedFlags> LiftedFlags::Of(BorrowedFd notes, BorrowedFd object,
                                     int flags) {
-  UniqueFd fd = TRY(sys::Reopen(dir, O_RDONLY | O_DIRECTORY));
-  mu.Lock();
+  UniqueFd fd = TRY(sys::Reopen(object, O_RDONLY));
   LiftedFlags lifted;
-  lifted.mu_ = &mu;
   TRY(sys::Ioctl(fd, FS_IOC_GETFLAGS, &lifted.flags_));
+  if ((lifted.flags_ & flags) == 0) return lifted;
   lifted.note_.emplace(notes, Lendable::kFlags, TRY(sys::Statx({fd})),
                        lifted.flags_);
   int left = lifted.flags_ & ~flags;
   TRY(sys::Ioctl(fd, FS_IOC_SETFLAGS, &left));
   kLifted.Visit();
-  lifted.dir_ = std::move(fd);
+  lifted.object_ = std::move(fd);
   return lifted;
 }
 
 LiftedFlags::~LiftedFlags() {
-  if (mu_ == nullptr) return;
-  if (dir_.valid()) {
-    const auto back = sys::Ioctl(dir_, FS_IOC_SETFLAGS, &flags_);
-    if (!back.ok())
-      log::Warn("a directory of the upper has lost its file flags: " +
-                back.error().ToString());
-  }
-  note_.reset();
-  mu_->Unlock();
+  if (!object_.valid()) return;
+  const auto back = sys::Ioctl(object_, FS_IOC_SETFLAGS, &flags_);
+  if (!back.ok())
+    log::Warn("an object of the upper has lost its file flags: " +
+              back.error().ToString());
 }
 
 }  // namespace ufs

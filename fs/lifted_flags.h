@@ -1,7 +1,11 @@
-// LiftedFlags: a directory of the upper without the file flags (chattr) that
+// LiftedFlags: an object of the upper without the file flags (chattr) that
 // forbid the host what the union allows: to bring a layer's file up into an
 // immutable directory, or a new one into the place of a whiteout in an
 // append-only one. They are back when it goes.
+//
+// Threads: its inode's mu is held alone for as long as it lives; who reads or
+// sets the flags of what is in the upper holds that, too. So nobody sees them
+// lifted, and nobody waits for another object's.
 #pragma once
 
 #include <linux/fs.h>
@@ -10,7 +14,6 @@
 #include <utility>
 
 #include "fs/lent_notes.h"
-#include "layerdb/base/mutex.h"
 #include "layerdb/base/result.h"
 #include "layerdb/base/unique_fd.h"
 
@@ -22,23 +25,19 @@ inline constexpr int kFixingFlags = FS_IMMUTABLE_FL | FS_APPEND_FL;
 class LiftedFlags {
  public:
   LiftedFlags() = default;  // lifts nothing
-  // Takes `flags`, of those of FS_IOC_SETFLAGS, from `dir`, which `notes` tell
-  // of meanwhile. Holds `mu`, under which alone anybody may read or set them,
-  // for as long as it lives.
-  static Result<LiftedFlags> Of(Mutex& mu, BorrowedFd notes, BorrowedFd dir,
-                                int flags) NO_THREAD_SAFETY_ANALYSIS;
+  // Takes `flags`, of those of FS_IOC_SETFLAGS, as far as it has them, from
+  // `object`, which `notes` tell of meanwhile.
+  static Result<LiftedFlags> Of(BorrowedFd notes, BorrowedFd object, int flags);
   LiftedFlags(LiftedFlags&& other) noexcept
-      : mu_(std::exchange(other.mu_, nullptr)),
-        dir_(std::move(other.dir_)),
+      : object_(std::move(other.object_)),
         flags_(other.flags_),
         note_(std::move(other.note_)) {}
   LiftedFlags& operator=(LiftedFlags&&) = delete;
-  ~LiftedFlags() NO_THREAD_SAFETY_ANALYSIS;
+  ~LiftedFlags();
 
  private:
-  Mutex* mu_ = nullptr;
-  UniqueFd dir_;   // valid once the flags are off
-  int flags_ = 0;  // what it had
+  UniqueFd object_;  // valid once the flags are off
+  int flags_ = 0;    // what it had
   std::optional<LentNote> note_;
 };
 

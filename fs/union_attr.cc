@@ -244,11 +244,24 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
   if (writes) {
     TRY(kSetFlags.Visit());
     TRY(CopyUp(inode, inode->is_dir() ? Backing::kMetacopy : Backing::kUpper));
+    WriterLock lock(inode->mu);
     // What comes up into it later could not mark an append-only one.
     if (inode->is_dir() && !inode->keeps_names)
       TRY(MarkImpure(inode, *TRY(UpperFd(inode))));
+    TRY(HostIoctl(inode, cmd, arg));
+    if (inode->is_dir())
+      inode->keeps_names = IsFixed(TRY(sys::Statx({*TRY(UpperFd(inode))})));
+    // One that may write now might not be opened for writing any more.
+    fds_.Erase(inode->fd_key());
+    TimesMoved(inode);
+    return Ok();
   }
   ReaderLock lock(inode->mu);
+  return HostIoctl(inode, cmd, arg);
+}
+
+// REQUIRES: inode->mu held, alone if flags are set.
+Status UnionFs::HostIoctl(const InodeRef& inode, unsigned cmd, void* arg) {
   UniqueFd fd;
   if (!inode->in_upper()) {
     auto opened = inode->lower.layer().Open(inode->lower);
@@ -262,18 +275,7 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
     fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
                                 : sys::OpenAt(place.at(), O_RDONLY));
   }
-  const auto call = [&]() -> Status {
-    MutexLock flags(flags_mu_);
-    return sys::Ioctl(fd, cmd, arg);
-  };
-  const Status done = call();
-  // One that may write now might not be opened for writing any more.
-  if (writes && done.ok()) {
-    fds_.Erase(inode->fd_key());
-    TimesMoved(inode);
-    if (inode->is_dir()) inode->keeps_names = IsFixed(TRY(sys::Statx({fd})));
-  }
-  return done;
+  return sys::Ioctl(fd, cmd, arg);
 }
 
 }  // namespace ufs

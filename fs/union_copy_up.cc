@@ -115,7 +115,7 @@ Status UnionFs::CopyUpDir(const InodeRef& dir) {
 Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, BorrowedFd fd,
                                   int flags) {
   if (!dir->keeps_names) return LiftedFlags();
-  auto lifted = LiftedFlags::Of(flags_mu_, upper_->lent_notes(), fd, flags);
+  auto lifted = LiftedFlags::Of(upper_->lent_notes(), fd, flags);
   // Without the right to it: the host says what it refuses.
   if (lifted.code() == EPERM) return LiftedFlags();
   return lifted;

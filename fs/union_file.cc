@@ -20,7 +20,6 @@ namespace {
 FaultPoint kWrite("write.before");
 FaultPoint kFSync("fsync.before");
 DonePoint kSuidDropped("write.suid_dropped");
-DonePoint kMayRewrite("lent.append_flag");
 
 // Whether it is writing that is forbidden: immutable or append-only, a running
 // program, a file system that has become read-only.
@@ -34,22 +33,13 @@ Result<UniqueFd> Reopen(const auto& place, int flags) {
                             : sys::OpenAt(place.at(), flags);
 }
 
-// What `change` returns, run while a file that may only grow (chattr +a) may
-// change otherwise, which `notes` tell of meanwhile. EPERM of any other file.
-template <typename Change>
-auto WithoutAppendFlag(BorrowedFd notes, BorrowedFd file, Change change)
-    -> decltype(change()) {
+// Lets a file that may only grow (chattr +a) change otherwise; EPERM of any
+// other file.
+Result<LiftedFlags> WithoutAppendFlag(BorrowedFd notes, BorrowedFd file) {
   int flags = 0;
   TRY(sys::Ioctl(file, FS_IOC_GETFLAGS, &flags));
-  if ((flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != FS_APPEND_FL)
-    return Error(EPERM);
-  const LentNote note(notes, Lendable::kFlags, TRY(sys::Statx({file})), flags);
-  int allowing = flags & ~FS_APPEND_FL;
-  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &allowing));
-  kMayRewrite.Visit();
-  auto changed = change();
-  TRY(sys::Ioctl(file, FS_IOC_SETFLAGS, &flags));
-  return changed;
+  if ((flags & kFixingFlags) != FS_APPEND_FL) return Error(EPERM);
+  return LiftedFlags::Of(notes, file, FS_APPEND_FL);
 }
 
 }  // namespace
@@ -207,11 +197,9 @@ Result<size_t> UnionFs::WriteProtected(const InodeRef& inode, const char* data,
   std::string there(size, '\0');
   there.resize(TRY(sys::Pread(file, there.data(), size, offset)));
   if (!std::string_view(data, size).starts_with(there)) return Error(EPERM);
-  const BorrowedFd notes = upper_->lent_notes();
-  return WithoutAppendFlag(notes, file, [&]() -> Result<size_t> {
-    const UniqueFd fd = TRY(upper_->OpenData(place.at()));
-    return sys::Pwrite(fd, data, size, offset);
-  });
+  const LiftedFlags lifted = TRY(WithoutAppendFlag(upper_->lent_notes(), file));
+  const UniqueFd fd = TRY(upper_->OpenData(place.at()));
+  return sys::Pwrite(fd, data, size, offset);
 }
 
 // The times of an append to such a file, which the host would not let us set.
@@ -219,8 +207,8 @@ Result<size_t> UnionFs::WriteProtected(const InodeRef& inode, const char* data,
 Status UnionFs::SetTimesOfAppend(const InodeRef& inode,
                                  const timespec times[2]) {
   const UniqueFd file = TRY(Reopen(TRY(UpperPlace(inode)), O_RDONLY));
-  return WithoutAppendFlag(upper_->lent_notes(), file,
-                           [&] { return sys::UtimensAt({file}, times); });
+  const LiftedFlags lifted = TRY(WithoutAppendFlag(upper_->lent_notes(), file));
+  return sys::UtimensAt({file}, times);
 }
 
 // Before the first write that was kept: what the times are until their keeper

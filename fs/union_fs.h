@@ -361,8 +361,8 @@ class UnionFs final {
   Status PublishAs(const LinkName& name, Draft& draft, DonePoint& done);
   // `fd` is UpperFd's, for both.
   Status MarkImpure(const InodeRef& dir, BorrowedFd fd);
-  // Of a directory that keeps its names, of others nothing. Call neither
-  // UpperFd nor UpperPlace while it lives: moves_mu_ comes before flags_mu_.
+  // Of a directory that keeps its names, of others nothing. REQUIRES: dir->mu
+  // held alone for as long as it lives.
   Result<LiftedFlags> Lift(const InodeRef& dir, BorrowedFd fd, int flags);
   Status SetRedirect(const InodeRef& inode, sys::At at);
   // The tag of the layer that an identity names.
@@ -458,6 +458,7 @@ class UnionFs final {
   Status SetTimesOfAppend(const InodeRef& inode, const timespec times[2]);
   Status SetAttrLocked(const InodeRef& inode, const AttrChange& change,
                        const Caller& caller);
+  Status HostIoctl(const InodeRef& inode, unsigned cmd, void* arg);
   Result<Attr> SetNothing(const InodeRef& inode, const Caller& caller);
 
   Result<int> BackingId(const InodeRef& inode, int flags);
@@ -550,7 +551,6 @@ class UnionFs final {
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;
   Mutex moves_mu_;  // no directory moves
-  Mutex flags_mu_;  // the file flags of directories
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
   Turns<NodeId> turns_;  // who brings contents up; before the inode's mu

@@ -72,9 +72,9 @@ class Flags(Lent):
                    "transport=classic," + options, self.base, self.mnt,
                    env={**os.environ, "UFS_FAULT": fault})
 
-    def check(self, path, flag, operation, options="rw", taken="lent.flags"):
+    def check(self, path, flag, operation, options="rw"):
         """`operation` needs `flag` of `path` lifted."""
-        for point, lifted in (("lent.noted", False), (taken, True),
+        for point, lifted in (("lent.noted", False), ("lent.flags", True),
                               ("lent.back", False)):
             with self.subTest(point):
                 self.mount_it(point + ":kill", options)
@@ -146,7 +146,7 @@ class Flags(Lent):
             finally:
                 os.close(fd)
 
-        self.check("log", APPEND, append, "writeback=1", "lent.append_flag")
+        self.check("log", APPEND, append, "writeback=1")
         self.assertTrue(self.read("up/log").startswith("begin\n"))
 
     def test_killed_again_while_it_is_set_right(self):
