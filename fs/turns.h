@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -57,7 +58,8 @@ template <typename Key>
 class [[nodiscard]] Turn {
  public:
   // Waits until nobody else has the turn of `key`.
-  Turn(Turns<Key>& turns, Key key) : turns_(turns), key_(key) {
+  Turn(Turns<Key>& turns, std::type_identity_t<Key> key)
+      : turns_(turns), key_(key) {
     turns_.Take({&key_, 1});
   }
   ~Turn() { turns_.Free({&key_, 1}); }
@@ -74,7 +76,7 @@ template <typename Key>
 class [[nodiscard]] TurnOfAll {
  public:
   // Waits until nobody else has the turn of any of `keys`.
-  TurnOfAll(Turns<Key>& turns, std::vector<Key> keys)
+  TurnOfAll(Turns<Key>& turns, std::type_identity_t<std::vector<Key>> keys)
       : turns_(turns), keys_(std::move(keys)) {
     turns_.Take(keys_);
   }

@@ -413,11 +413,12 @@ class UnionFs final {
   Status MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
                    BorrowedFd to_fd, Name to);
   // What `move` returns, which moves `a`, and `b` if there is one, on the host
-  // and in the table: in one for who looks for a way through them.
+  // and in the table: in one for who looks for a way through them. Call neither
+  // UpperFd nor UpperPlace in it.
   template <typename Call>
   auto InOne(const InodeRef& a, const InodeRef& b, Call move) {
     if (!a->is_dir() && !(b && b->is_dir())) return move();
-    MutexLock lock(moves_mu_);
+    ReaderLock lock(moves_mu_);
     return move();
   }
   // `fd` is dir's of UpperFd. REQUIRES: both locked alone.
@@ -550,7 +551,12 @@ class UnionFs final {
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;
-  Mutex moves_mu_;  // no directory moves
+  // Shared by who moves a directory on the host and in the table: what a move
+  // changes is guarded by inodes' locks, so they go side by side. Alone by who
+  // has looked for a directory and found another, because one above moved: any
+  // may be above. He waits for the moves of all directories that are under way,
+  // and they for his opening of one path; few ever look twice.
+  SharedMutex moves_mu_;
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);
   Turns<NodeId> turns_;  // who brings contents up; before the inode's mu

@@ -37,7 +37,7 @@ Result<FdCache::Pin> UnionFs::UpperFd(const InodeRef& dir) {
   if (auto pin = fds_.Find(dir->fd_key())) return pin;
   // A directory on the way may be renamed meanwhile.
   if (auto found = FindUpper(dir); found.code() != ESTALE) return found;
-  MutexLock lock(moves_mu_);
+  WriterLock lock(moves_mu_);
   return FindUpper(dir);
 }
 
