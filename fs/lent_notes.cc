@@ -26,8 +26,12 @@ DonePoint kNoted("lent.noted");
 DonePoint kBack("lent.back");
 DonePoint kSetRight("lent.set_right");
 
+constexpr const char* kFolder = "ufs/lent";  // for messages
 constexpr std::string_view kModeNote = "mode-", kFlagsNote = "flags-";
 constexpr mode_t kLendableBits = 07777;
+
+// Of any upper.
+std::atomic<bool> g_any_kept{false};
 
 std::string NameOf(Lendable what, uint64_t ino) {
   char text[24];
@@ -52,6 +56,23 @@ std::optional<uint64_t> Number(std::string_view text) {
   return number;
 }
 
+struct NoteText {
+  uint64_t own = 0;
+  uint64_t birth = 0;  // 0: not known
+};
+std::optional<NoteText> ReadNote(sys::At note) {
+  const auto text = sys::ReadLinkAt(note);
+  if (!text.ok()) return std::nullopt;
+  const size_t slash = text->find('/');
+  const auto own = Number(std::string_view(*text).substr(0, slash));
+  // Notes of earlier versions have none.
+  const auto birth = slash == std::string::npos
+                         ? uint64_t{0}
+                         : Number(std::string_view(*text).substr(slash + 1));
+  if (!own || !birth) return std::nullopt;
+  return NoteText{*own, *birth};
+}
+
 // What one object has again.
 struct Own {
   std::optional<mode_t> mode;
@@ -68,21 +89,14 @@ Owns ReadNotes(BorrowedFd notes, const std::vector<std::string>& all) {
     if (!is_mode && !name.starts_with(kFlagsNote)) continue;
     const size_t skip = (is_mode ? kModeNote : kFlagsNote).size();
     const auto ino = Number(std::string_view(name).substr(skip));
-    const auto text = sys::ReadLinkAt({notes, name.c_str()});
-    if (!ino || !text.ok()) continue;
-    const size_t slash = text->find('/');
-    const auto own = Number(std::string_view(*text).substr(0, slash));
-    // Notes of earlier versions have none.
-    const auto birth = slash == std::string::npos
-                           ? uint64_t{0}
-                           : Number(std::string_view(*text).substr(slash + 1));
-    if (!own || !birth) continue;
-    Own& all_own = owns[*ino];
-    all_own.birth = *birth;
+    const auto note = ReadNote({notes, name.c_str()});
+    if (!ino || !note) continue;
+    Own& own = owns[*ino];
+    own.birth = note->birth;
     if (is_mode)
-      all_own.mode = static_cast<mode_t>(*own) & kLendableBits;
+      own.mode = static_cast<mode_t>(note->own) & kLendableBits;
     else
-      all_own.flags = static_cast<int>(*own);
+      own.flags = static_cast<int>(note->own);
   }
   return owns;
 }
@@ -155,11 +169,22 @@ void WarnOfNone(const std::string& name, const Error& why,
 }  // namespace
 
 LentNote::LentNote(BorrowedFd notes, Lendable what, const struct statx& object,
-                   uint32_t own) {
+                   uint32_t own)
+    : own_(own) {
   const std::string name = NameOf(what, object.stx_ino);
+  const uint64_t birth = BirthOf(object);
+  if (AnyKept()) {
+    const auto kept = ReadNote({notes, name.c_str()});
+    if (kept && (kept->birth == 0 || kept->birth == birth)) {
+      own_ = static_cast<uint32_t>(kept->own);
+      was_kept_ = true;
+      note_.emplace(WorkNote::Adopt(notes, kFolder, name));
+      return;
+    }
+  }
   char text[32];
-  snprintf(text, sizeof(text), "%x/%" PRIx64, own, BirthOf(object));
-  auto made = WorkNote::Make(notes, "ufs/lent", name, text);
+  snprintf(text, sizeof(text), "%x/%" PRIx64, own, birth);
+  auto made = WorkNote::Make(notes, kFolder, name, text);
   if (!made.ok()) {
     WarnOfNone(name, made.error(), TextOf(what, own));
     return;
@@ -172,6 +197,22 @@ void LentNote::Remove() {
   if (!note_) return;
   kBack.Visit();
   note_.reset();
+}
+
+void LentNote::Keep() {
+  g_any_kept = true;
+  if (note_) note_->Keep();
+  note_.reset();
+}
+
+bool LentNote::AnyKept() { return g_any_kept; }
+
+void LentNote::Forget(BorrowedFd notes, Lendable what, uint64_t ino) {
+  const std::string name = NameOf(what, ino);
+  const auto gone = sys::UnlinkAt({notes, name.c_str()});
+  if (!gone.ok() && gone.code() != ENOENT)
+    log::Warn("work directory: ufs/lent/" + name +
+              " stays: " + gone.error().ToString());
 }
 
 Status SetRightWhatWasLent(BorrowedFd notes,

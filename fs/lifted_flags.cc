@@ -12,6 +12,7 @@ namespace ufs {
 namespace {
 
 DonePoint kLifted("lent.flags");
+FaultPoint kFlagsBack("lent.flags_back");
 
 }  // namespace
 
@@ -19,11 +20,11 @@ Result<LiftedFlags> LiftedFlags::Of(BorrowedFd notes, BorrowedFd object,
                                     int flags) {
   UniqueFd fd = TRY(sys::Reopen(object, O_RDONLY));
   LiftedFlags lifted;
-  TRY(sys::Ioctl(fd, FS_IOC_GETFLAGS, &lifted.flags_));
-  if ((lifted.flags_ & flags) == 0) return lifted;
-  lifted.note_.emplace(notes, Lendable::kFlags, TRY(sys::Statx({fd})),
-                       lifted.flags_);
-  int left = lifted.flags_ & ~flags;
+  int has = 0;
+  TRY(sys::Ioctl(fd, FS_IOC_GETFLAGS, &has));
+  if ((has & flags) == 0) return lifted;
+  lifted.note_.emplace(notes, Lendable::kFlags, TRY(sys::Statx({fd})), has);
+  int left = has & ~flags;
   TRY(sys::Ioctl(fd, FS_IOC_SETFLAGS, &left));
   kLifted.Visit();
   lifted.object_ = std::move(fd);
@@ -32,10 +33,21 @@ Result<LiftedFlags> LiftedFlags::Of(BorrowedFd notes, BorrowedFd object,
 
 LiftedFlags::~LiftedFlags() {
   if (!object_.valid()) return;
-  const auto back = sys::Ioctl(object_, FS_IOC_SETFLAGS, &flags_);
-  if (!back.ok())
-    log::Warn("an object of the upper has lost its file flags: " +
-              back.error().ToString());
+  int own = static_cast<int>(note_->own());
+  const auto give_back = [&]() -> Status {
+    TRY(kFlagsBack.Visit());
+    return sys::Ioctl(object_, FS_IOC_SETFLAGS, &own);
+  };
+  const Status back = give_back();
+  if (back.ok()) {
+    note_->Remove();
+    return;
+  }
+  note_->Keep();
+  log::Warn(
+      "an object of the upper is without its file flags (chattr) until the "
+      "next mount: " +
+      back.error().ToString());
 }
 
 }  // namespace ufs

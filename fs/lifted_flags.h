@@ -1,7 +1,8 @@
 // LiftedFlags: an object of the upper without the file flags (chattr) that
 // forbid the host what the union allows: to bring a layer's file up into an
 // immutable directory, or a new one into the place of a whiteout in an
-// append-only one. They are back when it goes.
+// append-only one. They are back when it goes, or, should that fail, at the
+// next mount.
 //
 // Threads: its inode's mu is held alone for as long as it lives; who reads or
 // sets the flags of what is in the upper holds that, too. So nobody sees them
@@ -29,15 +30,12 @@ class LiftedFlags {
   // `object`, which `notes` tell of meanwhile.
   static Result<LiftedFlags> Of(BorrowedFd notes, BorrowedFd object, int flags);
   LiftedFlags(LiftedFlags&& other) noexcept
-      : object_(std::move(other.object_)),
-        flags_(other.flags_),
-        note_(std::move(other.note_)) {}
+      : object_(std::move(other.object_)), note_(std::move(other.note_)) {}
   LiftedFlags& operator=(LiftedFlags&&) = delete;
   ~LiftedFlags();
 
  private:
   UniqueFd object_;  // valid once the flags are off
-  int flags_ = 0;    // what it had
   std::optional<LentNote> note_;
 };
 

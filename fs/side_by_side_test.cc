@@ -136,5 +136,41 @@ TEST_F(FixedTest, FlagsThatAreSetMeanwhileStay) {
   EXPECT_FALSE(HasNotes());
 }
 
+// What cannot be given back is left to the next mount.
+class NotGivenBackTest : public FixedTest {
+ protected:
+  void SetUp() override {
+    FixedTest::SetUp();
+    if (IsSkipped()) return;
+    const NodeId low = Walk("a/low");
+    ASSERT_TRUE(ArmFault("lent.flags_back:EIO").ok());
+    EXPECT_TRUE(ChangeMode(low, 0600).ok());
+    ASSERT_TRUE(ArmFault("").ok());
+    ASSERT_EQ(FixingOnHost("upper/a"), 0);
+    ASSERT_TRUE(HasNotes());
+  }
+  void MountAgain() {
+    Mount();
+    a_ = Walk("a");
+    b_ = Walk("b");
+  }
+};
+
+TEST_F(NotGivenBackTest, TheNextMountDoesIt) {
+  EXPECT_EQ(fs_->Unlink(a_, N("low")).code(), EPERM);
+  EXPECT_TRUE(ChangeMode(Walk("a/dir/below"), 0600).ok());
+  EXPECT_TRUE(HasNotes());
+  MountAgain();
+  EXPECT_EQ(FixingOnHost("upper/a"), FS_IMMUTABLE_FL);
+  EXPECT_FALSE(HasNotes());
+}
+
+TEST_F(NotGivenBackTest, WhatIsSetAfterwardsStays) {
+  ASSERT_EQ(SetFlags(a_, 0), 0);
+  EXPECT_FALSE(HasNotes());
+  MountAgain();
+  EXPECT_EQ(FixingOnHost("upper/a"), 0);
+}
+
 }  // namespace
 }  // namespace ufs

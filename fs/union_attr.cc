@@ -249,6 +249,9 @@ Status UnionFs::Ioctl(NodeId node, unsigned cmd, void* arg) {
     if (inode->is_dir() && !inode->keeps_names)
       TRY(MarkImpure(inode, *TRY(UpperFd(inode))));
     TRY(HostIoctl(inode, cmd, arg));
+    if (LentNote::AnyKept())
+      LentNote::Forget(upper_->lent_notes(), Lendable::kFlags,
+                       table_.UpperIno(inode));
     if (inode->is_dir())
       inode->keeps_names = IsFixed(TRY(sys::Statx({*TRY(UpperFd(inode))})));
     // One that may write now might not be opened for writing any more.

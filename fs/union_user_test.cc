@@ -337,6 +337,46 @@ TEST_F(UserTest, ModesThatAreSetMeanwhileStay) {
   EXPECT_TRUE(stdfs::is_empty(root_ / "upper.work/ufs/lent"));
 }
 
+class NotGivenBackUserTest : public UserTest {
+ protected:
+  void SetUp() override {
+    UserTest::SetUp();
+    if (IsSkipped()) return;
+    Put(root_ / "upper/f", "text");
+    MakeUnwritable("upper/f", 0444);
+    BecomeUser();
+    Mount();
+    ASSERT_TRUE(ArmFault("lent.mode_back:EIO").ok());
+    EXPECT_EQ(Read(Walk("f")), "text");
+    ASSERT_TRUE(ArmFault("").ok());
+    ASSERT_EQ(HostMode("upper/f"), 0644u);
+    ASSERT_TRUE(HasNotes());
+  }
+  bool HasNotes() { return !stdfs::is_empty(root_ / "upper.work/ufs/lent"); }
+};
+
+TEST_F(NotGivenBackUserTest, TheNextMountDoesIt) {
+  Mount();
+  EXPECT_EQ(HostMode("upper/f"), 0444u);
+  EXPECT_FALSE(HasNotes());
+}
+
+TEST_F(NotGivenBackUserTest, WhatIsSetAfterwardsStays) {
+  EXPECT_OK(SetMode(Walk("f"), 0400));
+  EXPECT_FALSE(HasNotes());
+  EXPECT_OK(fs_->SetXattr(Walk("f"), "user.k", "v", 0, he_));  // lends again
+  EXPECT_EQ(HostMode("upper/f"), 0400u);
+  Mount();
+  EXPECT_EQ(HostMode("upper/f"), 0400u);
+}
+
+TEST_F(NotGivenBackUserTest, TheNextToWhomItIsLentDoesIt) {
+  MakeUnwritable("upper/f", 0400);  // from outside
+  EXPECT_OK(fs_->SetXattr(Walk("f"), "user.k", "v", 0, he_));
+  EXPECT_EQ(HostMode("upper/f"), 0444u);
+  EXPECT_FALSE(HasNotes());
+}
+
 // Who opened it for writing goes on when the mode is taken from it. Once with a
 // file that stays split, once with one that does not.
 TEST_F(UserTest, AHalfFileThatForbidsWritingIsWritten) {

@@ -21,6 +21,7 @@ DonePoint kOverrides("upper.overrides");
 FaultPoint kMarkFile("upper.mark_file");
 DonePoint kMarkFileMade("upper.mark_file_made");
 DonePoint kModeLent("lent.mode");
+FaultPoint kModeBack("lent.mode_back");
 
 bool OutOfReach(int code) { return code == EPERM || code == EINVAL; }
 
@@ -113,18 +114,27 @@ std::vector<UpperDir::Lent> UpperDir::Lend(std::vector<Object> objects) const {
     LentNote note(lent_notes_, Lendable::kMode, *stat, mode);
     if (!sys::ChmodAt({object.fd}, wanted).ok()) continue;
     kModeLent.Visit();
-    lent.push_back({std::move(object.fd), mode, std::move(note)});
+    lent.push_back({std::move(object.fd), std::move(note)});
   }
   return lent;
 }
 
 void UpperDir::TakeBack(std::vector<Lent>& lent) const {
   for (Lent& one : lent) {
+    const auto give_back = [&]() -> Status {
+      TRY(kModeBack.Visit());
+      return sys::ChmodAt({one.fd}, one.note.own());
+    };
     // What it was lent for is done, and stays so.
-    if (const auto set = sys::ChmodAt({one.fd}, one.mode); !set.ok())
-      log::Warn("a mode could not be set back: " + set.error().ToString());
-    one.note.Remove();
+    if (const Status back = give_back(); !back.ok()) {
+      one.note.Keep();
+      log::Warn("an object of the upper is without its mode until the next " +
+                ("mount: " + back.error().ToString()));
+    } else {
+      one.note.Remove();
+    }
   }
+  lent.clear();
   --lendings_;
 }
 
@@ -134,7 +144,13 @@ Result<struct statx> UpperDir::StatOf(sys::At at) const {
 
 // While the mode is lent, it would be set back to what it was.
 Status UpperDir::ChangeMode(sys::At at, mode_t mode) const {
-  return WithOwnMode(at, [&] { return sys::ChmodAt(at, mode); });
+  return WithOwnMode(at, [&]() -> Status {
+    TRY(sys::ChmodAt(at, mode));
+    if (LentNote::AnyKept())
+      LentNote::Forget(lent_notes_, Lendable::kMode,
+                       TRY(sys::Statx(at)).stx_ino);
+    return Ok();
+  });
 }
 
 // user.* asks for write permission by mode, whatever the descriptor.

@@ -279,7 +279,6 @@ class UpperDir {
   static std::vector<uint64_t> NumbersOf(const std::vector<Object>& objects);
   struct Lent {
     UniqueFd fd;
-    mode_t mode;
     LentNote note;
   };
   // REQUIRES: the turn of them all, for both.
@@ -357,11 +356,12 @@ auto UpperDir::Lending(std::initializer_list<sys::At> objects, Call call) const
 template <typename Call>
 auto UpperDir::WithOwnMode(sys::At at, Call call) const -> decltype(call()) {
   const uint64_t before = lendings_;
-  if (before % kBegun == 0) {
+  if (before % kBegun == 0 && !LentNote::AnyKept()) {
     auto done = call();
     if (lendings_ == before) return done;
   }
-  const Turn turn(lend_turns_, TRY(sys::Statx(at)).stx_ino);
+  const uint64_t ino = TRY(sys::Statx(at)).stx_ino;
+  const Turn turn(lend_turns_, ino);
   return call();
 }
 

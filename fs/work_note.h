@@ -17,6 +17,10 @@ class WorkNote {
   // that name from before, which could not be removed when it was over, goes.
   static Result<WorkNote> Make(BorrowedFd dir, const char* folder,
                                std::string name, const std::string& text);
+  // One of that name that is there.
+  static WorkNote Adopt(BorrowedFd dir, const char* folder, std::string name) {
+    return WorkNote(dir, folder, std::move(name));
+  }
   WorkNote(WorkNote&& other) noexcept
       : dir_(other.dir_),
         folder_(other.folder_),
