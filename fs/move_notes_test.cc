@@ -107,6 +107,15 @@ TEST_F(MoveNotesTest, AWhiteoutInAnOpaqueDirectoryDoesNotShow) {
   EXPECT_EQ(Walk("e/new"), NodeId::kNone);
 }
 
+TEST_F(MoveNotesTest, AFailedExchangeLeavesNoWhiteout) {
+  ASSERT_TRUE(MountAs(WhiteoutForm::kXattr).ok());
+  const auto before = Shown();
+  ASSERT_TRUE(ArmFault("rename.exchange:ENOSPC").ok());
+  EXPECT_EQ(Rename("file", "new"), ENOSPC);
+  EXPECT_EQ(Shown(), before);
+  EXPECT_FALSE(stdfs::exists(root_ / "upper/new"));
+}
+
 TEST_F(MoveNotesTest, AFailedSecondStepUndoesTheFirst) {
   for (const WhiteoutForm form : kForms) {
     const bool aufs = form == WhiteoutForm::kAufs;

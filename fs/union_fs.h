@@ -406,6 +406,7 @@ class UnionFs final {
   Result<std::optional<Draft>> PrepareTarget(const Move& move);
   void PutBack(const Move& move, Draft& target);
   Status MoveUpper(const Move& move);
+  Status MoveForWhiteout(const Move& move);
   Status MoveInTwoSteps(const Move& move, bool over_upper);
   Status MoveOverDir(const Move& move, bool leaves_whiteout);
   Status ExchangeLocked(const Move& move);

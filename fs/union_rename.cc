@@ -29,6 +29,7 @@ FaultPoint kRename("rename.before");
 DonePoint kNamed("rename.named");
 FaultPoint kMarked("rename.marked");
 DonePoint kWhiteoutPlaced("rename.whiteout_placed");
+FaultPoint kSwap("rename.exchange");
 DonePoint kSwapped("rename.exchanged");
 DonePoint kReplaced("rename.replaced");
 FaultPoint kSecond("rename.second");
@@ -272,12 +273,30 @@ Status UnionFs::MoveUpper(const Move& move) {
     if (refused || (moved.code() != EINVAL && moved.code() != EPERM))
       return moved;
   }
-  if (!aufs && !there.ok() && move.target == nullptr) {
-    TRY(upper_->Whiteout(*move.to_fd, move.to));
-    kWhiteoutPlaced.Visit();
-    return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
-  }
+  if (!aufs && !there.ok() && move.target == nullptr)
+    return MoveForWhiteout(move);
   return MoveInTwoSteps(move, there.ok());
+}
+
+// To where nothing shows, in exchange for a whiteout that is made there first:
+// one call, so that no other mixture of names ever shows, on the host neither.
+// From the work directory a whiteout would come in a second one, with both
+// names, or the layers' object, to be seen between. A killed daemon may leave
+// one where it is not needed, as in an opaque directory: it hides nothing, and
+// nobody shows it.
+Status UnionFs::MoveForWhiteout(const Move& move) {
+  TRY(upper_->Whiteout(*move.to_fd, move.to));
+  kWhiteoutPlaced.Visit();
+  const auto exchange = [&]() -> Status {
+    TRY(kSwap.Visit());
+    return sys::RenameAt2(move.from_at(), move.to_at(), RENAME_EXCHANGE);
+  };
+  const Status moved = exchange();
+  if (moved.ok()) return moved;
+  if (const auto gone = sys::UnlinkAt(move.to_at()); !gone.ok())
+    log::Warn(move.to.str() + ": a whiteout that hides nothing stays in the " +
+              "upper: " + gone.error().ToString());
+  return moved;
 }
 
 // No single call leaves an xattr whiteout where something was that took the

@@ -216,6 +216,12 @@ def name_operations():
     yield "rename over copied", do(rename, "file", "other"), do(write, "other")
     yield "rename written over lower", do(rename, "file", "other"), do(write, "file")
     yield "rename over whiteout", do(rename, "other", "file"), gone
+    opaque = both(do(os.rmdir, "empty"), do(os.mkdir, "empty"),
+                  do(create, "empty/new", b"new"))
+    yield "rename into opaque", do(rename, "file", "empty/file"), opaque
+    yield "rename directory into opaque", do(rename, "dir", "empty/dir"), opaque
+    yield "rename in opaque", do(rename, "empty/new", "empty/newer"), opaque
+    yield "rename out of opaque", do(rename, "empty/new", "other"), opaque
     yield "rename upper", do(rename, "new", "newer"), do(create, "new", b"new")
     yield "rename upper over lower", do(rename, "new", "file"), do(create, "new", b"new")
     yield "rename upper over whiteout", do(rename, "new", "file"), \
