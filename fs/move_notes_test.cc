@@ -27,29 +27,8 @@ class MoveNotesTest : public UnionFsTest {
     UnionFsTest::TearDown();
   }
 
-  Status MountAs(WhiteoutForm form) {
-    fs_.reset();
-    UnionConfig config = Config();
-    config.whiteout = form;
-    fs_ = TRY(UnionFs::Open(config));
-    return Ok();
-  }
   int Rename(const char* from, const char* to) {
     return fs_->Rename(NodeId::kRoot, N(from), NodeId::kRoot, N(to), 0).code();
-  }
-  // The names of directories with what is in them, and of files with what they
-  // say.
-  std::map<std::string, std::string> Shown() {
-    std::map<std::string, std::string> shown;
-    for (const std::string& name : List("")) {
-      const NodeId node = Walk(name);
-      if (!S_ISDIR(Stat(node).mode)) {
-        shown[name] = Read(node);
-        continue;
-      }
-      for (const std::string& below : List(name)) shown[name] += below + "/";
-    }
-    return shown;
   }
   // What the work directory holds that it should not.
   std::string Left() {

@@ -87,6 +87,14 @@ class UnionFsTest : public testing::Test {
     fs_ = std::move(*fs);
   }
 
+  Status MountAs(WhiteoutForm form) {
+    fs_.reset();
+    UnionConfig config = Config();
+    config.whiteout = form;
+    fs_ = TRY(UnionFs::Open(config));
+    return Ok();
+  }
+
   // The node of a path; kNone where there is nothing.
   NodeId Walk(const std::string& path) {
     NodeId at = NodeId::kRoot;
@@ -129,6 +137,20 @@ class UnionFsTest : public testing::Test {
     const bool ended = end.wait_for(kPatience) == std::future_status::ready;
     EXPECT_TRUE(ArmFault("").ok());
     return ended;
+  }
+  // The names of directories with what is in them, and of files with what they
+  // say.
+  std::map<std::string, std::string> Shown() {
+    std::map<std::string, std::string> shown;
+    for (const std::string& name : List("")) {
+      const NodeId node = Walk(name);
+      if (!S_ISDIR(Stat(node).mode)) {
+        shown[name] = Read(node);
+        continue;
+      }
+      for (const std::string& below : List(name)) shown[name] += below + "/";
+    }
+    return shown;
   }
   static Name N(const char* name) { return Name::Trusted(name); }
 

@@ -71,7 +71,9 @@ struct UnionFs::Move {
   InodeRef inode;
   InodeRef target;  // null: the name is free
   unsigned flags;
-  FdCache::Pin from_fd, to_fd;  // known once all is locked
+  // Known once all is locked. How the target is hidden, where it is free.
+  UpperDir::Hidden hidden;
+  FdCache::Pin from_fd, to_fd;
 
   sys::At from_at() const { return {*from_fd, from.c_str()}; }
   sys::At to_at() const { return {*to_fd, to.c_str()}; }
@@ -91,6 +93,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
             {},
             {},
             flags,
+            UpperDir::Hidden::kNo,
             {},
             {}};
   for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
@@ -127,6 +130,7 @@ Status UnionFs::Rename(NodeId parent, Name name, NodeId new_parent,
     } else {
       const Child there = TRY(Probe(move.to_dir, new_name));
       if (there.exists()) continue;
+      move.hidden = there.hidden;
       // What it hides would come back.
       if (there.hidden == UpperDir::Hidden::kMark)
         return Error(EPERM, new_name.str() + ": a name whiteouts have");
@@ -223,18 +227,22 @@ void UnionFs::PutBack(const Move& move, Draft& target) {
 Status UnionFs::MoveUpper(const Move& move) {
   const bool leaves_whiteout = TRY(LowerShows(move.from_dir, move.from));
   if (leaves_whiteout) TRY(upper_->MayHide(move.from));
+  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
+  // Beside a directory it would hide what is below.
+  const bool is_foreign = !aufs && move.hidden == UpperDir::Hidden::kAufs;
   const auto there = sys::Statx(move.to_at());
   if (!there.ok() && there.code() != ENOENT) return there.error();
   const bool over_whiteout =
-      there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
-                        UpperDir::Hidden::kNo;
+      is_foreign ||
+      (there.ok() && TRY(upper_->IsHidden(*move.to_fd, move.to, &*there)) !=
+                         UpperDir::Hidden::kNo);
   const LiftedFlags lifted =
       over_whiteout ? TRY(Lift(move.to_dir, *move.to_fd, FS_APPEND_FL))
                     : LiftedFlags();
+  if (is_foreign) TRY(upper_->ReplaceAufsWhiteout(*move.to_fd, move.to));
   if (move.target != nullptr && move.target->is_dir() && there.ok() &&
       !over_whiteout && !upper_->has_xattrs())
     return MoveOverDir(move, leaves_whiteout);
-  const bool aufs = upper_->whiteout_form() == WhiteoutForm::kAufs;
   // An AUFS whiteout beside a file says nothing while that is there, and all
   // once it is gone. Beside a directory it would hide what is below.
   const bool whiteout_first = aufs && !move.inode->is_dir();

@@ -156,6 +156,9 @@ class UpperDir {
   // if only the first was done.
   Result<WorkNote> NoteMove(BorrowedFd from_dir, Name from, BorrowedFd to_dir,
                             Name to);
+  // Hides a name with an AUFS whiteout, as an earlier mount left it, in the
+  // form of this one.
+  Status ReplaceAufsWhiteout(BorrowedFd dir, Name name);
   // Takes away the AUFS whiteout of a name that has an object now, if there is
   // one.
   void RemoveAufsWhiteout(BorrowedFd dir, Name name);

@@ -112,6 +112,14 @@ Status UpperDir::ReplaceByWhiteout(BorrowedFd dir, Name name, bool is_dir) {
   return is_dir ? Exchange(whiteout, at) : Replace(whiteout, at);
 }
 
+Status UpperDir::ReplaceAufsWhiteout(BorrowedFd dir, Name name) {
+  const auto mark = AufsWhiteoutName(name);
+  if (!mark) return Ok();
+  TRY(Whiteout(dir, name));
+  kWhiteoutBeside.Visit();
+  return sys::UnlinkAt({dir, mark->c_str()});
+}
+
 void UpperDir::RemoveAufsWhiteout(BorrowedFd dir, Name name) {
   const auto mark = AufsWhiteoutName(name);
   if (!mark) return;

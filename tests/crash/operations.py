@@ -148,11 +148,14 @@ def do(operation, *arguments):
 
 
 class Operation:
-    """`setup` has run, and the union was mounted anew, before `run`."""
+    """`setup` has run, and the union was mounted anew, before `run`; with the same
+    options, unless it has its own."""
 
-    def __init__(self, name, run, setup=None, options="", is_plain=False):
+    def __init__(self, name, run, setup=None, options="", is_plain=False,
+                 setup_options=None):
         self.name, self.run, self.setup, self.options = name, run, setup, options
         self.is_plain = is_plain  # without extended attributes in the upper
+        self.setup_options = options if setup_options is None else setup_options
         self.base = name.split(",")[0]  # the same in the usual form
         self.changes_contents = name.startswith(("write", "truncate", "fallocate", "copy"))
         self.needs_ids = any(words in name for words in ("by user", "set-uid", "chown"))
@@ -297,6 +300,13 @@ def operations():
         for name, run, *setup in plain_operations():
             yield Operation(", ".join(filter(None, ["plain " + name, form])), run, *setup,
                             options=form, is_plain=True)
+    for form in ("", "whiteout=xattr"):
+        for name, run, setup in (
+                ("rename", do(rename, "other", "file"), do(os.unlink, "file")),
+                ("rename directory", do(rename, "dir", "empty"), do(os.rmdir, "empty"))):
+            name += " over AUFS whiteout"
+            yield Operation(f"{name}, {form}" if form else name, run, setup, form,
+                            setup_options="whiteout=aufs")
     for name, run, *setup in (("write", do(write, "dir/x")),
                               ("create", do(create, "dir/new")),
                               ("rename", do(rename, "file", "dir/new"))):

@@ -219,10 +219,12 @@ class PointsTest:
             self.template = None
             if operation.setup:
                 self.fs.reset()
+                self.fs.options = operation.setup_options
                 self.fs.mount()
                 code = self.fs.run(operation.setup)
                 assert code == 0, f"{operation.name}: setup: {os.strerror(code)}"
                 self.fs.umount()
+                self.fs.options = operation.options
                 self.template = f"{self.fs.dir}/template.{number}"
                 self.fs.keep(self.template)
             mounting, visits, before, after = self.trace(operation)
