@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "fs/copied_xattrs.h"
 #include "fs/data_copy.h"
@@ -155,7 +156,10 @@ Status UnionFs::CopyAttributes(const Draft& draft, const Attr& attr,
 
 // The lower file stays findable from wherever its metacopy goes.
 Status UnionFs::SetRedirect(const InodeRef& inode, sys::At at) {
-  return upper_->SetMark(at, names_.redirect, LowerPathOf(*inode));
+  const std::string path = LowerPathOf(*inode);
+  // Nobody could read it.
+  if (path.size() >= PATH_MAX) return Error(ENAMETOOLONG);
+  return upper_->SetMark(at, names_.redirect, path);
 }
 
 // --- files -----------------------------------------------------------------

@@ -223,6 +223,24 @@ class PlainUpper(CliTest):
             self.names("moved")
         self.assertEqual(raised.exception.errno, errno.EIO)
 
+    def test_one_too_long_to_be_read_is_not_written(self):
+        def go_down(name, make=lambda name: None):
+            os.chdir(self.at(name))
+            for _ in range(18):
+                make("a" * 250)
+                os.chdir("a" * 250)
+
+        self.addCleanup(os.chdir, os.getcwd())
+        go_down("base", os.mkdir)
+        os.mkdir("last")
+        self.mount_over("aufs")
+        go_down("mnt")
+        with self.assertRaises(OSError) as raised:
+            os.rename("last", "moved")
+        self.assertEqual(raised.exception.errno, errno.ENAMETOOLONG)
+        self.assertEqual(os.listdir(), ["last"])
+        os.chdir(self.dir)
+
     def test_who_wants_no_redirects_has_none(self):
         for value in ("off", "follow", "nofollow"):
             self.mount_over("aufs", ",redirect_dir=" + value)
