@@ -149,22 +149,25 @@ Result<std::unique_ptr<HostLayer>> HostLayer::OpenUpper(
   return opened;
 }
 
+Result<std::unique_ptr<HostLayer>> HostLayer::OpenIndex(
+    const std::string& path, FdCache& fds, const MarkNames& names) {
+  auto index = TRY(Open(path, fds, names));
+  index->frozen_ = std::make_unique<const Frozen>();
+  return index;
+}
+
 Result<std::unique_ptr<HostLayer>> HostLayer::OpenFrozen(
     const std::string& path, FdCache& fds, const MarkNames& names) {
   const uint64_t tag = TRY(UpperTag(path + "/../.."));
-  const auto open = [&](const char* part, Frozen frozen) {
-    auto opened = OpenUpper(path + "/" + part, fds, names);
-    if (opened.ok()) {
-      (*opened)->tag_ = tag;
-      (*opened)->frozen_ = std::make_unique<const Frozen>(std::move(frozen));
-    }
-    return opened;
-  };
   const std::string origin = path + "/" + kFrozenOrigin;
   const UniqueFd origins = TRY(
       sys::Open(origin.c_str(), O_RDONLY | O_DIRECTORY).With("layer " + path));
-  return open(kFrozenTree, {TRY(ReadOrigins(origins).With("layer " + origin)),
-                            TRY(open(kFrozenIndex, {}))});
+  Frozen frozen{TRY(ReadOrigins(origins).With("layer " + origin)),
+                TRY(OpenIndex(path + "/" + kFrozenIndex, fds, names))};
+  auto layer = TRY(OpenUpper(path + "/" + kFrozenTree, fds, names));
+  layer->tag_ = frozen.index->tag_ = tag;
+  layer->frozen_ = std::make_unique<const Frozen>(std::move(frozen));
+  return layer;
 }
 
 HostLayer::HostLayer(std::string path, UniqueFd root, FdCache& fds,

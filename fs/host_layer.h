@@ -33,6 +33,10 @@ class HostLayer final : public Layer {
   static Result<std::unique_ptr<HostLayer>> OpenUpper(const std::string& path,
                                                       FdCache& fds,
                                                       const MarkNames& names);
+  // The index of an upper, "WORK/ufs/index", which has no mark on its root.
+  static Result<std::unique_ptr<HostLayer>> OpenIndex(const std::string& path,
+                                                      FdCache& fds,
+                                                      const MarkNames& names);
   // A frozen upper, "WORK/ufs/frozen/N".
   static Result<std::unique_ptr<HostLayer>> OpenFrozen(const std::string& path,
                                                        FdCache& fds,

@@ -227,7 +227,7 @@ class Sealer {
 
   Status OpenIndex() {
     if (source_.index.empty() || stack_->top() == 1) return Ok();
-    index_ = TRY(HostLayer::Open(source_.index, fds_, names_));
+    index_ = TRY(HostLayer::OpenIndex(source_.index, fds_, names_));
     const LowerFound root = TRY(stack_->Root());
     const NodeRef dir = index_->Root();
     for (const LayerDirEntry& entry : TRY(index_->List(dir))) {

@@ -104,6 +104,7 @@ class LayerSealerTest : public testing::Test {
       config.upper = root_ / "upper";
       config.work = root_ / "work";
     }
+    config.user_xattr = user_marks_;
     config.open_sealed = OpenSealed();
     auto fs = UnionFs::Open(config);
     ASSERT_TRUE(fs.ok()) << fs.error().ToString();
@@ -201,6 +202,7 @@ class LayerSealerTest : public testing::Test {
   std::shared_ptr<const ObjectStore> store_;
   std::map<Digest, std::shared_ptr<const TreeFile>> trees_;
   std::vector<std::string> layers_;
+  bool user_marks_ = false;
   std::unique_ptr<UnionFs> fs_;
 };
 
@@ -285,6 +287,7 @@ class Changes {
 
 TEST_F(LayerSealerTest, ShowsWhatTheUpperShowed) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
+    user_marks_ = seed % 2 == 0;
     layers_.resize(1);
     stdfs::remove_all(root_ / "upper");
     stdfs::remove_all(root_ / "work");
@@ -311,6 +314,28 @@ TEST_F(LayerSealerTest, ChangedLinksKeepAllTheirNames) {
   EXPECT_EQ(Everything(), before);
   EXPECT_EQ(Walk("a/one"), Walk("c/two"));
   EXPECT_EQ(Walk("a/third"), Walk("b/first"));
+}
+
+// Links and pipes carry no user.*: in the index regular files stand for them.
+TEST_F(LayerSealerTest, ChangedLinksKeepTheirTypeWithUserMarks) {
+  TreeBuilder tree;
+  TreeNode fifo;
+  fifo.mode = S_IFIFO | 0640;
+  ASSERT_TRUE(tree.Put("s/link", test::Symlink("target")).ok());
+  ASSERT_TRUE(tree.Link("s/link2", "s/link").ok());
+  ASSERT_TRUE(tree.Put("s/pipe", fifo).ok());
+  ASSERT_TRUE(tree.Link("s/pipe2", "s/pipe").ok());
+  Add(FileOf(tree));
+  user_marks_ = true;
+  Open(Layers(), /*with_upper=*/true);
+  ASSERT_TRUE(fs_->Unlink(Walk("s"), Name::Trusted("link")).ok());
+  ASSERT_TRUE(fs_->Unlink(Walk("s"), Name::Trusted("pipe")).ok());
+  const auto before = Everything();
+  Seal();
+  Open(Layers(), /*with_upper=*/false);
+  EXPECT_EQ(Everything(), before);
+  EXPECT_TRUE(S_ISLNK(fs_->GetAttr(Walk("s/link2"))->mode));
+  EXPECT_TRUE(S_ISFIFO(fs_->GetAttr(Walk("s/pipe2"))->mode));
 }
 
 TEST_F(LayerSealerTest, LabelsAreTheHosts) {

@@ -44,6 +44,23 @@ for moment in 1 2 3; do
 done
 """
 
+# There links and pipes carry no marks: regular files stand for them.
+STAND_INS = """
+set -e
+mkdir sl; cd sl; ln -s target a; ln a b; mkfifo f; ln f f2; cd ..
+ufs layer import sl --store store --name links > layer
+ufs mount --store store --upper up links mnt
+rm mnt/a mnt/f
+ufs diff mnt
+ufs commit --store store --keep-upper mnt --name live > layer
+ufs umount mnt
+ufs commit --store store --layer links up --name offline > layer
+ufs squash --store store links live --name squashed > layer
+for layer in live offline squashed; do
+  ufs layer tree --store store $layer | cut -c 1-10,59-
+done
+"""
+
 
 class Writers:
     """Four processes, each of which makes two changes in a known order, again and
@@ -269,6 +286,20 @@ class LiveCommit(CliTest):
             self.assertIn(first - second, (0, 1))
         self.assertEqual(sorted(moments), moments)
         self.assertLessEqual(moments[-1], last)
+
+    def test_links_and_pipes_of_an_ordinary_user(self):
+        harness.open_fuse_to_all(self.dir)
+        self.addCleanup(run, "umount", "-l", "/dev/fuse")
+        self.called_as("ufs")
+        os.chmod(self.dir, 0o777)
+        path = f"PATH={self.at('bin')}:{os.environ['PATH']}"
+        done = run(*harness.as_user("unshare", "-Urm", "sh", "-c", STAND_INS, environment=[path]),
+                   cwd=self.dir)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        tree = ["drwxr-xr-x .", "deleted a", "lrwxrwxrwx b -> target", "deleted f",
+                "prw-r--r-- f2"]
+        self.assertEqual([" ".join(line.split()) for line in done.stdout.splitlines()],
+                         ["D /a", "D /f", *tree * 3])
 
     def test_a_store_in_the_mount_is_refused(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
