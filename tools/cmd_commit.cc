@@ -215,6 +215,27 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
 
 // --- an upper that is not mounted --------------------------------------------
 
+// A mount point whose mount is gone looks like an upper that changes nothing.
+Status RefuseBareMountpoint(const CommitArguments& arguments,
+                            BorrowedFd upper) {
+  if (!arguments.work.empty()) return Ok();
+  const std::string work = DefaultWork(arguments.path);
+  const auto found = sys::Statx({AT_FDCWD, work.c_str()});
+  if (found.ok()) return Ok();
+  if (found.code() != ENOENT) return Error(found.error()).With(work);
+  bool empty = true;
+  TRY(sys::ForEachEntry(upper, [&](const char*, uint8_t, uint64_t) {
+        empty = false;
+        return false;
+      }).With(arguments.path));
+  if (!empty) return Ok();
+  return Error(ENOTCONN,
+               arguments.path +
+                   ": is empty and has no work directory beside it, so it is "
+                   "no upper: if it is a mount point, mount it again or name "
+                   "its upper; else name the work directory with --work");
+}
+
 Result<LayerInfo> CommitUpper(LayerStore& store,
                               const CommitArguments& arguments) {
   const UniqueFd upper =
@@ -227,6 +248,7 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
                             ": is the upper of a mount; commit the mount point "
                             "instead");
   TRY(locked);
+  TRY(RefuseBareMountpoint(arguments, upper));
   UnionConfig config;
   config.layers = arguments.layers;
   TRY(ResolveLayers(arguments.store, config));

@@ -13,7 +13,7 @@ class Sealed(CliTest):
         self.store = self.at("store")
 
     def in_store(self, verb, *words):
-        return run(UFS, verb, "--store", self.store, *words, cwd=self.dir)
+        return run(UFS, verb, *words, "--store", self.store, cwd=self.dir)
 
     def commit(self, *words):
         done = self.in_store("commit", *words)
@@ -110,6 +110,23 @@ class Sealed(CliTest):
         done = self.in_store("commit", "up")
         self.assertEqual(done.returncode, 1)
         self.assertIn("commit the mount point", done.stderr)
+
+    def test_commit_refuses_a_mount_point_whose_mount_is_gone(self):
+        self.commit(self.base, "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", self.mnt)
+        self.write("mnt/new", "1")
+        self.commit("--keep-upper", "mnt", "--name", "app")
+        kept = self.in_store("layer", "ls").stdout
+        self.umount()
+        done = self.in_store("commit", "mnt", "--name", "app")
+        self.assert_refused(done, "mnt: .*is empty and has no work directory.*mount it again")
+        self.assertEqual(self.in_store("layer", "ls").stdout, kept)
+        # One that has a work directory is an upper, whatever it changes.
+        self.mount_sealed("--upper", self.at("nothing"), "low", self.mnt)
+        self.umount()
+        self.commit("--layer", "low", "nothing", "--name", "unchanged")
+        os.rename(self.at("nothing.work"), self.at("elsewhere"))
+        self.commit("--layer", "low", "--work", "elsewhere", "nothing")
 
     def test_squash_shows_what_both_show(self):
         self.commit(self.base, "--name", "low")
