@@ -277,6 +277,8 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
 }
 
 Result<LayerInfo> Commit(CommitArguments& arguments) {
+  // Said before there is a layer to be named.
+  if (!arguments.name.empty()) TRY(NormalizeLayerName(arguments.name));
   const auto store = TRY(LayerStore::Open(TRY(StorePath(arguments.store)),
                                           LayerStore::Access::kWrite));
   const std::string mountpoint = ResolveMountpoint(arguments.path);

@@ -17,6 +17,8 @@ constexpr char kUfsSquash[] = "ufs squash";
 Result<LayerInfo> Squash(const std::string& store_path,
                          const std::vector<std::string>& words,
                          const std::string& name) {
+  // Said before there is a layer to be named.
+  if (!name.empty()) TRY(NormalizeLayerName(name));
   const auto store = TRY(
       LayerStore::Open(TRY(StorePath(store_path)), LayerStore::Access::kWrite));
   std::vector<std::shared_ptr<const TreeFile>> layers;

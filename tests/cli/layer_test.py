@@ -128,6 +128,19 @@ class Sealed(CliTest):
         os.rename(self.at("nothing.work"), self.at("elsewhere"))
         self.commit("--layer", "low", "--work", "elsewhere", "nothing")
 
+    def test_a_bad_name_leaves_no_layer(self):
+        self.commit(self.base, "--name", "low")
+        self.commit(self.app, "--name", "high")
+        self.mount_sealed("--upper", self.at("up"), "low", self.mnt)
+        self.write("mnt/new", "1")
+        self.write("bare/new", "2")
+        kept = self.in_store("layer", "ls").stdout
+        for words in (["squash", "low", "high"], ["commit", "mnt"], ["commit", "bare"]):
+            done = self.in_store(*words, "--name", "Bad:Na:me")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("Bad:Na:me", done.stderr)
+            self.assertEqual(self.in_store("layer", "ls").stdout, kept)
+
     def test_squash_shows_what_both_show(self):
         self.commit(self.base, "--name", "low")
         self.mount_sealed("--upper", self.at("up"), "low", "mnt")
