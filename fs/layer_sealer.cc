@@ -40,6 +40,7 @@ class Sealer {
         objects_(objects) {}
 
   Status Run() {
+    if (source_.sockets != nullptr) source_.sockets->clear();
     std::vector<std::string> layers = source_.layers;
     layers.push_back(std::string(kUpperPrefix) + source_.directory);
     OpenedLayers opened =
@@ -127,13 +128,30 @@ class Sealer {
     }
     const LowerFound found = TRY(stack_->Lookup(dir.parts, name));
     if (found.kind == LowerFound::Kind::kAbsent) return Ok();
-    if (found.kind == LowerFound::Kind::kFile)
+    if (found.kind == LowerFound::Kind::kFile) {
+      if (S_ISSOCK(found.attr.mode)) return LeaveOut(dir, name);
       return PutFile(dir.to, entry.name, found);
+    }
     TreeNode node = TRY(NodeOf(found));
     node.opaque = opaque;
     const auto to = TRY(tree_.PutAt(dir.to, entry.name, node));
     dirs.push_back({to, found.parts, whole});
     return Ok();
+  }
+
+  // A socket. What the layers have beneath it is not to show instead.
+  Status LeaveOut(const Dir& dir, Name name) {
+    const NodeRef& here = dir.parts[0].node;
+    const std::string parent = here.layer().PathOf(here);
+    if (source_.sockets != nullptr)
+      source_.sockets->insert((parent == "/" ? "" : parent) + "/" + name.str());
+    if (dir.whole || dir.parts.size() < 2) return Ok();
+    const LowerFound below =
+        TRY(stack_->Lookup({dir.parts.begin() + 1, dir.parts.end()}, name));
+    const bool is_socket =
+        below.kind == LowerFound::Kind::kFile && S_ISSOCK(below.attr.mode);
+    if (below.kind == LowerFound::Kind::kAbsent || is_socket) return Ok();
+    return tree_.WhiteoutAt(dir.to, name.str());
   }
 
   // What a file of the layers is by now, if the index has it.
@@ -289,7 +307,7 @@ class Sealer {
                 dir.first.empty() ? entry.name : dir.first + "/" + entry.name,
                 found.parts);
           else if (found.kind == LowerFound::Kind::kFile &&
-                   &Changed(found) != &found)
+                   !S_ISSOCK(found.attr.mode) && &Changed(found) != &found)
             TRY(PutFile(TRY(tree_.MakeDir(dir.first)), entry.name, found));
         }
     }

@@ -7,11 +7,14 @@
 // its contents, a renamed directory all that it shows, and a hard link of the
 // layers that was changed is written under each of its names (for that alone,
 // the names of the layers are walked).
+// A socket is left out, as no tar can hold one, and what was beneath it stays
+// hidden.
 //
 // Nobody may change the directory meanwhile; who is not sure of that seals it
 // again into the same stage, and then only what was changed is read again.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +39,8 @@ struct SealSource {
   // What fails is passed over, to be returned at the end: for a pass over a
   // directory that somebody may be changing.
   bool keep_going = false;
+  // Borrowed: gets the paths of the sockets that were left out.
+  std::set<std::string>* sockets = nullptr;
 };
 
 // `tree` is empty; contents go to `objects`. ENOENT for a mark that leads

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,6 +43,7 @@ struct CommitArguments {
   bool user_xattr = false;
   bool keep_upper = false;
   bool as_json = false;
+  std::set<std::string>* sockets = nullptr;  // that were left out
 };
 
 std::string IndexOf(const std::string& work) {
@@ -184,6 +186,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   // Nobody is stopped, if nothing is changed while the layer is made.
   SealedContents contents;
   source.contents = &contents;
+  source.sockets = arguments.sockets;
   source.keep_going = true;
   const auto ingest = TRY(BeginIngest(store, arguments));
   const Status sealed =
@@ -271,6 +274,7 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
     source.layers.push_back(std::move(frozen));
   }
   source.trusted_marks = !arguments.user_xattr && IsHostRoot();
+  source.sockets = arguments.sockets;
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
   return SealIngest(store, *ingest, arguments.name);
@@ -339,9 +343,12 @@ int RunCommit(int argc, char** argv) {
                     "no mount point or upper directory given; see 'ufs commit "
                     "--help'",
                     kExitUsage);
+  std::set<std::string> sockets;
+  arguments.sockets = &sockets;
   const auto layer = Commit(arguments);
   if (!layer.ok())
     return Complain(kUfsCommit, layer.error().ToString(), kExitFailure);
+  WarnOfSockets(kUfsCommit, sockets);
   PrintSealed(*layer, arguments.name, arguments.as_json);
   return FinishOutput(kUfsCommit);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <set>
 #include <string>
 
 #include "fs/layer_sealer.h"
@@ -76,8 +77,12 @@ class Import {
     SealSource source;
     source.directory = arguments_.input;
     source.trusted_marks = geteuid() == 0;
+    std::set<std::string> sockets;
+    source.sockets = &sockets;
     TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
-    return Outcome{TRY(SealIngest(store_, *ingest, name_)), {}};
+    LayerInfo info = TRY(SealIngest(store_, *ingest, name_));
+    WarnOfSockets(kLayerImport, sockets);
+    return Outcome{std::move(info), {}};
   }
 
   Result<Outcome> FromStream(BorrowedFd fd, uint64_t total_bytes,

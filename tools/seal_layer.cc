@@ -6,6 +6,8 @@
 
 #include "layerdb/base/syscall.h"
 #include "layerdb/tree_tar.h"
+#include "tools/command.h"
+#include "tools/output.h"
 #include "tools/print_json.h"
 
 namespace ufs {
@@ -35,6 +37,14 @@ Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
                              const std::string& name) {
   const Digest digest = TRY(PrepareIngest(store, ingest));
   return FinishIngest(store, ingest, digest, name);
+}
+
+void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets) {
+  for (const std::string& path : sockets)
+    Complain(
+        who,
+        EscapePath(path) + ": left out, a socket cannot be kept in a layer",
+        kExitOk);
 }
 
 void PrintSealed(const LayerInfo& layer, const std::string& name,

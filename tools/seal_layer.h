@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "layerdb/base/result.h"
 #include "layerdb/layer_store.h"
@@ -20,6 +22,9 @@ Result<LayerInfo> FinishIngest(LayerStore& store, Ingest& ingest,
 // Both.
 Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
                              const std::string& name);
+
+// Tells on stderr what SealDirectory left out.
+void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets);
 
 // One line for a person, or an object for a program, on stdout.
 void PrintSealed(const LayerInfo& layer, const std::string& name, bool as_json);

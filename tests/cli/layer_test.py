@@ -1,6 +1,7 @@
 """Layers of a store: commit, squash, and mounting them by name and digest."""
 import json
 import os
+import socket
 import unittest
 
 import harness
@@ -140,6 +141,43 @@ class Sealed(CliTest):
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("Bad:Na:me", done.stderr)
             self.assertEqual(self.in_store("layer", "ls").stdout, kept)
+
+    def test_sockets_are_left_out(self):
+        def bind(path):
+            with socket.socket(socket.AF_UNIX) as end:
+                end.bind(self.at(path))
+        self.write("base/dir/replaced", "below")
+        self.commit(self.base, "--name", "low")
+        self.mount_sealed("--upper", self.at("up"), "low", self.mnt)
+        os.remove(self.at("mnt/dir/replaced"))
+        bind("mnt/dir/replaced")
+        bind("mnt/new")
+        self.write("mnt/file", "stays")
+        warning = "".join(f"ufs commit: {path}: left out, a socket cannot be kept in a layer\n"
+                          for path in ("/dir/replaced", "/new"))
+
+        def check(*words):
+            done = self.in_store("commit", *words, "--name", "high")
+            self.assertEqual((done.returncode, done.stderr), (0, warning))
+            self.assertEqual(self.tree_of("high"), ["", "dir", "dir/replaced", "file"])
+            self.mount_sealed("--ro", "low", "high", self.make_dir("shown"))
+            self.assertEqual(os.listdir(self.at("shown/dir")), [])
+            self.assertEqual(self.read("shown/file"), "stays")
+            self.umount(self.at("shown"))
+        check("--keep-upper", "mnt")
+        self.umount()
+        check("--layer", "low", "up")
+        # So does a directory.
+        bind("base/dir/own")
+        done = self.in_store("layer", "import", self.base, "--name", "imported")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr, "ufs layer import: /dir/own: left out, a socket cannot be "
+                         "kept in a layer\n")
+        self.assertEqual(self.tree_of("imported"), self.tree_of("low"))
+
+    def tree_of(self, layer):
+        lines = self.in_store("layer", "tree", "--json", layer).stdout.splitlines()
+        return [json.loads(line)["path"] for line in lines]
 
     def test_squash_shows_what_both_show(self):
         self.commit(self.base, "--name", "low")
