@@ -2,8 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <cstdio>
-
 #include "tools/output.h"
 #include "tools/print_json.h"
 
@@ -52,39 +50,14 @@ const char* TypeOf(mode_t type) {
   }
 }
 
-bool IsUtf8(const std::string& text) {
-  try {
-    (void)Json(text).dump();
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
-// JSON holds no other bytes than UTF-8: a path with such stands there in
-// hexadecimal, under another key.
-void AddPath(Json& object, const std::string& key, const std::string& path) {
-  if (IsUtf8(path)) {
-    object[key] = path;
-    return;
-  }
-  std::string hex;
-  for (const unsigned char c : path) {
-    char digits[3];
-    std::snprintf(digits, sizeof(digits), "%02x", c);
-    hex += digits;
-  }
-  object[key + "_hex"] = hex;
-}
-
 }  // namespace
 
 std::string ChangesJson(const std::vector<Change>& changes) {
   Json list = Json::array();
   for (const Change& change : changes) {
     Json entry = {{"kind", KindOf(change.kind).word}};
-    AddPath(entry, "path", change.path);
-    if (!change.from.empty()) AddPath(entry, "from", change.from);
+    AddText(entry, "path", change.path);
+    if (!change.from.empty()) AddText(entry, "from", change.from);
     if (const char* type = TypeOf(change.type)) entry["type"] = type;
     list.push_back(std::move(entry));
   }

@@ -108,7 +108,10 @@ class Walk {
 
   void PrintWhiteout(const std::string& path) const {
     if (json_) {
-      PrintJson({{"path", path}, {"type", "whiteout"}});
+      Json json;
+      AddText(json, "path", path);
+      json["type"] = "whiteout";
+      PrintJson(json);
     } else {
       std::printf("%-10s %15s %12s  %-16s  %s\n", "deleted", "", "", "",
                   EscapePath(path).c_str());
@@ -133,15 +136,16 @@ class Walk {
   }
 
   static void PrintNodeJson(const std::string& path, const TreeNodeView& node) {
-    Json json = {{"path", path},
-                 {"mode", node.mode},
-                 {"uid", node.uid},
-                 {"gid", node.gid},
-                 {"nlink", node.nlink},
-                 {"mtime", node.mtime_sec},
-                 {"mtime_nsec", node.mtime_nsec}};
+    Json json;
+    AddText(json, "path", path);
+    json["mode"] = node.mode;
+    json["uid"] = node.uid;
+    json["gid"] = node.gid;
+    json["nlink"] = node.nlink;
+    json["mtime"] = node.mtime_sec;
+    json["mtime_nsec"] = node.mtime_nsec;
     if (S_ISREG(node.mode)) json["size"] = node.size_bytes;
-    if (S_ISLNK(node.mode)) json["target"] = std::string(node.link_target);
+    if (S_ISLNK(node.mode)) AddText(json, "target", node.link_target);
     if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) json["rdev"] = node.rdev;
     if (node.opaque) json["opaque"] = true;
     if (node.object) json["object"] = node.object->FileName();

@@ -175,6 +175,26 @@ class Sealed(CliTest):
                          "kept in a layer\n")
         self.assertEqual(self.tree_of("imported"), self.tree_of("low"))
 
+    def test_json_keeps_names_that_are_no_utf8(self):
+        source = os.path.join(os.fsencode(self.dir), b"f\xfdrom")
+        os.mkdir(source)
+        for name in (b"a\xfe", b"a\xff"):
+            open(os.path.join(source, name), "w").close()
+        os.symlink(b"to\xff", os.path.join(source, b"link"))
+        os.mkfifo(os.path.join(source, b"\xc3\xbc"))
+        done = run(UFS, "layer", "import", "--store", self.store, source, "--name", "odd")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = self.in_store("layer", "tree", "--json", "odd").stdout.splitlines()
+        nodes = [json.loads(line) for line in lines]
+        self.assertEqual([node.get("path", node.get("path_hex")) for node in nodes],
+                         ["", "61fe", "61ff", "link", "\u00fc"])
+        self.assertNotIn("path", nodes[1])
+        self.assertEqual(nodes[3]["target_hex"], b"to\xff".hex())
+        for shown in (json.loads(self.in_store("layer", "show", "--json", "odd").stdout),
+                      json.loads(self.in_store("layer", "ls", "--json").stdout)[0]):
+            self.assertEqual(bytes.fromhex(shown["source_hex"]), source)
+            self.assertNotIn("source", shown)
+
     def tree_of(self, layer):
         lines = self.in_store("layer", "tree", "--json", layer).stdout.splitlines()
         return [json.loads(line)["path"] for line in lines]
