@@ -374,6 +374,20 @@ Result<uint64_t> LayerStore::ExclusiveBytes(const Digest& diff_id) const {
     if (TRY(catalog->LayersOf(id)).size() <= 1)
       if (const auto stat = objects_->StatObject(id); stat.ok())
         bytes += stat->disk_bytes;
+  const auto add = [&bytes](BorrowedFd dir, const std::string& name) {
+    if (const auto stat = sys::Statx({dir, name.c_str()}); stat.ok())
+      bytes += stat->stx_blocks * 512;
+  };
+  for (const std::string& name :
+       {IndexFileName(diff_id), InfoFileName(diff_id), RecipeFileName(diff_id)})
+    add(layers_dir_, name);
+  const std::optional<BlobInfo> blob = TRY(InfoFromFiles(diff_id)).blob;
+  if (!blob) return bytes;
+  for (const LayerInfo& other : TRY(catalog->Layers()))
+    if (other.diff_id != diff_id && other.blob &&
+        other.blob->digest == blob->digest)
+      return bytes;
+  add(blobs_dir_, blob->digest.Hex());
   return bytes;
 }
 

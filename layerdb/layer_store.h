@@ -140,7 +140,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   // names. Its layers are to be verified on their own.
   Result<CheckReport> VerifyImage(const Digest& digest) const;
   Result<DiskUsage> Usage() const;
-  // What removing the layer would let Gc free.
+  // What removing the layer would free, Gc's part included: its files, and
+  // contents and a blob that no other has. Views are not counted.
   Result<uint64_t> ExclusiveBytes(const Digest& diff_id) const;
 
  private:

@@ -170,7 +170,8 @@ TEST_F(LayerStoreTest, RemovesLayersAndGcFreesWhatTheyAloneUsed) {
           .value()
           .diff_id;
   EXPECT_EQ(ObjectCount(), 3u);
-  EXPECT_EQ(store_->ExclusiveBytes(a).value(), 8192u);
+  // Contents, index, description and blob.
+  EXPECT_EQ(store_->ExclusiveBytes(a).value(), 8192u + 3 * 4096u);
   ASSERT_TRUE(store_->SetName("a", a).ok());
   EXPECT_EQ(store_->Remove(a).code(), EBUSY);
   EXPECT_EQ(store_->Remove(Sha256Of("none")).code(), ENOENT);

@@ -94,7 +94,7 @@ class LayerTest(CliTest):
         text = self.ok("layer", "show", base)
         self.assertRegex(text, rf"(?m)^digest +{base}$")
         self.assertRegex(text, r"(?m)^contents +8\.79 KiB in files, 1 objects$")
-        self.assertRegex(text, r"(?m)^its own +12.0 KiB on the disk")
+        self.assertRegex(text, r"(?m)^its own +20.0 KiB on the disk")
         text = self.ok("layer", "tree", base)
         self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* dir/big$")
         self.assertRegex(text, r"(?m)^d\S+ .* dir$")
@@ -103,6 +103,25 @@ class LayerTest(CliTest):
         nodes = [json.loads(line) for line in self.ok("layer", "tree", "--json", base).splitlines()]
         self.assertEqual([node["path"] for node in nodes], ["", "dir", "dir/big", "small"])
         self.refused("none: not in this layer", "layer", "tree", base, "dir/none")
+
+    def test_show_counts_all_that_only_it_has(self):
+        for number in range(300):
+            self.write(f"base/dir/{number}", "small" * 20)
+        self.write("base/shared", "s" * 9000)
+        self.write("other/shared", "s" * 9000)
+        for name in ("base", "other"):
+            done = run("tar", "-czf", self.at(f"{name}.tar.gz"), "-C", self.at(name), ".")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        digest = self.ok("layer", "import", self.at("base.tar.gz")).strip()
+        self.ok("layer", "import", self.at("other.tar.gz"))
+        shown = json.loads(self.ok("layer", "show", "--json", digest))
+        own = [os.path.join(self.store, "layers", name)
+               for name in os.listdir(os.path.join(self.store, "layers"))
+               if name.startswith(digest[7:])]
+        self.assertGreaterEqual(len(own), 2)
+        own.append(os.path.join(self.store, "blobs/sha256", shown["blob"]["digest"][7:]))
+        self.assertEqual(shown["exclusive_bytes"],
+                         sum(os.stat(path).st_blocks * 512 for path in own))
 
     def test_rm(self):
         base = self.make("base", shared="s" * 9000, own="b" * 9000)
