@@ -43,6 +43,7 @@ struct CommitArguments {
   bool user_xattr = false;
   bool keep_upper = false;
   bool as_json = false;
+  Progress* progress = nullptr;
   std::set<std::string>* sockets = nullptr;  // that were left out
 };
 
@@ -141,7 +142,8 @@ Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
   TRY(SealDirectory(source, ingest.tree(), ingest.objects()));
   TRY((arguments.keep_upper ? hold.End() : hold.Check()).With(mountpoint));
   TRY(ingest.objects().KeepOnly(source.contents->in_use()));
-  LayerInfo info = TRY(SealIngest(store, ingest, arguments.name));
+  LayerInfo info =
+      TRY(SealIngest(store, ingest, arguments.name, *arguments.progress));
   if (!arguments.keep_upper) BeginAfresh(hold, mountpoint);
   return info;
 }
@@ -201,7 +203,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   source.keep_going = false;
   if (!sealed.ok() || !TRY(unchanged()))
     return CommitBusyMount(store, mountpoint, source, *ingest, arguments);
-  const Digest digest = TRY(PrepareIngest(store, *ingest));
+  const Digest digest = TRY(PrepareIngest(store, *ingest, *arguments.progress));
   if (arguments.keep_upper)
     return FinishIngest(store, *ingest, digest, arguments.name);
   TRY(RefuseStoreIn(mountpoint, store));
@@ -277,7 +279,7 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
   source.sockets = arguments.sockets;
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
-  return SealIngest(store, *ingest, arguments.name);
+  return SealIngest(store, *ingest, arguments.name, *arguments.progress);
 }
 
 Result<LayerInfo> Commit(CommitArguments& arguments) {
@@ -345,7 +347,10 @@ int RunCommit(int argc, char** argv) {
                     kExitUsage);
   std::set<std::string> sockets;
   arguments.sockets = &sockets;
+  Progress progress("commit", 0, Progress::StyleOfStderr(arguments.as_json));
+  arguments.progress = &progress;
   const auto layer = Commit(arguments);
+  progress.Finish();
   if (!layer.ok())
     return Complain(kUfsCommit, layer.error().ToString(), kExitFailure);
   WarnOfSockets(kUfsCommit, sockets);

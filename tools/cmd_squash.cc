@@ -16,7 +16,7 @@ constexpr char kUfsSquash[] = "ufs squash";
 
 Result<LayerInfo> Squash(const std::string& store_path,
                          const std::vector<std::string>& words,
-                         const std::string& name) {
+                         const std::string& name, bool as_json) {
   // Said before there is a layer to be named.
   if (!name.empty()) TRY(NormalizeLayerName(name));
   const auto store = TRY(
@@ -33,7 +33,9 @@ Result<LayerInfo> Squash(const std::string& store_path,
   }
   const auto ingest = TRY(store->BeginIngest(source));
   TRY(MergeTrees(run, ingest->tree()));
-  return SealIngest(*store, *ingest, name);
+  Progress progress("squash", ingest->tree().Stats().content_bytes,
+                    Progress::StyleOfStderr(as_json));
+  return SealIngest(*store, *ingest, name, progress);
 }
 
 }  // namespace
@@ -66,7 +68,7 @@ int RunSquash(int argc, char** argv) {
   if (layers.empty())
     return Complain(kUfsSquash, "no layer given; see 'ufs squash --help'",
                     kExitUsage);
-  const auto layer = Squash(store, layers, name);
+  const auto layer = Squash(store, layers, name, as_json);
   if (!layer.ok())
     return Complain(kUfsSquash, layer.error().ToString(), kExitFailure);
   PrintSealed(*layer, name, as_json);

@@ -21,6 +21,7 @@
 #include "layerdb/tree_directory.h"
 #include "tools/layer_commands.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/store_option.h"
 
 namespace ufs {
@@ -60,6 +61,22 @@ std::string NameOf(const LayerStore& store, const ExportArguments& arguments) {
   return is_name ? *name : "";
 }
 
+// Tells of what goes through.
+class ReportingSink final : public ByteSink {
+ public:
+  ReportingSink(ByteSink& sink, Progress& progress)
+      : sink_(sink), progress_(progress) {}
+  Status Write(std::string_view bytes) override {
+    TRY(sink_.Write(bytes));
+    progress_.Add(bytes.size());
+    return Ok();
+  }
+
+ private:
+  ByteSink& sink_;
+  Progress& progress_;
+};
+
 Status WriteTar(const LayerStore& store, const ExportArguments& arguments,
                 ByteSink& sink) {
   const StoreReference found = TRY(store.Find(arguments.reference));
@@ -74,22 +91,25 @@ Status WriteTar(const LayerStore& store, const ExportArguments& arguments,
 }
 
 Status WriteImage(const LayerStore& store, const ExportArguments& arguments,
-                  ImageOutput& output) {
+                  ImageOutput& output, Progress& progress) {
   const Image image = TRY(FindImage(store, arguments));
   const std::string name = NameOf(store, arguments);
   if (arguments.format == "docker-archive")
     return WriteDockerArchive(store, image, name, output);
   const Digest written = TRY(WriteOciLayout(
       store, image, {name, CompressionOf(arguments.compression)}, output));
+  progress.Finish();
   std::fprintf(stderr, "%s\n", written.ToString().c_str());
   return Ok();
 }
 
 Status WriteTo(const LayerStore& store, const ExportArguments& arguments,
                BorrowedFd out) {
-  FdSink sink(out);
+  FdSink file(out);
+  Progress progress("export", 0, Progress::StyleOfStderr(false));
+  ReportingSink sink(file, progress);
   if (arguments.format == "tar") return WriteTar(store, arguments, sink);
-  return WriteImage(store, arguments, *OutputToTar(sink));
+  return WriteImage(store, arguments, *OutputToTar(sink), progress);
 }
 
 // A new file appears when it is whole.
@@ -147,11 +167,13 @@ Status ExportDirectory(const LayerStore& store,
   const sys::At at{AT_FDCWD, draft.c_str()};
   TRY(sys::MkDirAt(at, 0755).With(draft));
   Cleanup remove([&] { (void)RemoveTree(at); });
+  Progress progress("export", 0, Progress::StyleOfStderr(false));
   {
     const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
-    auto written = arguments.format == "dir"
-                       ? WriteTree(store, arguments, dir)
-                       : WriteImage(store, arguments, *OutputToDirectory(dir));
+    auto written =
+        arguments.format == "dir"
+            ? WriteTree(store, arguments, dir)
+            : WriteImage(store, arguments, *OutputToDirectory(dir), progress);
     TRY(std::move(written).With(output));
   }
   TRY(sys::RenameAt2(at, {AT_FDCWD, output.c_str()}, RENAME_NOREPLACE)

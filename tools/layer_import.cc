@@ -35,6 +35,7 @@ struct ImportArguments {
   uint64_t max_ratio = DecompressLimits().max_ratio;
   bool no_keep_blob = false;
   bool as_layer = false;
+  bool as_json = false;
 };
 
 // What an input became: a layer, or images.
@@ -80,7 +81,10 @@ class Import {
     std::set<std::string> sockets;
     source.sockets = &sockets;
     TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
-    LayerInfo info = TRY(SealIngest(store_, *ingest, name_));
+    Progress progress("import", ingest->tree().Stats().content_bytes,
+                      Progress::StyleOfStderr(arguments_.as_json));
+    LayerInfo info = TRY(SealIngest(store_, *ingest, name_, progress));
+    progress.Finish();
     WarnOfSockets(kLayerImport, sockets);
     return Outcome{std::move(info), {}};
   }
@@ -131,7 +135,8 @@ class Import {
   Result<Outcome> FromTar(ByteSource& source, uint64_t total_bytes) {
     TRY(CheckNoChoice());
     const auto ingest = TRY(store_.BeginIngest(arguments_.input));
-    Progress progress("import", total_bytes);
+    Progress progress("import", total_bytes,
+                      Progress::StyleOfStderr(arguments_.as_json));
     ReportTo(progress);
     const Imported imported =
         TRY(ImportTar(source, *ingest, options_).With(arguments_.input));
@@ -151,7 +156,8 @@ class Import {
     for (const ImageDraft& draft : drafts)
       for (const ImageDraft::Layer& layer : draft.layers)
         total_bytes += layer.size_bytes;
-    Progress progress("import", total_bytes);
+    Progress progress("import", total_bytes,
+                      Progress::StyleOfStderr(arguments_.as_json));
     ReportTo(progress);
     const ImageImportOptions options{options_, arguments_.input, name_};
     return Outcome{{},
@@ -214,7 +220,6 @@ void Print(const Outcome& outcome, const std::string& name, bool as_json) {
 
 int RunLayerImport(int argc, char** argv) {
   ImportArguments arguments;
-  bool as_json = false;
   ArgumentParser parser(
       kLayerImport,
       "ufs layer import [options] DIR|TAR|OCI-LAYOUT|DOCKER-ARCHIVE|-",
@@ -260,7 +265,8 @@ int RunLayerImport(int argc, char** argv) {
       ->type_name("N");
   parser.add_flag("--no-keep-blob", arguments.no_keep_blob,
                   "Do not keep the compressed form");
-  parser.add_flag("--json", as_json, "Print an object instead of the digest");
+  parser.add_flag("--json", arguments.as_json,
+                  "Print an object instead of the digest");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.input.empty())
     return Complain(kLayerImport,
@@ -275,7 +281,7 @@ int RunLayerImport(int argc, char** argv) {
   const auto outcome = Import(**store, arguments).Run();
   if (!outcome.ok())
     return Complain(kLayerImport, outcome.error().ToString(), kExitFailure);
-  Print(*outcome, arguments.name, as_json);
+  Print(*outcome, arguments.name, arguments.as_json);
   return FinishOutput(kLayerImport);
 }
 

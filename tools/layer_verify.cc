@@ -81,7 +81,7 @@ int RunLayerVerify(int argc, char** argv) {
   for (const LayerInfo& info : choice->layers)
     total += info.content_bytes + (info.blob ? info.blob->size_bytes : 0);
   bool clean = true;
-  Progress progress("verify", total);
+  Progress progress("verify", total, Progress::StyleOfStderr(json));
   const auto take = [&](const Result<CheckReport>& report) {
     // Removed meanwhile, unless it was asked for.
     if (report.code() == ENOENT && references.empty()) return true;

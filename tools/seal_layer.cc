@@ -12,7 +12,8 @@
 
 namespace ufs {
 
-Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest) {
+Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest,
+                             Progress& progress) {
   // The digest is that of contents too, which can be read once published; a
   // crash from here on leaves them to gc.
   TRY(ingest.objects().Publish());
@@ -22,7 +23,11 @@ Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest) {
   const auto tree =
       TRY(TreeFile::Open(std::move(fd), TreeFile::Verify::kHeader));
   return TreeTarDigest(*tree, [&](const ObjectId& id) {
-    return store.objects()->OpenObject(id);
+    auto object = store.objects()->OpenObject(id);
+    if (object.ok())
+      if (const auto stat = sys::Statx({*object}); stat.ok())
+        progress.Add(stat->stx_size);
+    return object;
   });
 }
 
@@ -34,8 +39,8 @@ Result<LayerInfo> FinishIngest(LayerStore& store, Ingest& ingest,
 }
 
 Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
-                             const std::string& name) {
-  const Digest digest = TRY(PrepareIngest(store, ingest));
+                             const std::string& name, Progress& progress) {
+  const Digest digest = TRY(PrepareIngest(store, ingest, progress));
   return FinishIngest(store, ingest, digest, name);
 }
 

@@ -9,19 +9,22 @@
 
 #include "layerdb/base/result.h"
 #include "layerdb/layer_store.h"
+#include "tools/progress.h"
 
 namespace ufs {
 
 // What takes time of it: publishes the contents that `ingest` has, and tells
-// the digest of the layer it would be.
-Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest);
+// the digest of the layer it would be. `progress` hears of contents that are
+// read for it.
+Result<Digest> PrepareIngest(LayerStore& store, Ingest& ingest,
+                             Progress& progress);
 // The rest: the layer is there, under `name`, unless that is empty. One that
 // the store has already gets the name alone.
 Result<LayerInfo> FinishIngest(LayerStore& store, Ingest& ingest,
                                const Digest& digest, const std::string& name);
 // Both.
 Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
-                             const std::string& name);
+                             const std::string& name, Progress& progress);
 
 // Tells on stderr what SealDirectory left out.
 void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets);
