@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layerdb/base/json_reader.h"
+#include "layerdb/base/syscall.h"
 #include "layerdb/byte_stream.h"
 #include "layerdb/compress.h"
 #include "layerdb/image_source.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr char kManifestFile[] = "manifest.json";
 constexpr size_t kMostImages = 1000;
+constexpr size_t kMostArchiveEntries = 10'000;
 
 // What manifest.json says of one image.
 struct Listed {
@@ -55,6 +57,17 @@ Status CheckConfigName(const std::string& path, std::string_view text) {
   return Error(EBADMSG, path + ": is damaged, its contents have the digest " +
                             Sha256Of(text).ToString() +
                             "; save the image again");
+}
+
+// "CONFIG.json", "ID/layer.tar" and what else tools have put beside them.
+bool MayBeOfArchive(const TarEntry& entry, std::string_view path) {
+  if (entry.type == TarType::kDirectory) return true;
+  const size_t slash = path.rfind('/');
+  const std::string_view name =
+      slash == path.npos ? path : path.substr(slash + 1);
+  if (name.ends_with(".json") || name.ends_with(".tar")) return true;
+  if (slash == path.npos) return name == "repositories" || name == "oci-layout";
+  return name == "json" || name == "VERSION" || path.starts_with("blobs/");
 }
 
 Result<ImageDraft> ReadOne(const ImageFiles& files, const Listed& listed) {
@@ -141,6 +154,35 @@ bool MayHoldImages(std::string_view head) {
     return first == "oci-layout" || first == "index.json" ||
            first == kManifestFile || first == "repositories" ||
            first == "blobs" || Digest::Parse(stem).ok();
+  }
+  return false;
+}
+
+bool IsDockerManifest(std::string_view text) {
+  const auto json = ParseJson(text, kMostDocumentBytes);
+  if (!json.ok() || !json->is_array() || json->empty()) return false;
+  return std::all_of(json->begin(), json->end(), [](const auto& image) {
+    return image.is_object() && image.contains("Config") &&
+           image.contains("Layers");
+  });
+}
+
+bool HoldsDockerArchive(BorrowedFd tar) {
+  const auto stat = sys::Statx({tar});
+  if (!stat.ok()) return false;
+  FileRangeSource source(tar, 0, stat->stx_size);
+  TarReader reader(source);
+  TarEntry entry;
+  for (size_t count = 0; count < kMostArchiveEntries; ++count) {
+    const auto more = reader.Next(entry);
+    if (!more.ok() || !*more) return false;
+    const auto path = ParseLayerPath(entry.path);
+    if (!path.ok() || !MayBeOfArchive(entry, path->path)) return false;
+    if (path->path != kManifestFile || entry.type != TarType::kFile) continue;
+    if (entry.size_bytes > kMostDocumentBytes) return false;
+    FileRangeSource document(tar, reader.offset(), entry.size_bytes);
+    const auto text = ReadAll(document, kMostDocumentBytes);
+    return text.ok() && IsDockerManifest(*text);
   }
   return false;
 }

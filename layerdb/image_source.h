@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "layerdb/base/result.h"
+#include "layerdb/base/unique_fd.h"
 #include "layerdb/image_files.h"
 #include "layerdb/image_manifest.h"
 
@@ -54,5 +55,12 @@ Result<std::vector<ImageDraft>> ReadImages(const ImageFiles& files,
 // Whether a tar that begins with `head` (some KiB, compressed or not) may hold
 // images: by the name of its first entry.
 bool MayHoldImages(std::string_view head);
+
+// Whether a plain tar that does not begin like one is a docker archive all the
+// same. Reads as far as its entries are such as one may have.
+// REQUIRES: `tar` is a regular file.
+bool HoldsDockerArchive(BorrowedFd tar);
+// Whether that is what a docker archive's manifest.json says.
+bool IsDockerManifest(std::string_view text);
 
 }  // namespace ufs

@@ -12,6 +12,7 @@
 #include "fs/layer_sealer.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/image_import.h"
+#include "layerdb/image_source.h"
 #include "tools/layer_commands.h"
 #include "tools/layer_json.h"
 #include "tools/output.h"
@@ -97,8 +98,12 @@ class Import {
         TRY(ReadFull(rest, head.data(), head.size()).With(arguments_.input)));
     MemorySource head_source(head);
     ChainedSource whole(head_source, rest);
-    if (arguments_.as_layer || !MayHoldImages(head))
-      return FromTar(whole, total_bytes);
+    if (arguments_.as_layer) return FromTar(whole, total_bytes);
+    if (!MayHoldImages(head) && !(is_file && HoldsDockerArchive(fd))) {
+      auto outcome = TRY(FromTar(whole, total_bytes));
+      WarnOfImages(outcome.layer.diff_id);
+      return outcome;
+    }
     // Images are read at any place: what is no plain file becomes one.
     UniqueFd file;
     if (is_file) {
@@ -123,6 +128,30 @@ class Import {
     if (IsOciLayout(*files) || IsDockerArchive(*files))
       return FromImages(*files);
     return FromTar(again, total_bytes);
+  }
+
+  // A stream or compressed file is not read twice only to look for them.
+  void WarnOfImages(const Digest& layer) {
+    const auto is_manifest = [&]() -> Result<bool> {
+      const auto tree = TRY(store_.OpenLayer(layer));
+      const auto found = TRY(tree->Lookup(tree->Root(), "manifest.json"));
+      if (found.kind != TreeFile::Found::Kind::kNode) return false;
+      const TreeNodeView node = TRY(tree->Node(found.node));
+      if (!S_ISREG(node.mode) || node.size_bytes > kMostDocumentBytes)
+        return false;
+      if (!node.object) return IsDockerManifest(node.inline_content);
+      const UniqueFd object = TRY(store_.objects()->OpenObject(*node.object));
+      FdSource source(object);
+      return IsDockerManifest(TRY(ReadAll(source, kMostDocumentBytes)));
+    };
+    // The layer is there, whatever can be told of it.
+    if (const auto is = is_manifest(); is.ok() && *is)
+      Complain(kLayerImport,
+               EscapePath(arguments_.input) +
+                   ": became one layer, but its manifest.json is that of a "
+                   "docker archive; for the images in it import it as an "
+                   "uncompressed file",
+               kExitOk);
   }
 
   Result<UniqueFd> Spool(ByteSource& source) {

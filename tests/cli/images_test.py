@@ -238,6 +238,45 @@ class Images(CliTest):
         self.assertEqual("sha256:" + theirs["Id"], ours["id"])
         self.assertEqual(theirs["RootFS"]["Layers"], [layer["digest"] for layer in ours["layers"]])
 
+    def test_a_docker_archive_whose_names_tell_nothing(self):
+        self.write("rootfs/file", "one")
+        layer = self.layer("import", self.at("rootfs"), "--name", "one").strip()
+        os.makedirs(self.at("archive/x"))
+        self.layer("export", "one", self.at("archive/x/layer.tar"))
+        config = {"os": "linux", "architecture": self.machine(), "config": {},
+                  "rootfs": {"type": "layers", "diff_ids": [layer]}}
+        self.write("archive/c.json", json.dumps(config))
+        self.write("archive/manifest.json", json.dumps(
+            [{"Config": "c.json", "RepoTags": ["odd:1"], "Layers": ["x/layer.tar"]}]))
+        tar = lambda name, *words: self.ok("tar", *words, "-cf", self.at(name), "-C",
+                                           self.at("archive"), "c.json", "x/layer.tar",
+                                           "manifest.json")
+        tar("odd.tar")
+        self.layer("import", "odd.tar")
+        self.assertEqual(self.show("odd:1")["kind"], "image")
+        self.assertEqual(self.show("odd:1")["layers"][0]["digest"], layer)
+        # What cannot be looked at twice is one layer, and that is said.
+        tar("odd.tar.gz", "-z")
+        done = run(UFS, "layer", "import", "--store", self.store, "odd.tar.gz", "--name", "plain",
+                   cwd=self.dir)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"odd\.tar\.gz: became one layer, but its manifest\.json")
+        self.assertEqual(self.show("plain")["kind"], "layer")
+        # Not of one that says so, nor of another manifest.
+        done = run(UFS, "layer", "import", "--store", self.store, "--layer", "odd.tar",
+                   cwd=self.dir)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.write("archive/manifest.json", '{"name": "an application"}')
+        tar("app.tar")
+        done = run(UFS, "layer", "import", "--store", self.store, "app.tar", "--name", "app",
+                   cwd=self.dir)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.show("app")["kind"], "layer")
+
+    @staticmethod
+    def machine():
+        return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+
     def test_what_is_no_image_and_where_there_is_none(self):
         self.layer("import", self.base, "--name", "base")
         refused = lambda message, *words: self.assertRegex(
