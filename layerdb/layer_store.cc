@@ -18,7 +18,6 @@ FaultPoint kRemoveTexts("remove.texts");
 
 constexpr std::string_view kVersion = "ufs-store 1\n";
 constexpr size_t kVersionBytes = 100;
-constexpr size_t kLeastPrefix = 4;
 
 // Who may look into the store may read /etc/shadow of every image in it.
 constexpr mode_t kStoreMode = 0700;

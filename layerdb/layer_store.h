@@ -262,6 +262,7 @@ std::string ImageFileName(const Digest& digest);   // HEX.image
 std::optional<Digest> DigestOfFile(std::string_view name,
                                    std::string_view suffix);
 // Four or more of a digest's digits.
+inline constexpr size_t kLeastPrefix = 4;
 bool IsDigestPrefix(std::string_view text);
 
 }  // namespace ufs

@@ -107,11 +107,18 @@ Result<StoreReference> LayerStore::Find(std::string_view reference) const {
     }
   }
   if (matches.size() == 1) return matches[0];
-  if (matches.empty())
-    return Error(ENOENT, "'" + shown +
-                             "': no layer or image with this name or digest "
-                             "in " +
-                             path_);
+  if (matches.empty()) {
+    const bool short_digits =
+        hex.size() < kLeastPrefix &&
+        hex.find_first_not_of("0123456789abcdef") == hex.npos;
+    return Error(ENOENT,
+                 "'" + shown +
+                     "': no layer or image with this name or digest in " +
+                     path_ +
+                     (short_digits ? "; or give four or more digits of its "
+                                     "digest"
+                                   : ""));
+  }
   std::string list;
   for (size_t i = 0; i < matches.size() && i < kMostListed; ++i)
     list +=

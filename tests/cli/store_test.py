@@ -87,7 +87,9 @@ class LayerTest(CliTest):
         # All or none.
         self.refused("no name of a layer", "layer", "tag", base, "good", "b@d name")
         self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])
-        self.refused("no layer or image with this name", "layer", "tag", "0123456789", "x")
+        done = self.refused("no layer or image with this name", "layer", "tag", "0123456789", "x")
+        self.assertNotIn("four or more", done.stderr)
+        self.refused("or give four or more digits of its digest", "layer", "show", base[7:10])
 
     def test_show_and_tree(self):
         base = self.make("base", **{"small": "few", "dir/big": "x" * 9000})
