@@ -23,7 +23,21 @@ constexpr char kIndexDraft[] = "index";
 
 }  // namespace
 
+// What imports that were killed had staged. Another import may be about to lock
+// its folder: then it is left to the next, or to gc.
+void LayerStore::SweepAbandoned() const {
+  const auto sweep_lock = TryLockExclusive({dir_, "ingest"});
+  if (!sweep_lock.ok()) return;
+  const auto names = ListNames({ingest_dir_});
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const sys::At at{ingest_dir_, name.c_str()};
+    if (const auto lock = TryLockExclusive(at); lock.ok()) (void)RemoveTree(at);
+  }
+}
+
 Result<std::unique_ptr<Ingest>> LayerStore::BeginIngest(std::string source) {
+  SweepAbandoned();
   std::unique_ptr<Ingest> ingest(new Ingest);
   ingest->store_ = shared_from_this();
   ingest->source_ = std::move(source);

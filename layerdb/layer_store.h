@@ -103,7 +103,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<UniqueFd> OpenRecipe(const Digest& diff_id) const;
 
   // --- changing ------------------------------------------------------------
-  // `source` says for people what it will be made from.
+  // `source` says for people what it will be made from. Removes what killed
+  // imports left, unless another is under way.
   Result<std::unique_ptr<Ingest>> BeginIngest(std::string source);
   // A file without a name on the store's file system, for what does not fit in
   // memory.
@@ -152,6 +153,7 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   friend class ViewBuilder;
 
   explicit LayerStore(std::string path) : path_(std::move(path)) {}
+  void SweepAbandoned() const;
   Status CreateFolders();
   Status OpenFolders();
   LayerNames names() const { return LayerNames(names_dir_); }

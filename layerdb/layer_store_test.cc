@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -16,6 +17,7 @@
 namespace ufs {
 namespace {
 
+namespace stdfs = std::filesystem;
 using test::Contents;
 using test::Files;
 using test::Import;
@@ -157,6 +159,23 @@ TEST_F(LayerStoreTest, AnImportThatIsNotSealedLeavesNothing) {
   EXPECT_TRUE(store_->List().value().empty());
   EXPECT_EQ(store_->Gc({}).value().leftovers, 0u);
   EXPECT_EQ(ObjectCount(), 0u);
+}
+
+TEST_F(LayerStoreTest, AnImportRemovesWhatKilledOnesHaveLeft) {
+  const stdfs::path abandoned = path_ + "/ingest/abandoned";
+  const auto abandon = [&] {
+    stdfs::create_directories(abandoned / "objects");
+    std::ofstream(abandoned / "objects/draft") << "staged";
+  };
+  abandon();
+  const auto first = store_->BeginIngest("first").value();
+  EXPECT_FALSE(stdfs::exists(abandoned));
+  abandon();
+  // It might be about to be locked.
+  const auto second = store_->BeginIngest("second").value();
+  EXPECT_TRUE(stdfs::exists(abandoned));
+  ASSERT_TRUE(test::Fill(*first, {{"f", Contents('f')}}).ok());
+  EXPECT_TRUE(first->Seal(Sha256Of("first")).ok());
 }
 
 TEST_F(LayerStoreTest, RemovesLayersAndGcFreesWhatTheyAloneUsed) {
