@@ -234,7 +234,7 @@ Status RefuseBareMountpoint(const CommitArguments& arguments,
         return false;
       }).With(arguments.path));
   if (!empty) return Ok();
-  return Error(ENOTCONN,
+  return Error(EINVAL,
                arguments.path +
                    ": is empty and has no work directory beside it, so it is "
                    "no upper: if it is a mount point, mount it again or name "
@@ -352,7 +352,7 @@ int RunCommit(int argc, char** argv) {
   const auto layer = Commit(arguments);
   progress.Finish();
   if (!layer.ok())
-    return Complain(kUfsCommit, layer.error().ToString(), kExitFailure);
+    return Complain(kUfsCommit, Explain(layer.error()), kExitFailure);
   WarnOfSockets(kUfsCommit, sockets);
   PrintSealed(*layer, arguments.name, arguments.as_json);
   return FinishOutput(kUfsCommit);
