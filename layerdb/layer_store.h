@@ -93,8 +93,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::shared_ptr<const TreeFile>> OpenLayer(
       const Digest& diff_id,
       TreeFile::Verify verify = TreeFile::Verify::kHeader) const;
-  // What a run of layers, the lowest first, shows. A view that is damaged is
-  // made again. REQUIRES: not empty.
+  // What a run of layers, the lowest first, shows; all of it verified. A view
+  // that is damaged is made again. REQUIRES: not empty.
   Result<std::shared_ptr<const TreeFile>> OpenView(
       std::span<const Digest> bottom_to_top) const;
   const std::shared_ptr<const ObjectStore>& objects() const { return objects_; }

@@ -118,7 +118,8 @@ class ViewBuilder {
 
 Result<std::shared_ptr<const TreeFile>> LayerStore::OpenView(
     std::span<const Digest> bottom_to_top) const {
-  if (bottom_to_top.size() == 1) return OpenLayer(bottom_to_top[0]);
+  if (bottom_to_top.size() == 1)
+    return OpenLayer(bottom_to_top[0], TreeFile::Verify::kAll);
   return ViewBuilder(*this, bottom_to_top).Open();
 }
 

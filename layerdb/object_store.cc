@@ -33,6 +33,11 @@ Result<HashedFile> HashFile(BorrowedFd file) {
   return HashedFile{hasher.Finish(), size};
 }
 
+Error DamagedObject(const ObjectId& id) {
+  return Error(EUCLEAN, "object " + id.FileName() +
+                            " is damaged: its contents have another hash");
+}
+
 Result<std::shared_ptr<const ObjectStore>> ObjectStore::Open(
     BorrowedFd store_dir, HashFilter filter) {
   UniqueFd dir = TRY(sys::OpenAt({store_dir, "objects"}, O_RDONLY | O_DIRECTORY)
@@ -54,12 +59,15 @@ Result<ObjectStore::Stat> ObjectStore::StatObject(const ObjectId& id) const {
   return Stat{found.stx_size, found.stx_blocks * 512};
 }
 
-Status ObjectStore::Verify(const ObjectId& id) const {
-  const UniqueFd file = TRY(OpenObject(id));
+Result<UniqueFd> ObjectStore::OpenVerified(const ObjectId& id) const {
+  UniqueFd file = TRY(OpenObject(id));
   const HashedFile hashed = TRY(HashFile(file).With("object " + id.FileName()));
-  if (NameHash(hashed.hash) != id.hash())
-    return Error(EUCLEAN, "object " + id.FileName() +
-                              " is damaged: its contents have another hash");
+  if (NameHash(hashed.hash) != id.hash()) return DamagedObject(id);
+  return file;
+}
+
+Status ObjectStore::Verify(const ObjectId& id) const {
+  TRY(OpenVerified(id));
   return Ok();
 }
 

@@ -36,6 +36,9 @@ class ObjectStore {
   // For reading. ENOENT when it is not there.
   Result<UniqueFd> OpenObject(const ObjectId& id) const;
 
+  // The same, once all of it was read and found sound; errors as Verify.
+  Result<UniqueFd> OpenVerified(const ObjectId& id) const;
+
   struct Stat {
     uint64_t size_bytes;
     uint64_t disk_bytes;  // blocks
@@ -71,5 +74,8 @@ struct HashedFile {
   uint64_t size_bytes;
 };
 Result<HashedFile> HashFile(BorrowedFd file);
+
+// EUCLEAN: its contents do not have the hash they are named by.
+Error DamagedObject(const ObjectId& id);
 
 }  // namespace ufs

@@ -137,12 +137,16 @@ class TreeTar {
   Status WriteObject(const ObjectId& id) {
     const UniqueFd fd = TRY(open_object_(id));
     if (buffer_ == nullptr) buffer_ = std::make_unique<char[]>(kCopyBytes);
+    Hasher128 hasher;
     for (uint64_t offset = 0;;) {
       const size_t got = TRY(sys::Pread(fd, buffer_.get(), kCopyBytes, offset));
-      if (got == 0) return Ok();
+      if (got == 0) break;
+      hasher.Update(buffer_.get(), got);
       TRY(writer_.Write({buffer_.get(), got}));
       offset += got;
     }
+    // A digest of damaged contents would vouch for them.
+    return hasher.Finish() == id.hash() ? Ok() : Status(DamagedObject(id));
   }
 
   const TreeFile& tree_;

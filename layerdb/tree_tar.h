@@ -25,7 +25,7 @@ namespace ufs {
 Status CheckLayerName(std::string_view name, const std::string& path);
 
 // EINVAL, naming it, for what no layer's tar can hold: a file called ".wh.*", a
-// socket.
+// socket. EUCLEAN for contents that do not have the hash they are named by.
 Status WriteTreeTar(const TreeFile& tree, const OpenObjectFn& open_object,
                     ByteSink& sink);
 

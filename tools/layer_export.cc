@@ -145,11 +145,14 @@ Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
                  BorrowedFd into) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   const auto open_object = [&](const ObjectId& id) {
-    return store.objects()->OpenObject(id);
+    return store.objects()->OpenVerified(id);
   };
-  if (!found.is_image)
-    return WriteTreeDirectory(*TRY(store.OpenLayer(found.digest)), open_object,
+  if (!found.is_image) {
+    const auto tree =
+        TRY(store.OpenLayer(found.digest, TreeFile::Verify::kAll));
+    return WriteTreeDirectory(*tree, open_object,
                               MarkNames(IsHostRoot()).opaque, into);
+  }
   const Image image = TRY(store.OpenImage(found.digest));
   if (image.config.diff_ids.empty()) return Ok();
   return WriteTreeDirectory(*TRY(store.OpenView(image.config.diff_ids)),

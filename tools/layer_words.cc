@@ -74,8 +74,7 @@ OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store) {
              std::span<const Digest> run) -> Result<SealedRun> {
     SealedRun opened;
     opened.layers.assign(run.begin(), run.end());
-    opened.tree = run.size() == 1 ? TRY(store->OpenLayer(run[0]))
-                                  : TRY(store->OpenView(run));
+    opened.tree = TRY(store->OpenView(run));
     opened.store = store->path();
     opened.open_object = [objects = store->objects()](const ObjectId& id) {
       return objects->OpenObject(id);

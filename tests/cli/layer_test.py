@@ -24,6 +24,26 @@ class Sealed(CliTest):
     def mount_sealed(self, *words):
         self.mount("--store", self.store, *words, cwd=self.dir)
 
+    def damage(self, folder, text):
+        """Flips a bit of `text`, which a file below a folder of the store holds."""
+        for parent, _, names in os.walk(os.path.join(self.store, folder)):
+            for path in (os.path.join(parent, name) for name in names):
+                with open(path, "rb") as file:
+                    data = bytearray(file.read())
+                at = data.find(text.encode())
+                if at < 0:
+                    continue
+                data[at] ^= 1
+                os.chmod(path, 0o644)
+                with open(path, "r+b") as file:
+                    file.write(data)
+                return path
+        self.fail(f"nothing in {folder} holds {text}")
+
+    def refused(self, message, done):
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, message)
+
     def test_mounts_by_name_digest_and_prefix(self):
         digest = self.commit(self.base, "--name", "base-layer")
         self.assertTrue(digest.startswith("sha256:"))
@@ -216,6 +236,32 @@ class Sealed(CliTest):
         # It still hides what lies below.
         self.mount_sealed("--ro", "./base", "one", "mnt")
         self.assertFalse(os.path.exists(self.at("mnt/only-base")))
+
+    def test_damage_gets_no_sound_digest(self):
+        self.make_layer("low", {"inline": "a few bytes", "large": "x" * 9000})
+        low = self.commit("low", "--name", "low-layer")
+        self.commit(self.app, "--name", "high-layer")
+        squash = ("squash", "low-layer", "high-layer", "--name", "one")
+        self.damage("layers", "a few bytes")
+        self.refused(f"layer {low}: .* is damaged", self.in_store(*squash))
+        self.commit("low")  # mends it
+        self.damage("objects", "xxx")
+        self.refused(r"large': object \w+ is damaged", self.in_store(*squash))
+        self.commit("low")
+        self.assertEqual(self.in_store(*squash).returncode, 0)
+
+    def test_damage_is_not_served_nor_exported(self):
+        self.make_layer("low", {"inline": "a few bytes", "large": "x" * 9000})
+        low = self.commit("low", "--name", "low-layer")
+        export = (UFS, "layer", "export", "--store", self.store, "--format", "dir",
+                  low, self.at("out"))
+        self.damage("objects", "xxx")
+        self.refused(r"large': object \w+ is damaged", run(*export))
+        self.commit("low")
+        self.damage("layers", "a few bytes")
+        self.refused(f"layer {low}: .* is damaged", run(*export))
+        self.refused(f"layer {low}: .* is damaged", self.in_store("mount", "--ro", low, "mnt"))
+        self.assertFalse(os.path.exists(self.at("out")))
 
     def test_diff_knows_sealed_layers(self):
         self.commit(self.base, "--name", "low")
