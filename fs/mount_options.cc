@@ -146,6 +146,11 @@ Status ApplyPartial(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyVerify(State& state, const OptionText& option) {
+  state.config.verify = TRY(OnOrOff(option));
+  return Ok();
+}
+
 // Hard links stay hard links, which "on" promises and "off" does not forbid.
 Status ApplyIndex(State&, const OptionText& option) {
   TRY(OnOrOff(option));
@@ -490,6 +495,10 @@ constexpr Option kOptions[] = {
     {"partial", kRequired, ApplyPartial,
      "on|off  a write to a lower file copies what it touches, not the file "
      "(default: on)"},
+    {"verify", kRequired, ApplyVerify,
+     "on|off  compare contents of hashed layers with their hash before they "
+     "are "
+     "first read (default: off)"},
     {"complete_rate", kRequired, ApplyCompleteRate,
      "BYTES  copy up the rest of files that are partly in the upper, in the "
      "background and so many bytes a second, as 50m (default: 0, when "

@@ -127,6 +127,13 @@ TEST(MountOptions, CompleteRate) {
         << bad;
 }
 
+TEST(MountOptions, Verify) {
+  EXPECT_FALSE(MustParse("ro").config.verify);
+  EXPECT_TRUE(MustParse("verify=on").config.verify);
+  EXPECT_FALSE(MustParse("verify=on,verify=off").config.verify);
+  EXPECT_NE(Refusal("verify=1").find("verify"), std::string::npos);
+}
+
 TEST(MountOptions, Trace) {
   EXPECT_EQ(MustParse("ro").mount.start_trace, "");
   EXPECT_EQ(MustParse("trace=/a/b").mount.start_trace, "/a/b");

@@ -140,10 +140,23 @@ Result<UniqueFd> SealedLayer::Open(const NodeRef& file) const {
   if (!found->object) return Error(EINVAL);  // InMemory has it
   auto fd = run_.open_object(*found->object);
   if (fd.code() == ENOENT)
-    return Error(EIO, "layer " + label_ + ": " + PathOf(file) +
+    return Error(EIO, WhereIs(file, *found) +
                           ": its contents are not in the store " + run_.store +
                           "; see 'ufs store check'");
-  return std::move(fd).With("layer " + label_ + ": " + PathOf(file));
+  if (fd.ok() && run_.check_object)
+    if (const auto sound = run_.check_object(*found->object); !sound.ok())
+      return Error(EIO, WhereIs(file, *found) + ": " +
+                            std::string(sound.error().context()) +
+                            "; import the layer again, which mends it");
+  return std::move(fd).With(WhereIs(file, *found));
+}
+
+std::string SealedLayer::WhereIs(const NodeRef& file,
+                                 const TreeNodeView& node) const {
+  const std::string layer = node.source < run_.layers.size()
+                                ? run_.layers[node.source].ToString()
+                                : label_;
+  return "layer " + layer + ": " + PathOf(file);
 }
 
 std::optional<std::string_view> SealedLayer::InMemory(

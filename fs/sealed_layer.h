@@ -25,6 +25,9 @@ struct SealedRun {
   std::shared_ptr<const TreeFile> tree;  // the layer, or the view of them all
   // Contents by name, for reading. Called from any thread.
   std::function<Result<UniqueFd>(const ObjectId&)> open_object;
+  // Asked before contents are opened to be read: an error when they are not
+  // what they are named by. None: nobody asks. Called from any thread.
+  std::function<Status(const ObjectId&)> check_object;
   std::string store;  // the directory they are in
 };
 
@@ -65,6 +68,7 @@ class SealedLayer final : public Layer {
   uint64_t BlocksOf(const TreeNodeView& node) const;
   Attr AttrOf(const TreeNodeView& node) const;
   Error Damaged(Error error) const;
+  std::string WhereIs(const NodeRef& file, const TreeNodeView& node) const;
 
   const SealedRun run_;
   const std::string label_;

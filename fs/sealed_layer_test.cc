@@ -13,6 +13,7 @@
 #include <map>
 
 #include "fs/union_fs.h"
+#include "layerdb/object_store.h"
 #include "layerdb/tree_merge.h"
 #include "layerdb/tree_test_util.h"
 
@@ -75,6 +76,7 @@ class SealedLayerTest : public testing::Test {
       const auto path = root_ / "objects" / std::to_string(id.lo);
       return sys::Open(path.c_str(), O_RDONLY);
     };
+    opened.check_object = check_;
     return opened;
   }
 
@@ -115,6 +117,7 @@ class SealedLayerTest : public testing::Test {
   stdfs::path root_;
   std::map<Digest, std::shared_ptr<const TreeFile>> layers_;
   int runs_ = 0;  // opened by the last Mount
+  std::function<Status(const ObjectId&)> check_;
   std::unique_ptr<UnionFs> fs_;
 };
 
@@ -302,6 +305,31 @@ TEST_F(SealedLayerTest, HardLinksStayTogether) {
   Mount({layers_.begin()->first.ToString()});
   EXPECT_EQ(Read("d/two"), "Jello");
   EXPECT_EQ(Walk("one"), Walk("d/two"));
+}
+
+TEST_F(SealedLayerTest, ReadsNothingThatIsFoundDamaged) {
+  TreeBuilder low, high;
+  ASSERT_TRUE(low.Put("d/big", Big()).ok());
+  ASSERT_TRUE(high.Put("other", File("hello")).ok());
+  bool damaged = true;
+  check_ = [&](const ObjectId& id) -> Status {
+    EXPECT_EQ(id, (ObjectId{0, 1, 0}));
+    return damaged ? Status(DamagedObject(id)) : Ok();
+  };
+  const std::string layer = Seal(low);
+  Mount({layer, Seal(high)});
+  EXPECT_EQ(Stat("d/big").size_bytes, kBig.size());
+  char byte;
+  const auto got =
+      fs_->Read(Walk("d/big"), &byte, 1, 0, UnionFs::Wait::kMayWait);
+  EXPECT_EQ(got.code(), EIO);
+  for (const std::string& part :
+       {layer + ": /d/big: object ", std::string("import the layer again")})
+    EXPECT_NE(got.error().context().find(part), std::string_view::npos)
+        << got.error().ToString();
+  EXPECT_EQ(Read("other"), "hello");
+  damaged = false;
+  EXPECT_EQ(Read("d/big"), kBig);
 }
 
 TEST_F(SealedLayerTest, NamesWhatIsMissing) {

@@ -31,6 +31,7 @@ double Rounded(double us) { return std::round(us * 10) / 10; }
 Json UnionToJson(const UnionInfo& info) {
   return {{"layers", info.layers},
           {"store", info.store},
+          {"verify", info.verify},
           {"upper", info.upper},
           {"work", info.work},
           {"whiteout_form", info.whiteout_form},

@@ -43,6 +43,9 @@ struct UnionConfig {
   std::optional<std::string> upper;  // absent: the union is read-only
   std::optional<std::string> work;   // absent: beside the upper, NAME.work
   bool read_only = false;
+  // Contents of sealed layers are checked against what they are named by before
+  // they are first read. Whoever makes `open_sealed` sees to it.
+  bool verify = false;
 
   RedirectDir redirect_dir = RedirectDir::kOn;
   bool metacopy = true;

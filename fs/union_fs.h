@@ -81,6 +81,7 @@ struct UnionStats {
 struct UnionInfo {
   std::vector<std::string> layers;  // bottom to top, as UnionConfig's
   std::string store;                // of the sealed ones, if there are any
+  bool verify = false;              // UnionConfig's
   std::string upper;                // empty: read-only
   std::string work;
   std::string whiteout_form;     // "char", "xattr", "aufs"

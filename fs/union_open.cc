@@ -116,6 +116,7 @@ Status UnionFs::OpenLayers() {
 
   info_.store = opened.store;
   info_.layers = std::move(paths);
+  info_.verify = config_.verify;
   info_.xattr_prefix = names_.prefix();
   if (upper_ == nullptr) return Ok();
   info_.upper = upper_->path();

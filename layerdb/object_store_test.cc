@@ -10,6 +10,7 @@
 
 #include "layerdb/base/fault.h"
 #include "layerdb/base/syscall.h"
+#include "layerdb/checked_objects.h"
 #include "layerdb/object_stage.h"
 #include "layerdb/store_io.h"
 #include "tests/harness/scratch_dir.h"
@@ -292,6 +293,19 @@ TEST_F(ObjectStoreTest, AFailureInTheMiddlePublishesNothingHalf) {
   EXPECT_EQ(Objects().size(), 3u) << "whole ones, without a user yet";
   for (const std::string& name : Objects())
     EXPECT_TRUE(store_->Verify(*ObjectId::FromFileName(name)).ok());
+}
+
+TEST_F(ObjectStoreTest, WhatWasFoundSoundIsNotReadAgain) {
+  const ObjectId id = Store(Pattern(5000, 'x'));
+  CheckedObjects checked(store_);
+  Damage(id, 3);
+  EXPECT_EQ(checked.Check(id).code(), EUCLEAN);
+  Store(Pattern(5000, 'x'));  // mends it
+  EXPECT_TRUE(checked.Check(id).ok());
+  Damage(id, 3);
+  EXPECT_TRUE(checked.Check(id).ok());
+  EXPECT_EQ(CheckedObjects(store_).Check(id).code(), EUCLEAN);
+  EXPECT_EQ(checked.Check({1, 2, 0}).code(), ENOENT);
 }
 
 }  // namespace

@@ -184,7 +184,8 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   const std::string store_path = parts.value("store", "");
   if (!store_path.empty())
     source.open_sealed =
-        OpenFrom(TRY(LayerStore::Open(store_path, LayerStore::Access::kRead)));
+        OpenFrom(TRY(LayerStore::Open(store_path, LayerStore::Access::kRead)),
+                 /*verify=*/true);
   // Nobody is stopped, if nothing is changed while the layer is made.
   SealedContents contents;
   source.contents = &contents;
@@ -256,6 +257,7 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
   TRY(RefuseBareMountpoint(arguments, upper));
   UnionConfig config;
   config.layers = arguments.layers;
+  config.verify = true;  // damage gets no digest of its own
   TRY(ResolveLayers(arguments.store, config));
   SealSource source;
   source.directory = arguments.path;

@@ -37,7 +37,8 @@ Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
   const std::string store = parts->value("store", "");
   if (!store.empty())
     options.open_sealed =
-        OpenFrom(TRY(LayerStore::Open(store, LayerStore::Access::kRead)));
+        OpenFrom(TRY(LayerStore::Open(store, LayerStore::Access::kRead)),
+                 /*verify=*/false);
   options.trusted_marks =
       parts->value("xattr_prefix", "").starts_with("trusted.");
   // What the kernel still holds back has to be in the upper.

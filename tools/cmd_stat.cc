@@ -109,6 +109,8 @@ std::string ModeText(const Json& report) {
   table.AddRow(
       {"threads", std::to_string(Number(threads, "readers")) + " readers, " +
                       std::to_string(Number(threads, "workers")) + " workers"});
+  if (!Text(parts, "store").empty())
+    table.AddRow({"verify", Flag(parts, "verify") ? "on" : "off"});
   if (!Text(parts, "upper").empty()) {
     table.AddRow({"durability", Text(parts, "durability")});
     table.AddRow({"whiteouts", Text(parts, "whiteout_form")});

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layerdb/base/syscall.h"
+#include "layerdb/checked_objects.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
@@ -69,8 +70,10 @@ Result<std::vector<Digest>> Resolve(const LayerStore* store,
 
 }  // namespace
 
-OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store) {
-  return [store = std::move(store)](
+OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify) {
+  std::shared_ptr<CheckedObjects> checked;
+  if (verify) checked = std::make_shared<CheckedObjects>(store->objects());
+  return [store = std::move(store), checked = std::move(checked)](
              std::span<const Digest> run) -> Result<SealedRun> {
     SealedRun opened;
     opened.layers.assign(run.begin(), run.end());
@@ -79,6 +82,10 @@ OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store) {
     opened.open_object = [objects = store->objects()](const ObjectId& id) {
       return objects->OpenObject(id);
     };
+    if (checked != nullptr)
+      opened.check_object = [checked](const ObjectId& id) {
+        return checked->Check(id);
+      };
     return opened;
   };
 }
@@ -94,7 +101,7 @@ Status ResolveLayers(const std::string& named_store, UnionConfig& config) {
     if (run.empty()) layers.push_back(word);
     for (const Digest& digest : run) layers.push_back(digest.ToString());
     if (!run.empty() && !config.open_sealed)
-      config.open_sealed = OpenFrom(store);
+      config.open_sealed = OpenFrom(store, config.verify);
   }
   config.layers = std::move(layers);
   return Ok();

@@ -31,7 +31,8 @@ Result<std::optional<ImageConfig>> FindImageConfig(
     const std::string& store, const std::vector<std::string>& words);
 
 // Opens runs of layers out of a store, which keeps them from being removed for
-// as long as they are open.
-OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store);
+// as long as they are open. `verify`: their contents are checked before they
+// are first read.
+OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify);
 
 }  // namespace ufs

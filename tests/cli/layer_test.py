@@ -1,7 +1,9 @@
 """Layers of a store: commit, squash, and mounting them by name and digest."""
+import errno
 import json
 import os
 import socket
+import subprocess
 import unittest
 
 import harness
@@ -262,6 +264,36 @@ class Sealed(CliTest):
         self.refused(f"layer {low}: .* is damaged", run(*export))
         self.refused(f"layer {low}: .* is damaged", self.in_store("mount", "--ro", low, "mnt"))
         self.assertFalse(os.path.exists(self.at("out")))
+
+    def test_verify_finds_damaged_contents_before_they_are_read(self):
+        self.make_layer("low", {"dir/large": "x" * 9000, "other": "y" * 9000})
+        low = self.commit("low", "--name", "low-layer")
+        self.commit(self.app, "--name", "high-layer")
+        self.damage("objects", "xxx")
+        self.mount_sealed("--ro", "low-layer", "mnt")
+        self.assertEqual(self.read("mnt/dir/large"), "y" + "x" * 8999)
+        self.umount()
+        log = open(self.at("log"), "w+")
+        self.addCleanup(log.close)
+        daemon = subprocess.Popen(
+            [UFS, "mount", "-f", "--store", self.store, "-o", "verify=on",
+             "--upper", self.at("up"), "low-layer", "high-layer", "mnt"],
+            cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        self.assertTrue(harness.wait_until(lambda: self.mnt in harness.mounts()))
+        self.assertEqual(os.stat(self.at("mnt/dir/large")).st_size, 9000)
+        with self.assertRaises(OSError) as caught:
+            self.read("mnt/dir/large")
+        self.assertEqual(caught.exception.errno, errno.EIO)
+        self.assertEqual(self.read("mnt/other"), "y" * 9000)
+        self.assertIn("verify", run(UFS, "stat", self.mnt).stdout)
+        log.seek(0)
+        self.assertRegex(log.read(), rf"layer {low}: /dir/large: object \w+ is damaged.*"
+                                     "import the layer again")
+        self.commit("low")
+        self.assertEqual(self.read("mnt/dir/large"), "x" * 9000)
+        self.umount()
 
     def test_diff_knows_sealed_layers(self):
         self.commit(self.base, "--name", "low")
