@@ -20,6 +20,20 @@ FaultPoint kIndexVisible("seal.index_visible");
 FaultPoint kCatalog("seal.catalog");
 
 constexpr char kIndexDraft[] = "index";
+constexpr size_t kPieceBytes = 64 << 10;
+
+Result<bool> HaveSameBytes(BorrowedFd a, BorrowedFd b) {
+  const auto ours = std::make_unique_for_overwrite<char[]>(kPieceBytes);
+  const auto theirs = std::make_unique_for_overwrite<char[]>(kPieceBytes);
+  for (uint64_t at = 0;; at += kPieceBytes) {
+    const std::string_view mine(
+        ours.get(), TRY(sys::Pread(a, ours.get(), kPieceBytes, at)));
+    const std::string_view other(
+        theirs.get(), TRY(sys::Pread(b, theirs.get(), kPieceBytes, at)));
+    if (mine != other) return false;
+    if (mine.size() < kPieceBytes) return true;
+  }
+}
 
 }  // namespace
 
@@ -107,6 +121,18 @@ Status Ingest::PublishTexts(const LayerInfo& info) {
                      info.Encode());
 }
 
+// Whether the recipe that is there is missing or not what this import made of
+// the same tar, and this import's fits the layer that is there.
+Result<bool> Ingest::NeedsRecipe(const Digest& diff_id, const TreeFile& there,
+                                 const std::vector<ObjectId>& objects) const {
+  if (recipe_file_.empty() || TRY(ObjectsOf(there)) != objects) return false;
+  auto known = store_->OpenRecipe(diff_id);
+  if (known.code() == ENOENT) return true;
+  const UniqueFd ours =
+      TRY(sys::OpenAt({folder_, recipe_file_.c_str()}, O_RDONLY));
+  return !TRY(HaveSameBytes(TRY(std::move(known)), ours));
+}
+
 Status Ingest::WriteIndex(const Digest& diff_id) {
   const UniqueFd file = TRY(sys::OpenAt(
       {folder_, kIndexDraft}, O_RDWR | O_CREAT | O_EXCL, kStoreFileMode));
@@ -154,11 +180,13 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   const auto there = store_->OpenLayer(diff_id, TreeFile::Verify::kAll);
   if (there.ok()) {
     LayerInfo known = TRY(store_->InfoFromFiles(diff_id));
-    const bool wanted_now = known.of_image && !of_image_;
-    if ((blob_ && !known.blob) || wanted_now) {
-      if (!known.blob) known.blob = blob_;
-      known.of_image = known.of_image && of_image_;
+    const std::string before = known.Encode();
+    if (!TRY(NeedsRecipe(diff_id, **there, objects).With(what)))
       recipe_file_.clear();
+    if (!known.blob) known.blob = blob_;
+    known.of_image = known.of_image && of_image_;
+    known.has_recipe = known.has_recipe || !recipe_file_.empty();
+    if (known.Encode() != before || !recipe_file_.empty()) {
       TRY(PublishTexts(known).With(what));
       TRY(catalog->PutLayer(known, {}).With(what));
     }

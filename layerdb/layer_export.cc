@@ -26,12 +26,23 @@ class HashedSink final : public ByteSink {
   StreamHash hash_;
 };
 
+// EUCLEAN for one that is damaged, as far as can be told without the objects.
+Result<UniqueFd> OpenSoundRecipe(const LayerStore& store,
+                                 const Digest& diff_id) {
+  TRY(CheckRecipe(TRY(store.OpenRecipe(diff_id))));
+  return store.OpenRecipe(diff_id);  // from its beginning
+}
+
 Status WriteTar(const LayerStore& store, const Digest& diff_id, ByteSink& out) {
   const auto tree = TRY(store.OpenLayer(diff_id));
   const LayerInfo info = TRY(store.Info(diff_id));
-  const auto recipe = store.OpenRecipe(diff_id);
+  const auto recipe = OpenSoundRecipe(store, diff_id);
   if (recipe.ok()) return FollowRecipe(*recipe, *store.objects(), out);
-  if (recipe.code() != ENOENT) return Error(recipe.error());
+  if (!info.blob && (recipe.code() != ENOENT || info.has_recipe))
+    return Error(recipe.error())
+        .With(
+            "it cannot be exported as it came; import it again, which "
+            "mends it");
   if (info.blob) {
     const UniqueFd blob = TRY(store.OpenBlob(info.blob->digest));
     FdSource source(blob);

@@ -358,5 +358,51 @@ TEST_F(LayerImport, CanonicalFormComesBack) {
   EXPECT_EQ(Find(**again, "a").node, Find(**again, "b/1").node);
 }
 
+// What was done to a recipe is found, and importing the tar again mends it.
+TEST_F(LayerImport, DamagedRecipesAreFoundAndMended) {
+  const std::string tar = Dir("a/") + File("a/1", test::Contents('1')) +
+                          File("a/2", "two") + TarEnd();
+  const Digest digest = Import(tar).value();
+  const std::string recipe =
+      dir_.path() + "/store/layers/" + RecipeFileName(digest);
+  const std::string sound = test::ReadFile(recipe);
+  std::string flipped = sound;
+  flipped[sound.size() / 2] ^= 1;
+  const std::string wrong = [&] {  // sound, and another tar's
+    const Digest other = Import(Dir("a/") + TarEnd()).value();
+    return test::ReadFile(dir_.path() + "/store/layers/" +
+                          RecipeFileName(other));
+  }();
+  for (const std::string& damage :
+       {std::string(), sound.substr(0, sound.size() / 2), flipped, wrong}) {
+    unlink(recipe.c_str());
+    if (!damage.empty()) test::WriteFile(recipe, damage);
+    EXPECT_EQ(store_->Check().value().clean(), damage == wrong);
+    const auto verified = store_->Verify(digest).value();
+    ASSERT_EQ(verified.findings.size(), 1u);
+    EXPECT_EQ(verified.findings[0].invariant, 4);
+    EXPECT_NE(verified.findings[0].text.find("recipe"), std::string::npos);
+    EXPECT_FALSE(Export(digest).ok());
+    ASSERT_TRUE(Import(tar).ok());
+    EXPECT_EQ(test::Text(store_->Check().value()), "");
+    EXPECT_EQ(test::Text(store_->Verify(digest).value()), "");
+    EXPECT_TRUE(Export(digest).value() == tar);
+  }
+}
+
+TEST_F(LayerImport, TheBlobStandsInForADamagedRecipe) {
+  const std::string tar =
+      Dir("a/") + File("a/1", test::Contents('1')) + TarEnd();
+  StringSink packed;
+  const auto compressed = Compress(packed, Compression::kGzip).value();
+  ASSERT_TRUE(compressed->Write(tar).ok() && compressed->Finish().ok());
+  const Digest digest = Import(packed.text()).value();
+  const std::string recipe =
+      dir_.path() + "/store/layers/" + RecipeFileName(digest);
+  ASSERT_EQ(truncate(recipe.c_str(), 20), 0);
+  EXPECT_TRUE(Export(digest).value() == tar);
+  EXPECT_FALSE(store_->Check().value().clean());
+}
+
 }  // namespace
 }  // namespace ufs

@@ -217,7 +217,7 @@ class Ingest {
 
   // Makes everything durable and the layer visible. A layer that is there
   // already stays as it is, except that what it lacks is added: its blob,
-  // objects that were damaged. Once.
+  // objects or a recipe that were damaged. Once.
   // Fault points: seal.blob, seal.texts, seal.index, seal.index_visible,
   // seal.catalog, and those of ObjectStage::Publish.
   Result<LayerInfo> Seal(const Digest& diff_id);
@@ -234,6 +234,8 @@ class Ingest {
   Status PublishFile(const std::string& file, BorrowedFd to_dir,
                      const std::string& name);
   Status PublishTexts(const LayerInfo& info);
+  Result<bool> NeedsRecipe(const Digest& diff_id, const TreeFile& there,
+                           const std::vector<ObjectId>& objects) const;
   Status WriteIndex(const Digest& diff_id);
   Status PublishIndex(const Digest& diff_id, bool replace);
 

@@ -8,6 +8,7 @@
 #include "layerdb/layer_store.h"
 #include "layerdb/percent.h"
 #include "layerdb/store_io.h"
+#include "layerdb/tar_recipe.h"
 
 namespace ufs {
 namespace {
@@ -135,8 +136,6 @@ class StoreChecker {
                                 : Result<LayerInfo>(Error(text.code()));
     LayerInfo counted;
     const auto count = CountTree(tree, counted);
-    const bool recipe =
-        sys::Statx({store_.layers_dir_, RecipeFileName(digest).c_str()}).ok();
     if (!info.ok() || !count.ok() || info->diff_id != digest ||
         info->entries != counted.entries ||
         info->whiteouts != counted.whiteouts ||
@@ -149,10 +148,17 @@ class StoreChecker {
                "; 'ufs store repair' writes it anew");
       return;
     }
-    if (info->has_recipe && !recipe)
+    const auto recipe = store_.OpenRecipe(digest);
+    if (recipe.ok() || recipe.code() != ENOENT) {
+      const Status sound =
+          recipe.ok() ? CheckRecipe(*recipe) : Status(recipe.error());
+      if (!sound.ok())
+        Find(4, subject, sound.error().ToString() + kImportAgain);
+    } else if (info->has_recipe) {
       Find(4, subject,
            "its recipe is missing: it cannot be exported as it came" +
                std::string(kImportAgain));
+    }
     infos_.push_back(*info);
     if (info->blob) blobs_.emplace(info->blob->digest, *info);
   }

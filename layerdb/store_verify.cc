@@ -6,6 +6,7 @@
 
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
+#include "layerdb/tar_recipe.h"
 
 namespace ufs {
 namespace {
@@ -27,6 +28,29 @@ Result<Digest> Sha256OfFile(BorrowedFd file, uint64_t& bytes) {
         return Ok();
       }));
   return hasher.Finish();
+}
+
+class HashSink final : public ByteSink {
+ public:
+  Status Write(std::string_view bytes) override {
+    hash_.Update(bytes);
+    return Ok();
+  }
+  Digest Finish() { return hash_.Finish(); }
+
+ private:
+  Sha256 hash_;
+};
+
+// A layer's recipe, if it is to have one, makes its tar.
+Status VerifyRecipe(const LayerStore& store, const LayerInfo& info) {
+  auto recipe = store.OpenRecipe(info.diff_id);
+  if (recipe.code() == ENOENT && !info.has_recipe) return Ok();
+  HashSink made;
+  TRY(FollowRecipe(TRY(std::move(recipe)), *store.objects(), made));
+  if (made.Finish() != info.diff_id)
+    return Error(EUCLEAN, "it makes another tar");
+  return Ok();
 }
 
 // The blocks of everything below `at`, hard links once each, itself included.
@@ -85,6 +109,11 @@ Result<CheckReport> LayerStore::Verify(
                 "; import the layer again, which mends it");
   }
   const LayerInfo info = TRY(InfoFromFiles(diff_id));
+  // With damaged objects it makes nothing.
+  if (report.clean())
+    if (const auto made = VerifyRecipe(*this, info); !made.ok())
+      find(4, "its recipe is missing or damaged: " + made.error().ToString() +
+                  "; import the layer again, which mends it");
   if (info.blob) {
     const auto blob = OpenBlob(info.blob->digest);
     uint64_t bytes = 0;

@@ -49,7 +49,12 @@ Status ReadRecipe(BorrowedFd recipe, OnRaw on_raw, OnPart on_part) {
   while (true) {
     char step;
     if (TRY(ReadFull(*source, &step, 1)) != 1) return Damaged("cut off");
-    if (step == 'E') return Ok();
+    if (step == 'E') {
+      // The checksum comes last.
+      if (TRY(source->Read(&step, 1)) != 0)
+        return Damaged("it goes on after its end");
+      return Ok();
+    }
     if (step == 'R') {
       char buffer[64 << 10];
       for (uint64_t left = TRY(TakeNumber(*source, 8)); left > 0;) {
@@ -133,6 +138,14 @@ Status CompleteRecipe(BorrowedFd recipe,
         return CopyPart(part, open_object, raw);
       }));
   return anew->Finish();
+}
+
+Status CheckRecipe(BorrowedFd recipe) {
+  auto read = ReadRecipe(
+      recipe, [](std::string_view) { return Ok(); },
+      [](const Part&) { return Ok(); });
+  if (read.ok() || read.code() == EUCLEAN) return read;
+  return Damaged(read.error().ToString());
 }
 
 Status FollowRecipe(BorrowedFd recipe, const ObjectStore& objects,

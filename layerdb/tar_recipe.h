@@ -40,6 +40,10 @@ Status CompleteRecipe(BorrowedFd recipe,
                       const std::function<bool(const ObjectId&)>& lasts,
                       const OpenObjectFn& open_object, ByteSink& out);
 
+// Reads the recipe and none of the objects. EUCLEAN when it is not what was
+// written.
+Status CheckRecipe(BorrowedFd recipe);
+
 // Writes what the recipe makes to `out`. EUCLEAN for a damaged recipe, or an
 // object that is shorter than it says.
 Status FollowRecipe(BorrowedFd recipe, const ObjectStore& objects,
