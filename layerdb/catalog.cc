@@ -121,6 +121,13 @@ Result<User> ParseUser(const rocksdb::Slice& key) {
   return user;
 }
 
+Result<LayerInfo> ParseLayer(std::string_view key, std::string_view value) {
+  auto info = LayerInfo::Parse(value);
+  if (!info.ok() || KeyOf(info->diff_id) != key)
+    return Error(EUCLEAN, "catalog: a damaged record in 'layers'");
+  return info;
+}
+
 rocksdb::Options OptionsFor(Catalog::Mode mode) {
   rocksdb::Options options;
   options.create_if_missing = mode == Catalog::Mode::kCreate;
@@ -281,14 +288,18 @@ Status Catalog::RemoveLayer(const Digest& diff_id) {
 Result<std::vector<LayerInfo>> Catalog::Layers() const {
   std::vector<LayerInfo> layers;
   const auto it = database_->Iterate(kLayers);
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
-    auto info = LayerInfo::Parse(it->value().ToStringView());
-    if (!info.ok() || KeyOf(info->diff_id) != it->key().ToStringView())
-      return Error(EUCLEAN, "catalog: a damaged record in 'layers'");
-    layers.push_back(std::move(*info));
-  }
+  for (it->SeekToFirst(); it->Valid(); it->Next())
+    layers.push_back(
+        TRY(ParseLayer(it->key().ToStringView(), it->value().ToStringView())));
   TRY(Check(it->status()));
   return layers;
+}
+
+Result<LayerInfo> Catalog::Layer(const Digest& diff_id) const {
+  std::string text;
+  TRY(Check(database_->db->Get({}, database_->families[kLayers],
+                               SliceOf(KeyOf(diff_id)), &text)));
+  return ParseLayer(KeyOf(diff_id), text);
 }
 
 Status Catalog::ForEachObject(

@@ -40,7 +40,8 @@ class Catalog {
   Status PutLayer(const LayerInfo& info, std::span<const ObjectId> objects);
   Status RemoveLayer(const Digest& diff_id);
 
-  Result<std::vector<LayerInfo>> Layers() const;  // by digest
+  Result<std::vector<LayerInfo>> Layers() const;         // by digest
+  Result<LayerInfo> Layer(const Digest& diff_id) const;  // ENOENT
 
   // Each object, with the layers that use it, in the order of ids.
   Status ForEachObject(

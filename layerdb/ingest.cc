@@ -179,8 +179,9 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   // There already, and sound: only what it lacks is added.
   const auto there = store_->OpenLayer(diff_id, TreeFile::Verify::kAll);
   if (there.ok()) {
-    LayerInfo known = TRY(store_->InfoFromFiles(diff_id));
-    const std::string before = known.Encode();
+    const auto told = store_->ReadInfo(diff_id);
+    LayerInfo known = TRY(store_->InfoFromFiles(diff_id, catalog.get()));
+    const std::string before = told.ok() ? told->Encode() : "";
     if (!TRY(NeedsRecipe(diff_id, **there, objects).With(what)))
       recipe_file_.clear();
     if (!known.blob) known.blob = blob_;
@@ -188,7 +189,8 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
     known.has_recipe = known.has_recipe || !recipe_file_.empty();
     if (known.Encode() != before || !recipe_file_.empty()) {
       TRY(PublishTexts(known).With(what));
-      TRY(catalog->PutLayer(known, {}).With(what));
+      // With a lost description it may not have been listed at all.
+      TRY(catalog->PutLayer(known, TRY(ObjectsOf(**there))).With(what));
     }
     return known;
   }
@@ -197,7 +199,7 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
 
   // Mended: it stays whose it was.
   if (there.code() == EUCLEAN)
-    if (const auto known = store_->InfoFromFiles(diff_id); known.ok())
+    if (const auto known = store_->InfoFrom(catalog.get(), diff_id); known.ok())
       info.of_image = of_image_ && known->of_image;
   TRY(PublishTexts(info).With(what));
   TRY(PublishIndex(diff_id, there.code() == EUCLEAN).With(what));

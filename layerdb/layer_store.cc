@@ -143,13 +143,27 @@ bool LayerStore::Has(const Digest& diff_id) const {
   return sys::Statx({layers_dir_, IndexFileName(diff_id).c_str()}).ok();
 }
 
-Result<LayerInfo> LayerStore::InfoFromFiles(const Digest& diff_id) const {
-  const auto text = ReadSmallFile({layers_dir_, InfoFileName(diff_id).c_str()},
-                                  kMaxInfoBytes);
-  if (text.ok())
-    if (auto info = LayerInfo::Parse(*text);
-        info.ok() && info->diff_id == diff_id)
-      return info;
+Result<LayerInfo> LayerStore::ReadInfo(const Digest& diff_id) const {
+  const std::string name = InfoFileName(diff_id);
+  const std::string text =
+      TRY(ReadSmallFile({layers_dir_, name.c_str()}, kMaxInfoBytes).With(name));
+  auto info = LayerInfo::Parse(text);
+  if (!info.ok() || info->diff_id != diff_id)
+    return Error(EUCLEAN, name + ": no description of this layer");
+  return info;
+}
+
+Result<LayerInfo> LayerStore::InfoFrom(const Catalog* catalog,
+                                       const Digest& diff_id) const {
+  auto info = ReadInfo(diff_id);
+  if (info.ok() || catalog == nullptr) return info;
+  auto known = catalog->Layer(diff_id);
+  return known.ok() ? known : info;
+}
+
+Result<LayerInfo> LayerStore::InfoFromFiles(const Digest& diff_id,
+                                            const Catalog* catalog) const {
+  if (auto told = InfoFrom(catalog, diff_id); told.ok()) return told;
   // Its text is lost: the tree still tells what matters.
   const auto tree = TRY(OpenLayer(diff_id));
   LayerInfo info;
@@ -262,8 +276,9 @@ Status LayerStore::Reconcile(Catalog& catalog) {
     listed.insert(info.diff_id);
   for (const Digest& digest : TRY(LayerFiles())) {
     if (listed.erase(digest) > 0) continue;
-    // Sealed, but the crash came before the catalog heard of it.
-    const auto info = InfoFromFiles(digest);
+    // Sealed, but the crash came before the catalog heard of it. What a tree
+    // alone tells does not go in: who needs to know the blob would believe it.
+    const auto info = ReadInfo(digest);
     const auto objects = ObjectsOf(digest);
     if (!info.ok() || !objects.ok()) continue;  // damaged: 'check' says so
     TRY(catalog.PutLayer(*info, *objects));

@@ -163,7 +163,15 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::unique_ptr<Catalog>> OpenCatalogForWriting();
   // Every layer that has an index, by its file's name.
   Result<std::vector<Digest>> LayerFiles() const;
-  Result<LayerInfo> InfoFromFiles(const Digest& diff_id) const;
+  // A layer's description: ENOENT, EUCLEAN.
+  Result<LayerInfo> ReadInfo(const Digest& diff_id) const;
+  // The description, or else what the catalog, if there is one, has of it: it
+  // knows the blob, as no tree does.
+  Result<LayerInfo> InfoFrom(const Catalog* catalog,
+                             const Digest& diff_id) const;
+  // The same, or else what the tree tells.
+  Result<LayerInfo> InfoFromFiles(const Digest& diff_id,
+                                  const Catalog* catalog = nullptr) const;
   Result<std::vector<ObjectId>> ObjectsOf(const Digest& diff_id) const;
   // Brings the catalog in line with the layers there are.
   Status Reconcile(Catalog& catalog);

@@ -366,6 +366,35 @@ TEST_F(LayerStoreTest, MendsALostDescription) {
   EXPECT_EQ(store_->Info(a).value().entries, 2u);
 }
 
+TEST_F(LayerStoreTest, ALostDescriptionCostsNoBlob) {
+  const Files files = {{"f", Contents('a')}};
+  const LayerInfo info = Import(*store_, "a", files, "blob").value();
+  const std::string text = path_ + "/layers/" + InfoFileName(info.diff_id);
+  const auto lose = [&] { ASSERT_EQ(unlink(text.c_str()), 0); };
+  lose();
+  EXPECT_EQ(store_->Gc({}).value().blobs, 0u);
+  EXPECT_TRUE(store_->OpenBlob(info.blob->digest).ok());
+  EXPECT_EQ(store_->Repair().value().mended.size(), 1u);
+  EXPECT_EQ(store_->Info(info.diff_id).value().Encode(), info.Encode());
+  ExpectClean();
+  lose();
+  ASSERT_TRUE(Import(*store_, "a", files).ok());
+  EXPECT_EQ(store_->Info(info.diff_id).value().Encode(), info.Encode());
+  ExpectClean();
+  // Where nobody knows of the blob, it stays until that is mended.
+  lose();
+  ASSERT_TRUE(
+      RemoveTree({sys::Open(path_.c_str(), O_RDONLY).value(), "catalog"}).ok());
+  const auto swept = store_->Gc({});
+  EXPECT_EQ(swept.code(), EUCLEAN);
+  EXPECT_NE(swept.error().context().find(info.diff_id.ToString()),
+            std::string_view::npos);
+  EXPECT_TRUE(store_->OpenBlob(info.blob->digest).ok());
+  ASSERT_TRUE(Import(*store_, "a", files, "blob").ok());
+  EXPECT_EQ(store_->Info(info.diff_id).value().blob, info.blob);
+  ExpectClean();
+}
+
 TEST_F(LayerStoreTest, TellsOfNamesThatNameNothing) {
   const Digest a = Import(*store_, "a", {{"f", "1"}}).value().diff_id;
   ASSERT_TRUE(store_->SetName("a", a).ok());

@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
 #include "layerdb/base/remove_tree.h"
 #include "layerdb/layer_store.h"
@@ -28,6 +29,8 @@ class StoreGc {
   Result<GcReport> Run() {
     const HeldLock lock =
         TRY(LockExclusive({store_.dir_, "lock"}).With(store_.path()));
+    // No catalog is open without the lock.
+    const Cleanup close([&] { catalog_.reset(); });
     // Without it imports may count on objects that no layer has yet.
     const auto sweep_lock = TryLockExclusive({store_.dir_, "ingest"});
     if (sweep_lock.code() == EBUSY) {
@@ -35,8 +38,7 @@ class StoreGc {
     } else if (!sweep_lock.ok()) {
       return sweep_lock.error();
     }
-    // Reconciles: nothing is marked by what the catalog forgot.
-    TRY(store_.OpenCatalogForWriting());
+    catalog_ = TRY(store_.OpenCatalogForWriting());
     for (const auto& [name, digest] : TRY(store_.names().All()))
       named_.insert(digest);
     TRY(MarkImages());
@@ -90,7 +92,7 @@ class StoreGc {
     if (named_.contains(digest) || of_images_.contains(digest)) return false;
     if (options_.unnamed_layers) return true;
     if (report_.imports_under_way) return false;
-    const auto info = store_.InfoFromFiles(digest);
+    const auto info = store_.InfoFrom(catalog_.get(), digest);
     return info.ok() && info->of_image;  // a damaged one: Mark says so
   }
 
@@ -114,11 +116,9 @@ class StoreGc {
   Status RemoveChosen() {
     for (const Digest& digest : removed_images_)
       TRY(store_.RemoveImageLocked(digest));
-    if (removed_.empty()) return Ok();
-    const auto catalog = TRY(store_.OpenCatalogForWriting());
     for (const Digest& digest : removed_) {
       TRY(kSweepLayer.Visit());
-      TRY(store_.RemoveLocked(digest, *catalog));
+      TRY(store_.RemoveLocked(digest, *catalog_));
     }
     return Ok();
   }
@@ -134,8 +134,14 @@ class StoreGc {
                 "nothing was removed, as it is not known what a damaged "
                 "layer needs; import it again or 'ufs layer rm' it");
       marked_.insert(objects->begin(), objects->end());
-      const auto info = TRY(store_.InfoFromFiles(digest));
-      if (info.blob) blobs_.insert(info.blob->digest);
+      const auto info = store_.InfoFrom(catalog_.get(), digest);
+      if (!info.ok())
+        return Error(
+            EUCLEAN,
+            "nothing was removed, as it is not known which blob layer " +
+                digest.ToString() + " has: " + info.error().ToString() +
+                "; 'ufs store repair' writes it anew");
+      if (info->blob) blobs_.insert(info->blob->digest);
     }
     return Ok();
   }
@@ -273,6 +279,7 @@ class StoreGc {
   LayerStore& store_;
   const LayerStore::GcOptions options_;
   GcReport report_;
+  std::unique_ptr<Catalog> catalog_;
   std::set<Digest> named_;
   std::set<Digest> of_images_;
   std::vector<Digest> removed_images_;
