@@ -14,6 +14,8 @@
 #include <cstdarg>
 #include <optional>
 
+#include "layerdb/base/syscall.h"
+
 namespace ufs {
 
 #ifdef UFS_STARTS_ROCKSDB
@@ -62,12 +64,28 @@ Error ToError(const rocksdb::Status& status) {
   return Error(code, "catalog: " + status.ToString());
 }
 
+// Whether the file system takes what a database writes when it is opened.
+Status TryToWrite(const std::string& path) {
+  const auto file = sys::Open(path.c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (file.code() == EOPNOTSUPP || file.code() == EISDIR) return Ok();
+  if (!file.ok()) return Error(file.error());
+  const std::string page(4096, 'x');
+  TRY(sys::Pwrite(*file, page.data(), page.size(), 0));
+  return sys::FSync(*file);
+}
+
 // Why a database that is there does not open: a missing or foreign file of it
-// shows in many ways.
-Error Damaged(const rocksdb::Status& status) {
-  Error error = ToError(status);
-  return error.code() == ENOSPC ? error
-                                : Error(EUCLEAN, std::string(error.context()));
+// shows in many ways, and RocksDB keeps what the system said to itself.
+Error NotOpened(const rocksdb::Status& status, const std::string& path,
+                Catalog::Mode mode) {
+  const Error error = ToError(status);
+  if (error.code() == ENOSPC) return error;
+  const std::string context(error.context());
+  if (status.IsIOError() && mode != Catalog::Mode::kRead)
+    if (const auto writes = TryToWrite(path);
+        !writes.ok() && writes.code() != ENOENT)
+      return Error(writes.code(), context);
+  return Error(EUCLEAN, context);
 }
 
 Status Check(const rocksdb::Status& status) {
@@ -209,7 +227,7 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
   if (!listed.ok()) {
     const bool missing =
         options.env->FileExists(path + "/CURRENT").IsNotFound();
-    if (!missing) return Damaged(listed);
+    if (!missing) return NotOpened(listed, path, mode);
     if (mode != Mode::kCreate) return Error(ENOENT, "catalog: there is none");
     names.assign(std::begin(kFamilyNames), std::end(kFamilyNames));
   }
@@ -229,7 +247,7 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
           : rocksdb::DB::Open(options, path, descriptors, &database->handles,
                               &db);
   database->db.reset(db);
-  if (!opened.ok()) return Damaged(opened);
+  if (!opened.ok()) return NotOpened(opened, path, mode);
   for (size_t i = 0; i < names.size(); ++i)
     for (int family = 0; family < kFamilies; ++family)
       if (names[i] == kFamilyNames[family])

@@ -7,7 +7,8 @@
 // catalog holds the store's lock, exclusive for kWrite. Not on a mount's path.
 // Threads: one at a time. Memory: a few MiB.
 // Errors: EUCLEAN for a damaged database ('ufs store repair' makes a new one),
-// EPROTO for one of a later version, ENOENT when there is none.
+// EPROTO for one of a later version, ENOENT when there is none; what the file
+// system says when it takes no writes: IsFull, EROFS, EACCES.
 #pragma once
 
 #include <functional>

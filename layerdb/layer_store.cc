@@ -185,7 +185,7 @@ Result<std::vector<LayerInfo>> LayerStore::List() const {
                       : Result<std::vector<LayerInfo>>(Error(catalog.error()));
     if (layers.ok()) {
       for (LayerInfo& info : *layers) known.emplace(info.diff_id, info);
-    } else if (layers.code() != ENOENT) {
+    } else if (layers.code() == EUCLEAN) {
       log::Warn(path_ + ": " + layers.error().ToString() +
                 "; 'ufs store repair' makes a new one");
     }
@@ -288,11 +288,24 @@ Status LayerStore::Reconcile(Catalog& catalog) {
 }
 
 Result<std::unique_ptr<Catalog>> LayerStore::OpenCatalogForWriting() {
-  auto catalog =
-      TRY(Catalog::Open(catalog_path(), Catalog::Mode::kCreate)
-              .With(path_ + ": 'ufs store repair' makes a new catalog"));
-  TRY(Reconcile(*catalog));
-  return catalog;
+  auto catalog = Catalog::Open(catalog_path(), Catalog::Mode::kCreate);
+  if (catalog.ok())
+    if (const auto done = Reconcile(**catalog); !done.ok())
+      catalog = Error(done.error());
+  if (catalog.code() == EUCLEAN)
+    return std::move(catalog).With(path_ +
+                                   ": 'ufs store repair' makes a new catalog");
+  if (IsFull(catalog.code()))
+    return std::move(catalog).With(
+        path_ + ": 'ufs layer rm' and 'ufs store gc' make room");
+  return std::move(catalog).With(path_);
+}
+
+Result<std::unique_ptr<Catalog>> LayerStore::OpenCatalogForRemoval() {
+  auto catalog = OpenCatalogForWriting();
+  if (!IsFull(catalog.code())) return catalog;
+  // The files are the truth.
+  return std::unique_ptr<Catalog>();
 }
 
 // --- changing ----------------------------------------------------------------
@@ -337,7 +350,7 @@ Result<LayerStore::Doomed> LayerStore::LockForRemoval(
   return doomed;
 }
 
-Status LayerStore::RemoveLocked(const Digest& diff_id, Catalog& catalog) {
+Status LayerStore::RemoveLocked(const Digest& diff_id, Catalog* catalog) {
   const std::string what = "layer " + diff_id.ToString();
   const Doomed doomed = TRY(LockForRemoval(diff_id));
   // First what is made of it: who waits for the lock of a view finds it gone.
@@ -349,7 +362,10 @@ Status LayerStore::RemoveLocked(const Digest& diff_id, Catalog& catalog) {
   TRY(sys::UnlinkAt({layers_dir_, IndexFileName(diff_id).c_str()}).With(what));
   TRY(sys::FSync(layers_dir_));
   TRY(kRemoveCatalog.Visit());
-  TRY(catalog.RemoveLayer(diff_id).With(what));
+  if (catalog != nullptr) {
+    auto removed = catalog->RemoveLayer(diff_id);
+    if (!IsFull(removed.code())) TRY(std::move(removed).With(what));
+  }
   TRY(kRemoveTexts.Visit());
   for (const std::string& name :
        {InfoFileName(diff_id), RecipeFileName(diff_id)}) {
@@ -374,8 +390,9 @@ Status LayerStore::Remove(const Digest& diff_id, bool names_too) {
                             "; 'ufs layer rm' that first");
   // Asked before its names go: a refusal changes nothing.
   TRY(LockForRemoval(diff_id));
+  const auto catalog = TRY(OpenCatalogForRemoval());
   for (const std::string& name : own_names) TRY(names().Remove(name));
-  return RemoveLocked(diff_id, *TRY(OpenCatalogForWriting()));
+  return RemoveLocked(diff_id, catalog.get());
 }
 
 Result<uint64_t> LayerStore::ExclusiveBytes(const Digest& diff_id) const {

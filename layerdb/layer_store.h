@@ -161,6 +161,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
 
   // REQUIRES: the store's lock.
   Result<std::unique_ptr<Catalog>> OpenCatalogForWriting();
+  // The same for who frees room: none where there is no room for its writes.
+  Result<std::unique_ptr<Catalog>> OpenCatalogForRemoval();
   // Every layer that has an index, by its file's name.
   Result<std::vector<Digest>> LayerFiles() const;
   // A layer's description: ENOENT, EUCLEAN.
@@ -182,7 +184,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
     std::vector<Digest> views;
   };
   Result<Doomed> LockForRemoval(const Digest& diff_id) const;
-  Status RemoveLocked(const Digest& diff_id, Catalog& catalog);
+  // Without a catalog: the next that opens it puts it right.
+  Status RemoveLocked(const Digest& diff_id, Catalog* catalog);
 
   Result<std::vector<Digest>> ImageFiles() const;
   Result<Image> ImageFromFile(const Digest& digest) const;

@@ -30,7 +30,10 @@ class StoreGc {
     const HeldLock lock =
         TRY(LockExclusive({store_.dir_, "lock"}).With(store_.path()));
     // No catalog is open without the lock.
-    const Cleanup close([&] { catalog_.reset(); });
+    const Cleanup close([&] {
+      catalog_.reset();
+      known_.reset();
+    });
     // Without it imports may count on objects that no layer has yet.
     const auto sweep_lock = TryLockExclusive({store_.dir_, "ingest"});
     if (sweep_lock.code() == EBUSY) {
@@ -38,7 +41,13 @@ class StoreGc {
     } else if (!sweep_lock.ok()) {
       return sweep_lock.error();
     }
-    catalog_ = TRY(store_.OpenCatalogForWriting());
+    catalog_ = TRY(store_.OpenCatalogForRemoval());
+    // Descriptions that are lost can be read where nothing can be written.
+    if (catalog_ == nullptr)
+      if (auto known =
+              Catalog::Open(store_.catalog_path(), Catalog::Mode::kRead);
+          known.ok())
+        known_ = std::move(*known);
     for (const auto& [name, digest] : TRY(store_.names().All()))
       named_.insert(digest);
     TRY(MarkImages());
@@ -60,6 +69,10 @@ class StoreGc {
   }
 
  private:
+  const Catalog* known() const {
+    return catalog_ != nullptr ? catalog_.get() : known_.get();
+  }
+
   // What images need; those without a name go, if that is asked for.
   Status MarkImages() {
     for (const Digest& digest : TRY(store_.ImageFiles())) {
@@ -92,7 +105,7 @@ class StoreGc {
     if (named_.contains(digest) || of_images_.contains(digest)) return false;
     if (options_.unnamed_layers) return true;
     if (report_.imports_under_way) return false;
-    const auto info = store_.InfoFrom(catalog_.get(), digest);
+    const auto info = store_.InfoFrom(known(), digest);
     return info.ok() && info->of_image;  // a damaged one: Mark says so
   }
 
@@ -118,7 +131,7 @@ class StoreGc {
       TRY(store_.RemoveImageLocked(digest));
     for (const Digest& digest : removed_) {
       TRY(kSweepLayer.Visit());
-      TRY(store_.RemoveLocked(digest, *catalog_));
+      TRY(store_.RemoveLocked(digest, catalog_.get()));
     }
     return Ok();
   }
@@ -134,7 +147,7 @@ class StoreGc {
                 "nothing was removed, as it is not known what a damaged "
                 "layer needs; import it again or 'ufs layer rm' it");
       marked_.insert(objects->begin(), objects->end());
-      const auto info = store_.InfoFrom(catalog_.get(), digest);
+      const auto info = store_.InfoFrom(known(), digest);
       if (!info.ok())
         return Error(
             EUCLEAN,
@@ -279,7 +292,8 @@ class StoreGc {
   LayerStore& store_;
   const LayerStore::GcOptions options_;
   GcReport report_;
-  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Catalog> catalog_;  // none on a full disk
+  std::unique_ptr<Catalog> known_;    // then, to read
   std::set<Digest> named_;
   std::set<Digest> of_images_;
   std::vector<Digest> removed_images_;

@@ -1,6 +1,7 @@
 // Small helpers for files of a store.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ inline constexpr mode_t kStoreFileMode = 0444;
 // larger.
 inline constexpr size_t kMaxInfoBytes = 64 << 10;
 inline constexpr size_t kMaxRunBytes = 1 << 20;
+
+// Whether an errno says that there is no room.
+inline bool IsFull(int code) { return code == ENOSPC || code == EDQUOT; }
 
 // All of a small file. EFBIG when it has more than `limit` bytes.
 Result<std::string> ReadSmallFile(sys::At at, size_t limit);

@@ -125,8 +125,9 @@ class StoreRepair {
         if (!differs) return Ok();
       } else if (catalog.code() == ENOENT && TRY(store_.LayerFiles()).empty()) {
         return Ok();
-      } else if (catalog.code() == EPROTO) {
-        return catalog.error();
+      } else if (!catalog.ok() && catalog.code() != EUCLEAN &&
+                 catalog.code() != ENOENT) {
+        return catalog.error();  // not of no use: a later one, a full disk
       }
     }
     TRY(kRepairCatalog.Visit());

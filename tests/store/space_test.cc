@@ -58,6 +58,82 @@ TEST(StoreSpaceTest, AFullDiskIsSaidAndItsRoomGivenBack) {
   EXPECT_EQ(code, 0);
 }
 
+// Fills a file system to its last block.
+void Fill(const std::string& path) {
+  const UniqueFd file =
+      sys::Open(path.c_str(), O_WRONLY | O_CREAT, 0600).value();
+  const std::string data(64 << 10, 'x');
+  uint64_t at = 0;
+  for (size_t piece = data.size(); piece > 0;) {
+    const auto wrote = sys::Pwrite(file, data.data(), piece, at);
+    if (wrote.ok())
+      at += *wrote;
+    else
+      piece /= 2;
+  }
+}
+
+TEST(StoreSpaceTest, WhatIsRemovedFromAFullDiskGivesRoom) {
+  const ScratchDir scratch;
+  const int code = InChild([&] {
+    if (!MountPrivately("tmpfs", scratch.path(), "tmpfs", "size=24m"))
+      return kSkip;
+    const auto opened =
+        LayerStore::Open(scratch.path() + "/store", LayerStore::Access::kWrite);
+    LayerStore& store = **opened;
+    const Digest kept =
+        Import(store, "kept", {{"f", Contents('a')}}).value().diff_id;
+    const Digest gone =
+        Import(store, "gone", {{"f", Contents('b', 4 << 20)}}).value().diff_id;
+    EXPECT_TRUE(store.SetName("gone", gone).ok());
+    const std::string fill = scratch.path() + "/fill";
+    Fill(fill);
+    const auto full = Import(store, "more", {{"f", "1"}});
+    EXPECT_EQ(full.code(), ENOSPC);
+    EXPECT_EQ(store.Repair().code(), ENOSPC);
+    const auto removed = store.Remove(gone, /*names_too=*/true);
+    EXPECT_TRUE(removed.ok()) << removed.error().ToString();
+    EXPECT_EQ(store.Resolve("gone").code(), ENOENT);
+    const auto swept = store.Gc({});
+    EXPECT_TRUE(swept.ok()) << swept.error().ToString();
+    EXPECT_GE(swept->freed_bytes, uint64_t{4} << 20);
+    EXPECT_TRUE(Import(store, "more", {{"f", Contents('d')}}).ok());
+    EXPECT_EQ(Text(store.Check().value()), "");
+    EXPECT_EQ(Text(store.Verify(kept).value()), "");
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (code == kSkip) GTEST_SKIP() << "may not mount";
+  EXPECT_EQ(code, 0);
+}
+
+TEST(StoreSpaceTest, ARefusedRemovalChangesNothing) {
+  const ScratchDir scratch;
+  const int code = InChild([&] {
+    if (!MountPrivately("tmpfs", scratch.path(), "tmpfs", "size=24m"))
+      return kSkip;
+    const auto opened =
+        LayerStore::Open(scratch.path() + "/store", LayerStore::Access::kWrite);
+    LayerStore& store = **opened;
+    const Digest layer =
+        Import(store, "a", {{"f", Contents('a')}}).value().diff_id;
+    EXPECT_TRUE(store.SetName("a", layer).ok());
+    EXPECT_EQ(mount(nullptr, scratch.path().c_str(), nullptr,
+                    MS_REMOUNT | MS_RDONLY, nullptr),
+              0);
+    for (const Status& refused : {store.Remove(layer, /*names_too=*/true),
+                                  Status(store.Gc({}).error())}) {
+      EXPECT_EQ(refused.code(), EROFS);
+      EXPECT_EQ(refused.error().context().find("new catalog"),
+                std::string_view::npos)
+          << refused.error().ToString();
+    }
+    EXPECT_EQ(store.Resolve("a").value(), layer);
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (code == kSkip) GTEST_SKIP() << "may not mount";
+  EXPECT_EQ(code, 0);
+}
+
 TEST(StoreSpaceTest, BlocksAreSharedWhereTheFileSystemCan) {
   const ScratchDir scratch;
   const std::string image = scratch.path() + "/image";
