@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "layerdb/base/syscall.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 
@@ -42,6 +43,7 @@ constexpr size_t kDigestBytes = 32;
 // Room for the rows of one layer of some ten thousand objects.
 constexpr size_t kWriteBufferBytes = 4 << 20;
 constexpr uint64_t kMostWalBytes = 16 << 20;
+constexpr size_t kMostLogs = 64;
 constexpr size_t kCacheBytes = 1 << 20;
 constexpr int kMostOpenFiles = 64;
 // A batch grows with the layer; a larger one goes in pieces, the layer's own
@@ -146,7 +148,16 @@ Result<LayerInfo> ParseLayer(std::string_view key, std::string_view value) {
   return info;
 }
 
-rocksdb::Options OptionsFor(Catalog::Mode mode) {
+// Logs that are replayed at each opening.
+size_t CountLogs(const std::string& path) {
+  const auto names = ListNames({AT_FDCWD, path.c_str()});
+  if (!names.ok()) return 0;
+  return static_cast<size_t>(std::count_if(
+      names->begin(), names->end(),
+      [](const std::string& name) { return name.ends_with(".log"); }));
+}
+
+rocksdb::Options OptionsFor(Catalog::Mode mode, const std::string& path) {
   rocksdb::Options options;
   options.create_if_missing = mode == Catalog::Mode::kCreate;
   options.create_missing_column_families = mode != Catalog::Mode::kRead;
@@ -159,8 +170,8 @@ rocksdb::Options OptionsFor(Catalog::Mode mode) {
   options.max_total_wal_size = kMostWalBytes;
   options.keep_log_file_num = 1;
   // The log of the last import is replayed, not made a file of each family
-  // with its own syncs; it ends at kMostWalBytes.
-  options.avoid_flush_during_recovery = true;
+  // with its own syncs; it ends at kMostWalBytes. But each writer leaves one.
+  options.avoid_flush_during_recovery = CountLogs(path) < kMostLogs;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.skip_stats_update_on_db_open = true;
@@ -220,7 +231,7 @@ Catalog::~Catalog() = default;
 Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
                                                Mode mode) {
   StartRocksDb();
-  const rocksdb::Options options = OptionsFor(mode);
+  const rocksdb::Options options = OptionsFor(mode, path);
   std::vector<std::string> names;
   const rocksdb::Status listed =
       rocksdb::DB::ListColumnFamilies(options, path, &names);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -353,6 +354,27 @@ TEST_F(LayerStoreTest, MakesALostOrDamagedCatalogAnew) {
   EXPECT_EQ(store_->Repair().value().mended.size(), 1u);
   ExpectClean();
   expect_same();
+}
+
+TEST_F(LayerStoreTest, TheCatalogDoesNotKeepALogOfEachWriter) {
+  constexpr size_t kWriters = 150;
+  const std::string path = scratch_.path() + "/catalog";
+  size_t most = 0;
+  for (size_t i = 0; i < kWriters; ++i) {
+    LayerInfo info;
+    info.diff_id = Sha256Of(std::to_string(i));
+    const auto catalog = Catalog::Open(path, Catalog::Mode::kCreate).value();
+    ASSERT_TRUE(catalog->PutLayer(info, {}).ok());
+    const auto files = ListNames({AT_FDCWD, path.c_str()}).value();
+    most = std::max(most, static_cast<size_t>(std::count_if(
+                              files.begin(), files.end(), [](const auto& file) {
+                                return file.ends_with(".log");
+                              })));
+  }
+  EXPECT_LT(most, 70u);
+  const auto catalog = Catalog::Open(path, Catalog::Mode::kRead).value();
+  EXPECT_EQ(catalog->Layers().value().size(), kWriters);
+  EXPECT_TRUE(catalog->Verify().ok());
 }
 
 TEST_F(LayerStoreTest, MendsALostDescription) {
