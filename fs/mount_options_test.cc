@@ -309,10 +309,9 @@ TEST(MountOptions, AnUnknownOptionMayBeIgnoredWithANote) {
 }
 
 TEST(MountOptions, WhatCannotBeHonouredIsRefusedByName) {
-  for (const char* text :
-       {"nfs_export=on", "verity=require", "uuid=on", "xattr_permissions=1",
-        "plugins=/x.so", "ino32_t", "entry_timeout=3", "datadir+=/d",
-        "blkdev"}) {
+  for (const char* text : {"nfs_export=on", "verity=require", "uuid=on",
+                           "xattr_permissions=1", "plugins=/x.so", "ino32_t",
+                           "entry_timeout=3", "datadir+=/d", "blkdev"}) {
     auto options = Parse({text}, UnknownOption::kIgnore);
     ASSERT_FALSE(options.ok()) << text;
     EXPECT_EQ(options.code(), EOPNOTSUPP) << text;
