@@ -137,6 +137,16 @@ Status SetRootPropagation(uint64_t type, bool recursive) {
   return std::move(set).With("the propagation of /");
 }
 
+// A device node of the host's: the device is read and written as ever, its
+// owner, mode and times stay the host's to change.
+Status AttachHostNode(BorrowedFd tree, BorrowedFd target) {
+  TRY(kernel::SetMountAttr(
+      {tree},
+      {.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC},
+      /*recursive=*/false));
+  return kernel::MoveMount(tree, target);
+}
+
 // The node the host has under that name must be what it is taken for.
 Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device) {
   auto node = TRY(sys::Open(path.c_str(), O_PATH | O_NOFOLLOW).With(path));
@@ -426,7 +436,7 @@ Status Rootfs::BindDevice(const Device& device) {
     const UniqueFd target =
         TRY(MakeInRoot(root_, device.path,
                        /*directory=*/false, Links::kRefused));
-    return kernel::MoveMount(host_devices_[i], target);
+    return AttachHostNode(host_devices_[i], target);
   }
   return Error(ENODEV);
 }
@@ -472,7 +482,7 @@ Status Rootfs::Cover(BorrowedFd target) {
   if (!S_ISDIR(stat.stx_mode)) {
     const UniqueFd cover =
         TRY(kernel::OpenTree({null_device_}, OPEN_TREE_CLONE));
-    return kernel::MoveMount(cover, target);
+    return AttachHostNode(cover, target);
   }
   // One for all; it can be copied once it is attached.
   if (!empty_.valid()) {

@@ -172,6 +172,58 @@ class HostileImageTest(bundle.ContainerTest):
         self.assertEqual(self.run_box("echo in"), "in\n")
 
 
+class HostNodeTest(bundle.ContainerTest):
+    """Masks, and in a user namespace devices, are nodes of the host's own /dev: what is
+    written to them goes nowhere, but their owner, mode and times are the host's."""
+    KEPT = ["CAP_FOWNER", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID"]
+
+    def setUp(self):
+        super().setUp()
+        self.configure(**{
+            "process.capabilities": {kind: self.KEPT for kind in
+                                     ("bounding", "effective", "permitted", "inheritable")},
+            "linux.maskedPaths": lambda old: old + ["/etc/masked"]})
+        with open(self.bundle + "/rootfs/etc/masked", "w") as file:
+            file.write("secret")
+
+    def in_roots_user_namespace(self):
+        maps = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        self.configure(**{"linux.namespaces": lambda old: old + [{"type": "user"}],
+                          "linux.uidMappings": maps, "linux.gidMappings": maps})
+
+    def assert_untouchable(self, paths, host):
+        """None of the paths, that are there as files, can be changed, and no node of `host`."""
+        # What they are already, so that a host that is reached is not harmed.
+        before = [os.stat(node) for node in host]
+        text = self.run_box(f"""
+for p in {" ".join(paths)}; do
+  [ -e $p ] && [ ! -d $p ] || continue
+  echo tried
+  chmod 666 $p && echo chmod $p; chown 0:0 $p && echo chown $p; touch $p && echo touch $p
+  (echo x >$p) || echo no write to $p
+done; exec 3</etc/masked; chmod 666 /proc/self/fd/3 && echo chmod by descriptor; true""")
+        self.assertGreater(text.count("tried"), 1)
+        self.assertEqual(set(text.split("\n")), {"tried", ""})
+        self.assertEqual(
+            [(s.st_mode, s.st_uid, s.st_gid, s.st_ctime_ns) for s in before],
+            [(s.st_mode, s.st_uid, s.st_gid, s.st_ctime_ns) for s in map(os.stat, host)])
+
+    def masked(self):
+        return self.config()["linux"]["maskedPaths"]
+
+    def test_masked_paths(self):
+        self.assert_untouchable(self.masked(), ["/dev/null"])
+
+    def test_masked_paths_in_a_user_namespace(self):
+        self.in_roots_user_namespace()
+        self.assert_untouchable(self.masked(), ["/dev/null"])
+
+    def test_devices_in_a_user_namespace(self):
+        self.in_roots_user_namespace()
+        devices = ["/dev/" + name for name in ("null", "zero", "random", "urandom")]
+        self.assert_untouchable(devices, devices)
+
+
 class LeakTest(bundle.ContainerTest):
     def test_descriptors_of_the_caller(self):
         """CVE-2016-9962, 2024-21626: a directory of the host left open."""

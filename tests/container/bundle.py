@@ -63,7 +63,8 @@ class ContainerTest(unittest.TestCase):
         shutil.copy(BUSYBOX, f"{bundle}/rootfs/bin/busybox")
         for applet in ("sh", "cat", "ls", "id", "true", "false", "sleep", "stat", "mount",
                        "hostname", "kill", "readlink", "touch", "echo", "mkdir", "rm", "head",
-                       "grep", "tail", "dd", "tty", "stty", "mknod", "umount", "env", "wc", "sort", "ps"):
+                       "grep", "tail", "dd", "tty", "stty", "mknod", "umount", "env", "wc", "sort", "ps",
+                       "chmod", "chown"):
             os.symlink("busybox", f"{bundle}/rootfs/bin/{applet}")
         done = run(UFS, "oci", "spec", "--bundle", bundle)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
