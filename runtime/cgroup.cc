@@ -386,8 +386,10 @@ Status Cgroup::ApplyController(const Resources& resources,
     if (controller == "unified" && Find(of) == directory &&
         !Exists(directory->path + "/" + write.file))
       TRY(EnableV2(*directory, of).With(named(write)));
-    const auto status =
-        WriteTo(directory->path + "/" + write.file, write.value);
+    auto status = WriteTo(directory->path + "/" + write.file, write.value);
+    if (status.code() == ENOENT && !write.other_file.empty())
+      status =
+          WriteTo(directory->path + "/" + write.other_file, write.other_value);
     if (status.ok()) continue;
     if (controller == "memory" && !v2 && status.code() == EINVAL) {
       // The sum with swap may never be below the limit: which is to be written
@@ -396,7 +398,9 @@ Status Cgroup::ApplyController(const Resources& resources,
       continue;
     }
     std::string hint;
-    if (status.code() == ENOENT) hint = "; this kernel has no " + write.file;
+    if (status.code() == ENOENT)
+      hint = "; this kernel has no " + write.file +
+             (write.other_file.empty() ? "" : ", nor " + write.other_file);
     return Error(status.code(), named(write) + ": " + directory->path + "/" +
                                     write.file + " does not take \"" +
                                     write.value + "\"" + hint);

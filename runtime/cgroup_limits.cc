@@ -20,8 +20,10 @@ std::string DeviceNumber(const DeviceValue& device) {
 
 template <typename Number>
 void Add(Writes& writes, const std::optional<Number>& value, const char* file,
-         const char* asked) {
-  if (value) writes.push_back({file, std::to_string(*value), asked});
+         const char* asked, const char* other = "") {
+  if (!value) return;
+  const std::string text = std::to_string(*value);
+  writes.push_back({file, text, asked, other, text});
 }
 
 void AddText(Writes& writes, const std::string& value, const char* file,
@@ -71,21 +73,24 @@ Writes CpuV1(const Resources& r) {
 }
 
 void AddPerDevice(Writes& writes, const std::vector<DeviceValue>& values,
-                  const char* file, const char* asked) {
-  for (const DeviceValue& device : values)
-    writes.push_back({file,
-                      DeviceNumber(device) + " " + std::to_string(device.value),
-                      asked});
+                  const char* file, const char* asked, const char* other = "") {
+  for (const DeviceValue& device : values) {
+    const std::string value =
+        DeviceNumber(device) + " " + std::to_string(device.value);
+    writes.push_back({file, value, asked, other, value});
+  }
 }
 
 Writes BlkioV1(const Resources& r) {
   Writes writes;
+  // blkio.weight was CFQ's, which Linux 5.0 has dropped.
   if (r.blkio_weight && *r.blkio_weight != 0)
-    Add(writes, r.blkio_weight, "blkio.weight", "blockIO.weight");
+    Add(writes, r.blkio_weight, "blkio.weight", "blockIO.weight",
+        "blkio.bfq.weight");
   if (r.blkio_leaf_weight && *r.blkio_leaf_weight != 0)
     Add(writes, r.blkio_leaf_weight, "blkio.leaf_weight", "blockIO.leafWeight");
   AddPerDevice(writes, r.blkio_weight_device, "blkio.weight_device",
-               "blockIO.weightDevice");
+               "blockIO.weightDevice", "blkio.bfq.weight_device");
   AddPerDevice(writes, r.blkio_leaf_weight_device, "blkio.leaf_weight_device",
                "blockIO.weightDevice");
   AddPerDevice(writes, r.throttle_read_bps, "blkio.throttle.read_bps_device",
@@ -182,14 +187,18 @@ Result<Writes> IoV2(const Resources& r) {
     return NotOnV2("blockIO.weightDevice.leafWeight");
   Writes writes;
   if (r.blkio_weight.value_or(0) != 0)
-    writes.push_back({"io.weight",
-                      "default " + std::to_string(IoWeightOf(*r.blkio_weight)),
-                      "blockIO.weight"});
-  for (const DeviceValue& device : r.blkio_weight_device)
+    // Before io.weight, as runc: that is of no effect unless somebody has set
+    // up its cost model. BFQ counts as blkio did.
     writes.push_back(
-        {"io.weight",
-         DeviceNumber(device) + " " + std::to_string(IoWeightOf(device.value)),
-         "blockIO.weightDevice"});
+        {"io.bfq.weight", std::to_string(*r.blkio_weight), "blockIO.weight",
+         "io.weight",
+         "default " + std::to_string(IoWeightOf(*r.blkio_weight))});
+  for (const DeviceValue& device : r.blkio_weight_device)
+    writes.push_back({"io.bfq.weight",
+                      DeviceNumber(device) + " " + std::to_string(device.value),
+                      "blockIO.weightDevice", "io.weight",
+                      DeviceNumber(device) + " " +
+                          std::to_string(IoWeightOf(device.value))});
   AddIoMax(writes, r.throttle_read_bps, "rbps",
            "blockIO.throttleReadBpsDevice");
   AddIoMax(writes, r.throttle_write_bps, "wbps",

@@ -18,6 +18,8 @@ struct CgroupWrite {
   std::string file;   // "memory.limit_in_bytes"
   std::string value;  // "1048576"
   std::string asked;  // what the user asked for: "memory.limit"
+  // In its place, where the kernel does not have `file`; none when empty.
+  std::string other_file = {}, other_value = {};
 };
 
 // Every controller that can be asked for something.

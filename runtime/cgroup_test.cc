@@ -121,7 +121,10 @@ std::string Writes(const char* json_like_controller, const Resources& resources,
   if (!writes.ok()) return "error " + std::string(writes.error().context());
   std::string text;
   for (const CgroupWrite& write : *writes)
-    text += (text.empty() ? "" : "; ") + write.file + "=" + write.value;
+    text += (text.empty() ? "" : "; ") + write.file + "=" + write.value +
+            (write.other_file.empty()
+                 ? ""
+                 : " or " + write.other_file + "=" + write.other_value);
   return text;
 }
 
@@ -226,9 +229,16 @@ TEST(LimitWritesTest, PidsIoHugetlb) {
   r.blkio_weight = 500;
   r.throttle_write_iops = {{8, 1, 9}};
   EXPECT_EQ(Writes("blkio", r, CgroupVersion::kV1),
-            "blkio.weight=500; blkio.throttle.write_iops_device=8:1 9");
+            "blkio.weight=500 or blkio.bfq.weight=500; "
+            "blkio.throttle.write_iops_device=8:1 9");
   EXPECT_EQ(Writes("io", r, CgroupVersion::kV2),
-            "io.weight=default 4950; io.max=8:1 wiops=9");
+            "io.bfq.weight=500 or io.weight=default 4950; io.max=8:1 wiops=9");
+  Resources device;
+  device.blkio_weight_device = {{8, 1, 100}};
+  EXPECT_EQ(Writes("blkio", device, CgroupVersion::kV1),
+            "blkio.weight_device=8:1 100 or blkio.bfq.weight_device=8:1 100");
+  EXPECT_EQ(Writes("io", device, CgroupVersion::kV2),
+            "io.bfq.weight=8:1 100 or io.weight=8:1 910");
   r.hugepage_limits["2MB"] = 4096;
   EXPECT_EQ(Writes("hugetlb", r, CgroupVersion::kV1),
             "hugetlb.2MB.limit_in_bytes=4096");

@@ -56,6 +56,17 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
 
+    def test_weight_for_the_disk(self):
+        if not own_cgroup("blkio"):
+            self.skipTest("needs blkio of cgroup v1")
+        self.resources(blockIO={"weight": 300})
+        self.start_box()
+        files = [file for file in ("blkio.weight", "blkio.bfq.weight")
+                 if os.path.exists(f"{self.cgroup('blkio')}/{file}")]
+        if not files:
+            self.skipTest("needs a scheduler with weights")
+        self.assertEqual(limit(self.cgroup("blkio"), files[0]), "300")
+
     def test_fork_bomb_is_held(self):
         self.resources(pids={"limit": 10})
         self.start_box("while :; do sleep 1000 & done 2>/dev/null; sleep 1000")

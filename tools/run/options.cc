@@ -250,8 +250,12 @@ Status CombineLimits(const Words& words, RunOptions& options) {
   if (!words.cpuset_mems.empty()) resources["cpu"]["mems"] = words.cpuset_mems;
   if (words.cpu_shares != 0) resources["cpu"]["shares"] = words.cpu_shares;
   if (words.pids_limit != 0) resources["pids"]["limit"] = words.pids_limit;
-  if (words.blkio_weight != 0)
+  if (words.blkio_weight != 0) {
+    if (words.blkio_weight < 10 || words.blkio_weight > 1000)
+      return Invalid("--blkio-weight", std::to_string(words.blkio_weight),
+                     "not 10 to 1000");
     resources["blockIO"]["weight"] = words.blkio_weight;
+  }
   return Ok();
 }
 
