@@ -431,8 +431,8 @@ Status Cgroup::ApplyDevices(const std::vector<DeviceRule>& rules) {
 }
 
 Status Cgroup::CheckRoom(const Resources& resources) const {
-  if (!resources.check_before_update || !resources.memory_limit_bytes ||
-      *resources.memory_limit_bytes < 0)
+  if (!resources.check_before_update ||
+      resources.memory_limit_bytes.value_or(0) <= 0)
     return Ok();
   const Directory* const memory = Find("memory");
   if (memory == nullptr) return Ok();

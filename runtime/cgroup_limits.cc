@@ -14,6 +14,11 @@ std::string OrMax(int64_t value) {
   return value < 0 ? "max" : std::to_string(value);
 }
 
+// 0 is what was not asked for, as with runc: it would leave no memory at all.
+std::optional<int64_t> Set(const std::optional<int64_t>& value) {
+  return value.value_or(0) == 0 ? std::nullopt : value;
+}
+
 std::string DeviceNumber(const DeviceValue& device) {
   return std::to_string(device.major) + ":" + std::to_string(device.minor);
 }
@@ -40,12 +45,13 @@ Error NotOnV2(const char* field) {
 
 Writes MemoryV1(const Resources& r) {
   Writes writes;
-  Add(writes, r.memory_limit_bytes, "memory.limit_in_bytes", "memory.limit");
-  Add(writes, r.memory_swap_bytes, "memory.memsw.limit_in_bytes",
+  Add(writes, Set(r.memory_limit_bytes), "memory.limit_in_bytes",
+      "memory.limit");
+  Add(writes, Set(r.memory_swap_bytes), "memory.memsw.limit_in_bytes",
       "memory.swap");
-  Add(writes, r.memory_reservation_bytes, "memory.soft_limit_in_bytes",
+  Add(writes, Set(r.memory_reservation_bytes), "memory.soft_limit_in_bytes",
       "memory.reservation");
-  Add(writes, r.kernel_tcp_bytes, "memory.kmem.tcp.limit_in_bytes",
+  Add(writes, Set(r.kernel_tcp_bytes), "memory.kmem.tcp.limit_in_bytes",
       "memory.kernelTCP");
   Add(writes, r.swappiness, "memory.swappiness", "memory.swappiness");
   if (r.disable_oom_killer)
@@ -120,7 +126,7 @@ Writes NetPriorities(const Resources& r) {
 Result<std::string> SwapV2(const Resources& r) {
   const int64_t both = *r.memory_swap_bytes;
   if (both < 0) return std::string("max");
-  if (!r.memory_limit_bytes || *r.memory_limit_bytes < 0)
+  if (r.memory_limit_bytes.value_or(0) <= 0)
     return Error(EINVAL,
                  "linux.resources.memory.swap needs memory.limit: it is the "
                  "sum of memory and swap");
@@ -131,17 +137,17 @@ Result<std::string> SwapV2(const Resources& r) {
 }
 
 Result<Writes> MemoryV2(const Resources& r) {
-  if (r.kernel_tcp_bytes) return NotOnV2("memory.kernelTCP");
+  if (Set(r.kernel_tcp_bytes)) return NotOnV2("memory.kernelTCP");
   if (r.swappiness) return NotOnV2("memory.swappiness");
   if (r.disable_oom_killer && *r.disable_oom_killer)
     return NotOnV2("memory.disableOOMKiller");
   Writes writes;
-  if (r.memory_swap_bytes && *r.memory_swap_bytes != 0)
+  if (Set(r.memory_swap_bytes))
     writes.push_back({"memory.swap.max", TRY(SwapV2(r)), "memory.swap"});
-  if (r.memory_limit_bytes)
+  if (Set(r.memory_limit_bytes))
     writes.push_back(
         {"memory.max", OrMax(*r.memory_limit_bytes), "memory.limit"});
-  if (r.memory_reservation_bytes)
+  if (Set(r.memory_reservation_bytes))
     writes.push_back({"memory.low", OrMax(*r.memory_reservation_bytes),
                       "memory.reservation"});
   return writes;

@@ -179,6 +179,11 @@ TEST(LimitWritesTest, Memory) {
             "error linux.resources.memory.swap needs memory.limit: it is the "
             "sum of memory and swap");
   r = Resources();
+  r.memory_limit_bytes = r.memory_swap_bytes = r.kernel_tcp_bytes = 0;
+  r.memory_reservation_bytes = 0;
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV1), "");
+  EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2), "");
+  r = Resources();
   r.swappiness = 10;
   EXPECT_EQ(Writes("memory", r, CgroupVersion::kV2),
             "error linux.resources.memory.swappiness has no counterpart in "

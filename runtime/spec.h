@@ -145,8 +145,8 @@ struct DeviceValue {
 // Limits; what is not set is left as the kernel has it.
 struct Resources {
   std::vector<DeviceRule> devices;
-  // Memory; -1: no limit. `memory_swap` is memory plus swap, as cgroup v1
-  // counts.
+  // Memory; -1: no limit, 0: as not set. `memory_swap` is memory plus swap, as
+  // cgroup v1 counts.
   std::optional<int64_t> memory_limit_bytes;
   std::optional<int64_t> memory_reservation_bytes;  // soft limit
   std::optional<int64_t> memory_swap_bytes;

@@ -83,6 +83,11 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         done = self.run_refused("memory")
         self.assertIn("too low to start", done.stderr)
 
+    def test_zero_is_no_limit(self):
+        self.resources(memory={"limit": 0, "swap": 0, "reservation": 0, "kernelTCP": 0})
+        self.start_box()
+        self.assertGreater(int(limit(self.cgroup("memory"), "memory.limit_in_bytes")), 1 << 60)
+
     def test_what_cannot_be_set(self):
         for resources, message in (
                 ({"network": {"classID": 7}}, "network.classID cannot be set: no cgroup"),
