@@ -263,7 +263,8 @@ Status Container::AwaitCreated(const ContainerSpec& spec,
         }
         break;
       case Word::kMounted: {
-        const std::string state = TRY(StateJson());
+        // Not created before they have ended, as the specification has it.
+        const std::string state = StateJson(RunState::kCreating);
         TRY(RunHooks("prestart", spec.hooks.prestart, state));
         TRY(RunHooks("createRuntime", spec.hooks.create_runtime, state));
         const UniqueFd file = TRY(MakeStateFile(state));
@@ -434,7 +435,10 @@ Result<int> Container::Wait() const {
 }
 
 Result<std::string> Container::StateJson() const {
-  const RunState now = TRY(Status());
+  return StateJson(TRY(Status()));
+}
+
+std::string Container::StateJson(RunState now) const {
   return FormatState(state_, kOciVersion, NameOf(now),
                      now == RunState::kStopped ? 0 : state_.pid);
 }

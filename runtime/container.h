@@ -89,6 +89,7 @@ class Container {
 
   // The state as the specification has it, for hooks and `state`.
   Result<std::string> StateJson() const;
+  std::string StateJson(RunState now) const;
 
   Cgroup& cgroup() { return state_.cgroup; }
 

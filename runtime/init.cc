@@ -15,6 +15,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
+#include "runtime/container.h"
 #include "runtime/exec.h"
 #include "runtime/hooks.h"
 #include "runtime/host_path.h"
@@ -126,7 +127,11 @@ Result<std::string> RunCreationHooks(const InitInput& input,
   const Said go = TRY(Expect(channel, Word::kGo));
   std::string state = TRY(kernel::ReadAll(go.fd, SIZE_MAX));
   TRY(RunHooks("createContainer", hooks.create_container, state));
-  return state;
+  // By the next ones it is no longer "creating".
+  auto json = nlohmann::ordered_json::parse(state, nullptr, /*throw=*/false);
+  if (!json.is_object()) return Error(EPROTO, "the state is no JSON object");
+  json["status"] = NameOf(RunState::kCreated);
+  return json.dump();
 }
 
 struct Built {
