@@ -49,11 +49,12 @@ constexpr NamedPropagation kPropagations[] = {
     {"unbindable", MS_UNBINDABLE},
 };
 
-constexpr std::string_view kUnsupported[] = {"remount", "mand"};
-// Say nothing, or what is the default.
-constexpr std::string_view kIgnored[] = {"defaults",  "async",  "nomand",
-                                         "loud",      "silent", "nolazytime",
-                                         "noiversion"};
+constexpr std::string_view kUnsupported[] = {"remount"};
+// Say nothing, or what is the default, or what Linux has of its own accord:
+// "mand" is of no effect since 5.15, versions are counted where they can be.
+constexpr std::string_view kIgnored[] = {"defaults",   "async",  "nomand",
+                                         "loud",       "silent", "nolazytime",
+                                         "noiversion", "mand",   "iversion"};
 
 template <size_t N>
 bool Contains(const std::string_view (&list)[N], std::string_view name) {

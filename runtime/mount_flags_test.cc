@@ -72,5 +72,12 @@ TEST(ParseMountFlagsTest, RefusesByName) {
             "mount option \"remount\" is not supported");
 }
 
+TEST(ParseMountFlagsTest, WhatIsOfNoEffectIsTaken) {
+  const auto flags = ParseMountFlags({"mand", "iversion", "ro"});
+  ASSERT_TRUE(flags.ok()) << flags.error().ToString();
+  EXPECT_TRUE(flags->data.empty());
+  EXPECT_EQ(ParseMountFlags({"remount"}).code(), ENOTSUP);
+}
+
 }  // namespace
 }  // namespace ufs::runtime

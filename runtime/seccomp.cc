@@ -58,11 +58,22 @@ constexpr Named<uint32_t> kArchitectures[] = {
     {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
     {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
 };
+// Since Linux 5.19; from the kernel's include/uapi/linux/seccomp.h.
+constexpr uint32_t kWaitKillable = 1 << 5;
 constexpr Named<uint32_t> kFlags[] = {
     {"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kWaitKillable},
 };
+
+// The kernel looks at the flags first, then for the filter, which is not there.
+bool HasWaitKillable() {
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                 SECCOMP_FILTER_FLAG_NEW_LISTENER | kWaitKillable,
+                 nullptr) < 0 &&
+         errno == EFAULT;
+}
 
 template <size_t N>
 Result<uint32_t> Find(const Named<uint32_t> (&table)[N],
@@ -200,6 +211,10 @@ Result<SeccompProgram> CompileSeccomp(const Seccomp& seccomp) {
               "optimization"));
   for (const std::string& flag : seccomp.flags)
     program.flags |= TRY(Find(kFlags, flag, "flag"));
+  if ((program.flags & kWaitKillable) != 0 && !HasWaitKillable())
+    return Error(ENOTSUP,
+                 "linux.seccomp: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs "
+                 "Linux 5.19 or later");
   for (const SeccompRule& rule : seccomp.rules)
     TRY(AddRule(filter.get(), rule, default_action, program));
   if (program.notifies && seccomp.listener_path.empty())
@@ -208,6 +223,10 @@ Result<SeccompProgram> CompileSeccomp(const Seccomp& seccomp) {
     program.flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // The kernel would not know which of two answers to return.
     program.flags &= ~static_cast<unsigned>(SECCOMP_FILTER_FLAG_TSYNC);
+  } else {
+    // Of who waits for an answer: of no effect here, and an error to the
+    // kernel.
+    program.flags &= ~kWaitKillable;
   }
   program.code = TRY(Export(filter.get()));
   return program;

@@ -66,5 +66,21 @@ TEST(CompileSeccompTest, FailsClosed) {
   EXPECT_EQ(CompileSeccomp(notify).code(), EINVAL);
 }
 
+// It is of no use without a listener, and the kernel refuses it then.
+TEST(CompileSeccompTest, TakesWaitKillableWhereTheKernelHasIt) {
+  constexpr unsigned kWaitKillable = 1 << 5;
+  Seccomp seccomp = With({{"mkdir"}, "SCMP_ACT_ERRNO", {}, {}});
+  seccomp.flags = {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
+  const auto without = CompileSeccomp(seccomp);
+  if (without.code() == ENOTSUP) GTEST_SKIP() << without.error().ToString();
+  ASSERT_TRUE(without.ok()) << without.error().ToString();
+  EXPECT_EQ(without->flags & kWaitKillable, 0u);
+  seccomp.rules[0].action = "SCMP_ACT_NOTIFY";
+  seccomp.listener_path = "/run/listener";
+  const auto program = CompileSeccomp(seccomp);
+  ASSERT_TRUE(program.ok()) << program.error().ToString();
+  EXPECT_EQ(program->flags & kWaitKillable, kWaitKillable);
+}
+
 }  // namespace
 }  // namespace ufs::runtime

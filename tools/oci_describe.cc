@@ -73,7 +73,8 @@ Result<int> OciFeatures(const OciGlobals&, const Words& words) {
                      {"archs", runtime::SeccompArchitectures()},
                      {"knownFlags",
                       {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
-                       "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}},
+                       "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+                       "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}},
                      {"supportedFlags",
                       {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
                        "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}}};

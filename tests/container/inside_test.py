@@ -280,7 +280,7 @@ class MountTest(bundle.ContainerTest):
         for mount, message in ((("/a", "bind", "/nowhere", "bind"), "source /nowhere"),
                                (("/a", "nofs", "x"), '"nofs" is unknown'),
                                (("/a", "tmpfs", "x", "frobnicate"), '"frobnicate"'),
-                               (("/a", "tmpfs", "x", "mand"), '"mand" is not supported'),
+                               (("/a", "tmpfs", "x", "remount"), '"remount" is not supported'),
                                (("/a", "bind", "/etc", "bind", "size=1"), '"size=1"'),
                                (("/proc/sys", "tmpfs", "x"), "only proc may be mounted")):
             old = self.config()["mounts"]
