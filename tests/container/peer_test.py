@@ -1,5 +1,5 @@
-"""The same bundle through this runtime and through runc: a probe inside sees
-the same, and callers get the same answers."""
+"""The same bundle through this runtime and through runc and crun: a probe inside
+sees the same, and callers get the same answers."""
 import json
 import os
 import re
@@ -10,6 +10,7 @@ import bundle
 from harness import run
 
 RUNC = shutil.which("runc")
+CRUN = shutil.which("crun")
 
 # What a process can find out about itself, one section after the other.
 PROBE = r"""
@@ -57,8 +58,13 @@ def observations(text):
 class SameBundle(bundle.ContainerTest):
     maxDiff = None
 
+    PEER = [RUNC]
+    # Devices in which it differs, on purpose; what it says of a state, too, but else.
+    OTHER_DEVICES = "none"
+    OTHER_STATE = ()
+
     def peer(self, *words, **options):
-        return run(RUNC, "--root", self.state, *words, **options)
+        return run(*self.PEER, "--root", self.state, *words, **options)
 
     def both(self, *words):
         """What each says to the same command: (exit code, standard output)."""
@@ -71,6 +77,9 @@ class SameBundle(bundle.ContainerTest):
         (theirs_code, theirs), (code, ours) = self.both("run", "-b", self.bundle, "ufs-box")
         self.assertEqual((theirs_code, code), (0, 0), theirs + ours)
         theirs, ours = observations(theirs), observations(ours)
+        for seen in theirs, ours:
+            seen["devices"] = [line for line in seen["devices"]
+                               if not re.match(self.OTHER_DEVICES, line)]
         self.assertGreater(len(ours), 10)
         self.assert_mounts(ours.pop("mounts"), theirs.pop("mounts"))
         self.assertEqual(ours, theirs)
@@ -148,11 +157,11 @@ class SameBundle(bundle.ContainerTest):
         self.ok("delete", "--force", "ufs-box")
         self.addCleanup(self.peer, "delete", "--force", "ufs-box")
         with open(self.dir + "/peer", "w+") as log:
-            bundle.subprocess.run([RUNC, "--root", self.state, "run", "-d", "-b", self.bundle,
+            bundle.subprocess.run([*self.PEER, "--root", self.state, "run", "-d", "-b", self.bundle,
                                    "ufs-box"], stdin=bundle.subprocess.DEVNULL, stdout=log,
                                   stderr=log, timeout=30, check=True)
         theirs = json.loads(self.peer("state", "ufs-box").stdout)
-        for key in ("ociVersion", "pid", "created", "owner"):
+        for key in ("ociVersion", "pid", "created", "owner", *self.OTHER_STATE):
             self.assertTrue(key in theirs and key in ours, key)
             del ours[key], theirs[key]
         self.assertGreater(pid, 1)
@@ -164,6 +173,32 @@ class SameBundle(bundle.ContainerTest):
                       ("run", "-b", "/nowhere", "ufs-box"), ("run", "-b", self.bundle, "../x")):
             theirs, ours = self.both(*words)
             self.assertEqual(ours, theirs, words)
+
+
+# It takes a cgroup2 that is mounted beside v1's for all that there is; and gives its
+# standard input to the container's user, which the host's /dev/null must not be.
+CRUN_APART = """
+umount /sys/fs/cgroup/unified 2>/dev/null
+mknod -m 666 "$1" c 1 3 2>/dev/null; mount --bind "$1" /dev/null || exit 99
+shift; exec crun "$@" </dev/null"""
+
+
+@unittest.skipUnless(CRUN, "needs crun")
+class SameBundleAsCrun(SameBundle):
+    # It makes a link to kcore, and gives its standard input, null, to the user.
+    OTHER_DEVICES = "/dev/core |/proc/kcore$|/dev/null "
+    OTHER_STATE = ("rootfs",)  # as it was written
+
+    def setUp(self):
+        super().setUp()
+        self.PEER = ["unshare", "-m", "sh", "-c", CRUN_APART, "sh", self.dir + "/null"]
+        self.configure(ociVersion="1.0.2")  # as high as older ones go
+        self.script("true")
+        before = os.stat("/dev/null")
+        done = self.peer("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(os.stat("/dev/null").st_uid, before.st_uid)
+        if done.returncode != 0:
+            self.skipTest("crun does not work here: " + done.stderr)
 
 
 if __name__ == "__main__":
