@@ -144,9 +144,11 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
 
 Result<std::unique_ptr<HostLayer>> HostLayer::OpenUpper(
     const std::string& path, FdCache& fds, const MarkNames& names) {
-  auto opened = Open(path, fds, names);
-  if (opened.ok()) (*opened)->is_upper_ = true;
-  return opened;
+  auto layer = TRY(Open(path, fds, names));
+  // As its mount does: where it has marks, anybody may have written the file.
+  const auto mark = sys::GetXattr({*layer->root_fd_}, names.redirect.c_str());
+  layer->redirects_in_files_ = mark.code() == EOPNOTSUPP;
+  return layer;
 }
 
 Result<std::unique_ptr<HostLayer>> HostLayer::OpenIndex(
@@ -342,7 +344,7 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
     // Two components, but the first was just seen to be a directory.
     entry.opaque = TRY(HasAufsOpaque(at, names_));
   }
-  if (S_ISDIR(stat.stx_mode) && is_upper_ && !entry.opaque &&
+  if (S_ISDIR(stat.stx_mode) && redirects_in_files_ && !entry.opaque &&
       entry.redirect.empty())
     entry.redirect = TRY(ReadRedirectFile(at, names_));
   return entry;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fs/frozen_upper.h"
+#include "fs/open_layers.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/log.h"
 #include "layerdb/base/privilege.h"
@@ -100,10 +101,12 @@ Status UnionFs::OpenLayers() {
     for (std::string& frozen : TRY(FrozenNames(work)))
       paths.push_back(std::move(frozen));
     // A read-only mount may still have an upper: it is just the topmost layer.
-    if (upper_ == nullptr) paths.push_back(*config_.upper);
+    if (upper_ == nullptr)
+      paths.push_back(std::string(kUpperPrefix) + *config_.upper);
   }
   OpenedLayers opened =
       TRY(ufs::OpenLayers(paths, config_.open_sealed, fds_, names_));
+  if (config_.upper && upper_ == nullptr) paths.back() = *config_.upper;
   for (const auto& layer : opened.layers)
     if (!layer->IsFrozenUpper())
       layer_by_tag_.emplace(

@@ -134,6 +134,20 @@ class ByOverlayfs(Foreign):
         self.assertEqual(theirs, ours)
         self.release()
 
+    def test_a_file_called_like_a_redirect_leads_nowhere(self):
+        """Where marks are attributes, any user of another union may have made it."""
+        self.write("up/home/d/.wh..wh.ufs.redirect", "/dir")
+        listed = self.ufs("diff", "--layer", self.base, self.at("up"))
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertNotIn("dir", listed.stdout)
+        store = ("--store", self.at("store"))
+        done = self.ufs("commit", *store, "--layer", self.base, "--work", self.at("wk"),
+                        self.at("up"), "--name", "one")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        tree = self.ufs("layer", "tree", *store, "one")
+        self.assertIn("home/d", tree.stdout)
+        self.assertNotIn("deep", tree.stdout)
+
     def test_hard_links_of_a_layer_are_in_the_difference(self):
         os.link(self.at("base/owned"), self.at("base/dir/one"))
         self.mount("--upper", self.at("up"), self.base, self.app, self.mnt)

@@ -308,6 +308,15 @@ class PlainUpper(CliTest):
                 self.assertEqual(self.shown(), again)
                 self.umount()
 
+    def test_a_moved_directory_read_only(self):
+        self.mount_over("char")
+        os.rename(self.at("mnt/dir"), self.at("mnt/moved"))
+        self.umount()
+        self.mount("-o", f"ro,lowerdir={self.base},upperdir={self.at('ram/char')},"
+                   f"workdir={self.at('ram/char.work')}", self.mnt)
+        self.assertEqual(self.read("mnt/moved/low"), "low")
+        self.assertFalse(os.path.exists(self.at("mnt/dir")))
+
     def assert_took_its_place(self, moved):
         self.assertEqual(self.names("emptied"), ["file"])
         self.assertFalse(os.path.exists(self.at("mnt/" + moved)))
