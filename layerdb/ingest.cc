@@ -126,11 +126,12 @@ Status Ingest::PublishTexts(const LayerInfo& info) {
 Result<bool> Ingest::NeedsRecipe(const Digest& diff_id, const TreeFile& there,
                                  const std::vector<ObjectId>& objects) const {
   if (recipe_file_.empty() || TRY(ObjectsOf(there)) != objects) return false;
-  auto known = store_->OpenRecipe(diff_id);
-  if (known.code() == ENOENT) return true;
+  const auto known = store_->OpenRecipe(diff_id);
+  if (!known.ok()) return true;
   const UniqueFd ours =
       TRY(sys::OpenAt({folder_, recipe_file_.c_str()}, O_RDONLY));
-  return !TRY(HaveSameBytes(TRY(std::move(known)), ours));
+  const auto same = HaveSameBytes(*known, ours);
+  return !same.ok() || !*same;  // one that cannot be read makes no tar either
 }
 
 Status Ingest::WriteIndex(const Digest& diff_id) {

@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -11,9 +12,11 @@
 #include <vector>
 
 #include "fs/control.h"
+#include "fs/frozen_upper.h"
 #include "fs/fuse_mount.h"
 #include "layerdb/base/mount_info.h"
 #include "tools/command.h"
+#include "tools/layer_words.h"
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 
@@ -22,8 +25,8 @@ namespace {
 
 bool IsSamePlace(const std::string& one, const std::string& other) {
   std::error_code error;
-  return std::filesystem::weakly_canonical(one, error) ==
-         std::filesystem::weakly_canonical(other, error);
+  return one == other || std::filesystem::weakly_canonical(one, error) ==
+                             std::filesystem::weakly_canonical(other, error);
 }
 
 Error Fixed(const std::string& what) {
@@ -33,39 +36,50 @@ Error Fixed(const std::string& what) {
 }
 
 // Refuses what is not as the mount has it.
-Status CheckUnion(const MountOptions& options, const nlohmann::json& has) {
+Status CheckUnion(const MountRequest& request, const nlohmann::json& has) {
+  const MountOptions& options = request.options;
   const auto upper = has.at("upper").get<std::string>();
   if (options.config.upper && !IsSamePlace(*options.config.upper, upper))
     return Fixed("the upper directory");
   if (options.has_lowerdir) {
-    const auto layers = has.at("layers").get<std::vector<std::string>>();
-    bool same = layers.size() == options.config.layers.size();
-    for (size_t i = 0; same && i < layers.size(); ++i)
-      same = layers[i] == options.config.layers[i] ||
-             IsSamePlace(layers[i], options.config.layers[i]);
-    if (!same) return Fixed("the layers");
+    auto layers = has.at("layers").get<std::vector<std::string>>();
+    // What the upper was at a commit comes with it.
+    std::erase_if(layers, IsFrozenName);
+    UnionConfig named = options.config;
+    TRY(ResolveLayers(request.store, named));
+    if (!std::equal(layers.begin(), layers.end(), named.layers.begin(),
+                    named.layers.end(), IsSamePlace))
+      return Fixed("the layers");
   }
   if (options.read_only_given == false && upper.empty())
     return Error(EROFS, "it has no upper directory, and stays read-only");
   return Ok();
 }
 
-// A remount replaces all flags; but how access times are kept stays by itself
-// where nothing is said of it.
+// A remount replaces all flags.
 Result<unsigned long> FlagsWanted(const std::string& mountpoint,
+                                  const std::string& super_options,
                                   const MountOptions& options) {
   struct statvfs now;
   if (statvfs(mountpoint.c_str(), &now) != 0)
     return Error(errno, strerror(errno));
   // The words of the request come after those for what is so now.
   MountConfig config;
+  constexpr unsigned long kNoSymFollow = 0x2000;  // of statfs(2)
   constexpr std::pair<unsigned long, const char*> kWords[] = {
-      {ST_NOSUID, "nosuid"},
-      {ST_NODEV, "nodev"},
-      {ST_NOEXEC, "noexec"},
-      {ST_SYNCHRONOUS, "sync"}};
+      {ST_NOSUID, "nosuid"},         {ST_NODEV, "nodev"},
+      {ST_NOEXEC, "noexec"},         {ST_SYNCHRONOUS, "sync"},
+      {ST_NODIRATIME, "nodiratime"}, {kNoSymFollow, "nosymfollow"}};
   for (const auto& [flag, word] : kWords)
     if ((now.f_flag & flag) != 0) config.mount_options.emplace_back(word);
+  config.mount_options.emplace_back((now.f_flag & ST_NOATIME) != 0 ? "noatime"
+                                    : (now.f_flag & ST_RELATIME) != 0
+                                        ? "relatime"
+                                        : "strictatime");
+  for (const char* word : {"dirsync", "lazytime"})
+    if (("," + super_options + ",").find("," + std::string(word) + ",") !=
+        std::string::npos)
+      config.mount_options.emplace_back(word);
   config.mount_options.insert(config.mount_options.end(),
                               options.mount.mount_options.begin(),
                               options.mount.mount_options.end());
@@ -86,7 +100,7 @@ std::string WhyNot(int error) {
   }
 }
 
-Status Remount(const std::string& mountpoint, const MountOptions& options) {
+Status Remount(const std::string& mountpoint, const MountRequest& request) {
   const auto found = FindMountAt(mountpoint);
   if (!found) return Error(EINVAL, "nothing is mounted here");
   if (!found->type.starts_with("fuse"))
@@ -96,8 +110,9 @@ Status Remount(const std::string& mountpoint, const MountOptions& options) {
       nlohmann::json::parse(TRY(QueryControl(mountpoint)), nullptr, false);
   if (answer.is_discarded() || !answer.contains("union"))
     return Error(EPROTO, "its daemon speaks another language");
-  TRY(CheckUnion(options, answer.at("union")));
-  const unsigned long flags = TRY(FlagsWanted(mountpoint, options));
+  TRY(CheckUnion(request, answer.at("union")));
+  const unsigned long flags =
+      TRY(FlagsWanted(mountpoint, found->super_options, request.options));
   if (mount(found->source.c_str(), mountpoint.c_str(), nullptr,
             MS_REMOUNT | flags, "") != 0)
     return Error(errno, WhyNot(errno));
@@ -109,7 +124,7 @@ Status Remount(const std::string& mountpoint, const MountOptions& options) {
 int RemountUnion(const MountRequest& request) {
   const std::string mountpoint =
       ResolveMountpoint(request.options.mount.mountpoint);
-  const Status done = Remount(mountpoint, request.options);
+  const Status done = Remount(mountpoint, request);
   if (done.ok()) return kExitOk;
   return Complain(request.who,
                   mountpoint + ": " + std::string(done.error().context()),

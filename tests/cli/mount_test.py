@@ -304,6 +304,30 @@ class Remount(CliTest):
                             "a mount point and -o options alone")
         self.assertEqual(self.flags() & {"RDONLY"}, {"RDONLY"})
 
+    def test_with_the_options_of_fstab_after_a_commit(self):
+        self.make_dir("up")
+        options = f"lowerdir={self.base},upperdir={self.at('up')},workdir={self.at('up.work')}"
+        self.make_dir("up.work")
+        self.mount("-o", options, self.mnt)
+        self.write("mnt/new", "new")
+        done = self.ufs("commit", self.mnt, "--store", self.at("store"), "--name", "one")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.helper("remount,ro," + options)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.flags(), {"RDONLY"})
+
+    def test_keeps_times_and_links_as_they_are(self):
+        def shown():
+            return set(mounts()[self.mnt][1])
+        self.mount("-o", "relatime,nosymfollow,dirsync", "--upper", self.at("up"), self.base,
+                   self.mnt)
+        before = shown()
+        self.assertLessEqual({"rw", "relatime", "nosymfollow"}, before)
+        self.assertEqual(self.remount("ro").returncode, 0)
+        self.assertEqual(shown(), before - {"rw"} | {"ro"})
+        self.assertEqual(self.remount("noatime,rw").returncode, 0)
+        self.assertEqual(shown(), before - {"relatime"} | {"noatime"})
+
     def test_only_what_can_be_written_to(self):
         self.mount("--ro", self.base, self.mnt)
         self.assert_refused(self.remount("rw"), "no upper directory")
