@@ -403,6 +403,8 @@ class UnionFs final {
   Result<int64_t> SetNlink(const InodeRef& inode, int64_t change);
   struct Move;
   Status PrepareMove(const InodeRef& inode);
+  Status MakeWayFor(const InodeRef& comes, BorrowedFd dir, Name name,
+                    const InodeRef& there);
   Status RenameLocked(const Move& move);
   Result<std::optional<Draft>> PrepareTarget(const Move& move);
   void PutBack(const Move& move, Draft& target);

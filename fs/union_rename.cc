@@ -380,9 +380,25 @@ Status UnionFs::SyncMoved(const Move& move) {
   return move.from_dir == move.to_dir ? Ok() : upper_->SyncNames(*move.from_fd);
 }
 
+// An AUFS whiteout beside what is there says nothing of a file, and of a
+// directory that it is opaque. Of a directory that takes its place it would say
+// the same.
+Status UnionFs::MakeWayFor(const InodeRef& comes, BorrowedFd dir, Name name,
+                           const InodeRef& there) {
+  if (!comes->is_dir() ||
+      TRY(upper_->IsHidden(dir, name, nullptr)) != UpperDir::Hidden::kAufs)
+    return Ok();
+  if (there->is_dir())
+    TRY(upper_->SetMark({dir, name.c_str()}, names_.opaque, "y"));
+  upper_->RemoveAufsWhiteout(dir, name);
+  return Ok();
+}
+
 // REQUIRES: all four inodes locked alone.
 Status UnionFs::RenameLocked(const Move& move) {
   TRY(EnsureUpperName(move.inode, move.from_dir, *move.from_fd, move.from));
+  if (move.target != nullptr && move.target->in_upper())
+    TRY(MakeWayFor(move.inode, *move.to_fd, move.to, move.target));
   // The target's, before it may give way to an empty one.
   FdCache::Pin pin;
   std::optional<Attr> before;
@@ -427,6 +443,8 @@ Status UnionFs::RenameLocked(const Move& move) {
 Status UnionFs::ExchangeLocked(const Move& move) {
   TRY(EnsureUpperName(move.inode, move.from_dir, *move.from_fd, move.from));
   TRY(EnsureUpperName(move.target, move.to_dir, *move.to_fd, move.to));
+  TRY(MakeWayFor(move.inode, *move.to_fd, move.to, move.target));
+  TRY(MakeWayFor(move.target, *move.from_fd, move.from, move.inode));
   TRY(MarkMoved(move.inode, move.to_dir, *move.to_fd, move.to));
   TRY(MarkMoved(move.target, move.from_dir, *move.from_fd, move.from));
   TRY(kMarked.Visit());

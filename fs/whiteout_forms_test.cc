@@ -1,4 +1,6 @@
 // An upper that is mounted with one form of whiteouts after another.
+#include <linux/fs.h>
+
 #include <functional>
 #include <vector>
 
@@ -115,6 +117,48 @@ TEST_F(WhiteoutFormsTest, ANameThatAnotherFormHidIsTaken) {
         shown["gone"] = "new/";
         ExpectShown(form, shown);
       }
+}
+
+// As a killed daemon may leave it: an AUFS whiteout beside what is there.
+TEST_F(WhiteoutFormsTest, WhatTakesAMarkedPlaceShowsAllItHas) {
+  using Names = std::map<std::string, std::string>;
+  const auto exchange = [&](const char* with) {
+    return fs_
+        ->Rename(NodeId::kRoot, N("d"), NodeId::kRoot, N(with), RENAME_EXCHANGE)
+        .code();
+  };
+  struct Case {
+    const char* title;
+    std::function<int()> take;
+    Names shown;  // but for empty directories
+  };
+  const Case cases[] = {
+      {"rename",
+       [&] { return Rename("d", "gone"); },
+       {{"file", "file"}, {"gone", "f/"}}},
+      {"exchange",
+       [&] { return exchange("gone"); },
+       {{"file", "file"}, {"gone", "f/"}}},
+      {"exchange with a file",
+       [&] { return exchange("file"); },
+       {{"d", "file"}, {"file", "f/"}}},
+  };
+  for (const WhiteoutForm form : Forms())
+    for (const Case& one : cases) {
+      SCOPED_TRACE(std::string(one.title) + ", " +
+                   std::to_string(static_cast<int>(form)));
+      fs_.reset();
+      for (const char* dir : {"upper", "upper.work"})
+        stdfs::remove_all(root_ / dir);
+      stdfs::create_directories(root_ / "upper/gone");
+      for (const char* mark : {"upper/.wh.gone", "upper/.wh.file"})
+        Put(root_ / mark, "");
+      Put(root_ / "upper/file", "file");
+      ASSERT_TRUE(MountAs(form).ok());
+      EXPECT_EQ(Shown(), (Names{{"d", "f/"}, {"file", "file"}}));
+      ASSERT_EQ(one.take(), 0);
+      ExpectShown(form, one.shown);
+    }
 }
 
 }  // namespace
