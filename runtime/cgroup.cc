@@ -115,6 +115,25 @@ Status RemoveTree(const std::string& directory, int depth) {
   return remove();
 }
 
+// In a directory and in all below it, as far as they have the file.
+void WriteToEach(const std::string& directory, const std::string& file,
+                 std::string_view value, int depth) {
+  constexpr int kMaxDepth = 64;
+  (void)WriteTo(directory + "/" + file, value);
+  if (depth >= kMaxDepth) return;
+  for (const std::string& below : SubdirectoriesOf(directory))
+    WriteToEach(below, file, value, depth + 1);
+}
+
+Status AwaitFrozenV2(const std::string& directory, bool frozen) {
+  const std::string events = directory + "/cgroup.events";
+  if (WaitFor(kFreezePatience,
+              [&] { return KeyFrom(events, "frozen") == (frozen ? 1u : 0u); }))
+    return Ok();
+  return Error(ETIMEDOUT, directory + "/cgroup.freeze has no effect" +
+                              (frozen ? "" : "; is a cgroup above frozen?"));
+}
+
 // A new cpuset has no processors and no memory, and takes nobody until it has.
 void SeedCpuset(const std::string& parent, const std::string& child) {
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
@@ -307,6 +326,11 @@ const Cgroup::Directory* Cgroup::Find(const std::string& controller) const {
   return controller == "unified" ? V2() : nullptr;
 }
 
+const Cgroup::Directory* Cgroup::FreezerV1() const {
+  const Directory* const found = Find("freezer");
+  return found != nullptr && !found->v2 ? found : nullptr;
+}
+
 const Cgroup::Directory* Cgroup::V2() const {
   for (const Directory& directory : directories_)
     if (directory.v2) return &directory;
@@ -478,41 +502,64 @@ Status Cgroup::SetLimits(const Resources& resources, bool with_devices) {
   return with_devices ? ApplyDevices(resources.devices) : Ok();
 }
 
-Status Cgroup::SetFrozen(bool frozen) {
+Status Cgroup::Freeze() {
   // v2 first: it freezes what forks meanwhile, and a kill gets through.
   if (const Directory* const v2 = V2();
       v2 != nullptr && Exists(v2->path + "/cgroup.freeze")) {
-    TRY(WriteTo(v2->path + "/cgroup.freeze", frozen ? "1" : "0"));
-    const std::string events = v2->path + "/cgroup.events";
-    if (!WaitFor(kFreezePatience, [&] {
-          return KeyFrom(events, "frozen") == (frozen ? 1u : 0u);
-        }))
-      return Error(ETIMEDOUT, v2->path + " does not change its state");
-    return Ok();
+    TRY(WriteTo(v2->path + "/cgroup.freeze", "1"));
+    return AwaitFrozenV2(v2->path, true);
   }
-  const Directory* const v1 = Find("freezer");
+  const Directory* const v1 = FreezerV1();
   if (v1 == nullptr)
     return Error(ENOTSUP, "no freezer: no cgroup of the container has one");
   const std::string state = v1->path + "/freezer.state";
-  const char* const wanted = frozen ? "FROZEN" : "THAWED";
-  TRY(WriteTo(state, wanted).With(state));
+  TRY(WriteTo(state, "FROZEN").With(state));
   if (!WaitFor(kFreezePatience, [&] {
         const auto now = ReadFrom(state);
-        if (now.ok() && *now == wanted) return true;
+        if (now.ok() && *now == "FROZEN") return true;
         // A process caught in the middle of a fork needs another push.
-        (void)WriteTo(state, wanted);
+        (void)WriteTo(state, "FROZEN");
         return false;
       }))
-    return Error(ETIMEDOUT, state + " does not become " + wanted);
+    return Error(ETIMEDOUT, state + " does not become FROZEN");
   return Ok();
+}
+
+Status Cgroup::Thaw() {
+  TRY(ThawForKill());
+  const Directory* const v2 = V2();
+  if (v2 == nullptr || !Exists(v2->path + "/cgroup.freeze")) return Ok();
+  return AwaitFrozenV2(v2->path, false);
+}
+
+// A v2 freezer lets a kill through; it is thawed all the same, for the
+// container's processes to be seen to end.
+Status Cgroup::ThawForKill() {
+  if (const Directory* const v2 = V2(); v2 != nullptr)
+    WriteToEach(v2->path, "cgroup.freeze", "0", 0);
+  const Directory* const v1 = FreezerV1();
+  if (v1 == nullptr) return Ok();
+  WriteToEach(v1->path, "freezer.state", "THAWED", 0);
+  const std::string state = v1->path + "/freezer.state";
+  const auto now = ReadFrom(state);
+  if (!now.ok() || *now == "THAWED") return Ok();
+  for (std::string above = ParentOf(v1->path);
+       above.size() > v1->mountpoint.size(); above = ParentOf(above))
+    if (NumberFrom(above + "/freezer.self_freezing") == 1)
+      return Error(EBUSY, state + " stays " + *now +
+                              ": a cgroup above is frozen; write THAWED to " +
+                              above + "/freezer.state");
+  return Error(EBUSY, state + " stays " + *now +
+                          "; thaw it, or a cgroup above, on the host");
 }
 
 Result<bool> Cgroup::IsFrozen() const {
   if (const Directory* const v2 = V2(); v2 != nullptr) {
     const auto text = ReadFrom(v2->path + "/cgroup.freeze");
-    if (text.ok()) return *text == "1";
+    if (text.ok() && *text == "1") return true;
   }
-  const Directory* const v1 = Find("freezer");
+  // Beside it on a hybrid host: whoever froze it there was not us.
+  const Directory* const v1 = FreezerV1();
   if (v1 == nullptr) return false;
   const auto text = ReadFrom(v1->path + "/freezer.state");
   return text.ok() && *text != "THAWED";
@@ -525,23 +572,17 @@ Result<std::vector<pid_t>> Cgroup::Pids() const {
 }
 
 Status Cgroup::KillAll(int signal) {
-  if (signal == SIGKILL) {
-    if (const Directory* const v2 = V2();
-        v2 != nullptr && Exists(v2->path + "/cgroup.kill")) {
-      TRY(WriteTo(v2->path + "/cgroup.kill", "1"));
-      // A v1 freezer holds what the signal would end.
-      if (const Directory* const v1 = Find("freezer"); v1 != nullptr && !v1->v2)
-        (void)WriteTo(v1->path + "/freezer.state", "THAWED");
-      return Ok();
+  const Directory* const v2 = signal == SIGKILL ? V2() : nullptr;
+  if (v2 != nullptr && Exists(v2->path + "/cgroup.kill")) {
+    TRY(WriteTo(v2->path + "/cgroup.kill", "1"));
+  } else {
+    for (pid_t pid : TRY(Pids())) {
+      const auto pidfd = kernel::PidfdOpen(pid);
+      if (pidfd.ok()) (void)kernel::PidfdSignal(*pidfd, signal);
     }
   }
-  for (pid_t pid : TRY(Pids())) {
-    const auto pidfd = kernel::PidfdOpen(pid);
-    if (pidfd.ok()) (void)kernel::PidfdSignal(*pidfd, signal);
-  }
   // Tear-down must not wait for what is frozen.
-  if (signal == SIGKILL && TRY(IsFrozen())) return SetFrozen(false);
-  return Ok();
+  return signal == SIGKILL ? ThawForKill() : Ok();
 }
 
 void Cgroup::LeaveToOther() {

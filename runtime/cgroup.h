@@ -98,12 +98,18 @@ class Cgroup {
   Status JoinLater(const CgroupDoors& doors, pid_t init) const;
 
   // ENOTSUP without a freezer.
-  Status SetFrozen(bool frozen);
+  Status Freeze();
+  // Whoever froze it, in whichever hierarchy; and what is below it. EBUSY when
+  // a cgroup above is frozen: the error names the freezer.
+  Status Thaw();
+  // What a SIGKILL that was sent already needs of that.
+  Status ThawForKill();
   Result<bool> IsFrozen() const;
 
   // Every process in it and below it.
   Result<std::vector<pid_t>> Pids() const;
-  // Signals all of them; SIGKILL reaches those too that are being forked.
+  // Signals all of them; SIGKILL reaches those too that are being forked, or
+  // are frozen.
   Status KillAll(int signal);
 
   // Gives up a scope whose name is another's by now, with the directories,
@@ -136,6 +142,7 @@ class Cgroup {
 
   const Directory* Find(const std::string& controller) const;
   const Directory* V2() const;
+  const Directory* FreezerV1() const;  // as on a hybrid host, beside v2's
   Status ApplyController(const Resources& resources,
                          const std::string& controller);
   Status ApplyDevices(const std::vector<DeviceRule>& rules);

@@ -32,6 +32,7 @@ namespace {
 using ufs::Status;
 
 constexpr int kKillPatienceMs = 10'000;
+constexpr int kThawAgainMs = 500;
 
 std::string OwnerName() {
   const struct passwd* const entry = getpwuid(geteuid());
@@ -371,9 +372,7 @@ Status Container::Kill(int signal, bool all) {
     return Error(ESRCH, "container not running");
   TRY(kernel::PidfdSignal(pidfd, signal).With("signalling the container"));
   // A frozen process would die only once thawed.
-  if (signal == SIGKILL && TRY(state_.cgroup.IsFrozen()))
-    return state_.cgroup.SetFrozen(false);
-  return Ok();
+  return signal == SIGKILL ? state_.cgroup.ThawForKill() : Ok();
 }
 
 Status Container::Pause() {
@@ -381,13 +380,13 @@ Status Container::Pause() {
   if (now != RunState::kRunning && now != RunState::kCreated)
     return Error(EINVAL,
                  std::string("container not running, but ") + NameOf(now));
-  return state_.cgroup.SetFrozen(true);
+  return state_.cgroup.Freeze();
 }
 
 Status Container::Resume() {
   if (TRY(Status()) != RunState::kPaused)
     return Error(EINVAL, "container not paused");
-  return state_.cgroup.SetFrozen(false);
+  return state_.cgroup.Thaw();
 }
 
 Status Container::Update(const Resources& resources) {
@@ -403,9 +402,13 @@ Status Container::KillAndWait() {
   const auto pidfd = kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1);
   if (!pidfd.ok() || !IsAlive()) return Ok();
   (void)kernel::PidfdSignal(*pidfd, SIGKILL);
-  if (!kernel::WaitForExit(*pidfd, kKillPatienceMs))
-    return Error(EBUSY, "container init does not end");
-  return Ok();
+  for (int waited_ms = 0; waited_ms < kKillPatienceMs;
+       waited_ms += kThawAgainMs) {
+    if (kernel::WaitForExit(*pidfd, kThawAgainMs)) return Ok();
+    // From inside it may have been frozen again before it died.
+    TRY(state_.cgroup.ThawForKill());
+  }
+  return Error(EBUSY, "container init does not end");
 }
 
 Status Container::RemoveAll() {

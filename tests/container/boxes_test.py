@@ -115,6 +115,21 @@ class VerbTest(box.BoxTest):
         self.ok("pause", "box")
         self.ok("stop", "-t", "0", "box")  # also when it is frozen
 
+    def test_what_others_froze_can_be_ended(self):
+        """In v1's freezer, which is beside the one that is ours on a hybrid host."""
+        if not bundle.own_cgroup("freezer"):
+            self.skipTest("needs a v1 freezer")
+        state = bundle.own_cgroup("freezer") + "/ufs-box/freezer.state"
+        for ending in (("stop", "-t", "0"), ("stop", "-t", "1"), ("rm", "--force"), ("kill",)):
+            self.start()
+            with open(state, "w") as file:
+                file.write("FROZEN")
+            self.assertEqual(self.inspect()["status"], "paused")
+            self.ok(*ending, "box")
+            self.assertTrue(wait_until(lambda: self.inspect()["status"] == "exited", 5)
+                            if ending[0] != "rm" else not self.records(), ending)
+            self.ufs("rm", "--force", "box")
+
     def test_top_and_stats(self):
         found = self.start("sleep 1001 & exec sleep 1002")
         self.assertTrue(wait_until(lambda: self.ok("top", "box").count("sleep 100") == 2))

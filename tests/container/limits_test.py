@@ -127,5 +127,67 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         self.ok("delete", "--force", "ufs-box")
 
 
+@bundle.unittest.skipUnless(own_cgroup("freezer"), "needs a v1 freezer")
+class FreezerTest(bundle.ContainerTest):
+    """Beside v2's, which is ours to use, a hybrid host has that of v1; whoever freezes a
+    container there must not make it one that cannot be ended."""
+
+    def freezer(self, name="ufs-ufs-box"):
+        return f"{own_cgroup('freezer')}/{name}"
+
+    def freeze(self, path):
+        limits.write(path + "/freezer.state", "FROZEN")
+        self.addCleanup(self.thaw, path)
+
+    def thaw(self, path):
+        if os.path.isdir(path):
+            limits.write(path + "/freezer.state", "THAWED")
+
+    def assert_ends(self, pid):
+        self.assertTrue(wait_until(lambda: self.status()["status"] == "stopped", 5))
+        self.assertFalse(os.path.exists(f"/proc/{pid}/cgroup") and "Z" not in limit(
+            f"/proc/{pid}", "stat"))
+
+    def test_state_and_resume(self):
+        self.start_box()
+        self.freeze(self.freezer())
+        self.assertEqual(self.status()["status"], "paused")
+        self.ok("resume", "ufs-box")
+        self.assertEqual(self.status()["status"], "running")
+        self.assertEqual(limit(self.freezer(), "freezer.state"), "THAWED")
+
+    def test_kill(self):
+        pid = self.start_box()
+        self.freeze(self.freezer())
+        self.ok("kill", "ufs-box", "KILL")
+        self.assert_ends(pid)
+
+    def test_kill_of_what_is_frozen_below(self):
+        """As by a container that has cgroups of its own."""
+        pid = self.start_box()
+        below = self.freezer() + "/ufs-below"
+        os.mkdir(below)
+        limits.write(below + "/cgroup.procs", str(pid))
+        self.freeze(below)
+        self.ok("kill", "ufs-box", "KILL")
+        self.assert_ends(pid)
+
+    def test_delete_while_frozen_in_both(self):
+        self.start_box()
+        self.ok("pause", "ufs-box")
+        self.freeze(self.freezer())
+        self.ok("delete", "--force", "ufs-box")
+
+    def test_frozen_from_above(self):
+        self.configure(**{"linux.cgroupsPath": "/ufs-test-parent/ufs-inner"})
+        pid = self.start_box()
+        above = "/sys/fs/cgroup/freezer/ufs-test-parent"
+        self.freeze(above)
+        for words in ("kill", "ufs-box", "KILL"), ("resume", "ufs-box"):
+            self.refused(f"write THAWED to {above}/freezer.state", *words)
+        self.thaw(above)
+        self.assert_ends(pid)
+
+
 if __name__ == "__main__":
     bundle.main()

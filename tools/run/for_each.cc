@@ -19,6 +19,7 @@ namespace kernel = runtime::kernel;
 
 // For what must come to its end once it was killed.
 constexpr int kKillPatienceMs = 150'000;
+constexpr int kKillAgainMs = 1'000;
 
 }  // namespace
 
@@ -86,15 +87,21 @@ Status StopContainer(const FoundContainer& found, int seconds) {
   if (!asked.ok() && asked.code() != ESRCH) return asked;
   auto container = found.Open();
   if (container.code() == ESRCH) return AwaitEnd(found, kKillPatienceMs);
-  TRY(std::move(container));
-  auto& running = *container;
+  runtime::Container running = TRY(std::move(container));
   const auto status = running.Status();
   if (status.ok() && *status == runtime::RunState::kPaused)
     TRY(running.Resume());
   if (AwaitEnd(found, seconds * 1000).ok()) return Ok();
-  const auto killed = running.Kill(SIGKILL, /*all=*/false);
-  if (!killed.ok() && killed.code() != ESRCH) return killed;
-  return AwaitEnd(found, kKillPatienceMs);
+  // More than once: it may freeze itself before it has died.
+  Status ended;
+  for (int waited_ms = 0; waited_ms < kKillPatienceMs;
+       waited_ms += kKillAgainMs) {
+    const auto killed = running.Kill(SIGKILL, /*all=*/false);
+    if (!killed.ok() && killed.code() != ESRCH) return killed;
+    ended = AwaitEnd(found, kKillAgainMs);
+    if (ended.ok()) break;
+  }
+  return ended;
 }
 
 }  // namespace ufs
