@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string_view>
+#include <utility>
 
 #include "fs/fuse_mount.h"
 #include "fs/transport.h"
@@ -14,6 +16,7 @@
 #include "runtime/cgroup_layout.h"
 #include "runtime/id_map.h"
 #include "runtime/kernel.h"
+#include "runtime/namespaces.h"
 #include "runtime/programs.h"
 #include "runtime/systemd_scope.h"
 #include "tools/state_dir.h"
@@ -31,14 +34,19 @@ std::string LineOf(const char* path) {
   return text->substr(0, text->find('\n'));
 }
 
+bool KernelIsAtLeast(unsigned wanted_major, unsigned wanted_minor) {
+  utsname names{};
+  unsigned major = 0, minor = 0;
+  return uname(&names) == 0 &&
+         std::sscanf(names.release, "%u.%u", &major, &minor) == 2 &&
+         std::pair(major, minor) >= std::pair(wanted_major, wanted_minor);
+}
+
 HostCheck CheckKernel() {
   HostCheck check{"kernel", State::kOk, "", ""};
   utsname names{};
-  unsigned major = 0, minor = 0;
-  if (uname(&names) == 0 &&
-      std::sscanf(names.release, "%u.%u", &major, &minor) == 2)
-    check.found = std::string("Linux ") + names.release;
-  if (major > 5 || (major == 5 && minor >= 12)) return check;
+  if (uname(&names) == 0) check.found = std::string("Linux ") + names.release;
+  if (KernelIsAtLeast(5, 12)) return check;
   check.state = State::kMissing;
   check.remedy = "containers need Linux 5.12 or later";
   return check;
@@ -49,10 +57,19 @@ HostCheck CheckFuse() {
   const auto device = OpenFuseDevice();
   if (device.ok()) return check;
   check.state = State::kMissing;
-  check.found = device.error().ToString();
-  check.remedy =
-      "see what is found; in a container it must be given the "
-      "device: --device /dev/fuse";
+  constexpr std::string_view kInContainer =
+      "in a container it must be given the device: --device /dev/fuse";
+  // What is in the way, and what the user can do about it.
+  const std::string_view says = device.error().context();
+  const size_t end = says.find("; ");
+  if (end == says.npos) {
+    check.found = device.error().ToString();
+    check.remedy = kInContainer;
+  } else {
+    check.found = says.substr(0, end);
+    check.remedy =
+        std::string(says.substr(end + 2)) + "; " + std::string(kInContainer);
+  }
   return check;
 }
 
@@ -75,6 +92,23 @@ HostCheck CheckIoUring() {
   check.remedy =
       "each message is faster with it: Linux 6.14 or later, and as "
       "root: echo 1 > /sys/module/fuse/parameters/enable_uring";
+  return check;
+}
+
+// Whether the kernel was made with it shows when a mount begins, and ufs stat
+// tells.
+HostCheck CheckPassthrough() {
+  HostCheck check{"FUSE passthrough", State::kOk, "can be asked for", ""};
+  if (!KernelIsAtLeast(6, 9)) {
+    check.found = "this kernel has none";
+    check.remedy = "-o passthrough=1 needs Linux 6.9 or later";
+  } else if (geteuid() != 0 || !runtime::InInitialUserNamespace()) {
+    check.found = "the kernel gives it to root of the host alone";
+    check.remedy = "for -o passthrough=1: mount as root";
+  } else {
+    return check;
+  }
+  check.state = State::kLess;
   return check;
 }
 
@@ -166,10 +200,16 @@ HostCheck CheckNetwork() {
   for (const char* program : {"slirp4netns", "pasta"})
     if (!runtime::FindProgram(program).empty())
       check.found += (check.found.empty() ? "" : ", ") + std::string(program);
+  const auto tun = sys::Open("/dev/net/tun", O_RDWR);
   if (check.found.empty()) {
     check.found = "neither slirp4netns nor pasta is installed";
     check.remedy = "for --network private: install slirp4netns or passt";
-  } else if (!sys::Open("/dev/net/tun", O_RDWR).ok()) {
+  } else if (tun.code() == EACCES || tun.code() == EPERM) {
+    check.found = "/dev/net/tun is not for this user";
+    check.remedy =
+        "for --network private, as root: chmod 666 /dev/net/tun; in a "
+        "container it must be given the device: --device /dev/net/tun";
+  } else if (!tun.ok()) {
     check.found = "/dev/net/tun cannot be opened";
     check.remedy = "for --network private, as root: modprobe tun";
   } else {
@@ -207,10 +247,10 @@ const char* NameOf(State state) {
 }
 
 std::vector<HostCheck> CheckHost() {
-  return {CheckKernel(),  CheckFuse(),           CheckFusermount(),
-          CheckIoUring(), CheckUserNamespaces(), CheckSubordinateIds(),
-          CheckCgroups(), CheckSeccomp(),        CheckNetwork(),
-          CheckState()};
+  return {CheckKernel(),         CheckFuse(),        CheckFusermount(),
+          CheckIoUring(),        CheckPassthrough(), CheckUserNamespaces(),
+          CheckSubordinateIds(), CheckCgroups(),     CheckSeccomp(),
+          CheckNetwork(),        CheckState()};
 }
 
 }  // namespace ufs

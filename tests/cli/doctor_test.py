@@ -1,6 +1,7 @@
 """ufs doctor: what is found is so, and what is missing comes with a remedy."""
 import json
 import os
+import shutil
 import subprocess
 
 import harness
@@ -41,10 +42,23 @@ class Doctor(CliTest):
         code, checks = self.look(*as_user("env", "HOME=" + self.dir))
         self.assertEqual(code, 1)
         self.assertEqual(checks["FUSE"]["state"], "missing")
-        self.assertIn("chmod 666 /dev/fuse", checks["FUSE"]["found"])
+        self.assertEqual(checks["FUSE"]["found"], "/dev/fuse is not for this user")
+        self.assertIn("as root: chmod 666 /dev/fuse", checks["FUSE"]["remedy"])
+        self.assertEqual(checks["FUSE passthrough"]["state"], "less")
         self.assertEqual(checks["subordinate ids"]["state"], "less")
         self.assertEqual(checks["subordinate ids"]["found"], "1 id")
         self.assertEqual(checks["user namespaces"]["state"], "ok")
+
+    def test_tun_that_is_there_but_not_for_the_user(self):
+        if not any(map(shutil.which, ("slirp4netns", "pasta"))) or \
+                not os.path.exists("/dev/net/tun"):
+            self.skipTest("needs slirp4netns or pasta, and /dev/net/tun")
+        node = self.at("tun")
+        os.mknod(node, 0o20600, os.makedev(10, 200))
+        subprocess.run(["mount", "--bind", node, "/dev/net/tun"], check=True)
+        self.addCleanup(run, "umount", "/dev/net/tun")
+        _, checks = self.look(*as_user("env", "HOME=" + self.dir))
+        self.assertIn("chmod 666 /dev/net/tun", checks["private networks"]["remedy"])
 
     def test_user_who_has_all(self):
         harness.open_fuse_to_all(self.dir)
