@@ -101,6 +101,10 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   if (const auto bytes = DataInMemory(inode))
     return bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
         .copy(buffer, size);
+  // A layer's file is read for its hash before it can be read.
+  if (wait == Wait::kNoWait && config_.verify &&
+      inode->backing() < Backing::kUpper)
+    return Error(EAGAIN);
   const auto read = [&]() -> Result<size_t> {
     if (inode->backing() == Backing::kPartial)
       return ReadPartial(inode, buffer, size, offset, wait);

@@ -34,6 +34,26 @@ TEST_F(UnionFsTest, AWriteMovesTheFileUpAndLeavesTheLayerAlone) {
   EXPECT_EQ(Stat(Walk("d/f")).ino, ino);
 }
 
+// With verify=on a contents is hashed before its first byte is read.
+TEST_F(UnionFsTest, WhatIsVerifiedIsReadByWhoMayWait) {
+  Put(root_ / "base/f", "f");
+  Put(root_ / "upper/new", "new");
+  UnionConfig config = Config();
+  config.verify = true;
+  auto fs = UnionFs::Open(config);
+  ASSERT_TRUE(fs.ok()) << fs.error().ToString();
+  fs_ = std::move(*fs);
+  char byte = 0;
+  const auto read = [&](const char* name, UnionFs::Wait wait) {
+    return fs_->Read(Walk(name), &byte, 1, 0, wait).code();
+  };
+  EXPECT_EQ(read("f", UnionFs::Wait::kNoWait), EAGAIN);
+  EXPECT_EQ(read("f", UnionFs::Wait::kMayWait), 0);
+  EXPECT_EQ(byte, 'f');
+  EXPECT_EQ(read("new", UnionFs::Wait::kMayWait), 0);
+  EXPECT_EQ(byte, 'n');
+}
+
 TEST_F(UnionFsTest, ReadingLeavesNoTraceInTheAccessTime) {
   Put(root_ / "base/low/f", "f");
   Put(root_ / "upper/up/f", "f");
