@@ -185,10 +185,10 @@ Status UnionFs::MarkMoved(const InodeRef& inode, const InodeRef& to_dir,
   } else if (inode->is_split()) {
     TRY(SetRedirect(inode, place.at()));
   }
-  if (NeedsLiteral(to.view(), inode->type)) {
-    if (!upper_->has_xattrs()) return Error(EPERM);
+  // Without xattrs nothing tells it from a mark.
+  if (IsAufsMarkName(to.view()) && !upper_->has_xattrs()) return Error(EPERM);
+  if (NeedsLiteral(to.view(), inode->type))
     TRY(upper_->SetMark(place.at(), names_.literal, "y"));
-  }
   if (inode->came_from_layer()) TRY(MarkImpure(to_dir, to_fd));
   return Ok();
 }

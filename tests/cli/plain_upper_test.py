@@ -308,6 +308,15 @@ class PlainUpper(CliTest):
                 self.assertEqual(self.shown(), again)
                 self.umount()
 
+    def test_nothing_takes_the_name_of_a_mark(self):
+        self.mount_over("char")
+        os.symlink("/dir", self.at("mnt/link"))
+        os.mkdir(self.at("mnt/new"))
+        for name in ("link", "new"):
+            with self.assertRaises(PermissionError):
+                os.rename(self.at("mnt/" + name), self.at("mnt/emptied/.wh..wh.ufs.redirect"))
+        self.assertEqual(self.names("emptied"), ["low"])
+
     def test_a_moved_directory_read_only(self):
         self.mount_over("char")
         os.rename(self.at("mnt/dir"), self.at("mnt/moved"))
