@@ -109,7 +109,7 @@ class HostLayer final : public Layer {
   uint32_t dev_major_ = 0;
   uint32_t dev_minor_ = 0;
   bool has_overrides_ = false;
-  bool redirects_in_files_ = false;  // an upper's, that can have no marks
+  bool redirects_in_files_ = false;       // an upper's, that can have no marks
   std::unique_ptr<const Frozen> frozen_;  // null: a layer like any other
 };
 

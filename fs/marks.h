@@ -7,7 +7,8 @@
 // Trust: redirect, metacopy and origin lead to other files, so they count only
 // under the namespace the mount uses (trusted.* when privileged, which only
 // root can have written), and a redirect in a file only in what is or was an
-// upper on a file system without attributes. Whiteouts and opacity only hide, and count in each.
+// upper on a file system without attributes. Whiteouts and opacity only hide,
+// and count in each.
 //
 // Threads: immutable values and pure functions.
 #pragma once
