@@ -6,6 +6,7 @@
 
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
+#include "layerdb/stream_hash.h"
 #include "layerdb/tar_recipe.h"
 
 namespace ufs {
@@ -30,23 +31,11 @@ Result<Digest> Sha256OfFile(BorrowedFd file, uint64_t& bytes) {
   return hasher.Finish();
 }
 
-class HashSink final : public ByteSink {
- public:
-  Status Write(std::string_view bytes) override {
-    hash_.Update(bytes);
-    return Ok();
-  }
-  Digest Finish() { return hash_.Finish(); }
-
- private:
-  Sha256 hash_;
-};
-
 // A layer's recipe, if it is to have one, makes its tar.
 Status VerifyRecipe(const LayerStore& store, const LayerInfo& info) {
   auto recipe = store.OpenRecipe(info.diff_id);
   if (recipe.code() == ENOENT && !info.has_recipe) return Ok();
-  HashSink made;
+  DigestSink made;
   TRY(FollowRecipe(TRY(std::move(recipe)), *store.objects(), made));
   if (made.Finish() != info.diff_id)
     return Error(EUCLEAN, "it makes another tar");

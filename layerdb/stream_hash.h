@@ -43,4 +43,17 @@ class HashedSource final : public ByteSource {
   ByteSink* const copy_;
 };
 
+// A sink of which only the SHA-256 is wanted; in the thread of who writes.
+class DigestSink final : public ByteSink {
+ public:
+  Status Write(std::string_view bytes) override {
+    hash_.Update(bytes);
+    return Ok();
+  }
+  Digest Finish() { return hash_.Finish(); }
+
+ private:
+  Sha256 hash_;
+};
+
 }  // namespace ufs

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "layerdb/base/syscall.h"
+#include "layerdb/stream_hash.h"
 #include "layerdb/tar_writer.h"
 
 namespace ufs {
@@ -155,18 +156,6 @@ class TreeTar {
   EntryBudget budget_;
   std::unordered_map<TreeFile::NodeNo, std::string> first_paths_;
   std::unique_ptr<char[]> buffer_;
-};
-
-class DigestSink final : public ByteSink {
- public:
-  Status Write(std::string_view bytes) override {
-    hash_.Update(bytes);
-    return Ok();
-  }
-  Digest Finish() { return hash_.Finish(); }
-
- private:
-  Sha256 hash_;
 };
 
 }  // namespace
