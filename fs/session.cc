@@ -261,16 +261,13 @@ Status Session::GoLive() {
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
 
-  notifier_ = std::make_unique<Notifier>([this](NodeId node) {
-    // ENOENT: the kernel does not know the node (any more).
-    fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
-                                     -1, 0);
-  });
-  fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
   const auto forget_attrs = [this](NodeId node) {
+    // ENOENT: the kernel does not know the node (any more).
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
                                      /*off: no pages=*/-1, 0);
   };
+  notifier_ = std::make_unique<Notifier>(forget_attrs);
+  fs_.SetInvalidate([this](NodeId node) { notifier_->Add(node); });
   fs_.SetForgetAttrs(forget_attrs);
   adapter_.SetForgetAttrs(forget_attrs);
   dropper_ = std::make_unique<Notifier>([this](NodeId node) {
