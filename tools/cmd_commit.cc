@@ -59,15 +59,6 @@ Result<std::unique_ptr<Ingest>> BeginIngest(LayerStore& store,
 
 // --- a mount -----------------------------------------------------------------
 
-Result<Json> Ask(const std::string& mountpoint) {
-  const std::string answer = TRY(QueryControl(mountpoint));
-  Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
-  if (!report.is_object() || !report.contains("union") ||
-      !report.contains("messages"))
-    return Error(EPROTO, mountpoint + ": its daemon does not tell its layers");
-  return report;
-}
-
 // How often each thing was asked that may change something.
 std::map<std::string, uint64_t> Changes(const Json& report) {
   std::map<std::string, uint64_t> counts;
@@ -135,7 +126,7 @@ Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
                            const CommitArguments& arguments) {
   TRY(SyncMount(mountpoint));
   MountHold hold = TRY(MountHold::Begin(mountpoint));
-  if (LayersOf(TRY(Ask(mountpoint))) != source.layers)
+  if (LayersOf(TRY(AskDaemon(mountpoint))) != source.layers)
     return Error(EAGAIN, mountpoint +
                              ": another commit was made meanwhile; do "
                              "it again");
@@ -165,7 +156,7 @@ Result<LayerInfo> CommitBusyMount(LayerStore& store,
 
 Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
                               const CommitArguments& arguments) {
-  const Json parts = TRY(Ask(mountpoint))["union"];
+  const Json parts = TRY(AskDaemon(mountpoint))["union"];
   SealSource source;
   source.directory = parts.value("upper", "");
   if (source.directory.empty())
@@ -176,7 +167,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   TRY(CompleteUpper(mountpoint, source.directory));
   // A layer is on disk. Most of it now, while nobody waits.
   if (!arguments.keep_upper) TRY(SyncMount(source.directory));
-  const Json before = TRY(Ask(mountpoint));
+  const Json before = TRY(AskDaemon(mountpoint));
   source.layers = LayersOf(before);
   source.index = IndexOf(parts.value("work", ""));
   source.trusted_marks =
@@ -197,7 +188,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   TRY(SyncMount(mountpoint));
   // Where it failed, something may be in parts that a hold brings up.
   const auto unchanged = [&]() -> Result<bool> {
-    const Json now = TRY(Ask(mountpoint));
+    const Json now = TRY(AskDaemon(mountpoint));
     return Changes(before) == Changes(now) && !IsChangedUnseen(before) &&
            !IsChangedUnseen(now) && LayersOf(before) == LayersOf(now);
   };

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "fs/control.h"
 #include "fs/upper_diff.h"
 #include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
@@ -24,23 +23,20 @@ constexpr char kUfsDiff[] = "ufs diff";
 
 // What the daemon of a mount says its parts are.
 Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
-  const std::string answer = TRY(QueryControl(mountpoint));
-  const Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  const Json report = TRY(AskDaemon(mountpoint));
+  const Json& parts = report["union"];
   UpperDiffOptions options;
-  const auto parts = report.is_object() ? report.find("union") : report.end();
-  if (!report.is_object() || parts == report.end())
-    return Error(EPROTO, mountpoint + ": its daemon does not tell its layers");
-  options.upper = parts->value("upper", "");
+  options.upper = parts.value("upper", "");
   if (options.upper.empty())
     return Error(EROFS, mountpoint + ": is read-only, there is no upper");
-  options.layers = parts->value("layers", std::vector<std::string>());
-  const std::string store = parts->value("store", "");
+  options.layers = parts.value("layers", std::vector<std::string>());
+  const std::string store = parts.value("store", "");
   if (!store.empty())
     options.open_sealed =
         OpenFrom(TRY(LayerStore::Open(store, LayerStore::Access::kRead)),
                  /*verify=*/false);
   options.trusted_marks =
-      parts->value("xattr_prefix", "").starts_with("trusted.");
+      parts.value("xattr_prefix", "").starts_with("trusted.");
   // What the kernel still holds back has to be in the upper.
   const UniqueFd fd =
       TRY(sys::Open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY));

@@ -75,11 +75,9 @@ int UnmountAndWait(const std::string& path, bool lazy) {
     return Complain(kUfsUmount, path + ": " + message, kExitFailure);
   };
   const std::string mountpoint = ResolveMountpoint(path);
-  const auto mount = FindMountAt(mountpoint);
-  if (!mount) return fail("nothing is mounted here");
-  if (!mount->type.starts_with("fuse"))
-    return fail("is a mount of type " + mount->type +
-                ", not one of ufs; use umount(8)");
+  const auto mount = FindUnionMount(mountpoint, "umount(8)");
+  if (!mount.ok())
+    return Complain(kUfsUmount, mount.error().context(), kExitFailure);
   const UniqueFd daemon = OpenDaemon(mountpoint);
 
   int error = Unmount(mountpoint, lazy);

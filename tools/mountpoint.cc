@@ -1,6 +1,9 @@
 #include "tools/mountpoint.h"
 
+#include <cerrno>
 #include <filesystem>
+
+#include "fs/control.h"
 
 namespace ufs {
 
@@ -18,6 +21,25 @@ std::string ResolveMountpoint(const std::string& path) {
   }
   const stdfs::path parent = stdfs::canonical(absolute.parent_path(), error);
   return error ? absolute : parent / absolute.filename();
+}
+
+Result<MountInfo> FindUnionMount(const std::string& mountpoint,
+                                 const char* program) {
+  auto found = FindMountAt(mountpoint);
+  if (!found) return Error(EINVAL, mountpoint + ": nothing is mounted here");
+  if (!found->type.starts_with("fuse"))
+    return Error(EINVAL, mountpoint + ": is a mount of type " + found->type +
+                             ", not one of ufs; use " + program);
+  return *std::move(found);
+}
+
+Result<Json> AskDaemon(const std::string& mountpoint) {
+  const std::string answer = TRY(QueryControl(mountpoint));
+  Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  if (!report.is_object() || !report.contains("union") ||
+      !report.contains("messages"))
+    return Error(EPROTO, mountpoint + ": its daemon does not tell its layers");
+  return report;
 }
 
 }  // namespace ufs

@@ -7,14 +7,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "fs/control.h"
 #include "fs/frozen_upper.h"
 #include "fs/fuse_mount.h"
-#include "layerdb/base/mount_info.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
@@ -36,13 +33,13 @@ Error Fixed(const std::string& what) {
 }
 
 // Refuses what is not as the mount has it.
-Status CheckUnion(const MountRequest& request, const nlohmann::json& has) {
+Status CheckUnion(const MountRequest& request, const Json& has) {
   const MountOptions& options = request.options;
-  const auto upper = has.at("upper").get<std::string>();
+  const std::string upper = has.value("upper", "");
   if (options.config.upper && !IsSamePlace(*options.config.upper, upper))
     return Fixed("the upper directory");
   if (options.has_lowerdir) {
-    auto layers = has.at("layers").get<std::vector<std::string>>();
+    auto layers = has.value("layers", std::vector<std::string>());
     // What the upper was at a commit comes with it.
     std::erase_if(layers, IsFrozenName);
     UnionConfig named = options.config;
@@ -62,7 +59,7 @@ Result<unsigned long> FlagsWanted(const std::string& mountpoint,
                                   const MountOptions& options) {
   struct statvfs now;
   if (statvfs(mountpoint.c_str(), &now) != 0)
-    return Error(errno, strerror(errno));
+    return Error(errno, mountpoint + ": " + strerror(errno));
   // The words of the request come after those for what is so now.
   MountConfig config;
   constexpr unsigned long kNoSymFollow = 0x2000;  // of statfs(2)
@@ -101,21 +98,14 @@ std::string WhyNot(int error) {
 }
 
 Status Remount(const std::string& mountpoint, const MountRequest& request) {
-  const auto found = FindMountAt(mountpoint);
-  if (!found) return Error(EINVAL, "nothing is mounted here");
-  if (!found->type.starts_with("fuse"))
-    return Error(EINVAL, "is a mount of type " + found->type +
-                             ", not one of ufs; use mount(8)");
-  const auto answer =
-      nlohmann::json::parse(TRY(QueryControl(mountpoint)), nullptr, false);
-  if (answer.is_discarded() || !answer.contains("union"))
-    return Error(EPROTO, "its daemon speaks another language");
-  TRY(CheckUnion(request, answer.at("union")));
+  const MountInfo found = TRY(FindUnionMount(mountpoint, "mount(8)"));
+  const Json report = TRY(AskDaemon(mountpoint));
+  TRY(CheckUnion(request, report["union"]).With(mountpoint));
   const unsigned long flags =
-      TRY(FlagsWanted(mountpoint, found->super_options, request.options));
-  if (mount(found->source.c_str(), mountpoint.c_str(), nullptr,
+      TRY(FlagsWanted(mountpoint, found.super_options, request.options));
+  if (mount(found.source.c_str(), mountpoint.c_str(), nullptr,
             MS_REMOUNT | flags, "") != 0)
-    return Error(errno, WhyNot(errno));
+    return Error(errno, mountpoint + ": " + WhyNot(errno));
   return Ok();
 }
 
@@ -126,9 +116,7 @@ int RemountUnion(const MountRequest& request) {
       ResolveMountpoint(request.options.mount.mountpoint);
   const Status done = Remount(mountpoint, request);
   if (done.ok()) return kExitOk;
-  return Complain(request.who,
-                  mountpoint + ": " + std::string(done.error().context()),
-                  request.failure_code);
+  return Complain(request.who, done.error().context(), request.failure_code);
 }
 
 }  // namespace ufs
