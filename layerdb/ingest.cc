@@ -37,17 +37,27 @@ Result<bool> HaveSameBytes(BorrowedFd a, BorrowedFd b) {
 
 }  // namespace
 
-// What imports that were killed had staged. Another import may be about to lock
-// its folder: then it is left to the next, or to gc.
+Status LayerStore::ForEachAbandoned(
+    const std::function<Status(sys::At)>& visit) const {
+  for (const std::string& name : TRY(ListNames({ingest_dir_}))) {
+    const sys::At at{ingest_dir_, name.c_str()};
+    const auto lock = TryLockExclusive(at);
+    if (lock.code() == EBUSY || lock.code() == ENOENT) continue;
+    if (!lock.ok()) return lock.error();
+    TRY(visit(at));
+  }
+  return Ok();
+}
+
+// Another import may be about to lock its folder: then it is left to the next,
+// or to gc, as is what cannot be removed.
 void LayerStore::SweepAbandoned() const {
   const auto sweep_lock = TryLockExclusive({dir_, "ingest"});
   if (!sweep_lock.ok()) return;
-  const auto names = ListNames({ingest_dir_});
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
-    const sys::At at{ingest_dir_, name.c_str()};
-    if (const auto lock = TryLockExclusive(at); lock.ok()) (void)RemoveTree(at);
-  }
+  (void)ForEachAbandoned([](sys::At at) {
+    (void)RemoveTree(at);
+    return Ok();
+  });
 }
 
 Result<std::unique_ptr<Ingest>> LayerStore::BeginIngest(std::string source) {

@@ -148,8 +148,9 @@ Result<LayerInfo> LayerStore::ReadInfo(const Digest& diff_id) const {
   const std::string text =
       TRY(ReadSmallFile({layers_dir_, name.c_str()}, kMaxInfoBytes).With(name));
   auto info = LayerInfo::Parse(text);
-  if (!info.ok() || info->diff_id != diff_id)
-    return Error(EUCLEAN, name + ": no description of this layer");
+  if (!info.ok()) return Error(EUCLEAN, name + ": " + info.error().ToString());
+  if (info->diff_id != diff_id)
+    return Error(EUCLEAN, name + ": the description of another layer");
   return info;
 }
 

@@ -153,6 +153,9 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   friend class ViewBuilder;
 
   explicit LayerStore(std::string path) : path_(std::move(path)) {}
+  // What imports that were killed had staged, each locked meanwhile.
+  // REQUIRES: the lock of "ingest" alone.
+  Status ForEachAbandoned(const std::function<Status(sys::At)>& visit) const;
   void SweepAbandoned() const;
   Status CreateFolders();
   Status OpenFolders();

@@ -129,29 +129,25 @@ class StoreChecker {
 
   void CheckText(const Digest& digest, const TreeFile& tree,
                  const std::string& subject) {
-    const std::string name = InfoFileName(digest);
-    const auto text =
-        ReadSmallFile({store_.layers_dir_, name.c_str()}, kMaxInfoBytes);
-    const auto info = text.ok() ? LayerInfo::Parse(*text)
-                                : Result<LayerInfo>(Error(text.code()));
+    const auto info = store_.ReadInfo(digest);
     LayerInfo counted;
     const auto count = CountTree(tree, counted);
-    if (!info.ok() || !count.ok() || info->diff_id != digest ||
-        info->entries != counted.entries ||
+    if (!info.ok() || !count.ok() || info->entries != counted.entries ||
         info->whiteouts != counted.whiteouts ||
         info->objects != counted.objects ||
         info->content_bytes != counted.content_bytes) {
       Find(4, subject,
-           "its description " + name +
-               (info.ok() ? " tells something else than its index"
-                          : ": " + info.error().ToString()) +
+           "its description " +
+               (info.ok() ? InfoFileName(digest) +
+                                " tells something else than its index"
+                          : info.error().ToString()) +
                "; 'ufs store repair' writes it anew");
       return;
     }
     const auto recipe = store_.OpenRecipe(digest);
-    if (recipe.ok() || recipe.code() != ENOENT) {
-      const Status sound =
-          recipe.ok() ? CheckRecipe(*recipe) : Status(recipe.error());
+    const Status sound =
+        recipe.ok() ? CheckRecipe(*recipe) : Status(recipe.error());
+    if (sound.code() != ENOENT) {
       if (!sound.ok())
         Find(4, subject, sound.error().ToString() + kImportAgain);
     } else if (info->has_recipe) {

@@ -217,16 +217,11 @@ class StoreGc {
   }
 
   Status SweepIngest() {
-    for (const std::string& name : TRY(ListNames({store_.ingest_dir_}))) {
-      const sys::At at{store_.ingest_dir_, name.c_str()};
-      const auto lock = TryLockExclusive(at);
-      if (lock.code() == EBUSY || lock.code() == ENOENT) continue;
-      if (!lock.ok()) return lock.error();
+    return store_.ForEachAbandoned([&](sys::At at) {
       ++report_.leftovers;
       report_.freed_bytes += BlocksBelow(at);
-      if (!options_.dry_run) TRY(RemoveTree(at));
-    }
-    return Ok();
+      return options_.dry_run ? Ok() : RemoveTree(at);
+    });
   }
 
   static uint64_t BlocksBelow(sys::At at) {
