@@ -31,28 +31,37 @@ uint64_t FreeBytes(const std::string& path) {
   return stat.f_bfree * stat.f_bsize;
 }
 
-TEST(StoreSpaceTest, AFullDiskIsSaidAndItsRoomGivenBack) {
+// The exit code of a process that does `work` with a store on a disk of 24 MiB;
+// kSkip where it may not mount one.
+template <typename Work>
+int OnSmallDisk(Work work) {
   const ScratchDir scratch;
-  const int code = InChild([&] {
-    if (!MountPrivately("tmpfs", scratch.path(), "tmpfs", "size=24m"))
-      return kSkip;
-    const std::string path = scratch.path() + "/store";
-    const auto store = LayerStore::Open(path, LayerStore::Access::kWrite);
+  const std::string& disk = scratch.path();
+  return InChild([&] {
+    if (!MountPrivately("tmpfs", disk, "tmpfs", "size=24m")) return kSkip;
+    const auto store =
+        LayerStore::Open(disk + "/store", LayerStore::Access::kWrite);
     EXPECT_TRUE(store.ok());
-    EXPECT_TRUE(Import(**store, "small", {{"f", Contents('a')}}).ok());
-    const uint64_t before = FreeBytes(scratch.path());
-    const auto full = Import(**store, "large",
+    if (store.ok()) work(disk, **store);
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+}
+
+TEST(StoreSpaceTest, AFullDiskIsSaidAndItsRoomGivenBack) {
+  const int code = OnSmallDisk([](const std::string& disk, LayerStore& store) {
+    EXPECT_TRUE(Import(store, "small", {{"f", Contents('a')}}).ok());
+    const uint64_t before = FreeBytes(disk);
+    const auto full = Import(store, "large",
                              {{"first", Contents('b', 4 << 20)},
                               {"second", Contents('c', 30 << 20)}});
     EXPECT_EQ(full.code(), ENOSPC);
     EXPECT_NE(full.error().ToString().find("writing an object"),
               std::string::npos)
         << full.error().ToString();
-    EXPECT_EQ(FreeBytes(scratch.path()), before);
-    EXPECT_EQ(Text((*store)->Check().value()), "");
-    EXPECT_EQ((*store)->Check().value().leftovers, 0u);
-    EXPECT_TRUE(Import(**store, "more", {{"f", Contents('d')}}).ok());
-    return testing::Test::HasFailure() ? 1 : 0;
+    EXPECT_EQ(FreeBytes(disk), before);
+    EXPECT_EQ(Text(store.Check().value()), "");
+    EXPECT_EQ(store.Check().value().leftovers, 0u);
+    EXPECT_TRUE(Import(store, "more", {{"f", Contents('d')}}).ok());
   });
   if (code == kSkip) GTEST_SKIP() << "may not mount";
   EXPECT_EQ(code, 0);
@@ -74,19 +83,13 @@ void Fill(const std::string& path) {
 }
 
 TEST(StoreSpaceTest, WhatIsRemovedFromAFullDiskGivesRoom) {
-  const ScratchDir scratch;
-  const int code = InChild([&] {
-    if (!MountPrivately("tmpfs", scratch.path(), "tmpfs", "size=24m"))
-      return kSkip;
-    const auto opened =
-        LayerStore::Open(scratch.path() + "/store", LayerStore::Access::kWrite);
-    LayerStore& store = **opened;
+  const int code = OnSmallDisk([](const std::string& disk, LayerStore& store) {
     const Digest kept =
         Import(store, "kept", {{"f", Contents('a')}}).value().diff_id;
     const Digest gone =
         Import(store, "gone", {{"f", Contents('b', 4 << 20)}}).value().diff_id;
     EXPECT_TRUE(store.SetName("gone", gone).ok());
-    const std::string fill = scratch.path() + "/fill";
+    const std::string fill = disk + "/fill";
     Fill(fill);
     const auto full = Import(store, "more", {{"f", "1"}});
     EXPECT_EQ(full.code(), ENOSPC);
@@ -100,26 +103,19 @@ TEST(StoreSpaceTest, WhatIsRemovedFromAFullDiskGivesRoom) {
     EXPECT_TRUE(Import(store, "more", {{"f", Contents('d')}}).ok());
     EXPECT_EQ(Text(store.Check().value()), "");
     EXPECT_EQ(Text(store.Verify(kept).value()), "");
-    return testing::Test::HasFailure() ? 1 : 0;
   });
   if (code == kSkip) GTEST_SKIP() << "may not mount";
   EXPECT_EQ(code, 0);
 }
 
 TEST(StoreSpaceTest, ARefusedRemovalChangesNothing) {
-  const ScratchDir scratch;
-  const int code = InChild([&] {
-    if (!MountPrivately("tmpfs", scratch.path(), "tmpfs", "size=24m"))
-      return kSkip;
-    const auto opened =
-        LayerStore::Open(scratch.path() + "/store", LayerStore::Access::kWrite);
-    LayerStore& store = **opened;
+  const int code = OnSmallDisk([](const std::string& disk, LayerStore& store) {
     const Digest layer =
         Import(store, "a", {{"f", Contents('a')}}).value().diff_id;
     EXPECT_TRUE(store.SetName("a", layer).ok());
-    EXPECT_EQ(mount(nullptr, scratch.path().c_str(), nullptr,
-                    MS_REMOUNT | MS_RDONLY, nullptr),
-              0);
+    EXPECT_EQ(
+        mount(nullptr, disk.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr),
+        0);
     for (const Status& refused : {store.Remove(layer, /*names_too=*/true),
                                   Status(store.Gc({}).error())}) {
       EXPECT_EQ(refused.code(), EROFS);
@@ -128,7 +124,6 @@ TEST(StoreSpaceTest, ARefusedRemovalChangesNothing) {
           << refused.error().ToString();
     }
     EXPECT_EQ(store.Resolve("a").value(), layer);
-    return testing::Test::HasFailure() ? 1 : 0;
   });
   if (code == kSkip) GTEST_SKIP() << "may not mount";
   EXPECT_EQ(code, 0);
