@@ -70,14 +70,16 @@ Result<std::vector<Digest>> Resolve(const LayerStore* store,
 
 }  // namespace
 
-OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify) {
+OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify,
+                      TreeFile::Verify index) {
   std::shared_ptr<CheckedObjects> checked;
   if (verify) checked = std::make_shared<CheckedObjects>(store->objects());
-  return [store = std::move(store), checked = std::move(checked)](
-             std::span<const Digest> run) -> Result<SealedRun> {
+  return [store = std::move(store), checked = std::move(checked),
+          index](std::span<const Digest> run) -> Result<SealedRun> {
     SealedRun opened;
     opened.layers.assign(run.begin(), run.end());
-    opened.tree = TRY(store->OpenView(run));
+    opened.tree = run.size() == 1 ? TRY(store->OpenLayer(run[0], index))
+                                  : TRY(store->OpenView(run));
     opened.store = store->path();
     opened.open_object = [objects = store->objects()](const ObjectId& id) {
       return objects->OpenObject(id);
