@@ -27,6 +27,7 @@
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
 #include "fs/open_modes.h"
+#include "fs/silent_xattrs.h"
 #include "fs/types.h"
 #include "layerdb/base/mutex.h"
 
@@ -179,6 +180,9 @@ class Inode {
   std::atomic<bool> lost_capability{false};
   // A directory whose names changed since the kernel was told to drop them.
   std::atomic<bool> names_changed{false};
+
+  // Of its object in the upper, if that is a file or a directory.
+  SilentXattrs silent;
 
   SharedMutex mu;
 

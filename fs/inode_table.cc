@@ -316,6 +316,7 @@ void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
       before != by_upper_.end() && before->second == inode.get())
     by_upper_.erase(before);
   inode->upper_ino_ = upper_ino;
+  inode->silent.Forget();
   by_upper_[upper_ino] = inode.get();
 }
 

@@ -348,6 +348,7 @@ Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names) {
   while (!rest.empty()) {
     const std::string xattr(rest.substr(0, rest.find('\0')));
     rest.remove_prefix(xattr.size() + 1);
+    if (xattr.ends_with(kCapabilityXattr)) marks.has_capability = true;
     const auto taken = TakeMark(at, xattr, mode, names, marks);
     // Removed since it was listed: not there.
     if (!taken.ok() && taken.code() != ENODATA)

@@ -129,6 +129,8 @@ class MarkNames {
   const std::string prefix_;
 };
 
+inline constexpr char kCapabilityXattr[] = "security.capability";
+
 struct Marks {
   bool whiteout = false;  // an xattr whiteout
   bool opaque = false;
@@ -137,7 +139,8 @@ struct Marks {
   bool metacopy = false;
   bool literal = false;
   bool has_default_acl = false;
-  bool has_other = false;  // attributes that are no marks
+  bool has_other = false;       // attributes that are no marks
+  bool has_capability = false;  // of a file, or one kept aside
   std::string redirect;
   std::string chunks;  // counts with metacopy only
   std::optional<Origin> origin;

@@ -2,15 +2,11 @@
 
 #include <sys/stat.h>
 
+#include "fs/marks.h"
 #include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 
 namespace ufs {
-namespace {
-
-constexpr char kCapabilityXattr[] = "security.capability";
-
-}  // namespace
 
 bool IsOfGroup(gid_t group, const Caller& who) {
   return who.uid == 0 || who.gid == group ||

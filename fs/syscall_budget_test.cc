@@ -124,9 +124,23 @@ TEST_F(SyscallBudgetTest, FDataSyncSyncsMarksThatChangedOnce) {
 
 TEST_F(SyscallBudgetTest, Create) {
   ASSERT_EQ(Walk("dir/new"), NodeId::kNone);
-  ExpectAtMost(4, [&] {
+  ExpectAtMost(2, [&] {
     return fs_->Create(dir_, N("new"), 0644, O_EXCL, root_caller_).ok();
   });
+}
+
+// What the kernel asks before and after it: the directory has marks, which say
+// nothing that stat(2) shows.
+TEST_F(SyscallBudgetTest, AttributesBesideACreation) {
+  const auto made = fs_->Create(dir_, N("new"), 0644, O_EXCL, root_caller_);
+  ASSERT_TRUE(made.ok());
+  ASSERT_TRUE(fs_->GetAttr(dir_).ok());
+  ExpectAtMost(1, [&] { return fs_->GetAttr(dir_).ok(); });
+  const auto has_no_capability = [&] {
+    return fs_->GetXattr(made->node, kCapabilityXattr).code() == ENODATA;
+  };
+  const int64_t calls = CallsOf(has_no_capability);
+  EXPECT_TRUE(calls <= 0) << calls << " calls for what a new file has not";
 }
 
 // The directory's own whiteouts are known without a look at each; two calls

@@ -151,6 +151,9 @@ Result<std::string> UnionFs::GetXattr(NodeId node, const char* name) {
   ReaderLock lock(inode->mu);
   if (!inode->in_upper())
     return inode->lower.layer().GetXattr(inode->lower, name);
+  if (std::string_view(name) == kCapabilityXattr &&
+      inode->silent.On(SilentXattrs::kCapability))
+    return Error(ENODATA);
   const Place place = TRY(UpperPlace(inode));
   return upper_->GetXattr(place.at(), name);
 }
@@ -208,7 +211,7 @@ Status UnionFs::RemoveXattr(NodeId node, const char* name) {
     WriterLock lock(inode->mu);
     const Place place = TRY(UpperPlace(inode));
     TRY(upper_->RemoveXattr(place.at(), name));
-    if (std::string_view(name) == "security.capability")
+    if (std::string_view(name) == kCapabilityXattr)
       inode->lost_capability = true;
     if (std::string_view(name) == kDefaultAclXattr)
       inode->has_default_acl = false;

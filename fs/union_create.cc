@@ -92,13 +92,19 @@ Status UnionFs::GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
                                  inherits_group ? dir.gid : caller.gid, mode);
 }
 
-// The inode of what was just placed.
-Result<Entry> UnionFs::NewEntry(const Spot& spot) {
+// The inode of what was just placed; one that is `bare` was made by the host
+// without marks or capabilities.
+Result<Entry> UnionFs::NewEntry(const Spot& spot, bool bare) {
   Changed(spot.dir);
   TRY(upper_->SyncNames(*spot.fd));
   Child child;
-  child.upper = TRY(upper_->Look(spot.at()));
+  if (bare) {
+    child.upper = UpperDir::Looked{TRY(upper_->StatOf(spot.at())), {}};
+  } else {
+    child.upper = TRY(upper_->Look(spot.at()));
+  }
   const InodeRef inode = TRY(Adopt(spot.dir, spot.name, child));
+  if (bare) inode->silent.NoteNew();
   return MakeEntry(inode, TRY(Compose(inode, *child.upper)));
 }
 
@@ -142,7 +148,7 @@ Result<Entry> UnionFs::CreateFile(const Spot& spot, mode_t mode,
     TRY(PlaceDraft(spot, draft, S_IFREG));
     fd = draft.TakeFd();
   }
-  Entry entry = TRY(NewEntry(spot));
+  Entry entry = TRY(NewEntry(spot, direct));
   if (const InodeRef inode = table_.Find(entry.node))
     fds_.Insert(inode->fd_key(), std::move(fd));
   return entry;
@@ -156,9 +162,11 @@ Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
   WriterLock lock(dir->mu);
   const Spot spot = TRY(FreeSpot(dir, name));
   mode = MaskedMode(dir, mode, caller) & kPermissionBits;
-  if (spot.hidden == UpperDir::Hidden::kNo &&
-      upper_->MakesOwner(caller.uid, caller.gid) &&
-      !NeedsLiteral(name.view(), S_IFDIR) && upper_->HostInherits({*spot.fd})) {
+  const bool direct = spot.hidden == UpperDir::Hidden::kNo &&
+                      upper_->MakesOwner(caller.uid, caller.gid) &&
+                      !NeedsLiteral(name.view(), S_IFDIR) &&
+                      upper_->HostInherits({*spot.fd});
+  if (direct) {
     TRY(sys::MkDirAt(spot.at(), mode));
     kCreated.Visit();
   } else {
@@ -166,7 +174,8 @@ Result<Entry> UnionFs::MkDir(NodeId parent, Name name, mode_t mode,
     TRY(GiveOwner(spot, draft, mode, caller));
     TRY(PlaceDraft(spot, draft, S_IFDIR));
   }
-  return NewEntry(spot);
+  // A default ACL goes on to directories in it.
+  return NewEntry(spot, direct && !dir->has_default_acl);
 }
 
 // A symlink (with `target`), device, fifo, socket or empty file.
@@ -193,11 +202,11 @@ Result<Entry> UnionFs::CreateNode(NodeId parent, Name name, mode_t mode,
     Draft stand_in = TRY(upper_->NewStandIn(
         {caller.uid, caller.gid, type | wanted, rdev}, target ? target : ""));
     TRY(PlaceDraft(spot, stand_in, type));
-    return NewEntry(spot);
+    return NewEntry(spot, /*bare=*/false);
   }
   TRY(owned);
   TRY(PlaceDraft(spot, draft, type));
-  return NewEntry(spot);
+  return NewEntry(spot, /*bare=*/false);
 }
 
 Result<Entry> UnionFs::MkNod(NodeId parent, Name name, mode_t mode, dev_t rdev,

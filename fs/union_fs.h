@@ -385,7 +385,7 @@ class UnionFs final {
   Status PlaceDraft(const Spot& spot, Draft& draft, mode_t type);
   Status GiveOwner(const Spot& spot, const Draft& draft, mode_t mode,
                    const Caller& caller);
-  Result<Entry> NewEntry(const Spot& spot);
+  Result<Entry> NewEntry(const Spot& spot, bool bare);
   Result<Entry> CreateFile(const Spot& spot, mode_t mode, const Caller& caller);
   Result<Entry> CreateNode(NodeId parent, Name name, mode_t mode, dev_t rdev,
                            const char* target, const Caller& caller);

@@ -402,7 +402,13 @@ Result<Attr> UnionFs::Compose(const InodeRef& inode,
 Result<Attr> UnionFs::AttrLocked(const InodeRef& inode) {
   if (inode->in_upper()) {
     const Place place = TRY(UpperPlace(inode));
-    return Compose(inode, TRY(upper_->Look(place.at())));
+    if (inode->silent.On(SilentXattrs::kAttributes))
+      return Compose(inode, {TRY(upper_->StatOf(place.at())), {}});
+    const uint64_t set_before = sys::XattrsSet();
+    const auto looked = TRY(upper_->Look(place.at()));
+    if (upper_->has_xattrs() && (inode->is_regular() || inode->is_dir()))
+      inode->silent.Note(looked.marks, set_before);
+    return Compose(inode, looked);
   }
   Attr attr = TRY(LowerAttr(inode));
   attr.ino = inode->ino();

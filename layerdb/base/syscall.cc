@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -36,6 +37,8 @@ Result<size_t> CountOf(Call call) {
     return Error(errno);
   return static_cast<size_t>(result);
 }
+
+std::atomic<uint64_t> xattrs_set{0};
 
 bool IsFdAlone(At at) { return at.name[0] == '\0'; }
 
@@ -217,7 +220,7 @@ Result<std::string> ListXattr(At at) {
 }
 
 Status SetXattr(At at, const char* name, std::string_view value, int flags) {
-  return Check(ByPath(
+  const Status set = Check(ByPath(
       at,
       [&](const char* p) {
         return setxattr(p, name, value.data(), value.size(), flags);
@@ -225,7 +228,11 @@ Status SetXattr(At at, const char* name, std::string_view value, int flags) {
       [&](const char* p) {
         return lsetxattr(p, name, value.data(), value.size(), flags);
       }));
+  ++xattrs_set;
+  return set;
 }
+
+uint64_t XattrsSet() { return xattrs_set; }
 
 Status RemoveXattr(At at, const char* name) {
   return Check(ByPath(
