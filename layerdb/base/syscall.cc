@@ -151,7 +151,11 @@ Status SymlinkAt(const char* target, At at) {
 Status LinkAt(At from, At to) {
   if (!IsFdAlone(from))
     return Check(linkat(from.dir.get(), from.name, to.dir.get(), to.name, 0));
-  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH; the way through /proc does not.
+  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, without which it is ENOENT; the
+  // way through /proc does not, and walks two paths more.
+  const Status linked =
+      Check(linkat(from.dir.get(), "", to.dir.get(), to.name, AT_EMPTY_PATH));
+  if (linked.code() != ENOENT) return linked;
   const ProcPath path(from);
   return Check(
       linkat(AT_FDCWD, path.c_str(), to.dir.get(), to.name, AT_SYMLINK_FOLLOW));
