@@ -483,6 +483,10 @@ Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {
     return Error(EIO, "layer " + path_ + ": " + PathOf(file) +
                           ": only part of it was copied up; run `ufs "
                           "complete` where it is mounted as an upper");
+  return OpenPart(file);
+}
+
+Result<UniqueFd> HostLayer::OpenPart(const NodeRef& file) const {
   const Place place = TRY(PlaceOf(file));
   auto fd = sys::OpenNoAtime(place.at(), O_RDONLY | O_NONBLOCK);
   if (fd.code() == EMFILE || fd.code() == ENFILE) {

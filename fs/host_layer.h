@@ -49,6 +49,7 @@ class HostLayer final : public Layer {
   Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const override;
   Result<Attr> GetAttr(const NodeRef& node) const override;
   Result<UniqueFd> Open(const NodeRef& file) const override;
+  Result<UniqueFd> OpenPart(const NodeRef& file) const override;
   std::string ContentsName(const NodeRef& file) const override;
   Result<UniqueFd> OpenContents(std::string_view name) const override;
   Result<std::string> ReadLink(const NodeRef& link) const override;

@@ -91,6 +91,11 @@ class Layer {
   virtual bool Implied(const NodeRef&) const { return false; }
   // The contents of a regular file, for reading, unless they are InMemory.
   virtual Result<UniqueFd> Open(const NodeRef& file) const = 0;
+  // Of a regular file that is partial, what there is of them: the rest is
+  // holes.
+  virtual Result<UniqueFd> OpenPart(const NodeRef& file) const {
+    return Open(file);
+  }
   // All contents of a regular file, where the layer has them at hand. They live
   // as long as the layer.
   virtual std::optional<std::string_view> InMemory(const NodeRef&) const {

@@ -12,6 +12,7 @@
 
 #include "fs/fd_cache.h"
 #include "fs/host_layer.h"
+#include "fs/joined_contents.h"
 #include "fs/lower_stack.h"
 #include "fs/marks.h"
 #include "layerdb/base/selinux.h"
@@ -79,8 +80,9 @@ class Sealer {
   bool IsTop(uint32_t rank) const { return rank == stack_->top(); }
 
   Error At(const NodeRef& dir, const std::string& name, Error error) const {
+    const std::string parent = dir.layer().PathOf(dir);
     return std::move(error).With(dir.layer().label() + ": " +
-                                 dir.layer().PathOf(dir) + "/" + name);
+                                 (parent == "/" ? "" : parent) + "/" + name);
   }
 
   // Ok: go on.
@@ -118,6 +120,7 @@ class Sealer {
     if (IsTop(dir.parts[0].rank)) {
       const LayerEntry own =
           TRY(top().Lookup(dir.parts[0].node, name, /*more_below=*/true));
+      if (own.partial && stack_->top() == 1) return OnlyPart();
       if ((own.metacopy || !own.redirect.empty()) && stack_->top() == 1)
         return Error(ENOENT,
                      "was moved, or has its contents, in a layer below; name "
@@ -207,6 +210,7 @@ class Sealer {
     if (!found.data)
       return Error(ENOENT,
                    "its contents are in a layer that is not named; name it");
+    if (found.partial && IsTop(found.rank)) return PutJoined(found, node);
     const Layer& layer = found.data.layer();
     if (const auto bytes = layer.InMemory(found.data)) {
       SetInline(node, std::string(*bytes));
@@ -236,6 +240,48 @@ class Sealer {
     return Ok();
   }
 
+  static Error OnlyPart() {
+    return Error(ENOENT,
+                 "only part of it was copied up; name the layers that have the "
+                 "rest, or mount it and run 'ufs complete'");
+  }
+
+  // Its chunk map says which part of it is where.
+  Status PutJoined(const LowerFound& found, TreeNode& node) {
+    const UniqueFd part = TRY(found.data.layer().OpenPart(found.data));
+    const timespec before = sys::CoarseNow();
+    const struct statx stat = TRY(sys::Statx({part}));
+    const uint64_t size = stat.stx_size;
+    const Marks marks = TRY(ReadMarks({part}, S_IFREG, names_));
+    const ChunkMap map = TRY(ChunkMap::Parse(marks.chunks, BootId(), size));
+    if (!map.Whole() && !found.rest) return OnlyPart();
+    if (size <= kMaxInlineBytes) {
+      std::string bytes;
+      TRY(ReadJoined(
+          part, size, map, found.rest,
+          [&](std::string_view data) {
+            bytes += data;
+            return Ok();
+          },
+          [&](uint64_t hole) {
+            bytes.append(hole, '\0');
+            return Ok();
+          }));
+      SetInline(node, std::move(bytes));
+      return Ok();
+    }
+    ObjectWriter writer = objects_.NewWriter();
+    TRY(ReadJoined(
+        part, size, map, found.rest,
+        [&](std::string_view data) { return writer.Append(data); },
+        [&](uint64_t hole) { return writer.Hole(hole); }));
+    const ObjectId id = TRY(writer.Finish());
+    if (source_.contents != nullptr) source_.contents->Add(before, stat, id);
+    node.size_bytes = size;
+    node.content = id;
+    return Ok();
+  }
+
   static void SetInline(TreeNode& node, std::string bytes) {
     node.size_bytes = bytes.size();
     if (!bytes.empty()) node.content = std::move(bytes);
@@ -259,10 +305,11 @@ class Sealer {
       found.rank = stack_->top();
       found.node = own.node;
       found.attr = own.attr;
-      if (!own.metacopy)
-        found.data = own.node;
-      else if (own.redirect.starts_with('/'))
-        found.data = TRY(Below().Follow({}, own.redirect)).data;
+      found.partial = own.partial;
+      if (!own.metacopy) found.data = own.node;
+      if (own.redirect.starts_with('/') && (own.metacopy || own.partial))
+        (own.partial ? found.rest : found.data) =
+            TRY(Below().Follow({}, own.redirect)).data;
       changed_.emplace(Original{original->layer_tag, original->ino},
                        std::move(found));
       numbers_.insert(original->ino);

@@ -3,11 +3,11 @@
 // did.
 //
 // Only what is in the directory is walked, so the cost is that of the changes.
-// Three marks have no place in a sealed layer and are resolved: a metacopy gets
-// its contents, a renamed directory all that it shows, and a hard link of the
-// layers that was changed is written under each of its names (for that alone,
-// the names of the layers are walked).
-// A socket is left out, as no tar can hold one, and what was beneath it stays
+// Three marks have no place in a sealed layer and are resolved: a metacopy, or
+// a file that is there in part, gets its contents, a renamed directory all that
+// it shows, and a hard link of the layers that was changed is written under
+// each of its names (for that alone, the names of the layers are walked). A
+// socket is left out, as no tar can hold one, and what was beneath it stays
 // hidden.
 //
 // Nobody may change the directory meanwhile; who is not sure of that seals it

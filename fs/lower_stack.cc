@@ -20,6 +20,14 @@ Origin OriginOf(const LayerEntry& entry) {
   return {entry.node.layer().tag(), entry.attr.ino, entry.attr.btime};
 }
 
+// The first are the file's, or a part of it; others are what that is a part of.
+void TakeContents(NodeRef node, LowerFound& found) {
+  if (!found.data)
+    found.data = std::move(node);
+  else if (!found.rest)
+    found.rest = std::move(node);
+}
+
 // What a layer's entry adds to what was found above it. Returns whether the
 // search is over.
 bool Take(uint32_t rank, LayerEntry entry, LowerFound& found) {
@@ -50,8 +58,9 @@ bool Take(uint32_t rank, LayerEntry entry, LowerFound& found) {
     found.parts.push_back({rank, std::move(entry.node)});
     return entry.opaque;
   }
-  if (!entry.metacopy) found.data = std::move(entry.node);
-  return !entry.metacopy;
+  const bool whole = !entry.metacopy && !entry.partial;
+  if (!entry.metacopy) TakeContents(std::move(entry.node), found);
+  return whole;
 }
 
 }  // namespace
@@ -140,7 +149,7 @@ Status LowerStack::Continue(uint32_t first, const std::string& path, int depth,
   LowerFound rest = TRY(Walk(first, path, depth + 1));
   if (rest.kind != found.kind) return Ok();
   for (LowerPart& part : rest.parts) found.parts.push_back(std::move(part));
-  found.data = std::move(rest.data);
+  if (rest.data) TakeContents(std::move(rest.data), found);
   return Ok();
 }
 

@@ -47,7 +47,10 @@ struct LowerFound {
   bool indexed = false, superseded = false;
   // kFile: where the contents lie; another object than `node` for a metacopy.
   NodeRef data;
-  bool partial = false;  // not all of them do: Open fails
+  // Not all of them do: Open fails, and what is missing is that of `rest`, if
+  // a layer below has it.
+  bool partial = false;
+  NodeRef rest;
   // kDirectory: every layer's share, topmost first.
   std::vector<LowerPart> parts;
 };

@@ -49,5 +49,33 @@ TEST_F(StoreIoTest, TellsDataFromHoles) {
   EXPECT_LT(data, 400'000u);
 }
 
+TEST_F(StoreIoTest, TellsDataFromHolesInAPart) {
+  const UniqueFd file =
+      sys::OpenAt({dir_, "file"}, O_RDWR | O_CREAT, 0644).value();
+  ASSERT_TRUE(WriteAll(file, std::string(300'000, 'x'), 1 << 20).ok());
+  ASSERT_TRUE(sys::FTruncate(file, 4 << 20).ok());
+  const auto read = [&](uint64_t begin, uint64_t end) {
+    std::string bytes;
+    EXPECT_TRUE(ForEachExtentIn(
+                    file, begin, end,
+                    [&](std::string_view piece) {
+                      bytes += piece;
+                      return Ok();
+                    },
+                    [&](uint64_t hole) {
+                      bytes.append(hole, '\0');
+                      return Ok();
+                    })
+                    .ok());
+    return bytes;
+  };
+  const std::string x(100, 'x'), zeros(100, '\0');
+  EXPECT_EQ(read((1 << 20) - 100, (1 << 20) + 100), zeros + x);
+  EXPECT_EQ(read((1 << 20) + 50, (1 << 20) + 150), x);
+  EXPECT_EQ(read(2 << 20, (2 << 20) + 100), zeros);
+  EXPECT_EQ(read((4 << 20) - 100, (4 << 20) + 100), zeros);  // the end
+  EXPECT_EQ(read(100, 100), "");
+}
+
 }  // namespace
 }  // namespace ufs

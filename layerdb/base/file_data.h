@@ -1,4 +1,4 @@
-// The contents of a file, all of them. Threads: any.
+// The contents of a file. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,13 @@ namespace ufs {
 // All of it, or the error that stopped it.
 Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset);
 
-// A file from its beginning to its end, in order: its data piece by piece, and
-// how long each hole is. `on_data` gets up to 256 KiB at a time.
+// The bytes [begin, end) of a file, as far as it has them, in order: its data
+// piece by piece, and how long each hole is. `on_data` gets up to 256 KiB at a
+// time.
+Status ForEachExtentIn(BorrowedFd file, uint64_t begin, uint64_t end,
+                       const std::function<Status(std::string_view)>& on_data,
+                       const std::function<Status(uint64_t)>& on_hole);
+// All of it.
 Status ForEachExtent(BorrowedFd file,
                      const std::function<Status(std::string_view)>& on_data,
                      const std::function<Status(uint64_t)>& on_hole);

@@ -311,5 +311,115 @@ class LiveCommit(CliTest):
         self.assertNotIn(os.strerror(errno.EIO), done.stderr)
 
 
+CHUNK = 64 << 10
+PARTS = {  # how a file that the layer has is changed, with little of it copied
+    "written": lambda path: put_at(path, CHUNK + 5, b"written"),
+    "first/linked": lambda path: put_at(path, 5 * CHUNK, b"written"),
+    "grown": lambda path: put_at(path, 3 << 20, b"and more"),
+    "sparse": lambda path: put_at(path, 9 << 20, b"far away"),
+    "cut": lambda path: (put_at(path, 0, b"written"), os.truncate(path, 40 * CHUNK + 7)),
+    "cut-and-grown": lambda path: (put_at(path, 0, b"written"), os.truncate(path, CHUNK),
+                                   os.truncate(path, 2 << 20)),
+    "moved": lambda path: (put_at(path, 7, b"written"), os.rename(path, path + "-away")),
+    "folder/within": lambda path: (put_at(path, 7, b"written"),
+                                   os.rename(os.path.dirname(path), path[:-13] + "elsewhere")),
+}
+
+
+def put_at(path, offset, data):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+class CommitOfAnUpper(CliTest):
+    """Of one that is not mounted, in which files are there in part."""
+
+    def setUp(self):
+        super().setUp()
+        self.store = self.at("store")
+        for name in PARTS:
+            os.makedirs(os.path.dirname(self.at(f"base/{name}")), exist_ok=True)
+            with open(self.at(f"base/{name}"), "wb") as file:
+                file.write(os.urandom(3 << 20))
+        os.link(self.at("base/first/linked"), self.at("base/other-name"))
+
+    def contents(self):
+        found = {}
+        for parent, _, names in os.walk(self.mnt):
+            for name in names:
+                path = os.path.join(parent, name)
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, self.mnt)] = (file.read(), os.stat(path).st_mtime_ns)
+        return found
+
+    def change(self, *layers):
+        self.mount("--store", self.store, "--upper", self.at("up"), *layers, self.mnt)
+        for name, how in PARTS.items():
+            how(f"{self.mnt}/{name}")
+        before = self.contents()
+        self.umount()
+        return before
+
+    def upper_sizes(self):
+        return {path: os.stat(path).st_blocks for parent in ("up", "up.work/ufs/index")
+                for path in (self.at(f"{parent}/{name}") for name in os.listdir(self.at(parent)))
+                if os.path.isfile(path)}
+
+    def check_commit(self, layer):
+        before = self.change(layer)
+        sizes = self.upper_sizes()
+        done = self.ufs("commit", "--store", self.store, "--layer", layer, self.at("up"),
+                        "--name", "parts")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.upper_sizes(), sizes)  # it is as it was
+        self.mount("--store", self.store, "--ro", layer, "parts", self.mnt)
+        self.assertEqual(self.contents(), before)
+
+    def test_over_a_directory(self):
+        self.check_commit(self.base)
+
+    def test_over_a_layer_of_the_store(self):
+        self.assertEqual(self.ufs("layer", "import", "--store", self.store, "--name", "below",
+                                  self.base).returncode, 0)
+        self.check_commit("below")
+
+    def test_over_what_is_committed(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        put_at(f"{self.mnt}/written", 0, b"first of all")
+        os.rename(f"{self.mnt}/grown", f"{self.mnt}/other")
+        os.rename(f"{self.mnt}/other", f"{self.mnt}/grown")
+        self.assertEqual(self.ufs("commit", "--store", self.store, self.mnt).returncode, 0)
+        self.umount()
+        self.change(self.base)
+        before = self.contents_of_union()
+        done = self.ufs("commit", "--store", self.store, "--layer", self.base, self.at("up"),
+                        "--name", "second")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        first = json.loads(self.ufs("layer", "ls", "--store", self.store, "--json").stdout)
+        digests = [layer["digest"] for layer in first if not layer["names"]]
+        self.mount("--store", self.store, "--ro", self.base, *digests, "second", self.mnt)
+        self.assertEqual(self.contents(), before)
+
+    def contents_of_union(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        found = self.contents()
+        self.umount()
+        return found
+
+    def test_other_layers_have_not_the_rest(self):
+        self.change(self.base)
+        done = self.ufs("commit", "--store", self.store, self.at("up"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "only part of it was copied up; name the layers")
+        with open(self.make_dir("wrong") + "/written", "wb") as file:
+            file.write(b"short")
+        for name in set(os.listdir(self.at("up"))) - {"written"}:
+            os.rename(self.at(f"up/{name}"), self.at(f"aside-{name}"))
+        done = self.ufs("commit", "--store", self.store, "--layer", self.at("wrong"), self.at("up"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "/written: .*which is shorter; name the layers")
+
+
 if __name__ == "__main__":
     harness.main()
