@@ -12,11 +12,8 @@
 #include <vector>
 
 #include "fs/control.h"
-#include "fs/frozen_upper.h"
 #include "fs/layer_sealer.h"
-#include "fs/upper_dir.h"
 #include "layerdb/base/mount_info.h"
-#include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 #include "tools/command.h"
 #include "tools/complete_files.h"
@@ -26,6 +23,7 @@
 #include "tools/print_json.h"
 #include "tools/seal_layer.h"
 #include "tools/state_dir.h"
+#include "tools/unmounted_upper.h"
 
 namespace ufs {
 namespace {
@@ -212,27 +210,6 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
 
 // --- an upper that is not mounted --------------------------------------------
 
-// A mount point whose mount is gone looks like an upper that changes nothing.
-Status RefuseBareMountpoint(const CommitArguments& arguments,
-                            BorrowedFd upper) {
-  if (!arguments.work.empty()) return Ok();
-  const std::string work = DefaultWork(arguments.path);
-  const auto found = sys::Statx({AT_FDCWD, work.c_str()});
-  if (found.ok()) return Ok();
-  if (found.code() != ENOENT) return Error(found.error()).With(work);
-  bool empty = true;
-  TRY(sys::ForEachEntry(upper, [&](const char*, uint8_t, uint64_t) {
-        empty = false;
-        return false;
-      }).With(arguments.path));
-  if (!empty) return Ok();
-  return Error(EINVAL,
-               arguments.path +
-                   ": is empty and has no work directory beside it, so it is "
-                   "no upper: if it is a mount point, mount it again or name "
-                   "its upper; else name the work directory with --work");
-}
-
 Result<LayerInfo> CommitUpper(LayerStore& store,
                               const CommitArguments& arguments) {
   const UniqueFd upper =
@@ -245,30 +222,17 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
                             ": is the upper of a mount; commit the mount point "
                             "instead");
   TRY(locked);
-  TRY(RefuseBareMountpoint(arguments, upper));
-  UnionConfig config;
-  config.layers = arguments.layers;
-  config.verify = true;  // damage gets no digest of its own
-  TRY(ResolveLayers(arguments.store, config));
+  const UnmountedUpper unmounted{arguments.path, arguments.work,
+                                 arguments.layers, arguments.store,
+                                 arguments.user_xattr};
+  // Damage gets no digest of its own.
+  const UnionConfig config = TRY(LayersUnder(unmounted, /*verify=*/true));
   SealSource source;
   source.directory = arguments.path;
   source.layers = config.layers;
   source.open_sealed = config.open_sealed;
-  const std::string work =
-      arguments.work.empty() ? DefaultWork(arguments.path) : arguments.work;
-  source.index = IndexOf(work);
-  // What was committed already lies between the layers and the upper.
-  for (std::string& frozen : TRY(FrozenNames(work))) {
-    const std::string moving =
-        frozen.substr(kFrozenPrefix.size()) + "/" + kFrozenMoving;
-    if (sys::Statx({AT_FDCWD, moving.c_str()}).ok())
-      return Error(EBUSY,
-                   arguments.path +
-                       ": a commit of its mount was broken off; mount it "
-                       "once, and unmount it");
-    source.layers.push_back(std::move(frozen));
-  }
-  source.trusted_marks = !arguments.user_xattr && IsHostRoot();
+  source.index = IndexOf(unmounted.WorkPath());
+  source.trusted_marks = unmounted.HasTrustedMarks();
   source.sockets = arguments.sockets;
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));

@@ -1,6 +1,5 @@
 // ufs diff: what an upper changes, of a mounted union or of a bare directory.
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -15,6 +14,7 @@
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 #include "tools/print_json.h"
+#include "tools/unmounted_upper.h"
 
 namespace ufs {
 namespace {
@@ -44,36 +44,30 @@ Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
   return options;
 }
 
-Result<std::vector<Change>> Diff(const std::string& path,
-                                 const std::vector<std::string>& layers,
-                                 bool user_xattr) {
-  const std::string mountpoint = ResolveMountpoint(path);
+Result<std::vector<Change>> Diff(const UnmountedUpper& upper) {
+  const std::string mountpoint = ResolveMountpoint(upper.path);
   const auto mount = FindMountAt(mountpoint);
-  if (mount && mount->type.starts_with("fuse") && layers.empty())
+  if (mount && mount->type.starts_with("fuse") && upper.layers.empty())
     return DiffUpper(TRY(OptionsOfMount(mountpoint)));
+  const UnionConfig config = TRY(LayersUnder(upper, /*verify=*/false));
   UpperDiffOptions options;
-  options.upper = path;
-  UnionConfig config;
-  config.layers = layers;
-  TRY(ResolveLayers("", config));
-  options.layers = config.layers;
+  options.upper = upper.path;
+  // What was committed tells nothing of the layers below it.
+  if (!upper.layers.empty()) options.layers = config.layers;
   options.open_sealed = config.open_sealed;
-  // Others than root cannot have written trusted.*, nor read it.
-  options.trusted_marks = !user_xattr && geteuid() == 0;
+  options.trusted_marks = upper.HasTrustedMarks();
   return DiffUpper(options);
 }
 
 }  // namespace
 
 int RunDiff(int argc, char** argv) {
-  std::string path;
-  std::vector<std::string> layers;
+  UnmountedUpper upper;
   bool as_json = false;
-  bool user_xattr = false;
   ArgumentParser parser(
       kUfsDiff,
       "ufs diff [--json] MOUNTPOINT\n"
-      "       ufs diff [--json] [--layer DIR]... UPPER",
+      "       ufs diff [--json] [--layer LAYER]... UPPER",
       "Lists what an upper directory changes, one path a line:\n"
       "  A PATH         added\n"
       "  C PATH         changed: contents, type or link target\n"
@@ -85,6 +79,7 @@ int RunDiff(int argc, char** argv) {
       "\\\\.",
       "Without --layer, an UPPER that is not mounted is read by its marks "
       "alone: a file\nwithout an origin mark counts as added.\n"
+      "After 'ufs commit', what was changed since is listed.\n"
       "Of a file of a layer that has several names, those that were used are "
       "listed.\n"
       "\n"
@@ -93,26 +88,34 @@ int RunDiff(int argc, char** argv) {
       "  ufs diff --layer base --layer app changes\n"
       "  ufs diff --json /mnt | jq -r '.[] | select(.kind == "
       "\"added\").path'\n");
-  parser.add_option("path", path);
+  parser.add_option("path", upper.path);
   parser
-      .add_option("--layer,--layers", layers,
+      .add_option("--layer,--layers", upper.layers,
                   "A layer under UPPER; once for each, bottom to top")
       ->type_name("LAYER")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  parser
+      .add_option("--work", upper.work,
+                  "UPPER's work directory (default: UPPER.work)")
+      ->type_name("DIR");
+  parser
+      .add_option("--store", upper.store,
+                  "The store (default: $UFS_STORE, else the state directory)")
+      ->type_name("DIR");
   parser.add_flag("--json", as_json,
                   "A list of objects with kind, path, from and type");
-  parser.add_flag("--userxattr", user_xattr,
+  parser.add_flag("--userxattr", upper.user_xattr,
                   "Read marks from user.overlay.*, though you are root");
   if (auto done = parser.Parse(argc, argv)) return *done;
-  if (path.empty())
+  if (upper.path.empty())
     return Complain(kUfsDiff,
                     "no mount point or upper directory given; see 'ufs diff "
                     "--help'",
                     kExitUsage);
-  const auto changes = Diff(path, layers, user_xattr);
+  const auto changes = Diff(upper);
   if (!changes.ok())
-    return Complain(kUfsDiff, changes.error().ToString(), kExitFailure);
+    return Complain(kUfsDiff, Explain(changes.error()), kExitFailure);
   const std::string text =
       as_json ? ChangesJson(*changes) : ChangesText(*changes);
   std::fwrite(text.data(), 1, text.size(), stdout);

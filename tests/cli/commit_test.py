@@ -401,6 +401,32 @@ class CommitOfAnUpper(CliTest):
         self.mount("--store", self.store, "--ro", self.base, *digests, "second", self.mnt)
         self.assertEqual(self.contents(), before)
 
+    def test_the_difference_is_what_a_commit_has(self):
+        self.mount("--upper", self.at("up"), self.base, self.mnt)
+        put_at(f"{self.mnt}/written", 0, b"first of all")
+        self.write("mnt/born", "before")
+        self.write("mnt/given-up", "before")
+        self.assertEqual(self.ufs("commit", "--store", self.store, self.mnt).returncode, 0)
+        os.chmod(f"{self.mnt}/written", 0o600)
+        os.unlink(f"{self.mnt}/given-up")
+        self.write("mnt/born", "after")
+        told = "C /born\nD /given-up\nM /written\n"
+        self.assertEqual(self.ufs("diff", self.mnt).stdout, told)
+        self.umount()
+        os.rename(self.at("up.work"), self.at("work"))
+        done = self.ufs("diff", "--layer", self.base, "--work", self.at("work"), self.at("up"))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, told, ""))
+        done = self.ufs("commit", "--store", self.store, "--layer", self.base,
+                        "--work", self.at("work"), self.at("up"), "--name", "second")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        tree = self.ufs("layer", "tree", "--store", self.store, "second").stdout.split("\n")
+        self.assertEqual(sorted(line.split()[-1] for line in tree if line),
+                         [".", "born", "given-up", "written"])
+
+    def test_a_mount_point_that_is_bare_has_no_difference(self):
+        done = self.ufs("diff", self.make_dir("bare"))
+        self.assert_refused(done, "bare: is empty and has no work directory beside it")
+
     def contents_of_union(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         found = self.contents()
