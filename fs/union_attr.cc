@@ -36,16 +36,19 @@ Status UnionFs::SetAttrLocked(const InodeRef& inode, const AttrChange& change,
                               const Caller& caller) {
   const Place place = TRY(UpperPlace(inode));
   const sys::At at = place.at();
-  Attr now = TRY(upper_->GetAttr(at));
+  Attr now;
+  if (change.uid || change.gid || change.mode) now = TRY(upper_->GetAttr(at));
   if (change.uid || change.gid) {
     TRY(upper_->SetOwner(at, now, change.uid.value_or(now.uid),
                          change.gid.value_or(now.gid)));
     kOwned.Visit();
     const mode_t kept =
         S_ISDIR(now.mode) ? now.mode : WithoutSetId(now.mode, now.gid, caller);
-    now = TRY(upper_->GetAttr(at));
-    if ((now.mode & ~kept & (S_ISUID | S_ISGID)) != 0)
-      TRY(upper_->SetMode(at, now, kept));
+    if ((now.mode & (S_ISUID | S_ISGID)) != 0 || change.mode) {
+      now = TRY(upper_->GetAttr(at));
+      if ((now.mode & ~kept & (S_ISUID | S_ISGID)) != 0)
+        TRY(upper_->SetMode(at, now, kept));
+    }
   }
   if (change.size_bytes) {
     const FdCache::Pin fd = TRY(WritableDataFd(inode));

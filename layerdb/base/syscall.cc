@@ -7,14 +7,14 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <cstring>
+
+#include "layerdb/base/proc_path.h"
 
 namespace ufs::sys {
 namespace {
@@ -36,53 +36,6 @@ Result<size_t> CountOf(Call call) {
   if (result < 0) [[unlikely]]
     return Error(errno);
   return static_cast<size_t>(result);
-}
-
-std::atomic<uint64_t> xattrs_set{0};
-
-bool IsFdAlone(At at) { return at.name[0] == '\0'; }
-
-// An At as a path, for the calls that have no *at form: through /proc, which
-// works for O_PATH descriptors too.
-class ProcPath {
- public:
-  explicit ProcPath(At at) {
-    const char* const form =
-        IsFdAlone(at) ? "/proc/self/fd/%d" : "/proc/self/fd/%d/%s";
-    snprintf(path_, sizeof(path_), form, at.dir.get(), at.name);
-  }
-  const char* c_str() const { return path_; }
-
- private:
-  char path_[NAME_MAX + 40];
-};
-
-// The calls that take a path follow the /proc link when the At is a descriptor
-// alone, and must not follow the object itself otherwise.
-template <typename Follow, typename NoFollow>
-auto ByPath(At at, Follow follow, NoFollow no_follow) {
-  const ProcPath path(at);
-  return IsFdAlone(at) ? follow(path.c_str()) : no_follow(path.c_str());
-}
-
-// Reads a value of unknown size: first into a buffer on the stack, then, if it
-// is larger, into one of the size the kernel tells.
-template <typename Read>
-Result<std::string> ReadSized(Read read) {
-  char small[512];
-  ssize_t size = read(small, sizeof(small));
-  if (size >= 0) return std::string(small, size);
-  while (errno == ERANGE) {
-    size = read(nullptr, 0);
-    if (size < 0) break;
-    std::string value(size, '\0');
-    size = read(value.data(), value.size());
-    if (size >= 0) {
-      value.resize(size);
-      return value;
-    }
-  }
-  return Error(errno);
 }
 
 }  // namespace
@@ -185,7 +138,12 @@ Status ChownAt(At at, uid_t uid, gid_t gid) {
 }
 
 Status ChmodAt(At at, mode_t mode) {
-  // fchmodat has no AT_EMPTY_PATH before Linux 6.6. REQUIRES: no symlink.
+  // Since Linux 6.6; before, fchmodat has no flags.
+  constexpr long kFChmodAt2 = 452;
+  static const bool has_flags = IsKnown(syscall(kFChmodAt2, -1, "", 0, 0));
+  if (has_flags)
+    return Check(syscall(kFChmodAt2, at.dir.get(), at.name, mode,
+                         IsFdAlone(at) ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW));
   const ProcPath path(at);
   return Check(chmod(path.c_str(), mode));
 }
@@ -205,43 +163,6 @@ timespec CoarseNow() {
 Status FTruncate(BorrowedFd fd, uint64_t size) {
   return Check(
       Restart([&] { return ftruncate(fd.get(), static_cast<off_t>(size)); }));
-}
-
-Result<std::string> GetXattr(At at, const char* name) {
-  return ReadSized([&](char* buffer, size_t size) {
-    return ByPath(
-        at, [&](const char* p) { return getxattr(p, name, buffer, size); },
-        [&](const char* p) { return lgetxattr(p, name, buffer, size); });
-  });
-}
-
-Result<std::string> ListXattr(At at) {
-  return ReadSized([&](char* buffer, size_t size) {
-    return ByPath(
-        at, [&](const char* p) { return listxattr(p, buffer, size); },
-        [&](const char* p) { return llistxattr(p, buffer, size); });
-  });
-}
-
-Status SetXattr(At at, const char* name, std::string_view value, int flags) {
-  const Status set = Check(ByPath(
-      at,
-      [&](const char* p) {
-        return setxattr(p, name, value.data(), value.size(), flags);
-      },
-      [&](const char* p) {
-        return lsetxattr(p, name, value.data(), value.size(), flags);
-      }));
-  ++xattrs_set;
-  return set;
-}
-
-uint64_t XattrsSet() { return xattrs_set; }
-
-Status RemoveXattr(At at, const char* name) {
-  return Check(ByPath(
-      at, [&](const char* p) { return removexattr(p, name); },
-      [&](const char* p) { return lremovexattr(p, name); }));
 }
 
 Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size) {
