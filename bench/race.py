@@ -125,7 +125,7 @@ class Race:
             return self.measure_mount(row, candidate)
         candidate.mount(self.layer_set)
         try:
-            if row.warmup:
+            for _ in range(row.warmups if row.warmup else 0):
                 self.workload(candidate, row.warmup, row.timeout)
             if row.cold:
                 candidate.umount()
