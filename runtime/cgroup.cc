@@ -414,7 +414,7 @@ Status Cgroup::ApplyController(const Resources& resources,
     if (status.code() == ENOENT && !write.other_file.empty())
       status =
           WriteTo(directory->path + "/" + write.other_file, write.other_value);
-    if (status.ok()) continue;
+    if (status.ok() || (status.code() == ENOENT && write.if_there)) continue;
     if (controller == "memory" && !v2 && status.code() == EINVAL) {
       // The sum with swap may never be below the limit: which is to be written
       // first depends on the direction.

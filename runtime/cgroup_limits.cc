@@ -49,6 +49,7 @@ Writes MemoryV1(const Resources& r) {
       "memory.limit");
   Add(writes, Set(r.memory_swap_bytes), "memory.memsw.limit_in_bytes",
       "memory.swap");
+  if (Set(r.memory_swap_bytes)) writes.back().if_there = r.swap_if_counted;
   Add(writes, Set(r.memory_reservation_bytes), "memory.soft_limit_in_bytes",
       "memory.reservation");
   Add(writes, Set(r.kernel_tcp_bytes), "memory.kmem.tcp.limit_in_bytes",
@@ -142,8 +143,10 @@ Result<Writes> MemoryV2(const Resources& r) {
   if (r.disable_oom_killer && *r.disable_oom_killer)
     return NotOnV2("memory.disableOOMKiller");
   Writes writes;
-  if (Set(r.memory_swap_bytes))
+  if (Set(r.memory_swap_bytes)) {
     writes.push_back({"memory.swap.max", TRY(SwapV2(r)), "memory.swap"});
+    writes.back().if_there = r.swap_if_counted;
+  }
   if (Set(r.memory_limit_bytes))
     writes.push_back(
         {"memory.max", OrMax(*r.memory_limit_bytes), "memory.limit"});

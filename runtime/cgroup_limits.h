@@ -20,6 +20,7 @@ struct CgroupWrite {
   std::string asked;  // what the user asked for: "memory.limit"
   // In its place, where the kernel does not have `file`; none when empty.
   std::string other_file = {}, other_value = {};
+  bool if_there = false;  // no error where neither is
 };
 
 // Every controller that can be asked for something.

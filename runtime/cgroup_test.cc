@@ -179,6 +179,16 @@ TEST(LimitWritesTest, Memory) {
             "error linux.resources.memory.swap needs memory.limit: it is the "
             "sum of memory and swap");
   r = Resources();
+  r.memory_limit_bytes = 100;
+  r.memory_swap_bytes = 200;
+  r.swap_if_counted = true;
+  for (const auto version : {CgroupVersion::kV1, CgroupVersion::kV2}) {
+    const auto writes = LimitWrites(r, "memory", version);
+    ASSERT_TRUE(writes.ok());
+    for (const CgroupWrite& write : *writes)
+      EXPECT_EQ(write.if_there, write.asked == "memory.swap") << write.file;
+  }
+  r = Resources();
   r.memory_limit_bytes = r.memory_swap_bytes = r.kernel_tcp_bytes = 0;
   r.memory_reservation_bytes = 0;
   EXPECT_EQ(Writes("memory", r, CgroupVersion::kV1), "");

@@ -46,6 +46,13 @@ bool SetsDevices(const CreateOptions& options) {
   return options.cgroups && InInitialUserNamespace();
 }
 
+void LimitSwap(Resources& resources) {
+  const int64_t memory = resources.memory_limit_bytes.value_or(0);
+  if (memory <= 0 || resources.memory_swap_bytes.value_or(0) != 0) return;
+  resources.memory_swap_bytes = memory > INT64_MAX / 2 ? -1 : 2 * memory;
+  resources.swap_if_counted = true;
+}
+
 }  // namespace
 
 const char* NameOf(RunState state) {
@@ -128,6 +135,7 @@ Status Container::AddToSpec(const CreateOptions& options,
     });
     spec.process.env.push_back(entry);
   }
+  if (options.limit_swap) LimitSwap(spec.resources);
   if (!options.notify) return Ok();
   TRY(sys::MkDirAt(entry_.notify_directory(), 0755)
           .With(entry_.notify_directory_path()));

@@ -33,8 +33,11 @@ struct CreateOptions {
   bool cgroups = true;   // false: leave it in the caller's cgroup
   enum class Systemd { kNo, kIfItCan, kYes };
   Systemd systemd = Systemd::kNo;  // whether its cgroup is in a scope of it
-  std::vector<std::string> env;    // NAME=VALUE, for its process in addition
-  bool notify = false;             // it gets a socket to say that it is ready
+  // Where swap is counted a limit of memory is one of as much swap, unless the
+  // configuration says otherwise.
+  bool limit_swap = false;
+  std::vector<std::string> env;  // NAME=VALUE, for its process in addition
+  bool notify = false;           // it gets a socket to say that it is ready
   bool pivot = true;        // false: leave the host's root, see Rootfs::Enter
   bool new_keyring = true;  // false: it keeps the caller's session keyring
 };

@@ -150,6 +150,7 @@ struct Resources {
   std::optional<int64_t> memory_limit_bytes;
   std::optional<int64_t> memory_reservation_bytes;  // soft limit
   std::optional<int64_t> memory_swap_bytes;
+  bool swap_if_counted = false;  // and if it is not, that is no error
   std::optional<int64_t> kernel_tcp_bytes;
   std::optional<uint64_t> swappiness;
   std::optional<bool> disable_oom_killer;

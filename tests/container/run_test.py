@@ -212,6 +212,23 @@ class OptionTest(box.BoxTest):
                         "--pids-limit", "5")
         self.assertIn("can't fork", done.stderr)
 
+    def test_a_memory_limit_is_one_of_swap_too(self):
+        """As much again, as docker and podman have it, where swap is counted."""
+        swap = bundle.own_cgroup("memory") + "/ufs-box/memory.memsw.limit_in_bytes"
+        if not os.path.exists(bundle.own_cgroup("memory") + "/memory.memsw.limit_in_bytes"):
+            self.skipTest("needs a v1 memory controller that counts swap")
+        for options, limit in ((["-m", "64m"], 128 << 20),
+                               (["-m", "64m", "--memory-swap", "0"], 128 << 20),
+                               (["-m", "64m", "--memory-swap", "96m"], 96 << 20)):
+            self.start("sleep 1000", *options)
+            self.assertEqual(int(self.read(swap)), limit, options)
+            self.ok("rm", "--force", "box")
+        self.start("sleep 1000", "-m", "64m", "--memory-swap", "-1")
+        self.assertGreater(int(self.read(swap)), 1 << 60)
+        self.refused("--memory-swap needs --memory", "--memory-swap", "1g")
+        self.refused("--memory-swap is the sum of memory and swap, so not below --memory",
+                     "-m", "64m", "--memory-swap", "32m")
+
     def test_memory_that_runs_out_is_told(self):
         self.box("exec dd if=/dev/zero of=/dev/null bs=64M count=1", "-m", "16m",
                  "--memory-swap", "16m", "--keep", "--name", "small")

@@ -201,7 +201,8 @@ void DeclareLimits(ArgumentParser& parser, Words& words) {
     parser.add_option(name, target, help)->type_name(type);
   };
   text("-m,--memory", words.memory, "BYTES", "With b, k, m or g");
-  text("--memory-swap", words.memory_swap, "BYTES", "Memory and swap");
+  text("--memory-swap", words.memory_swap, "BYTES",
+       "Memory and swap, twice the memory if nobody says; -1: no limit");
   text("--memory-reservation", words.memory_reservation, "BYTES",
        "When memory is short");
   text("--cpus", words.cpus, "NUMBER", "How many processors' time");
@@ -227,16 +228,32 @@ Status SetBytes(const char* option, const std::string& text, const char* key,
   return Ok();
 }
 
+// 0 is what nobody has said, as with docker.
+Status SetMemorySwap(const Words& words, RunOptions& options) {
+  if (words.memory_swap.empty() || words.memory_swap == "0") return Ok();
+  if (words.memory.empty())
+    return Error(EINVAL,
+                 "--memory-swap needs --memory: it is the sum of memory and "
+                 "swap");
+  Json& memory = options.resources["memory"];
+  if (words.memory_swap == "-1") {
+    memory["swap"] = -1;
+    return Ok();
+  }
+  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
+  if (memory["swap"] < memory["limit"])
+    return Error(EINVAL,
+                 "--memory-swap is the sum of memory and swap, so not below "
+                 "--memory");
+  return Ok();
+}
+
 Status CombineLimits(const Words& words, RunOptions& options) {
   auto& resources = options.resources;
   TRY(SetBytes("--memory", words.memory, "limit", options));
   TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
                options));
-  if (words.memory_swap == "-1") {
-    resources["memory"]["swap"] = -1;
-  } else {
-    TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
-  }
+  TRY(SetMemorySwap(words, options));
   if (!words.cpus.empty()) {
     char* rest = nullptr;
     const double cpus = std::strtod(words.cpus.c_str(), &rest);

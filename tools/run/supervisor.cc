@@ -228,6 +228,7 @@ class Supervisor {
     TRY(TakeStreams(input, output, errors));
     runtime::CreateOptions create;
     create.bundle = directory_;
+    create.limit_swap = true;
     // What a user's session is in gives no limits, its manager does.
     if (runtime::HasUserManager())
       create.systemd = runtime::CreateOptions::Systemd::kIfItCan;
