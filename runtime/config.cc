@@ -1,6 +1,7 @@
 #include "runtime/config.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
@@ -56,6 +57,27 @@ Status ReadRoot(const JsonReader& json, ContainerSpec& spec) {
   return json.Read("readonly", spec.root_readonly);
 }
 
+// The kernel takes no id twice, on either side.
+Status CheckOverlap(const JsonReader& json, const std::vector<IdMapping>& maps,
+                    const IdMapping& map) {
+  const auto check = [&](const char* side, size_t at, uint32_t ours,
+                         uint32_t others) -> Status {
+    const uint32_t our_end = ours + map.size, end = others + maps[at].size;
+    if (ours >= end || others >= our_end) return Ok();
+    const auto range = [](uint32_t first, uint32_t behind) {
+      return std::to_string(first) + "-" + std::to_string(behind - 1);
+    };
+    return json.Invalid("overlaps element " + std::to_string(at) + ": " + side +
+                        " " + range(ours, our_end) + " and " +
+                        range(others, end));
+  };
+  for (size_t i = 0; i < maps.size(); ++i) {
+    TRY(check("containerID", i, map.container_id, maps[i].container_id));
+    TRY(check("hostID", i, map.host_id, maps[i].host_id));
+  }
+  return Ok();
+}
+
 Status ReadIdMappings(const JsonReader& json, std::vector<IdMapping>& maps) {
   for (const JsonReader& element : TRY(json.Elements())) {
     IdMapping map;
@@ -66,6 +88,7 @@ Status ReadIdMappings(const JsonReader& json, std::vector<IdMapping>& maps) {
     if (uint64_t{map.container_id} + map.size > UINT32_MAX ||
         uint64_t{map.host_id} + map.size > UINT32_MAX)
       return element.Invalid("reaches beyond the last id");
+    TRY(CheckOverlap(element, maps, map));
     maps.push_back(map);
   }
   return Ok();
@@ -205,7 +228,11 @@ Result<Resources> ParseResources(std::string_view text) {
 
 Result<std::string> ReadConfig(const std::string& bundle) {
   const std::string path = bundle + "/config.json";
-  const auto fd = TRY(sys::Open(path.c_str(), O_RDONLY).With(path));
+  // A fifo is not waited for.
+  const auto fd =
+      TRY(sys::Open(path.c_str(), O_RDONLY | O_NONBLOCK).With(path));
+  if (!S_ISREG(TRY(sys::Statx({fd})).stx_mode))
+    return Error(EINVAL, path + ": is no regular file");
   return kernel::ReadAll(fd, kConfigBytesMax).With(path);
 }
 

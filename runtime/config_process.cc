@@ -59,6 +59,11 @@ Status ReadCapabilities(const JsonReader& json,
   TRY(ReadCapabilitySet(json, "inheritable", sets.inheritable));
   TRY(ReadCapabilitySet(json, "permitted", sets.permitted));
   TRY(ReadCapabilitySet(json, "ambient", sets.ambient));
+  for (size_t i = 0; i < CapabilityNames().size(); ++i)
+    if (((sets.effective & ~sets.permitted) >> i & 1) != 0)
+      return Error(EINVAL, json.path() + ".effective has " +
+                               std::string(CapabilityNames()[i]) +
+                               ", which is not in permitted");
   target = sets;
   return Ok();
 }

@@ -45,6 +45,39 @@ TEST(ParseConfigTest, Minimal) {
   EXPECT_TRUE(spec->HasNew(NamespaceType::kMount));
 }
 
+TEST(ParseConfigTest, CapabilitiesThatCannotBeHad) {
+  Json config = Minimal();
+  Json& sets = config["process"]["capabilities"];
+  sets["effective"] = {"CAP_KILL", "CAP_BPF"};
+  sets["permitted"] = {"CAP_KILL"};
+  EXPECT_EQ(Complaint(config),
+            "process.capabilities.effective has CAP_BPF, which is not in "
+            "permitted");
+  sets["permitted"] = {"CAP_KILL", "CAP_BPF", "CAP_CHOWN"};
+  EXPECT_EQ(Complaint(config), "");
+}
+
+TEST(ParseConfigTest, MappingsThatOverlap) {
+  const auto complaint = [](const Json& maps) {
+    Json config = Minimal();
+    config["linux"]["namespaces"].push_back({{"type", "user"}});
+    config["linux"]["uidMappings"] = maps;
+    config["linux"]["gidMappings"] = maps;
+    return Complaint(config);
+  };
+  const auto map = [](int container, int host, int size) {
+    return Json{{"containerID", container}, {"hostID", host}, {"size", size}};
+  };
+  EXPECT_EQ(complaint({map(0, 1000, 10), map(10, 2000, 5), map(15, 1010, 1)}),
+            "");
+  EXPECT_EQ(complaint({map(0, 1000, 10), map(20, 9, 5), map(9, 2000, 1)}),
+            "linux.uidMappings[2] overlaps element 0: containerID 9-9 "
+            "and 0-9");
+  EXPECT_EQ(complaint({map(10, 1000, 10), map(0, 991, 10)}),
+            "linux.uidMappings[1] overlaps element 0: hostID 991-1000 and "
+            "1000-1009");
+}
+
 TEST(ParseConfigTest, OwnDefaults) {
   const auto root = ParseConfig(DefaultConfig(nullptr).dump());
   ASSERT_TRUE(root.ok()) << root.error().ToString();

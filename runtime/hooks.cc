@@ -29,6 +29,7 @@ Status RunHook(const Hook& hook, const std::string& state) {
   if (args.empty()) args.push_back(hook.path);
   const auto argv = Pointers(args);
   const auto env = Pointers(hook.env);
+  auto failure = TRY(kernel::MakePipe());  // why it cannot be executed
   const kernel::Child child = TRY(kernel::Clone(0));
   if (child.pid == 0) {
     // Its own group, so that what it starts can be ended with it.
@@ -41,8 +42,12 @@ Status RunHook(const Hook& hook, const std::string& state) {
     if (kernel::DuplicateTo(input, STDIN_FILENO).ok() &&
         kernel::CloseOnExecFrom(3).ok())
       execve(hook.path.c_str(), argv.data(), env.data());
+    const int why = kernel::LastError().code();
+    (void)sys::Write(failure.write, reinterpret_cast<const char*>(&why),
+                     sizeof(why));
     _exit(127);
   }
+  failure.write.reset();
   pollfd ended{child.pidfd.get(), POLLIN, 0};
   const int timeout_ms = hook.timeout_s
                              ? static_cast<int>(std::min<int64_t>(
@@ -60,7 +65,10 @@ Status RunHook(const Hook& hook, const std::string& state) {
                  "not done after " + std::to_string(*hook.timeout_s) + " s");
   }
   const int code = kernel::ExitCodeOf(TRY(kernel::WaitPid(child.pid)));
-  if (code == 127) return Error(ENOENT, "cannot be executed");
+  int why = 0;
+  if (TRY(kernel::Read(failure.read, reinterpret_cast<char*>(&why),
+                       sizeof(why))) == sizeof(why))
+    return Error(why).With("cannot be executed");
   if (code != 0)
     return Error(EINVAL, "exited with code " + std::to_string(code));
   return Ok();
@@ -89,7 +97,11 @@ void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
   for (const Hook& hook : hooks) {
     const auto run =
         RunHook(hook, state).With(std::string(kind) + " hook " + hook.path);
-    if (!run.ok()) log::Warn(run.error().ToString());
+    if (run.ok()) continue;
+    const Error& error = run.error();
+    // Where the hook has failed, not a call of ours, there is no errno.
+    log::Warn(error.explained() ? std::string(error.context())
+                                : error.ToString());
   }
 }
 

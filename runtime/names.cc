@@ -99,6 +99,12 @@ std::optional<int> ParseRlimit(std::string_view name) {
   return ValueOf(kRlimits, name);
 }
 
+std::string RlimitName(int resource) {
+  for (const Named<int>& row : kRlimits)
+    if (row.value == resource) return std::string(row.name);
+  return std::to_string(resource);
+}
+
 std::optional<int> ParseSignal(std::string_view text) {
   int number = 0;
   if (ParseWhole(text, number))

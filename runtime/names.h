@@ -32,6 +32,7 @@ const std::vector<std::string_view>& CapabilityNames();
 
 // "RLIMIT_NOFILE" -> 7.
 std::optional<int> ParseRlimit(std::string_view name);
+std::string RlimitName(int resource);  // its number, if we know none
 
 // "KILL", "SIGKILL", "9", "RTMIN+1" -> 9. In any case.
 std::optional<int> ParseSignal(std::string_view text);

@@ -38,5 +38,10 @@ TEST(NamesTest, CapabilitiesAndLimits) {
   EXPECT_EQ(ParseRlimit("NOFILE"), std::nullopt);
 }
 
+TEST(RlimitName, IsWhatIsParsed) {
+  EXPECT_EQ(RlimitName(*ParseRlimit("RLIMIT_NOFILE")), "RLIMIT_NOFILE");
+  EXPECT_EQ(RlimitName(12345), "12345");
+}
+
 }  // namespace
 }  // namespace ufs::runtime

@@ -136,9 +136,9 @@ Status SetLimits(const Process& process) {
       hint =
           "; raising a hard limit needs CAP_SYS_RESOURCE on the host, ask for "
           "no more than the caller has";
-    return Error(set.code(),
-                 "process.rlimits: limit " + std::to_string(limit.resource) +
-                     " cannot be set to " + std::to_string(limit.hard) + hint);
+    return Error(set.code(), "process.rlimits: " + RlimitName(limit.resource) +
+                                 " cannot be set to " +
+                                 std::to_string(limit.hard) + hint);
   }
   if (process.scheduler) TRY(SetScheduler(*process.scheduler));
   if (process.io_priority) {

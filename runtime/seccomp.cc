@@ -246,5 +246,14 @@ std::vector<std::string> SeccompOperators() { return NamesOf(kOperators); }
 std::vector<std::string> SeccompArchitectures() {
   return NamesOf(kArchitectures);
 }
+std::vector<std::string> SeccompFlags() { return NamesOf(kFlags); }
+
+std::vector<std::string> SupportedSeccompFlags() {
+  std::vector<std::string> names;
+  for (const Named<uint32_t>& flag : kFlags)
+    if (flag.value != kWaitKillable || HasWaitKillable())
+      names.emplace_back(flag.name);
+  return names;
+}
 
 }  // namespace ufs::runtime

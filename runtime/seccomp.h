@@ -34,5 +34,7 @@ Result<UniqueFd> LoadSeccomp(const SeccompProgram& program);
 std::vector<std::string> SeccompActions();
 std::vector<std::string> SeccompOperators();
 std::vector<std::string> SeccompArchitectures();
+std::vector<std::string> SeccompFlags();
+std::vector<std::string> SupportedSeccompFlags();  // by this kernel
 
 }  // namespace ufs::runtime

@@ -26,6 +26,20 @@ namespace {
 using runtime::Container;
 using Words = std::vector<std::string>;
 
+// Of our caller: what is ours is close-on-exec.
+bool IsCallers(int fd) {
+  const int flags = fcntl(fd, F_GETFD);
+  return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+Status CheckPreserved(int count) {
+  for (int i = 0; i < count; ++i)
+    if (!IsCallers(3 + i))
+      return Error(EINVAL, "descriptor " + std::to_string(3 + i) +
+                               ", which is to be preserved, is not open");
+  return Ok();
+}
+
 // What create and run have in common.
 struct CreateArguments {
   std::string bundle, preserve_fds = "0";
@@ -55,6 +69,7 @@ struct CreateArguments {
     options.pivot = !no_pivot;
     options.new_keyring = !no_new_keyring;
     AddFromEnvironment(options);
+    TRY(CheckPreserved(options.preserve_fds));
     config = TRY(runtime::ReadConfig(options.bundle));
     return Ok();
   }
@@ -296,6 +311,9 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
   Words plain = TRY(arguments.Parse(words, /*words_end_options=*/true));
   if (plain.empty()) return Error(EINVAL, "no container id given");
   options.preserve_fds = TRY(ParseNumber(preserve_fds, "--preserve-fds"));
+  if (options.preserve_fds < 0)
+    return Error(EINVAL, "a negative number of descriptors to preserve");
+  TRY(CheckPreserved(options.preserve_fds));
   Container container = TRY(Container::Open(globals.root, plain[0]));
   runtime::Process process;
   if (!exec.process_file.empty()) {

@@ -71,13 +71,8 @@ Result<int> OciFeatures(const OciGlobals&, const Words& words) {
                      {"actions", runtime::SeccompActions()},
                      {"operators", runtime::SeccompOperators()},
                      {"archs", runtime::SeccompArchitectures()},
-                     {"knownFlags",
-                      {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
-                       "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                       "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}},
-                     {"supportedFlags",
-                      {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
-                       "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}}};
+                     {"knownFlags", runtime::SeccompFlags()},
+                     {"supportedFlags", runtime::SupportedSeccompFlags()}};
   part["apparmor"]["enabled"] = true;
   part["selinux"]["enabled"] = true;
   part["intelRdt"]["enabled"] = false;

@@ -216,9 +216,12 @@ class IdmapTest(bundle.ContainerTest):
                 (["bind", "idmap=uids=@0-0-1;gids=@0-0-1"], None, None, {}, "'@'"),
                 (["bind", "idmap=uids=0-0;gids=0-0-1"], None, None, {}, "FS-HOST-SIZE"),
                 (["bind", "idmap=uids=0-0-1;gids=0-0-1"], one, one, {}, "twice"),
-                (["bind", "idmap"], maps((0, 0, 1), (0, 5, 1)), one, {}, r"writing /proc/\d+/uid_map")):
+                (["bind", "idmap=uids=0-0-1#5-0-1;gids=0-0-1"], None, None, {},
+                 r"writing /proc/\d+/uid_map")):
             self.add_idmap(options, uids, gids, **more)
             self.assertIn("/data", self.run_refused(message).stderr)
+        self.add_idmap(["bind", "idmap"], maps((0, 0, 1), (0, 5, 1)), one)
+        self.run_refused(r"uidMappings\[1\] overlaps element 0: containerID 0-0 and 0-0")
 
     def test_file_systems_that_cannot(self):
         self.source = "/sys/kernel"

@@ -69,6 +69,25 @@ class RunTest(bundle.ContainerTest):
         self.assertEqual(done.stdout, b"5\n")  # 0 to 3, and the directory itself
 
 
+    def test_descriptors_to_preserve_must_be_there(self):
+        self.refused("descriptor 3, which is to be preserved, is not open", "run", "-b", self.bundle,
+                     "--preserve-fds", "2", "ufs-box")
+        self.start_box()
+        self.refused("descriptor 3, which is to be preserved, is not open",
+                     "exec", "--preserve-fds", "1", "ufs-box", "touch", "/ran")
+        self.assertFalse(os.path.exists(self.bundle + "/rootfs/ran"))
+
+    def test_config_must_be_a_file(self):
+        os.unlink(self.bundle + "/config.json")
+        os.mkfifo(self.bundle + "/config.json")
+        self.run_refused("config.json: is no regular file")
+
+    def test_limits_are_named(self):
+        self.configure(**{"process.rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1 << 62,
+                                               "hard": 1 << 62}]})
+        self.run_refused("process.rlimits: RLIMIT_NOFILE cannot be set to 4611686018427387904")
+
+
 class NotifyTest(bundle.ContainerTest):
     """sd_notify(3) and sd_listen_fds(3): what a service manager gives us is passed on."""
 
@@ -334,8 +353,22 @@ class LifeTest(bundle.ContainerTest):
         self.script("exit 7")
         done = self.oci("run", "-b", self.bundle, "ufs-box")
         self.assertEqual(done.returncode, 7)
-        self.assertIn("poststop hook /bin/false", done.stderr)
+        self.assertRegex(done.stderr, r"poststop hook /bin/false: exited with code 1\b")
+        self.assertNotIn("Invalid argument", done.stderr)
         self.assertTrue(os.path.exists(self.dir + "/last"))
+
+    def test_what_keeps_a_hook_from_running_is_told(self):
+        for hook, why in (("/none", "No such file or directory"), ("/etc/passwd", "Permission denied")):
+            self.configure(hooks={"poststop": [{"path": hook}]})
+            self.script("exit 7")
+            done = self.oci("run", "-b", self.bundle, "ufs-box")
+            self.assertEqual(done.returncode, 7)
+            self.assertIn(f"poststop hook {hook}: cannot be executed: {why}", done.stderr)
+            self.configure(hooks={"createRuntime": [{"path": hook}]})
+            self.run_refused(f"createRuntime hook {hook}: cannot be executed: {why}")
+        self.configure(hooks={"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "exit 127"]}]})
+        done = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertRegex(done.stderr, r"poststop hook /bin/sh: exited with code 127\b")
 
     def test_failing_hook_undoes_the_creation(self):
         self.configure(hooks={"createRuntime": [{"path": "/bin/false"}]})
@@ -516,6 +549,10 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("rro", features["mountOptions"])
         self.assertIn("user", features["linux"]["namespaces"])
         self.assertTrue(features["linux"]["cgroup"]["systemd"])
+        seccomp = features["linux"]["seccomp"]
+        newer = tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 19)
+        self.assertEqual("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" in seccomp["supportedFlags"], newer)
+        self.assertEqual(seccomp["knownFlags"][:3], seccomp["supportedFlags"][:3])
 
     def test_it_has_no_more_than_it_needs(self):
         # It is started several times a container, and a start costs what is linked.
