@@ -52,7 +52,7 @@ constexpr Verb kVerbs[] = {
     {"resume", "ID", "Thaw them", OciResume, false},
     {"update", "[--resources FILE|-] [limits] ID", "Change the limits",
      OciUpdate, false},
-    {"events", "[--stats] [--interval SECONDS] ID",
+    {"events", "[--stats] [--interval TIME] ID",
      "Print what a container uses, and when memory runs out", OciEvents, false},
     {"spec", "[--rootless] [--bundle DIR]", "Write a config.json to begin with",
      OciSpec, false, false},

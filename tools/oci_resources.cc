@@ -1,4 +1,5 @@
 // ufs oci update, events: limits while a container runs.
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include "runtime/kernel.h"
 #include "tools/cmd_oci.h"
 #include "tools/output.h"
+#include "tools/run/duration.h"
 
 namespace ufs {
 namespace {
@@ -63,6 +65,9 @@ constexpr UpdateFlag kUpdateFlags[] = {
     {"pids-limit", SetNumber<&R::pids_limit>},
 };
 
+// For processes that were killed for want of memory.
+constexpr std::chrono::milliseconds kLookAgain{100};
+
 Result<std::string> ReadResources(const std::string& path) {
   if (path == "-")
     return runtime::kernel::ReadAll(STDIN_FILENO, runtime::kConfigBytesMax);
@@ -100,9 +105,11 @@ Result<int> OciEvents(const OciGlobals& globals, const Words& words) {
   OciArguments arguments;
   arguments.Flag({"stats"}, once).Value({"interval"}, interval);
   const std::string id = TRY(OnlyId(TRY(arguments.Parse(words))));
-  if (interval.ends_with('s')) interval.pop_back();
-  const int seconds = TRY(ParseNumber(interval, "--interval"));
-  if (seconds <= 0) return Error(EINVAL, "--interval must be above 0");
+  if (interval.find_first_not_of("0123456789") == interval.npos)
+    interval += "s";  // as ours has always had them
+  const auto period = TRY(ParseDuration(interval).With("--interval"));
+  if (period.count() <= 0)
+    return Error(EINVAL, "--interval must be at least a millisecond");
   Container container = TRY(Container::Open(globals.root, id));
   if (container.cgroup().empty())
     return Error(ENOTSUP,
@@ -119,8 +126,10 @@ Result<int> OciEvents(const OciGlobals& globals, const Words& words) {
     if (const int failed = FinishOutput("ufs-oci events"); failed != 0)
       return failed;
     if (once) return 0;
-    for (int waited = 0; waited < seconds * 10; ++waited) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    for (auto left = period; left.count() > 0;) {
+      const auto step = std::min(left, kLookAgain);
+      std::this_thread::sleep_for(step);
+      left -= step;
       const uint64_t oom = container.cgroup().OomKills();
       if (oom > oom_seen) {
         std::printf("{\"type\":\"oom\",\"id\":\"%s\"}\n", id.c_str());

@@ -56,6 +56,22 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
 
+    def test_events_at_intervals(self):
+        self.start_box()
+        events = subprocess.Popen(self.command("events", "--interval", "150ms", "ufs-box"),
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(events.stdout.close)
+        begin = time.monotonic()
+        for _ in range(4):
+            self.assertEqual(json.loads(events.stdout.readline())["type"], "stats")
+        self.assertLess(time.monotonic() - begin, 4)
+        self.assertGreater(time.monotonic() - begin, 0.4)
+        self.ok("kill", "ufs-box", "KILL")
+        self.assertEqual(events.wait(timeout=20), 0)
+        for wrong in ("0", "0s", "-1s", "soon", "1us"):
+            self.refused("--interval", "events", "--interval", wrong, "ufs-box")
+        self.ok("events", "--interval", "1", "ufs-box")  # seconds, and it has ended
+
     def test_weight_for_the_disk(self):
         if not own_cgroup("blkio"):
             self.skipTest("needs blkio of cgroup v1")
