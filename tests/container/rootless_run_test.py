@@ -45,6 +45,16 @@ class RootlessRunTest(box.UserBoxTest):
         own = os.readlink("/proc/self/ns/net") + "\n"
         self.assertEqual(self.out("readlink /proc/self/ns/net", "--network", "host"), own)
 
+    def test_devices(self):
+        """Under their own names and others; a link leads to what it names."""
+        os.symlink("zero", "/dev/ufs-link")
+        self.addCleanup(os.unlink, "/dev/ufs-link")
+        for device in ("/dev/zero:/dev/other", "/dev/zero:/made/here:r", "/dev/ufs-link:/dev/other",
+                       "/dev/ufs-link"):
+            place = device.split(":")[1] if ":" in device else device
+            self.assertRegex(self.out(f"ls -l {place}; head -c 5 {place} | wc -c", "--device", device),
+                             r"^c.* 1, +5 [^\n]*\n5\n$", device)
+
     def test_killed_supervisor(self):
         found = self.start()
         os.kill(found["supervisor"], signal.SIGKILL)

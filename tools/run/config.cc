@@ -170,6 +170,13 @@ Status AddDevice(const std::string& text, Json& config) {
   const bool block = S_ISBLK(stat.stx_mode);
   if (!block && !S_ISCHR(stat.stx_mode))
     return Error(EINVAL, what + ": is no device; name each node itself");
+  if (!runtime::InInitialUserNamespace()) {
+    // Nodes cannot be made here, and the kernel guards the host's by their
+    // modes. Read-only are those and the owner, not the device.
+    config["mounts"].push_back(MountOf(
+        {path, "bind", host, {"bind", "rprivate", "ro", "nosuid", "noexec"}}));
+    return Ok();
+  }
   const char* const type = block ? "b" : "c";
   config["linux"]["devices"].push_back({{"path", path},
                                         {"type", type},
@@ -178,14 +185,12 @@ Status AddDevice(const std::string& text, Json& config) {
                                         {"fileMode", stat.stx_mode & 07777},
                                         {"uid", stat.stx_uid},
                                         {"gid", stat.stx_gid}});
-  // In a user namespace the kernel guards them by their modes.
-  if (runtime::InInitialUserNamespace())
-    config["linux"]["resources"]["devices"].push_back(
-        {{"allow", true},
-         {"type", type},
-         {"major", stat.stx_rdev_major},
-         {"minor", stat.stx_rdev_minor},
-         {"access", access}});
+  config["linux"]["resources"]["devices"].push_back(
+      {{"allow", true},
+       {"type", type},
+       {"major", stat.stx_rdev_major},
+       {"minor", stat.stx_rdev_minor},
+       {"access", access}});
   return Ok();
 }
 
