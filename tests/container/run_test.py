@@ -121,6 +121,9 @@ class RunTest(box.BoxTest):
                                 (["--security-opt", "label=x_t"], "not disable, or user:, role:"),
                                 (["-v", "/tmp:/x:z,Z"], "z and Z: choose one"),
                                 (["--device", "/etc"], "is no device"),
+                                (["--mount", "dst=/t"], "--mount 'dst=/t': type=bind needs src=PATH; for "
+                                 "a volume or memory say type=volume or type=tmpfs"),
+                                (["--stop-signal", "0"], "--stop-signal '0': is no signal"),
                                 (["--user", "nobody-here"], "no user \"nobody-here\""),
                                 (["--frobnicate"], "--frobnicate")):
             self.refused(message, *option)

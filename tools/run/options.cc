@@ -467,7 +467,7 @@ Status CombineProcess(const Words& words, RunOptions& options) {
     return Invalid("--workdir", options.workdir, "must be absolute");
   if (!words.stop_signal.empty()) {
     const auto signal = runtime::ParseSignal(words.stop_signal);
-    if (!signal)
+    if (!signal || *signal == 0)
       return Invalid("--stop-signal", words.stop_signal, "is no signal");
     options.stop_signal = *signal;
   }

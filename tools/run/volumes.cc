@@ -225,6 +225,10 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
   if (!is_volume && !fill)
     return Error(EINVAL,
                  "--mount '" + text + "': volume-nocopy is for type=volume");
+  if (!is_volume && source.empty())
+    return Error(EINVAL, "--mount '" + text +
+                             "': type=bind needs src=PATH; for a volume or "
+                             "memory say type=volume or type=tmpfs");
   RequestedMount requested;
   requested.mount = Bind();
   requested.fill = fill;
