@@ -66,6 +66,19 @@ class VerbTest(box.BoxTest):
             self.assertIn(f"--filter '{wrong}': label=KEY", done.stderr)
         self.refused("--label '=x': not KEY", "--label", "=x")
 
+    def test_one_that_was_created_only(self):
+        """As it is for a moment, with hooks of the runtime's for longer."""
+        self.start()
+        place = f"{self.store}/box/"
+        with open(place + "record.json") as file:
+            record = json.load(file)
+        with open(place + "record.json", "w") as file:
+            json.dump({**record, "started": ""}, file)
+        open(place + "oci/box/start", "w").close()  # what waits for the start
+        self.assertRegex(self.ok("ps"), r"box +created +\d")
+        os.unlink(place + "oci/box/start")
+        self.ok("rm", "--force", "box")
+
     def test_exec(self):
         found = self.start()
         self.assertEqual(self.ok("exec", "box", "cat", "/etc/motd"), "from app")

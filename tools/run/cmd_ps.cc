@@ -51,7 +51,7 @@ std::string Describe(const RunRecord& record, const Life& life) {
       text += " " + ago + " ago";
     return text;
   }
-  if (life.status == "creating") return life.status;
+  if (life.status == "creating" || life.status == "created") return life.status;
   std::string text = "up " + Ago(record.started);
   if (record.restarts > 0)
     text += ", restarted " + std::to_string(record.restarts) +
