@@ -226,6 +226,44 @@ class TerminalTest(box.BoxTest):
         self.assertEqual(self.code_of(pid), 4)
         self.assertIn("one-2", self.ok("logs", "box"))
 
+    def test_terminal_that_is_closed(self):
+        """The client ends, having passed SIGHUP on; who does not mind lives on."""
+        def close():
+            os.close(self.master)
+            self.master = os.open("/dev/null", os.O_RDONLY)
+
+        def terminal(*words):
+            self.master, slave = pty.openpty()
+            client = subprocess.Popen(self.command(*words), stdin=slave, stdout=slave, stderr=slave,
+                                      start_new_session=True)  # nobody sends it a signal
+            os.close(slave)
+            return client
+        self.addCleanup(self.ufs, "rm", "-f", "box")
+        words = ("run", "-it", "--keep", "--name", "box", *self.layers, "--", "sh")
+        client = terminal(*words)
+        self.type("echo one-$((1+1))\n")
+        self.expect("one-2")
+        close()
+        self.assertEqual(client.wait(timeout=20), 129)
+        self.assertEqual(self.inspect()["status"], "running")
+        client = terminal("attach", "box")
+        self.type("trap 'exit 7' HUP; echo two-$((1+1)); while :; do sleep 0.1; done\n")
+        self.expect("two-2")
+        close()
+        self.assertEqual(client.wait(timeout=20), 129)
+        self.assertEqual(self.ok("wait", "box"), "7\n")
+        self.ok("rm", "box")
+        for options in (["-it"], ["-t"]):
+            pid, self.master = pty.fork()  # a session leader: it gets a SIGHUP
+            if pid == 0:
+                os.execv(self.command()[0], self.command(
+                    "run", *options, *self.layers, "--", "sh", "-c",
+                    "trap 'exit 7' HUP; echo three-$((1+2)); while :; do sleep 0.1; done"))
+            self.expect("three-3")
+            close()
+            self.assertEqual(self.code_of(pid), 129, options)
+            self.assertTrue(wait_until(lambda: self.records() == []), options)
+
     def test_exec_with_a_terminal(self):
         self.start()
         pid = self.open("exec", "-it", "box", "sh")

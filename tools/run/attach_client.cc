@@ -38,7 +38,10 @@ sigset_t PassedSignals() {
 class Client {
  public:
   Client(BorrowedFd socket, const AttachOptions& options)
-      : socket_(socket), options_(options), keys_(options.detach_keys) {}
+      : socket_(socket),
+        options_(options),
+        keys_(options.detach_keys),
+        on_terminal_(options.terminal && isatty(STDIN_FILENO)) {}
 
   Result<Attached> Run() {
     signal(SIGPIPE, SIG_IGN);
@@ -59,11 +62,16 @@ class Client {
       pollfd writable{socket_.get(), POLLOUT, 0};
       const bool room = !input || poll(&writable, 1, 0) > 0;
       const short wanted = static_cast<short>(room ? POLLIN : POLLIN | POLLOUT);
+      // A terminal is watched for its end even where it is not read.
+      const bool read = input && room;
       pollfd fds[] = {{socket_.get(), wanted, 0},
                       {signals.valid() ? signals.get() : -1, POLLIN, 0},
-                      {input && room ? STDIN_FILENO : -1, POLLIN, 0}};
+                      {read || on_terminal_ ? STDIN_FILENO : -1,
+                       static_cast<short>(read ? POLLIN : 0), 0}};
       if (poll(fds, 3, -1) < 0) continue;
       if (fds[1].revents != 0) PassSignals(signals);
+      if (on_terminal_ && (fds[2].revents & (POLLHUP | POLLERR)) != 0)
+        return HangUp();
       if (fds[2].revents != 0) input = CopyInput();
       if (keys_.detached()) return Attached{Attached::End::kDetached, 0, ""};
       if ((fds[0].revents & ~POLLOUT) != 0 && !TRY(Receive())) return attached_;
@@ -116,12 +124,22 @@ class Client {
     signalfd_siginfo info;
     while (kernel::Read(signals, reinterpret_cast<char*>(&info), sizeof(info))
                .ok()) {
+      hung_up_ |= info.ssi_signo == SIGHUP;
       // A supervisor that is gone shows on the socket.
       if (info.ssi_signo != SIGWINCH)
         (void)Say(socket_, AttachWord::kSignal, std::to_string(info.ssi_signo));
       else if (options_.terminal)
         SendWindow();
     }
+  }
+
+  // Our terminal is closed: nobody sees or types anything any more. The
+  // container hears of it as a program on that terminal would, and goes or
+  // stays as it likes.
+  Attached HangUp() {
+    if (options_.signals && !hung_up_)
+      (void)Say(socket_, AttachWord::kSignal, std::to_string(SIGHUP));
+    return {Attached::End::kEnded, 128 + SIGHUP, ""};
   }
 
   void SendWindow() {
@@ -156,6 +174,8 @@ class Client {
   const BorrowedFd socket_;
   const AttachOptions& options_;
   DetachKeys keys_;
+  const bool on_terminal_;
+  bool hung_up_ = false;  // and the container was told
   bool started_ = false;
   Attached attached_;
 };

@@ -20,7 +20,7 @@ struct AttachOptions {
 
 struct Attached {
   enum class End {
-    kEnded,     // `code` is the container's
+    kEnded,     // `code` is the container's, or 129: our terminal was closed
     kFailed,    // it could not be started: `code`, `message`
     kDetached,  // by the keys
     kLost,      // the supervisor is gone without a word
