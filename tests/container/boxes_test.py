@@ -300,9 +300,24 @@ class KilledTest(box.BoxTest):
     def test_daemon(self):
         found = self.start("while :; do cat /both; sleep 0.01; done")
         os.kill(self.daemon_of(found), signal.SIGKILL)
-        self.assertEqual(self.ok("wait", "box"), "137\n")
+        self.assertEqual(self.ok("wait", "box"), "125\n")
         self.assertEqual(self.inspect()["error"], "the daemon of its file system was killed")
         self.ok("rm", "box")
+
+    def test_daemon_of_one_in_the_foreground(self):
+        words = self.words("echo ready; while :; do cat /both; sleep 0.01; done", "--name", "box")
+        client = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(client.stdout.readline(), "ready\n")
+        watching = subprocess.Popen(self.command("attach", "box"), stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        os.kill(self.daemon_of(self.inspect()), signal.SIGKILL)
+        why = "box: the daemon of its file system was killed\n"
+        for one, who in ((client, "ufs run"), (watching, "ufs attach")):
+            said = one.communicate(timeout=60)[1]
+            self.assertEqual((one.returncode, said.splitlines(True)[-1]), (125, f"{who}: {why}"))
+        self.assertEqual(self.records(), [])
 
     def test_supervisor_and_daemon(self):
         found = self.start("while :; do cat /both; sleep 0.01; done")

@@ -12,6 +12,8 @@
 namespace ufs {
 namespace {
 
+constexpr char kAttach[] = "ufs attach";
+
 // Its exit code, after the supervisor said it or wrote it down.
 Result<int> WatchToTheEnd(const FoundContainer& found,
                           const AttachOptions& options, bool& detached) {
@@ -20,6 +22,8 @@ Result<int> WatchToTheEnd(const FoundContainer& found,
     if (socket.ok()) {
       const Attached attached = TRY(Attach(*socket, options));
       detached = attached.end == Attached::End::kDetached;
+      if (attached.end == Attached::End::kFailed && options.output)
+        return Complain(kAttach, attached.message, attached.code);
       if (attached.end != Attached::End::kLost) return attached.code;
     }
   }
@@ -32,11 +36,10 @@ Result<int> WatchToTheEnd(const FoundContainer& found,
 }  // namespace
 
 int RunAttach(int argc, char** argv) {
-  constexpr char kWho[] = "ufs attach";
   std::string name, keys = "ctrl-p,ctrl-q";
   bool no_input = false, no_signals = false;
   ArgumentParser parser(
-      kWho, "ufs attach [options] CONTAINER",
+      kAttach, "ufs attach [options] CONTAINER",
       "Connects our standard streams to those of a container that runs, from "
       "now on\n(see ufs logs for what it has written before). Exit code: the "
       "container's.",
@@ -48,7 +51,7 @@ int RunAttach(int argc, char** argv) {
   parser.add_flag("--no-sig-proxy", no_signals, "Keep signals to ourselves");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (name.empty())
-    return Complain(kWho, "no container given; see 'ufs attach --help'",
+    return Complain(kAttach, "no container given; see 'ufs attach --help'",
                     kExitUsage);
   const auto attach = [&]() -> Result<int> {
     const FoundContainer found = TRY(FindContainer(name));
@@ -63,7 +66,8 @@ int RunAttach(int argc, char** argv) {
     return detached ? 0 : code;
   };
   const auto code = attach();
-  if (!code.ok()) return Complain(kWho, Explain(code.error()), kExitNotStarted);
+  if (!code.ok())
+    return Complain(kAttach, Explain(code.error()), kExitNotStarted);
   return *code;
 }
 

@@ -66,7 +66,7 @@ class Supervisor {
       Tell(AttachWord::kStarted, options_.name);
       Attend();
       CleanUp();
-      Tell(AttachWord::kEnded, std::to_string(record_.exit_code));
+      TellEnd();
     } else {
       const Error& error = started.error();
       const bool said =
@@ -384,7 +384,9 @@ class Supervisor {
       const pid_t pid = waitpid(-1, &status, WNOHANG);
       if (pid <= 0) return;
       if (container_ && pid == container_->state().pid) {
-        record_.exit_code = kernel::ExitCodeOf(status);
+        // Without its root it was to end in no way of its own.
+        record_.exit_code =
+            daemon_.pid > 0 ? kernel::ExitCodeOf(status) : kExitNotStarted;
         ended_ = true;
       } else if (pid == daemon_.pid) {
         LoseUnion();
@@ -407,6 +409,7 @@ class Supervisor {
   void LoseUnion() {
     daemon_ = kernel::Child();
     record_.error = kUnionLost;
+    record_.exit_code = kExitNotStarted;
     // Whoever waits for an answer gets an error, and can be ended.
     (void)kernel::Unmount(Root().c_str(), MNT_FORCE | MNT_DETACH);
     if (container_) (void)container_->Kill(SIGKILL, /*all=*/false);
@@ -469,9 +472,18 @@ class Supervisor {
     const auto status = kernel::WaitPid(daemon_.pid);
     // The container may have failed by what was lost, and ended, before the
     // daemon was all gone.
-    if (by_itself && status.ok() && WIFSIGNALED(*status))
+    if (by_itself && status.ok() && WIFSIGNALED(*status)) {
       record_.error = kUnionLost;
+      record_.exit_code = kExitNotStarted;
+    }
     daemon_ = kernel::Child();
+  }
+
+  void TellEnd() {
+    const std::string code = std::to_string(record_.exit_code);
+    if (record_.error.empty()) return Tell(AttachWord::kEnded, code);
+    Tell(AttachWord::kFailed,
+         code + " " + options_.name + ": " + record_.error);
   }
 
   void Tell(AttachWord word, std::string_view text) {
