@@ -198,17 +198,18 @@ class TerminalTest(box.BoxTest):
         os.write(self.master, text.encode())
 
     def test_terminal_of_its_own(self):
-        pid = self.open("run", "-it", "--name", "box", *self.layers, "--", "sh")
-        self.type("tty; test -t 0 && echo is-$((1+1))\n")
-        self.assertIn("/dev/pts/0", self.expect("is-2"))
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-        os.kill(pid, signal.SIGWINCH)
-        time.sleep(0.5)
-        self.type("stty size\n")
-        self.expect("33 77")
-        self.type("exit 6\n")
-        self.expect("exit 6")
-        self.assertEqual(self.code_of(pid), 6)
+        for options in ([], ["--sig-proxy=false"]):
+            pid = self.open("run", "-it", "--name", "box", *options, *self.layers, "--", "sh")
+            self.type("tty; test -t 0 && echo is-$((1+1))\n")
+            self.assertIn("/dev/pts/0", self.expect("is-2"))
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+            os.kill(pid, signal.SIGWINCH)
+            time.sleep(0.5)
+            self.type("stty size\n")
+            self.expect("33 77")
+            self.type("exit 6\n")
+            self.expect("exit 6")
+            self.assertEqual(self.code_of(pid), 6)
 
     def test_detach_and_attach(self):
         self.addCleanup(self.ufs, "rm", "-f", "box")

@@ -35,6 +35,13 @@ sigset_t PassedSignals() {
   return set;
 }
 
+sigset_t WindowSignal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGWINCH);
+  return set;
+}
+
 class Client {
  public:
   Client(BorrowedFd socket, const AttachOptions& options)
@@ -46,7 +53,8 @@ class Client {
   Result<Attached> Run() {
     signal(SIGPIPE, SIG_IGN);
     UniqueFd signals;
-    if (options_.signals) signals = TRY(TakeSignals());
+    if (options_.signals || options_.terminal)
+      signals = TRY(TakeSignals(options_.signals));
     // Kept until we go, when the terminal becomes what it was.
     std::optional<runtime::RawTerminal> raw;
     if (options_.terminal) {
@@ -112,8 +120,9 @@ class Client {
   const Attached& attached() const { return attached_; }
 
  private:
-  static Result<UniqueFd> TakeSignals() {
-    const sigset_t set = PassedSignals();
+  // The size of the window is followed, whoever gets the others.
+  static Result<UniqueFd> TakeSignals(bool all) {
+    const sigset_t set = all ? PassedSignals() : WindowSignal();
     TRY(kernel::Check(sigprocmask(SIG_BLOCK, &set, nullptr)));
     const int raw = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     TRY(kernel::Check(raw));

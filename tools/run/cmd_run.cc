@@ -1,10 +1,15 @@
 // ufs run: mount, contain, run, clean up.
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 
+#include "layerdb/base/cleanup.h"
+#include "layerdb/base/syscall.h"
 #include "runtime/id_map.h"
+#include "runtime/kernel.h"
 #include "tools/cmd_oci.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
@@ -14,6 +19,7 @@
 #include "tools/run/detach_keys.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
+#include "tools/run/for_each.h"
 #include "tools/run/random_name.h"
 #include "tools/run/supervisor.h"
 #include "tools/run/volume_store.h"
@@ -27,6 +33,26 @@ Status CheckTerminal(const RunOptions& options) {
     return Ok();
   return Error(EINVAL,
                "-t: standard input is no terminal; leave -t out, or -i");
+}
+
+// Ours before anything starts: two containers must not write to one.
+Status ReserveCidfile(const std::string& path) {
+  if (path.empty()) return Ok();
+  const auto made =
+      sys::Open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  if (made.code() == EEXIST)
+    return Error(EEXIST, "--cidfile " + path +
+                             ": is there already; remove it if its container "
+                             "is gone");
+  return made.ok() ? Ok() : Error(made.code(), "--cidfile " + path);
+}
+
+// One that has its name, however it fares.
+Status RemoveNamesake(const std::string& name) {
+  const auto found = FindContainer(name);
+  if (found.code() == ENOENT) return Ok();
+  if (!found.ok()) return found.error();
+  return RemoveContainer(*found, /*force=*/true, /*volumes=*/false);
 }
 
 Result<int> Run(RunOptions& options) {
@@ -53,15 +79,30 @@ Result<int> Run(RunOptions& options) {
                0);
   }
   Sweep(input.containers);
+  TRY(ReserveCidfile(options.cidfile));
+  Cleanup forget([&] {
+    if (!options.cidfile.empty())
+      (void)sys::UnlinkAt({AT_FDCWD, options.cidfile.c_str()});
+  });
+  if (options.replace)
+    TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   // One that comes while it starts is passed on once it runs.
-  if (!options.detach) HoldSignals();
+  if (!options.detach && options.signal_proxy) HoldSignals();
   const auto supervisor = TRY(StartSupervisor(input));
   Attached attached = TRY(AwaitStart(supervisor.channel));
+  if (attached.end == Attached::End::kEnded) {
+    forget.Dismiss();
+    if (!options.cidfile.empty())
+      TRY(runtime::kernel::WriteFile({AT_FDCWD, options.cidfile.c_str()},
+                                     options.name)
+              .With("--cidfile " + options.cidfile));
+  }
   if (attached.end == Attached::End::kEnded && !options.detach) {
     AttachOptions attach;
     attach.input = options.interactive;
     attach.terminal = options.terminal;
     attach.owner = true;
+    attach.signals = options.signal_proxy;
     attach.detach_keys = TRY(ParseDetachKeys(options.detach_keys));
     attached = TRY(Attach(supervisor.channel, attach));
   }

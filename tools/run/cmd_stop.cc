@@ -1,19 +1,15 @@
 // ufs stop, kill, pause, unpause, rm: what is done to containers by name.
 #include <signal.h>
 
-#include <cerrno>
+#include <optional>
 
 #include "runtime/names.h"
 #include "tools/command.h"
 #include "tools/run/commands.h"
 #include "tools/run/for_each.h"
-#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
-
-// No more than a day, so that it fits in milliseconds.
-constexpr int kSecondsMax = 86'400;
 
 struct Verb {
   ArgumentParser parser;
@@ -32,14 +28,15 @@ int RunStop(int argc, char** argv) {
   Verb verb(kWho, "ufs stop [--time SECONDS] CONTAINER...",
             "Asks containers to end (TERM, or their --stop-signal), kills "
             "them after a\nwhile, and waits until they are cleaned up.");
-  int seconds = 10;
+  std::optional<int> seconds;
   verb.parser
-      .add_option("-t,--time", seconds, "Before it is killed (default: 10)")
+      .add_option("-t,--time", seconds,
+                  "Before it is killed (default: its --stop-timeout, 10)")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0, kSecondsMax));
+      ->check(CLI::Range(0, kStopSecondsMax));
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
   return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
-    return StopContainer(found, seconds);
+    return StopContainer(found, seconds.value_or(found.record.stop_timeout));
   });
 }
 
@@ -91,24 +88,9 @@ int RunRm(int argc, char** argv) {
   verb.parser.add_flag("-v,--volumes", volumes,
                        "With the volumes that were made up for them");
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
-  return ForEachContainer(
-      kWho, verb.names, [&](const FoundContainer& found) -> Status {
-        if (!found.record.ended) {
-          if (!force)
-            return Error(EBUSY, found.record.name +
-                                    " is running; stop it first, or use "
-                                    "--force");
-          TRY(StopContainer(found, 0));
-        }
-        // With --rm it is gone by itself.
-        const auto left = LoadRecord(found.root, found.record.name);
-        if (left.code() == ENOENT) return Ok();
-        if (!left.ok()) return left.error();
-        if (volumes)
-          TRY(RemoveAnonymousVolumes(TRY(VolumesDirectory()), found.root,
-                                     *left));
-        return RemoveRecord(found.root, *left);
-      });
+  return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
+    return RemoveContainer(found, force, volumes);
+  });
 }
 
 }  // namespace ufs

@@ -1,9 +1,11 @@
 #include "tools/run/config.h"
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,7 +22,7 @@
 #include "runtime/programs.h"
 #include "runtime/user_db.h"
 #include "tools/print_json.h"
-#include "tools/run/network.h"
+#include "tools/run/network_files.h"
 
 namespace ufs {
 namespace {
@@ -30,8 +32,6 @@ namespace kernel = runtime::kernel;
 
 // Where the program of --init is put: a tmpfs, so that no upper has it.
 constexpr char kInitPath[] = "/dev/init";
-
-constexpr const char* kNetworkFiles[] = {"hosts", "hostname", "resolv.conf"};
 
 // Of dockerd, daemon/pkg/oci/caps/defaults.go.
 constexpr const char* kDefaultCapabilities[] = {
@@ -80,40 +80,6 @@ Json BaseConfig() {
   for (size_t i = 0; i < namespaces.size(); ++i)
     if (namespaces[i]["type"] == "user") namespaces.erase(i--);
   return config;
-}
-
-Status WriteText(const std::string& path, const std::string& text) {
-  const UniqueFd file = TRY(
-      sys::Open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
-  return kernel::WriteAll(file, text);
-}
-
-std::string HostFile(const char* path) {
-  auto text = kernel::ReadFile(path);
-  return text.ok() ? std::move(text).value() : "";
-}
-
-// The three files that belong to the place a container runs in, not its image.
-Status WriteNetworkFiles(const RunOptions& options,
-                         const std::string& directory,
-                         const std::string& hostname) {
-  const bool host = options.network == Network::kHost;
-  TRY(WriteText(directory + "/hostname", hostname + "\n"));
-  TRY(WriteText(directory + "/hosts",
-                host ? HostFile("/etc/hosts")
-                     : "127.0.0.1\tlocalhost\n"
-                       "::1\tlocalhost ip6-localhost ip6-loopback\n"
-                       "127.0.1.1\t" +
-                           hostname + "\n"));
-  TRY(WriteText(
-      directory + "/resolv.conf",
-      IsPrivate(options.network)
-          ? std::string("nameserver ") + NameServerOf(options.network) + "\n"
-          : HostFile("/etc/resolv.conf")));
-  for (const char* name : kNetworkFiles)
-    TRY(Relabel(directory + "/" + name, options.selinux.mount,
-                /*shared=*/false));
-  return Ok();
 }
 
 Json MountOf(const runtime::Mount& mount) {
@@ -210,6 +176,30 @@ Status AddInit(Json& config) {
                "installed; install the package tini or catatonit");
 }
 
+Status SetUser(const RunOptions& options, const ImageConfig& image,
+               const std::string& root, Json& user) {
+  const std::string& name = options.user.empty() ? image.user : options.user;
+  if (name.empty() && options.groups.empty()) return Ok();
+  const UniqueFd tree =
+      TRY(sys::Open(root.c_str(), O_PATH | O_DIRECTORY).With(root));
+  runtime::User found;
+  if (!name.empty())
+    found = TRY(runtime::ResolveUser(tree, name).With("--user " + name));
+  const std::string groups =
+      options.groups.empty() ? "" : runtime::ReadSmallFile(tree, "/etc/group");
+  for (const std::string& group : options.groups) {
+    const auto gid = runtime::FindGroup(groups, group);
+    if (!gid)
+      return Error(ENOENT, "--group-add: no group \"" + group +
+                               "\" in the container's /etc/group");
+    found.additional_gids.push_back(*gid);
+  }
+  user = {{"uid", found.uid}, {"gid", found.gid}};
+  if (!found.additional_gids.empty())
+    user["additionalGids"] = found.additional_gids;
+  return Ok();
+}
+
 Status SetProcess(const RunOptions& options, const ImageConfig& image,
                   const std::string& root, const std::string& hostname,
                   Json& config) {
@@ -232,18 +222,10 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
   process["cwd"] = !options.workdir.empty()     ? options.workdir
                    : !image.working_dir.empty() ? image.working_dir
                                                 : "/";
-  const std::string& user = options.user.empty() ? image.user : options.user;
-  if (!user.empty()) {
-    const UniqueFd tree =
-        TRY(sys::Open(root.c_str(), O_PATH | O_DIRECTORY).With(root));
-    const runtime::User found =
-        TRY(runtime::ResolveUser(tree, user).With("--user " + user));
-    process["user"] = {{"uid", found.uid}, {"gid", found.gid}};
-    if (!found.additional_gids.empty())
-      process["user"]["additionalGids"] = found.additional_gids;
-  }
+  TRY(SetUser(options, image, root, process["user"]));
   // Not the caller's, as the rest of its surroundings.
-  process["user"]["umask"] = 0022;
+  process["user"]["umask"] = options.umask.value_or(0022);
+  if (options.oom_score_adj) process["oomScoreAdj"] = *options.oom_score_adj;
   const Strings capabilities =
       CapabilitiesOf(options.cap_add, options.cap_drop);
   for (const char* set : {"bounding", "effective", "permitted"})
@@ -257,14 +239,54 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
   return Ok();
 }
 
-void SetNetwork(const RunOptions& options, const std::string& network,
-                Json& config) {
+// A container without one is in its maker's.
+void DropNamespace(const char* type, Json& config) {
   Json& namespaces = config["linux"]["namespaces"];
-  for (size_t i = 0; i < namespaces.size(); ++i) {
-    if (namespaces[i]["type"] != "network") continue;
-    if (!network.empty()) namespaces[i]["path"] = network;
-    if (options.network == Network::kHost) namespaces.erase(i--);
+  for (size_t i = 0; i < namespaces.size(); ++i)
+    if (namespaces[i]["type"] == type) namespaces.erase(i--);
+}
+
+// What a namespace of ipc shows by file systems is the host's then.
+void ShareIpc(Json& mounts) {
+  for (size_t i = 0; i < mounts.size(); ++i) {
+    const auto place = mounts[i]["destination"].get<std::string>();
+    if (place != "/dev/shm" && place != "/dev/mqueue") continue;
+    if (access(place.c_str(), F_OK) == 0)
+      mounts[i] = MountOf({place,
+                           "bind",
+                           place,
+                           {"rbind", "rprivate", "nosuid", "noexec", "nodev"}});
+    else
+      mounts.erase(i--);
   }
+}
+
+void SetNamespaces(const RunOptions& options, const std::string& network,
+                   Json& config) {
+  if (!network.empty())
+    for (Json& own : config["linux"]["namespaces"])
+      if (own["type"] == "network") own["path"] = network;
+  if (options.network == Network::kHost) DropNamespace("network", config);
+  if (options.host_pid) DropNamespace("pid", config);
+  if (options.host_uts) DropNamespace("uts", config);
+  if (!options.host_ipc) return;
+  DropNamespace("ipc", config);
+  ShareIpc(config["mounts"]);
+}
+
+void SetSharedMemory(int64_t bytes, Json& mounts) {
+  for (Json& mount : mounts) {
+    if (mount["destination"] != "/dev/shm") continue;
+    for (Json& option : mount["options"])
+      if (option.get<std::string>().starts_with("size="))
+        option = "size=" + std::to_string(bytes);
+  }
+}
+
+void Unmask(const std::string& pattern, Json& paths) {
+  for (size_t i = 0; i < paths.size(); ++i)
+    if (fnmatch(pattern.c_str(), paths[i].get<std::string>().c_str(), 0) == 0)
+      paths.erase(i--);
 }
 
 Status SetLinux(const RunOptions& options, Json& config) {
@@ -276,10 +298,9 @@ Status SetLinux(const RunOptions& options, Json& config) {
   if (!options.sysctls.empty()) linux_part["sysctl"] = options.sysctls;
   if (!options.selinux.mount.empty())
     linux_part["mountLabel"] = options.selinux.mount;
-  if (options.unmask) {
-    linux_part.erase("maskedPaths");
-    linux_part.erase("readonlyPaths");
-  }
+  for (const std::string& pattern : options.unmasked)
+    for (const char* paths : {"maskedPaths", "readonlyPaths"})
+      Unmask(pattern, linux_part[paths]);
   if (!options.seccomp) {
     uint64_t capabilities = 0;
     for (const auto& name : config["process"]["capabilities"]["bounding"])
@@ -290,6 +311,16 @@ Status SetLinux(const RunOptions& options, Json& config) {
     linux_part["seccomp"] = Json::parse(*options.seccomp, nullptr, false);
   }
   return Ok();
+}
+
+std::string HostnameOf(const RunOptions& options) {
+  constexpr size_t kHostnameMax = 63;
+  utsname host;
+  if (options.host_uts && uname(&host) == 0) return host.nodename;
+  if (!options.hostname.empty()) return options.hostname;
+  std::string hostname = options.name.substr(0, kHostnameMax);
+  std::replace(hostname.begin(), hostname.end(), '_', '-');
+  return hostname;
 }
 
 }  // namespace
@@ -340,18 +371,18 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
                                   const std::string& directory,
                                   const std::string& root,
                                   const std::string& network) {
-  constexpr size_t kHostnameMax = 63;
-  std::string hostname = options.hostname;
-  if (hostname.empty()) {
-    hostname = options.name.substr(0, kHostnameMax);
-    std::replace(hostname.begin(), hostname.end(), '_', '-');
-  }
+  const std::string hostname = HostnameOf(options);
   Json config = BaseConfig();
   config["root"] = {{"path", root}, {"readonly", options.read_only}};
   config["hostname"] = hostname;
+  if (options.host_uts) config.erase("hostname");
+  if (!options.domainname.empty()) config["domainname"] = options.domainname;
+  if (!options.annotations.empty()) config["annotations"] = options.annotations;
+  if (options.shm_bytes != 0)
+    SetSharedMemory(options.shm_bytes, config["mounts"]);
   TRY(SetProcess(options, image, root, hostname, config));
   TRY(SetLinux(options, config));
-  SetNetwork(options, network, config);
+  SetNamespaces(options, network, config);
   TRY(WriteNetworkFiles(options, directory, hostname).With(directory));
   AddMounts(options, directory, config);
   if (options.init) TRY(AddInit(config));

@@ -11,6 +11,7 @@
 #include "tools/output.h"
 #include "tools/run/attach_client.h"
 #include "tools/run/attach_protocol.h"
+#include "tools/run/volume_store.h"
 
 namespace ufs {
 namespace {
@@ -102,6 +103,22 @@ Status StopContainer(const FoundContainer& found, int seconds) {
     if (ended.ok()) break;
   }
   return ended;
+}
+
+Status RemoveContainer(const FoundContainer& found, bool force, bool volumes) {
+  if (!found.record.ended) {
+    if (!force)
+      return Error(EBUSY, found.record.name +
+                              " is running; stop it first, or use --force");
+    TRY(StopContainer(found, 0));
+  }
+  // With --rm it is gone by itself.
+  const auto left = LoadRecord(found.root, found.record.name);
+  if (left.code() == ENOENT) return Ok();
+  if (!left.ok()) return left.error();
+  if (volumes)
+    TRY(RemoveAnonymousVolumes(TRY(VolumesDirectory()), found.root, *left));
+  return RemoveRecord(found.root, *left);
 }
 
 }  // namespace ufs

@@ -1,9 +1,11 @@
 #include "tools/run/options.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +13,7 @@
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
 #include "runtime/names.h"
+#include "runtime/namespaces.h"
 #include "runtime/programs.h"
 #include "runtime/state.h"
 #include "tools/command.h"
@@ -18,6 +21,9 @@
 #include "tools/run/detach_keys.h"
 #include "tools/run/duration.h"
 #include "tools/run/exit_code.h"
+#include "tools/run/limit_options.h"
+#include "tools/run/missing_options.h"
+#include "tools/run/network_files.h"
 
 namespace ufs {
 namespace {
@@ -47,47 +53,16 @@ constexpr char kFooter[] =
     "\n"
     "See also: ufs ps, ufs exec, ufs logs, ufs stop, ufs rm\n";
 
-// What people know from elsewhere and we do not have.
-struct Missing {
-  const char* name;
-  const char* remedy;
-};
-constexpr Missing kMissing[] = {
-    {"--privileged",
-     "give what is needed: --cap-add ALL, --security-opt seccomp=unconfined, "
-     "--security-opt unmask=ALL, --device"},
-    {"--pid", "each container has a pid namespace of its own"},
-    {"--ipc", "each container has an ipc namespace of its own"},
-    {"--uts", "each container has a uts namespace of its own"},
-    {"--userns", "as an ordinary user a container has one by itself"},
-    {"--cgroupns", "each container has a cgroup namespace of its own"},
-    {"--gpus", "name the devices: --device /dev/..."},
-    {"--link", "containers have no network among themselves"},
-    {"--log-driver", "'ufs logs' reads what a container writes"},
-    {"--platform", "layers are for this machine"},
-    {"--pull", "layers are in the store, or directories"},
-    {"--volumes-from", "name the directories: -v"},
-    {"--cgroup-parent", "start ufs in the cgroup that is to be the parent"},
-};
-
-std::string NotSupported(const std::string& word) {
-  const std::string name = word.substr(0, word.find('='));
-  for (const Missing& missing : kMissing)
-    if (name == missing.name)
-      return name + " is not supported; " + missing.remedy;
-  return "";
-}
-
 // The words as they came; what they mean is found out by Combine.
 struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls,
-      ports, labels;
-  std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
-      cpuset_mems, network, restart = "no", stop_signal, entrypoint;
+      ports, labels, hosts, annotations;
+  std::string network, restart = "no", stop_signal, entrypoint, umask;
+  std::string uts, ipc, pid;
   std::string health_interval, health_timeout, health_start_period,
       health_start_interval;
   int health_retries = 0;
-  int64_t pids_limit = 0, cpu_shares = 0, blkio_weight = 0;
+  LimitWords limits;
 };
 
 CLI::Option* List(ArgumentParser& parser, const char* name, Strings& target,
@@ -121,6 +96,18 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("--restart", words.restart, "POLICY",
        "no, on-failure[:N], always, unless-stopped: start it again");
   text("--stop-signal", words.stop_signal, "SIGNAL", "For 'ufs stop'");
+  parser
+      .add_option("--stop-timeout", options.stop_timeout,
+                  "How long that waits, 10 if nobody says")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, kStopSecondsMax));
+  parser.add_flag("--replace", options.replace,
+                  "Remove one of that name first");
+  text("--cidfile", options.cidfile, "FILE", "Takes its name");
+  List(parser, "--annotation", words.annotations, "KEY=VALUE",
+       "For the runtime and its hooks");
+  parser.add_flag("--sig-proxy", options.signal_proxy,
+                  "Pass signals on; --sig-proxy=false keeps them to us");
 }
 
 void DeclareHealth(ArgumentParser& parser, RunOptions& options, Words& words) {
@@ -159,6 +146,13 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("-u,--user", options.user, "USER[:GROUP]", "As whom, name or number");
   text("--entrypoint", words.entrypoint, "PROGRAM",
        "Runs this with COMMAND as its arguments");
+  List(parser, "--group-add", options.groups, "GROUP", "More of its groups");
+  text("--umask", words.umask, "MODE", "Default: 0022");
+  parser
+      .add_option("--oom-score-adj", options.oom_score_adj,
+                  "How soon it is killed for want of memory")
+      ->type_name("N")
+      ->check(CLI::Range(-1000, 1000));
   parser.add_flag("--init", options.init,
                   "Under a process 1 that reaps and passes signals on");
   List(parser, "--ulimit", words.ulimits, "NAME=SOFT[:HARD]", "Limit");
@@ -166,13 +160,27 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
   List(parser, "--cap-drop", options.cap_drop, "CAPABILITY", "Or ALL");
   List(parser, "--security-opt", words.security, "OPTION",
        "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
-       "apparmor=PROFILE, label=disable, label=type:TYPE, unmask=ALL");
+       "apparmor=PROFILE, label=disable, label=type:TYPE, "
+       "unmask=ALL|PATH[:PATH]");
   List(parser, "--sysctl", words.sysctls, "NAME=VALUE", "Of its namespaces");
 }
 
 void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
-  parser.add_option("--hostname", options.hostname, "Default: the name")
-      ->type_name("NAME");
+  const auto text = [&](const char* name, std::string& target, const char* type,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name(type);
+  };
+  text("--hostname", options.hostname, "NAME", "Default: the name");
+  text("--domainname", options.domainname, "NAME", "Of NIS");
+  List(parser, "--add-host", words.hosts, "NAME:ADDRESS", "For its /etc/hosts");
+  List(parser, "--dns", options.dns, "ADDRESS", "Name server");
+  List(parser, "--dns-search", options.dns_search, "DOMAIN",
+       "Where names are looked up; a dot: nowhere");
+  List(parser, "--dns-option", options.dns_options, "OPTION",
+       "As in resolv.conf");
+  text("--uts", words.uts, "host|private", "Whose host name it has");
+  text("--ipc", words.ipc, "host|private", "Whose shared memory it has");
+  text("--pid", words.pid, "host|private", "Whose processes it sees");
   parser.add_flag("--read-only", options.read_only,
                   "COMMAND cannot change the root");
   List(parser, "-v,--volume", words.volumes, "SOURCE:TARGET[:ro]",
@@ -195,91 +203,11 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
        "Beside those that the image exposes");
 }
 
-void DeclareLimits(ArgumentParser& parser, Words& words) {
-  const auto text = [&](const char* name, std::string& target, const char* type,
-                        const char* help) {
-    parser.add_option(name, target, help)->type_name(type);
-  };
-  text("-m,--memory", words.memory, "BYTES", "With b, k, m or g");
-  text("--memory-swap", words.memory_swap, "BYTES",
-       "Memory and swap, twice the memory if nobody says; -1: no limit");
-  text("--memory-reservation", words.memory_reservation, "BYTES",
-       "When memory is short");
-  text("--cpus", words.cpus, "NUMBER", "How many processors' time");
-  text("--cpuset-cpus", words.cpuset_cpus, "LIST", "On which, 0-2,4");
-  text("--cpuset-mems", words.cpuset_mems, "LIST", "Memory nodes");
-  parser.add_option("--cpu-shares", words.cpu_shares, "Weight, 1024 is usual")
-      ->type_name("N");
-  parser.add_option("--pids-limit", words.pids_limit, "Processes and threads")
-      ->type_name("N");
-  parser.add_option("--blkio-weight", words.blkio_weight, "10 to 1000")
-      ->type_name("N");
-}
-
-Error Invalid(const std::string& option, const std::string& value,
-              const std::string& what) {
-  return Error(EINVAL, option + " '" + value + "': " + what);
-}
-
-Status SetBytes(const char* option, const std::string& text, const char* key,
-                RunOptions& options) {
-  if (text.empty()) return Ok();
-  options.resources["memory"][key] = TRY(ParseBytes(text).With(option));
-  return Ok();
-}
-
-// 0 is what nobody has said, as with docker.
-Status SetMemorySwap(const Words& words, RunOptions& options) {
-  if (words.memory_swap.empty() || words.memory_swap == "0") return Ok();
-  if (words.memory.empty())
-    return Error(EINVAL,
-                 "--memory-swap needs --memory: it is the sum of memory and "
-                 "swap");
-  Json& memory = options.resources["memory"];
-  if (words.memory_swap == "-1") {
-    memory["swap"] = -1;
-    return Ok();
-  }
-  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
-  if (memory["swap"] < memory["limit"])
-    return Error(EINVAL,
-                 "--memory-swap is the sum of memory and swap, so not below "
-                 "--memory");
-  return Ok();
-}
-
-Status CombineLimits(const Words& words, RunOptions& options) {
-  auto& resources = options.resources;
-  TRY(SetBytes("--memory", words.memory, "limit", options));
-  TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
-               options));
-  TRY(SetMemorySwap(words, options));
-  if (!words.cpus.empty()) {
-    char* rest = nullptr;
-    const double cpus = std::strtod(words.cpus.c_str(), &rest);
-    if (*rest != '\0' || !std::isfinite(cpus) || cpus < 0.01 || cpus > 65536)
-      return Invalid("--cpus", words.cpus, "not a number of at least 0.01");
-    constexpr int64_t kPeriodUs = 100'000;
-    resources["cpu"]["period"] = kPeriodUs;
-    resources["cpu"]["quota"] = static_cast<int64_t>(cpus * kPeriodUs);
-  }
-  if (!words.cpuset_cpus.empty()) resources["cpu"]["cpus"] = words.cpuset_cpus;
-  if (!words.cpuset_mems.empty()) resources["cpu"]["mems"] = words.cpuset_mems;
-  if (words.cpu_shares != 0) resources["cpu"]["shares"] = words.cpu_shares;
-  if (words.pids_limit != 0) resources["pids"]["limit"] = words.pids_limit;
-  if (words.blkio_weight != 0) {
-    if (words.blkio_weight < 10 || words.blkio_weight > 1000)
-      return Invalid("--blkio-weight", std::to_string(words.blkio_weight),
-                     "not 10 to 1000");
-    resources["blockIO"]["weight"] = words.blkio_weight;
-  }
-  return Ok();
-}
-
 // "nofile=1024:2048"
 Status AddUlimit(const std::string& text, RunOptions& options) {
   const auto wrong = [&] {
-    return Invalid("--ulimit", text, "not NAME=SOFT[:HARD], as nofile=1024");
+    return InvalidOption("--ulimit", text,
+                         "not NAME=SOFT[:HARD], as nofile=1024");
   };
   const size_t equals = text.find('=');
   if (equals == text.npos) return wrong();
@@ -301,31 +229,52 @@ Status AddUlimit(const std::string& text, RunOptions& options) {
   return Ok();
 }
 
+// "ALL", or paths and patterns as the shell's, with colons between them.
+Status AddUnmasked(const std::string& value, const std::string& text,
+                   RunOptions& options) {
+  if (value == "ALL") {
+    options.unmasked.emplace_back("*");
+    return Ok();
+  }
+  for (size_t at = 0; at <= value.size();) {
+    const size_t end = std::min(value.find(':', at), value.size());
+    options.unmasked.push_back(value.substr(at, end - at));
+    if (!options.unmasked.back().starts_with('/'))
+      return InvalidOption("--security-opt", text,
+                           "ALL, or absolute paths with ':' between them");
+    at = end + 1;
+  }
+  return Ok();
+}
+
 Status AddSecurity(const std::string& text, RunOptions& options) {
   const size_t sign = text.find_first_of("=:");
   const std::string key = text.substr(0, sign);
   const std::string value = sign == text.npos ? "" : text.substr(sign + 1);
-  if (key == "no-new-privileges" && (value.empty() || value == "true")) {
-    options.no_new_privileges = true;
+  if (key == "no-new-privileges" &&
+      (value.empty() || value == "true" || value == "false")) {
+    options.no_new_privileges = value != "false";
   } else if (key == "seccomp" && value == "unconfined") {
     options.seccomp = "";
   } else if (key == "seccomp" && !value.empty()) {
     options.seccomp = TRY(runtime::kernel::ReadFile(value, 1 << 20)
                               .With("--security-opt seccomp=" + value));
     if (!nlohmann::json::parse(*options.seccomp, nullptr, false).is_object())
-      return Invalid("--security-opt", text,
-                     "the file is no JSON object as 'linux.seccomp' of the "
-                     "OCI runtime specification");
-  } else if (key == "unmask" && value == "ALL") {
-    options.unmask = true;
+      return InvalidOption(
+          "--security-opt", text,
+          "the file is no JSON object as 'linux.seccomp' of the "
+          "OCI runtime specification");
+  } else if (key == "unmask") {
+    TRY(AddUnmasked(value, text, options));
   } else if (key == "apparmor" && !value.empty()) {
     options.apparmor = value;
   } else if (key == "label") {
     TRY(AddLabelWish(value, options.label_wish));
   } else {
-    return Invalid("--security-opt", text,
-                   "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
-                   "apparmor=PROFILE, label=... or unmask=ALL");
+    return InvalidOption(
+        "--security-opt", text,
+        "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
+        "apparmor=PROFILE, label=... or unmask=ALL|PATH[:PATH]");
   }
   return Ok();
 }
@@ -364,9 +313,10 @@ Status ReadNetwork(const std::string& text, RunOptions& options) {
     options.network = Network::kPasta;
     TRY(CheckInstalled("pasta", text, "the package passt"));
   } else {
-    return Invalid("--network", text,
-                   "none, host, private, slirp4netns or pasta; there are no "
-                   "bridges");
+    return InvalidOption(
+        "--network", text,
+        "none, host, private, slirp4netns or pasta; there are no "
+        "bridges");
   }
   return Ok();
 }
@@ -401,6 +351,42 @@ Status CheckCapabilities(const Strings& names) {
   return Ok();
 }
 
+// Whether it is the host's.
+Status ReadNamespace(const char* option, const std::string& text, bool& host) {
+  host = text == "host";
+  // Docker calls one of ipc that others may join shareable.
+  if (host || text.empty() || text == "private" || text == "shareable")
+    return Ok();
+  return InvalidOption(option, text, "host, or private, which it is anyway");
+}
+
+Status CombineNamespaces(const Words& words, RunOptions& options) {
+  TRY(ReadNamespace("--uts", words.uts, options.host_uts));
+  TRY(ReadNamespace("--ipc", words.ipc, options.host_ipc));
+  TRY(ReadNamespace("--pid", words.pid, options.host_pid));
+  if (options.host_uts &&
+      !(options.hostname.empty() && options.domainname.empty()))
+    return Error(EINVAL, options.hostname.empty()
+                             ? "--domainname and --uts host: choose one"
+                             : "--hostname and --uts host: choose one");
+  if (options.host_ipc && options.shm_bytes != 0)
+    return Error(EINVAL, "--shm-size and --ipc host: choose one");
+  // Nothing would be sure to end those that its first process leaves.
+  if (options.host_pid &&
+      (geteuid() != 0 || !runtime::InInitialUserNamespace()))
+    return Error(EPERM, "--pid host is for root; leave it out");
+  return Ok();
+}
+
+Status CombineNames(const Words& words, RunOptions& options) {
+  for (const std::string& text : words.hosts)
+    options.hosts.push_back(TRY(ParseAddHost(text)));
+  for (const std::string& text : options.dns) TRY(CheckNameServer(text));
+  for (const std::string& text : options.dns_search)
+    TRY(CheckSearchDomain(text));
+  return Ok();
+}
+
 Status CombineTree(const Words& words, RunOptions& options) {
   for (const std::string& text : words.volumes)
     options.mounts.push_back(TRY(ParseVolume(text)));
@@ -427,7 +413,7 @@ Status SetTime(const char* option, const std::string& text,
   if (time.count() != 0)
     target = time;
   else if (text.find_first_of("123456789") != text.npos)
-    return Invalid(option, text, "less than a millisecond");
+    return InvalidOption(option, text, "less than a millisecond");
   return Ok();
 }
 
@@ -447,6 +433,14 @@ Status CombineHealthWords(const Words& words, RunOptions& options) {
   return Ok();
 }
 
+std::optional<uint32_t> ParseOctal(const std::string& text) {
+  uint32_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number, 8);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
 Status CombineProcess(const Words& words, RunOptions& options) {
   for (const std::string& path : words.env_files)
     TRY(AddEnvironmentFile(path, options.env));
@@ -458,17 +452,23 @@ Status CombineProcess(const Words& words, RunOptions& options) {
   for (const std::string& text : words.sysctls) {
     const size_t equals = text.find('=');
     if (equals == text.npos || equals == 0)
-      return Invalid("--sysctl", text, "not NAME=VALUE");
+      return InvalidOption("--sysctl", text, "not NAME=VALUE");
     options.sysctls[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  if (!words.umask.empty()) {
+    const auto mode = ParseOctal(words.umask);
+    if (!mode || *mode > 0777)
+      return InvalidOption("--umask", words.umask, "not 0 to 0777, octal");
+    options.umask = *mode;
   }
   TRY(CheckCapabilities(options.cap_add).With("--cap-add"));
   TRY(CheckCapabilities(options.cap_drop).With("--cap-drop"));
   if (!options.workdir.empty() && !options.workdir.starts_with('/'))
-    return Invalid("--workdir", options.workdir, "must be absolute");
+    return InvalidOption("--workdir", options.workdir, "must be absolute");
   if (!words.stop_signal.empty()) {
     const auto signal = runtime::ParseSignal(words.stop_signal);
     if (!signal || *signal == 0)
-      return Invalid("--stop-signal", words.stop_signal, "is no signal");
+      return InvalidOption("--stop-signal", words.stop_signal, "is no signal");
     options.stop_signal = *signal;
   }
   return Ok();
@@ -490,13 +490,23 @@ Status Combine(const Words& words, RunOptions& options) {
     options.upper = std::filesystem::absolute(options.upper).lexically_normal();
   for (const std::string& text : words.labels) {
     const size_t equals = std::min(text.find('='), text.size());
-    if (equals == 0) return Invalid("--label", text, "not KEY[=VALUE]");
+    if (equals == 0) return InvalidOption("--label", text, "not KEY[=VALUE]");
     options.labels[text.substr(0, equals)] =
         text.substr(std::min(equals + 1, text.size()));
   }
+  for (const std::string& text : words.annotations) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == text.npos)
+      return InvalidOption("--annotation", text, "not KEY=VALUE");
+    options.annotations[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  if (options.replace && options.name.empty())
+    return Error(EINVAL, "--replace needs --name");
   TRY(ParseDetachKeys(options.detach_keys));
-  TRY(CombineLimits(words, options));
+  TRY(CombineLimits(words.limits, options));
   TRY(CombineTree(words, options));
+  TRY(CombineNames(words, options));
+  TRY(CombineNamespaces(words, options));
   TRY(CombineHealthWords(words, options));
   return CombineProcess(words, options);
 }
@@ -515,6 +525,11 @@ const char* NameOf(Network network) {
       return "pasta";
   }
   return "none";
+}
+
+Error InvalidOption(const std::string& option, const std::string& value,
+                    const std::string& what) {
+  return Error(EINVAL, option + " '" + value + "': " + what);
 }
 
 Result<int64_t> ParseBytes(const std::string& text) {
@@ -546,7 +561,7 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
   DeclareHealth(parser, options, words);
   DeclareProcess(parser, options, words);
   DeclareTree(parser, options, words);
-  DeclareLimits(parser, words);
+  DeclareLimits(parser, words.limits);
   for (int i = 1; i < end; ++i)
     if (const std::string why = NotSupported(argv[i]); !why.empty())
       return Complain(kUfsRun, why, kExitNotStarted);

@@ -13,6 +13,7 @@
 #include "tools/print_json.h"
 #include "tools/run/health.h"
 #include "tools/run/ports.h"
+#include "tools/run/record.h"
 #include "tools/run/restart.h"
 #include "tools/run/selinux_labels.h"
 
@@ -50,14 +51,24 @@ struct RunOptions {
   bool keep = false, remove = false;
   bool detach = false, interactive = false, terminal = false;
   std::string detach_keys = "ctrl-p,ctrl-q";
+  bool signal_proxy = true;
+  bool replace = false;  // one of that name
+  std::string cidfile;   // takes the name
 
   std::vector<std::string> env;  // NAME=VALUE
-  std::string workdir, user, hostname;
+  std::string workdir, user, hostname, domainname;
+  std::vector<std::string> groups;  // beside the user's, as given
+  std::optional<uint32_t> umask;
+  std::optional<int> oom_score_adj;
   std::map<std::string, std::string> labels;  // beside the image's
+  std::map<std::string, std::string> annotations;
   bool read_only = false, init = false;
   std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
+  bool host_uts = false, host_ipc = false, host_pid = false;
+  std::vector<std::string> hosts;  // lines for /etc/hosts
+  std::vector<std::string> dns, dns_search, dns_options;
   std::vector<PublishedPort> ports;
   std::vector<std::string> exposed;  // beside the image's
   bool publish_all = false;          // what is exposed, too
@@ -65,18 +76,20 @@ struct RunOptions {
   HealthOptions health;      // as it was asked for
   HealthCheck health_check;  // with what the image says
   int stop_signal = 0;       // 0: the image's, else TERM
+  int stop_timeout = kStopSeconds;
 
   // As in config.json.
   Json resources = Json::object();
+  int64_t shm_bytes = 0;  // 0: the default
   Json rlimits = Json::array();
   std::map<std::string, std::string> sysctls;
 
   std::vector<std::string> cap_add, cap_drop;  // names as given
   bool no_new_privileges = false;
-  bool unmask = false;
-  std::string apparmor;   // the profile; empty: the caller's
-  LabelWish label_wish;   // for SELinux
-  SelinuxLabels selinux;  // as they were chosen
+  std::vector<std::string> unmasked;  // patterns of paths
+  std::string apparmor;               // the profile; empty: the caller's
+  LabelWish label_wish;               // for SELinux
+  SelinuxLabels selinux;              // as they were chosen
   // Nullopt: the default one; an empty text: none; else a "linux.seccomp".
   std::optional<std::string> seccomp;
 
@@ -88,6 +101,10 @@ struct RunOptions {
 std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options);
 
 // --- parts, for options.cc and the other verbs -------------------------------
+
+// "OPTION 'VALUE': WHAT", EINVAL.
+Error InvalidOption(const std::string& option, const std::string& value,
+                    const std::string& what);
 
 // "[SOURCE:]TARGET[:OPTIONS]", "type=bind,src=...,dst=...",
 // "TARGET[:OPTIONS]". A volume without a name is given one.

@@ -8,6 +8,7 @@
 #include "tools/run/config.h"
 #include "tools/run/container_log.h"
 #include "tools/run/detach_keys.h"
+#include "tools/run/network_files.h"
 
 namespace ufs {
 namespace {
@@ -138,6 +139,30 @@ TEST(AddEnvironment, LaterOnesReplaceEarlierOnes) {
   ASSERT_TRUE(AddEnvironment("UFS_NO_SUCH_VARIABLE", env).ok());
   EXPECT_EQ(env.size(), 2U);
   EXPECT_EQ(AddEnvironment("=x", env).code(), EINVAL);
+}
+
+TEST(MakeResolvConf, ReplacesWhatWasAskedFor) {
+  const std::string text =
+      "# ours\nnameserver 192.0.2.1\nsearch a b\ndomain c\noptions x";
+  RunOptions options;
+  EXPECT_EQ(MakeResolvConf(text, options), text + "\n");
+  options.dns = {"192.0.2.2", "::1"};
+  EXPECT_EQ(MakeResolvConf(text, options),
+            "# ours\nsearch a b\ndomain c\noptions x\n"
+            "nameserver 192.0.2.2\nnameserver ::1\n");
+  options.dns = {};
+  options.dns_search = {"."};
+  options.dns_options = {"ndots:2", "y"};
+  EXPECT_EQ(MakeResolvConf(text, options),
+            "# ours\nnameserver 192.0.2.1\noptions ndots:2 y\n");
+}
+
+TEST(ParseAddHost, TakesBothKinds) {
+  EXPECT_EQ(*ParseAddHost("a:192.0.2.1"), "192.0.2.1\ta");
+  EXPECT_EQ(*ParseAddHost("a=::1"), "::1\ta");
+  EXPECT_EQ(*ParseAddHost("a:[::1]"), "::1\ta");
+  for (const char* wrong : {"", "a", "a:", ":::1", "a:b", "a b:::1"})
+    EXPECT_EQ(ParseAddHost(wrong).code(), EINVAL) << wrong;
 }
 
 TEST(CapabilitiesOf, AddsAndDrops) {

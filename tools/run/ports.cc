@@ -43,12 +43,6 @@ Result<Range> ParseRange(const std::string& text) {
   return range;
 }
 
-bool IsAddress(const std::string& text) {
-  in6_addr parsed;
-  return inet_pton(AF_INET, text.c_str(), &parsed) == 1 ||
-         inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
-}
-
 // What stands before the last two colons, brackets taken off.
 Result<std::string> ParseAddress(std::string text) {
   if (text.size() > 2 && text.front() == '[' && text.back() == ']')
@@ -152,6 +146,12 @@ Result<UniqueFd> Bind(const PublishedPort& port) {
 }
 
 }  // namespace
+
+bool IsAddress(const std::string& text) {
+  in6_addr parsed;
+  return inet_pton(AF_INET, text.c_str(), &parsed) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
+}
 
 std::string PublishedPort::ToString() const {
   const std::string shown = address.empty() ? "0.0.0.0"

@@ -22,6 +22,9 @@ struct PublishedPort {
       const;  // "127.0.0.1:8080->80/tcp", as docker prints it
 };
 
+// Of either kind, without brackets.
+bool IsAddress(const std::string& text);
+
 // "[IP:][HOST:]CONTAINER[/tcp|udp]", where both may be ranges "8000-8009".
 // EINVAL, as a sentence.
 Result<std::vector<PublishedPort>> ParsePublish(const std::string& text);

@@ -76,6 +76,7 @@ std::string RunRecord::ToJson() const {
                {"remove", remove},
                {"terminal", terminal},
                {"stop_signal", stop_signal},
+               {"stop_timeout", stop_timeout},
                {"restart", restart.ToString()},
                {"health_check",
                 health_check.wanted() ? health_check.ToJson() : Json(nullptr)},
@@ -160,6 +161,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("remove", record.remove));
     TRY(reader.Read("terminal", record.terminal));
     TRY(reader.Read("stop_signal", record.stop_signal));
+    TRY(reader.Read("stop_timeout", record.stop_timeout));
     std::string restart = "no";
     TRY(reader.Read("restart", restart));
     record.restart = TRY(RestartPolicy::Parse(restart));

@@ -31,6 +31,9 @@
 
 namespace ufs {
 
+// How long `ufs stop` waits before it kills, unless somebody says; and at most.
+inline constexpr int kStopSeconds = 10, kStopSecondsMax = 86'400;
+
 struct RunRecord {
   std::string name;
   std::vector<std::string> layers;            // as they were named
@@ -46,6 +49,7 @@ struct RunRecord {
   bool remove = false;             // once it has ended
   bool terminal = false;
   int stop_signal = 15;
+  int stop_timeout = kStopSeconds;
   RestartPolicy restart;
   HealthCheck health_check;
   std::optional<Health> health;  // as last heard of, where there is a check

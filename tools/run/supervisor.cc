@@ -148,6 +148,7 @@ class Supervisor {
     record_.remove = options_.remove || (!options_.keep && !options_.detach);
     record_.terminal = options_.terminal;
     record_.stop_signal = StopSignal();
+    record_.stop_timeout = options_.stop_timeout;
     record_.restart = options_.restart;
     record_.health_check = options_.health_check;
     record_.supervisor = getpid();

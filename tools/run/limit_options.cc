@@ -1,0 +1,116 @@
+#include "tools/run/limit_options.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+namespace ufs {
+namespace {
+
+Status SetBytes(const char* option, const std::string& text, const char* key,
+                RunOptions& options) {
+  if (text.empty()) return Ok();
+  options.resources["memory"][key] = TRY(ParseBytes(text).With(option));
+  return Ok();
+}
+
+// 0 is what nobody has said, as with docker.
+Status SetMemorySwap(const LimitWords& words, RunOptions& options) {
+  if (words.memory_swap.empty() || words.memory_swap == "0") return Ok();
+  if (words.memory.empty())
+    return Error(EINVAL,
+                 "--memory-swap needs --memory: it is the sum of memory and "
+                 "swap");
+  Json& memory = options.resources["memory"];
+  if (words.memory_swap == "-1") {
+    memory["swap"] = -1;
+    return Ok();
+  }
+  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
+  if (memory["swap"] < memory["limit"])
+    return Error(EINVAL,
+                 "--memory-swap is the sum of memory and swap, so not below "
+                 "--memory");
+  return Ok();
+}
+
+// 0 is what nobody has said, as with docker.
+Status SetProcessorTime(const LimitWords& words, RunOptions& options) {
+  Json cpu = Json::object();
+  const auto [quota, period] = std::pair(words.cpu_quota, words.cpu_period);
+  if (!words.cpus.empty()) {
+    if (quota != 0 || period != 0)
+      return Error(EINVAL, "--cpus and --cpu-quota, --cpu-period: choose");
+    char* rest = nullptr;
+    const double cpus = std::strtod(words.cpus.c_str(), &rest);
+    if (*rest != '\0' || !std::isfinite(cpus) || cpus < 0.01 || cpus > 65536)
+      return InvalidOption("--cpus", words.cpus,
+                           "not a number of at least 0.01");
+    constexpr int64_t kPeriodUs = 100'000;
+    cpu["period"] = kPeriodUs;
+    cpu["quota"] = static_cast<int64_t>(cpus * kPeriodUs);
+  }
+  // The kernel's bounds.
+  if (quota != 0 && quota != -1 && quota < 1000)
+    return InvalidOption("--cpu-quota", std::to_string(quota),
+                         "less than a millisecond");
+  if (period != 0 && (period < 1000 || period > 1'000'000))
+    return InvalidOption("--cpu-period", std::to_string(period),
+                         "not 1000 to 1000000");
+  if (quota != 0) cpu["quota"] = quota;
+  if (period != 0) cpu["period"] = period;
+  if (!cpu.empty()) options.resources["cpu"] = std::move(cpu);
+  return Ok();
+}
+
+}  // namespace
+
+void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
+  const auto text = [&](const char* name, std::string& target, const char* type,
+                        const char* help) {
+    parser.add_option(name, target, help)->type_name(type);
+  };
+  text("-m,--memory", words.memory, "BYTES", "With b, k, m or g");
+  text("--memory-swap", words.memory_swap, "BYTES",
+       "Memory and swap, twice the memory if nobody says; -1: no limit");
+  text("--memory-reservation", words.memory_reservation, "BYTES",
+       "When memory is short");
+  text("--shm-size", words.shm_size, "BYTES",
+       "Of /dev/shm, 64m if nobody says");
+  text("--cpus", words.cpus, "NUMBER", "How many processors' time");
+  text("--cpuset-cpus", words.cpuset_cpus, "LIST", "On which, 0-2,4");
+  text("--cpuset-mems", words.cpuset_mems, "LIST", "Memory nodes");
+  const auto number = [&](const char* name, int64_t& target, const char* help) {
+    parser.add_option(name, target, help)->type_name("N");
+  };
+  number("-c,--cpu-shares", words.cpu_shares, "Weight, 1024 is usual");
+  number("--cpu-quota", words.cpu_quota, "Microseconds in each period");
+  number("--cpu-period", words.cpu_period, "Microseconds, 100000 is usual");
+  number("--pids-limit", words.pids_limit, "Processes and threads");
+  number("--blkio-weight", words.blkio_weight, "10 to 1000");
+}
+
+Status CombineLimits(const LimitWords& words, RunOptions& options) {
+  auto& resources = options.resources;
+  TRY(SetBytes("--memory", words.memory, "limit", options));
+  TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
+               options));
+  TRY(SetMemorySwap(words, options));
+  if (!words.shm_size.empty())
+    options.shm_bytes = TRY(ParseBytes(words.shm_size).With("--shm-size"));
+  TRY(SetProcessorTime(words, options));
+  if (!words.cpuset_cpus.empty()) resources["cpu"]["cpus"] = words.cpuset_cpus;
+  if (!words.cpuset_mems.empty()) resources["cpu"]["mems"] = words.cpuset_mems;
+  if (words.cpu_shares != 0) resources["cpu"]["shares"] = words.cpu_shares;
+  if (words.pids_limit != 0) resources["pids"]["limit"] = words.pids_limit;
+  if (words.blkio_weight != 0) {
+    if (words.blkio_weight < 10 || words.blkio_weight > 1000)
+      return InvalidOption("--blkio-weight", std::to_string(words.blkio_weight),
+                           "not 10 to 1000");
+    resources["blockIO"]["weight"] = words.blkio_weight;
+  }
+  return Ok();
+}
+
+}  // namespace ufs

@@ -1,0 +1,24 @@
+// The options of ufs run that limit what a container uses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "layerdb/base/result.h"
+#include "tools/command.h"
+#include "tools/run/options.h"
+
+namespace ufs {
+
+// The words as they came; what they mean is found out by CombineLimits.
+struct LimitWords {
+  std::string memory, memory_swap, memory_reservation, shm_size, cpus,
+      cpuset_cpus, cpuset_mems;
+  int64_t pids_limit = 0, cpu_shares = 0, cpu_quota = 0, cpu_period = 0,
+          blkio_weight = 0;
+};
+
+void DeclareLimits(ArgumentParser& parser, LimitWords& words);
+Status CombineLimits(const LimitWords& words, RunOptions& options);
+
+}  // namespace ufs

@@ -1,0 +1,29 @@
+// The files of a container that belong to the place it runs in, not to its
+// image: /etc/hosts, /etc/hostname, /etc/resolv.conf. Threads: any.
+#pragma once
+
+#include <string>
+
+#include "layerdb/base/result.h"
+#include "tools/run/options.h"
+
+namespace ufs {
+
+inline constexpr const char* kNetworkFiles[] = {"hosts", "hostname",
+                                                "resolv.conf"};
+
+// Writes them to `directory`, by these names.
+Status WriteNetworkFiles(const RunOptions& options,
+                         const std::string& directory,
+                         const std::string& hostname);
+
+// "NAME:ADDRESS" or "NAME=ADDRESS" of --add-host as a line of /etc/hosts.
+Result<std::string> ParseAddHost(const std::string& text);
+Status CheckNameServer(const std::string& text);
+Status CheckSearchDomain(const std::string& text);
+
+// /etc/resolv.conf with what was asked for in the place of what `text` says of
+// the same: name servers, domains to search (a dot: none), options.
+std::string MakeResolvConf(const std::string& text, const RunOptions& options);
+
+}  // namespace ufs
