@@ -53,6 +53,9 @@ constexpr std::string_view kFrozen = "frozen\n";
 constexpr std::string_view kRelease = "release\n";
 constexpr std::string_view kReleased = "released\n";
 constexpr std::string_view kExpired = "expired\n";
+constexpr std::string_view kTrace = "trace\n";
+constexpr std::string_view kTracing = "tracing\n";
+constexpr std::string_view kEnd = "end\n";
 
 // Where sockets may be, the preferred place first.
 std::vector<std::string> Directories() {
@@ -120,12 +123,14 @@ struct Listener {
 class ControlServerImpl final : public ControlServer {
  public:
   ControlServerImpl(Listener listener, UniqueFd stop, std::string path,
-                    std::function<std::string()> answer, Holding holding)
+                    std::function<std::string()> answer, Holding holding,
+                    Tracing tracing)
       : listener_(std::move(listener)),
         stop_(std::move(stop)),
         path_(std::move(path)),
         answer_(std::move(answer)),
         holding_(std::move(holding)),
+        tracing_(std::move(tracing)),
         thread_([this] { Run(); }) {}
 
   ~ControlServerImpl() override {
@@ -148,19 +153,22 @@ class ControlServerImpl final : public ControlServer {
       // poll passes over a descriptor below zero: nobody holds the mount.
       pollfd fds[] = {{listener_.fd.get(), POLLIN, 0},
                       {stop_.get(), POLLIN, 0},
-                      {holder_.get(), POLLIN, 0}};
-      const int ready = poll(fds, 3, MsUntilRelease());
+                      {holder_.get(), POLLIN, 0},
+                      {tracer_.get(), POLLIN, 0}};
+      const int ready = poll(fds, std::size(fds), MsUntilRelease());
       if (ready < 0 && errno != EINTR) break;
       if (release_at_ && Clock::now() >= *release_at_) Release();
       if (ready <= 0) continue;
       if (fds[1].revents != 0) break;
       if (fds[2].revents != 0) HearHolder();
+      if (fds[3].revents != 0) EndTrace();
       if (fds[0].revents == 0) continue;
       UniqueFd client(
           accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (client.valid()) AnswerTo(std::move(client));
     }
     Release();
+    if (tracer_.valid()) EndTrace();
   }
 
   void AnswerTo(UniqueFd client) {
@@ -170,6 +178,8 @@ class ControlServerImpl final : public ControlServer {
         poll(&said, 1, kSilenceMs) > 0 ? ReadCommand(client) : std::string();
     if (command == kHold)
       Hold(std::move(client));
+    else if (command == kTrace)
+      Trace(std::move(client));
     else
       Send(client, answer_());
   }
@@ -243,12 +253,38 @@ class ControlServerImpl final : public ControlServer {
     return static_cast<int>(std::max<int64_t>(0, left.count()));
   }
 
+  // --- noting what is read ---------------------------------------------------
+
+  void Trace(UniqueFd client) {
+    Status begun = Error(ENOTSUP, "this mount cannot be traced");
+    if (tracer_.valid())
+      begun = Error(EBUSY, "another process traces the mount");
+    else if (tracing_.begin)
+      begun = tracing_.begin();
+    if (!begun.ok()) return SendError(client, begun.error());
+    tracer_ = std::move(client);
+    Send(tracer_, kTracing);
+  }
+
+  // It has enough, or is gone: whom nobody hears, nothing is told.
+  void EndTrace() {
+    const bool wants_it = ReadCommand(tracer_) == kEnd;
+    const std::string trace = tracing_.end();
+    if (wants_it) {
+      Send(tracer_, trace);
+      Send(tracer_, kEnd);
+    }
+    tracer_.reset();
+  }
+
   const Listener listener_;
   const UniqueFd stop_;
   const std::string path_;
   const std::function<std::string()> answer_;
   const Holding holding_;
+  const Tracing tracing_;
   // Of the thread.
+  UniqueFd tracer_;
   UniqueFd holder_;  // stays, to be told, when its time is over
   std::optional<Clock::time_point> release_at_;  // while the mount is held
   std::thread thread_;
@@ -422,6 +458,23 @@ Status MountHold::End() {
   return Error(ETIMEDOUT, kTooLong);
 }
 
+Result<MountTrace> MountTrace::Begin(const std::string& mountpoint) {
+  UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
+  TRY(Say(fd, kTrace));
+  TRY(Expect(fd, kTracing).With(mountpoint));
+  return MountTrace(std::move(fd));
+}
+
+Result<std::string> MountTrace::End() {
+  TRY(Say(fd_, kEnd));
+  std::string trace = TRY(ReadAll(fd_));
+  fd_.reset();
+  if (!trace.ends_with(kEnd))
+    return Error(EIO, "the mount went away while it was traced");
+  trace.resize(trace.size() - kEnd.size());
+  return trace;
+}
+
 Result<pid_t> DaemonOf(const std::string& mountpoint) {
   const UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
   ucred listener{};
@@ -435,7 +488,8 @@ Result<pid_t> DaemonOf(const std::string& mountpoint) {
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::Start(
-    dev_t device, std::function<std::string()> answer, Holding holding) {
+    dev_t device, std::function<std::string()> answer, Holding holding,
+    Tracing tracing) {
   const std::string path = ControlSocketPath(device);
   TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
   Result<Listener> listening = Listen(path);
@@ -447,9 +501,9 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(
   Listener listener = TRY(std::move(listening));
   UniqueFd stop(eventfd(0, EFD_CLOEXEC));
   if (!stop.valid()) return Error(errno, "eventfd");
-  return std::unique_ptr<ControlServer>(
-      new ControlServerImpl(std::move(listener), std::move(stop), path,
-                            std::move(answer), std::move(holding)));
+  return std::unique_ptr<ControlServer>(new ControlServerImpl(
+      std::move(listener), std::move(stop), path, std::move(answer),
+      std::move(holding), std::move(tracing)));
 }
 
 }  // namespace ufs

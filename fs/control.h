@@ -14,6 +14,10 @@
 //             layer (frozen_upper.h). He has completed the files that were not
 //             used since the mount (`ufs complete`). Answered with
 //             "frozen\n", or as above.
+//   "trace\n" what is read of the layers is noted until the client says
+//             "end\n", or goes. Answered with "tracing\n", or an error as
+//             above; then with a trace (start_trace.h) and "end\n". One traces
+//             at a time.
 #pragma once
 
 #include <sys/types.h>
@@ -57,6 +61,20 @@ class MountHold {
   UniqueFd fd_;
 };
 
+// Notes what a mount reads of its layers, for as long as this lives.
+class MountTrace {
+ public:
+  // EBUSY while another does, or the mount itself (trace=); EPROTO for a daemon
+  // that knows no such thing; errors as QueryControl.
+  static Result<MountTrace> Begin(const std::string& mountpoint);
+  // What was read, as a trace file has it. EIO: the daemon went away.
+  Result<std::string> End();
+
+ private:
+  explicit MountTrace(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
 // The process of that daemon, as this pid namespace numbers it. Waits for
 // nothing: the kernel tells who listens. Errors as QueryControl; ESRCH for one
 // in another pid namespace.
@@ -74,13 +92,21 @@ struct Holding {
   std::function<Status()> freeze = nullptr;  // in that time
 };
 
+// How what is read is noted; called on the server's thread.
+struct Tracing {
+  std::function<Status()> begin = nullptr;
+  std::function<std::string()> end =
+      nullptr;  // after each that was right, once
+};
+
 // The daemon's side. Its own thread answers, so that a slow or silent client
 // delays nobody but the next client, and that for at most a second.
 class ControlServer {
  public:
   // `answer` makes the document; called on the server's thread.
   static Result<std::unique_ptr<ControlServer>> Start(
-      dev_t device, std::function<std::string()> answer, Holding holding = {});
+      dev_t device, std::function<std::string()> answer, Holding holding = {},
+      Tracing tracing = {});
   virtual ~ControlServer() = default;  // stops the thread, removes the socket
 };
 

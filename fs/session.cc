@@ -189,6 +189,7 @@ class Session {
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<Completer> completer_;
   std::unique_ptr<StartTracer> tracer_;
+  TraceRecorder recorder_;  // for who asks
 };
 
 Status Session::ChooseTransport() {
@@ -366,7 +367,12 @@ void Session::StartControl() {
                             metrics_.Snapshot());
       },
       {[this] { return Hold(); }, [this] { adapter_.gate().Open(); },
-       kHoldLimit, [this] { return fs_.Freeze(); }});
+       kHoldLimit, [this] { return fs_.Freeze(); }},
+      {[this] { return fs_.RecordReads(recorder_); },
+       [this] {
+         fs_.StopRecording(recorder_);
+         return FormatTrace(recorder_.Take());
+       }});
   if (control.ok())
     control_ = std::move(control).value();
   else  // the mount is worth having without

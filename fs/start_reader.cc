@@ -40,7 +40,12 @@ StartReader::StartReader(UnionFs& fs, std::vector<TraceEntry> entries)
 
 StartReader::~StartReader() {
   stop_ = true;
+  Wait();
+}
+
+void StartReader::Wait() {
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void StartReader::Run() {

@@ -25,6 +25,12 @@ class StartReader {
   StartReader(const StartReader&) = delete;
   StartReader& operator=(const StartReader&) = delete;
 
+  // Waits until all is asked for.
+  void Wait();
+  // So far: entries that some layer has, and their bytes.
+  size_t found() const { return found_; }
+  uint64_t bytes() const { return bytes_; }
+
  private:
   void Run();
   bool ReadAhead(const TraceEntry& entry);

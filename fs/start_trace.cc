@@ -1,9 +1,14 @@
 #include "fs/start_trace.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <utility>
+
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -92,6 +97,17 @@ Result<std::vector<TraceEntry>> ParseTrace(std::string_view text) {
   return entries;
 }
 
+Result<std::vector<TraceEntry>> ReadTrace(const std::string& path) {
+  return ParseTrace(
+      TRY(ReadSmallFile({AT_FDCWD, path.c_str()}, kMaxTraceBytes)));
+}
+
+Status WriteTrace(const std::filesystem::path& path, std::string_view trace) {
+  const UniqueFd dir =
+      TRY(sys::Open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY));
+  return ReplaceFile(dir, path.filename(), trace);
+}
+
 void TraceRecorder::Note(const std::string& contents, uint64_t begin,
                          uint64_t end) {
   if (begin >= end || contents.empty() || contents.size() > kMaxNameBytes)
@@ -119,6 +135,13 @@ void TraceRecorder::Note(const std::string& contents, uint64_t begin,
 std::vector<TraceEntry> TraceRecorder::Entries() const {
   MutexLock lock(mu_);
   return entries_;
+}
+
+std::vector<TraceEntry> TraceRecorder::Take() {
+  MutexLock lock(mu_);
+  latest_.clear();
+  bytes_ = 0;
+  return std::exchange(entries_, {});
 }
 
 }  // namespace ufs

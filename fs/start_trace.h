@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,6 +34,11 @@ std::string FormatTrace(const std::vector<TraceEntry>& entries);
 // says which line, and what is wrong.
 Result<std::vector<TraceEntry>> ParseTrace(std::string_view text);
 
+// The same of a file; and the host's errors.
+Result<std::vector<TraceEntry>> ReadTrace(const std::string& path);
+// In the place of what is there, all at once. `path` is absolute.
+Status WriteTrace(const std::filesystem::path& path, std::string_view trace);
+
 // Makes a trace of reads. Threads: any.
 class TraceRecorder {
  public:
@@ -40,6 +46,8 @@ class TraceRecorder {
   // after kMaxTraceEntries, or makes the file too large, is not noted.
   void Note(const std::string& contents, uint64_t begin, uint64_t end);
   std::vector<TraceEntry> Entries() const;
+  // And begins anew.
+  std::vector<TraceEntry> Take();
 
  private:
   mutable Mutex mu_;

@@ -10,6 +10,7 @@
 
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
 namespace {
@@ -19,8 +20,6 @@ constexpr uint64_t kStepBytes = 256 << 10;
 constexpr size_t kWarmBytes = 128 << 10;
 // Nobody asked for the copies: they leave that part of the disk to others.
 constexpr uint64_t kShareOfDiskLeft = 16;
-
-bool IsFull(int code) { return code == ENOSPC || code == EDQUOT; }
 
 }  // namespace
 

@@ -226,10 +226,12 @@ class UnionFs final {
   // outlives a power cut: to be called every few seconds, and at the end.
   Status Settle();
 
-  // What is read of the layers is told to `recorder`, until it is null; of
-  // contents alone, and not of those in memory. A read under way may end with
-  // the one that was.
-  void RecordReads(TraceRecorder* recorder);
+  // What is read of the layers is told to `recorder` until StopRecording; of
+  // contents alone, and not of those in memory. EBUSY while another is told. A
+  // read under way may end with the one that was.
+  Status RecordReads(TraceRecorder& recorder);
+  // Nothing, if it is not the one that is told.
+  void StopRecording(TraceRecorder& recorder);
   // Has the host read what an entry of a trace names: how many bytes. ENOENT
   // where no layer has it.
   Result<uint64_t> ReadAheadData(const TraceEntry& entry);

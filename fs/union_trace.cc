@@ -11,8 +11,15 @@
 
 namespace ufs {
 
-void UnionFs::RecordReads(TraceRecorder* recorder) {
-  recorder_.store(recorder, std::memory_order_release);
+Status UnionFs::RecordReads(TraceRecorder& recorder) {
+  TraceRecorder* none = nullptr;
+  if (recorder_.compare_exchange_strong(none, &recorder)) return Ok();
+  return Error(EBUSY, "what the mount reads is being recorded");
+}
+
+void UnionFs::StopRecording(TraceRecorder& recorder) {
+  TraceRecorder* expected = &recorder;
+  recorder_.compare_exchange_strong(expected, nullptr);
 }
 
 // REQUIRES: inode->mu held; its contents are a layer's.

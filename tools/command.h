@@ -33,6 +33,7 @@ int RunDiff(int argc, char** argv);
 int RunCommit(int argc, char** argv);
 int RunComplete(int argc, char** argv);
 int RunSquash(int argc, char** argv);
+int RunTrace(int argc, char** argv);
 int RunLayer(int argc, char** argv);
 int RunStore(int argc, char** argv);
 int RunOci(int argc, char** argv);

@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"complete", "Copy up the rest of files that are partly copied up",
      RunComplete},
     {"squash", "Make one layer of several", RunSquash},
+    {"trace", "Record what a start reads, and read it ahead", RunTrace},
     {"layer", "List, show, name, verify and remove layers of the store",
      RunLayer},
     {"store", "How much room the store of layers takes; gc, check, repair",

@@ -54,7 +54,7 @@ class Completion(unittest.TestCase):
 
     def commands(self):
         for verb in self.verbs():
-            if verb[0] in ("layer", "store", "volume"):
+            if verb[0] in ("layer", "store", "trace", "volume"):
                 yield from self.verbs(*verb)
             elif verb[0] != "oci":
                 yield verb

@@ -1,8 +1,11 @@
-"""ufs mount -o trace=FILE: what a start reads is recorded, and read ahead the next time."""
+"""ufs mount -o trace=FILE, ufs trace: what a start reads is recorded, and read ahead the next time."""
 import ctypes
+import json
 import mmap
 import os
 import re
+import signal
+import subprocess
 
 import harness
 from harness import CliTest
@@ -128,6 +131,116 @@ class Trace(CliTest):
         self.assertTrue(harness.wait_until(lambda: cached(last)))
         self.umount()
         self.assertFalse(cached(outside))
+
+    def mount_plainly(self, *options):
+        done = self.ufs("mount", *options, "--store", self.store, "--upper", self.at("up"),
+                        "hashed", self.base, self.mnt)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_records_a_mount_while_a_command_runs(self):
+        self.mount_plainly()
+        self.start_of("unread")
+        done = self.ufs("trace", "record", self.mnt, self.trace, "--", "sh", "-c",
+                        f"cat {self.mnt}/m {self.mnt}/z >/dev/null; exit 7")
+        self.assertEqual((done.returncode, done.stdout), (7, ""), done.stderr)
+        self.assertEqual(done.stderr, f"ufs trace record: 2 reads in {self.trace}\n")
+        self.start_of("a\nb")
+        with open(self.trace) as file:
+            lines = file.read().splitlines()
+        self.assertEqual(lines[0], "ufs-trace 1")
+        self.assertRegex(lines[1], rf"^0 {SIZE} object:[0-9a-f]{{32}}$")
+        self.assertRegex(lines[2], rf"^0 {SIZE} [0-9a-f]+:/z$")
+        self.assertEqual(len(lines), 3)
+
+    def start_of(self, name):
+        with open(f"{self.mnt}/{name}", "rb") as file:
+            file.read()
+
+    def test_records_for_a_time_and_until_it_is_interrupted(self):
+        self.mount_plainly()
+        for options, read in ((("--for", "1s"), "z"), ((), "m")):
+            recording = subprocess.Popen([harness.UFS, "trace", "record", *options, self.mnt, self.trace],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            # One at a time: who is refused tells that it records.
+            self.assertTrue(harness.wait_until(lambda: "another process traces the mount" in self.ufs(
+                "trace", "record", self.mnt, self.at("other"), "--", "true").stderr))
+            self.start_of(read)
+            if not options:
+                recording.send_signal(signal.SIGINT)
+            out, err = recording.communicate(timeout=60)
+            self.assertEqual((recording.returncode, out), (0, ""), err)
+            with open(self.trace) as file:
+                self.assertEqual(len(file.read().splitlines()), 2)
+        self.assertFalse(os.path.exists(self.at("other")))
+
+    def test_a_recorder_that_is_killed_records_no_more(self):
+        self.mount_plainly()
+        recording = subprocess.Popen([harness.UFS, "trace", "record", self.mnt, self.trace])
+
+        def again(name):
+            return self.ufs("trace", "record", self.mnt, self.at("other"), "--", "cat", f"{self.mnt}/{name}")
+
+        self.assertTrue(harness.wait_until(lambda: "another process" in again("z").stderr))
+        recording.kill()
+        recording.wait()
+        # Whoever is refused reads nothing.
+        self.assertTrue(harness.wait_until(lambda: again("m").returncode == 0))
+        with open(self.at("other")) as file:
+            self.assertEqual(len(file.read().splitlines()), 2)
+        self.assertFalse(os.path.exists(self.trace))
+
+    def test_refuses_what_it_cannot_record(self):
+        done = self.ufs("trace", "record", self.mnt, self.trace, "--", "true")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is it a mount of ufs?", done.stderr)
+        self.mount_plainly()
+        done = self.ufs("trace", "record", self.mnt, self.trace, "--", "true")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("nothing was read of its layers", done.stderr)
+        self.assertIn("mount it anew", done.stderr)
+        for options, complaint in ((("--for", "0"), "above 0"), (("--for", "soon"), "soon"),
+                                   (("--for", "1s", "--", "true"), "beside a COMMAND")):
+            words = [word for word in options if word != "--" and word != "true"]
+            tail = ["--", "true"] if "true" in options else []
+            done = self.ufs("trace", "record", *words, self.mnt, self.trace, *tail)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(complaint, done.stderr)
+        self.assertFalse(os.path.exists(self.trace))
+        self.umount()
+        self.assertEqual(self.mount_traced().returncode, 0)
+        done = self.ufs("trace", "record", self.mnt, self.at("other"), "--", "true")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is being recorded", done.stderr)
+
+    def test_replays_for_layers_that_are_not_mounted(self):
+        self.record()
+        read = [self.at("base/z"), self.at("base/a\nb"), *self.objects]
+        unread = self.at("base/unread")
+        for path in (*read, unread):
+            drop(path)
+            if cached(path):
+                self.skipTest("this file system keeps its files in memory")
+        done = self.ufs("trace", "replay", "--json", "--store", self.store, self.trace, "hashed", self.base)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout), {"entries": 4, "found": 4, "bytes": 3 * SIZE + 1})
+        for path in read:
+            self.assertTrue(harness.wait_until(lambda: cached(path)), path)
+        self.assertFalse(cached(unread))
+        # Of other layers: the object alone is in both.
+        done = self.ufs("trace", "replay", "--store", self.store, self.trace, "hashed")
+        self.assertEqual((done.returncode, done.stdout), (0, "1 of 4 read ahead, 293 KiB\n"), done.stderr)
+        os.mkdir(self.at("empty"))
+        done = self.ufs("trace", "replay", self.trace, self.at("empty"))
+        self.assertEqual((done.returncode, done.stdout), (1, "0 of 4 read ahead, 0 B\n"))
+        self.assertIn("is of other layers", done.stderr)
+
+    def test_replays_no_other_files(self):
+        done = self.ufs("trace", "replay", self.at("base/z"), self.base)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not a trace of ufs", done.stderr)
+        done = self.ufs("trace", "replay", self.at("gone"), self.base)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(self.at("gone"), done.stderr)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash complete layer store run ps exec logs attach stop kill pause unpause wait port rm inspect top stats volume doctor oci help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash trace complete layer store run ps exec logs attach stop kill pause unpause wait port rm inspect top stats volume doctor oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -39,6 +39,18 @@ _ufs() {
     if ((COMP_CWORD > 2)); then
       words=$(ufs volume ls --quiet 2> /dev/null)
       [[ $cur == -* ]] && words=$(_ufs_options volume "${COMP_WORDS[2]}")
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    return
+  fi
+  if [[ $verb == trace ]]; then
+    local words='record replay'
+    if ((COMP_CWORD > 2)) && [[ $cur == -* ]]; then
+      words=$(_ufs_options trace "${COMP_WORDS[2]}")
+    elif ((COMP_CWORD > 2)); then
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
     return

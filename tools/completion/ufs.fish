@@ -3,7 +3,7 @@
 # What --help lists, so that none is missing here.
 function __ufs_options
     set -l words (commandline -opc)[2..]
-    if contains -- $words[1] layer store volume
+    if contains -- $words[1] layer store trace volume
         set words $words[1..2]
     else
         set words $words[1]
@@ -22,6 +22,8 @@ complete -c ufs -n __fish_use_subcommand -x -a stat -d 'Show what a mounted unio
 complete -c ufs -n __fish_use_subcommand -x -a diff -d 'List what an upper changes'
 complete -c ufs -n __fish_use_subcommand -x -a commit -d 'Make a layer of what an upper changes'
 complete -c ufs -n __fish_use_subcommand -x -a squash -d 'Make one layer of several'
+complete -c ufs -n __fish_use_subcommand -a trace -d 'Record what a start reads, and read it ahead'
+complete -c ufs -n '__fish_seen_subcommand_from trace; and not __fish_seen_subcommand_from record replay' -x -a 'record replay'
 complete -c ufs -n __fish_use_subcommand -a complete -d 'Copy up the rest of files'
 complete -c ufs -n __fish_use_subcommand -x -a layer -d 'List, name, verify and remove layers'
 complete -c ufs -n __fish_use_subcommand -x -a store -d 'Room, gc, check and repair of the store'
