@@ -156,6 +156,8 @@ void TerminalProxy::ReadInput() {
   const auto got = kernel::Read(STDIN_FILENO, buffer, sizeof(buffer));
   if (got.code() == EAGAIN) return;
   input_ = got.ok() && *got > 0;
+  // In raw mode no key ends it: somebody has closed it.
+  if (!input_ && raw_.is_raw()) reader_gone_ = true;
   if (input_) to_master_.assign(buffer, *got);
 }
 

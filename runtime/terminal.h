@@ -36,6 +36,7 @@ class RawTerminal {
  public:
   RawTerminal();
   ~RawTerminal();
+  bool is_raw() const { return raw_; }
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
 
@@ -62,7 +63,7 @@ class TerminalProxy {
   // After the container's end: passes on what it has left behind.
   void Drain();
 
-  // Nobody takes what we write any more.
+  // Nobody takes what we write any more, or our terminal is closed.
   bool reader_gone() const { return reader_gone_; }
 
  private:

@@ -254,6 +254,13 @@ class TerminalTest(box.BoxTest):
         self.assertEqual(client.wait(timeout=20), 129)
         self.assertEqual(self.ok("wait", "box"), "7\n")
         self.ok("rm", "box")
+        self.start()
+        client = terminal("exec", "-it", "box", "sh", "-c", "echo four-$((2+2)); exec sleep 1001")
+        self.expect("four-4")
+        close()
+        self.assertEqual(client.wait(timeout=20), 129)
+        self.assertEqual(self.inspect()["status"], "running")
+        self.ok("rm", "--force", "box")
         for options in (["-it"], ["-t"]):
             pid, self.master = pty.fork()  # a session leader: it gets a SIGHUP
             if pid == 0:
