@@ -88,6 +88,7 @@ struct HostLayer::Node {
   mutable std::atomic<uint32_t> references{1};
   const uint16_t name_bytes;
   mutable std::atomic<bool> partial{false};  // Marks::partial
+  mutable std::atomic<bool> implied{false};  // IsImplied
   // It was read again and had names that `names` denies.
   mutable std::atomic<bool> names_changed{false};
   // Of a directory: lookups in vain, and its names once they pay.
@@ -139,6 +140,7 @@ Result<std::unique_ptr<HostLayer>> HostLayer::Open(const std::string& path,
   const Marks marks =
       TRY(ReadMarks(at, stat.stx_mode, names).With("layer " + path));
   layer->has_overrides_ = marks.override.has_value();
+  layer->root_->implied = IsImplied(stat, marks);
   return layer;
 }
 
@@ -334,6 +336,7 @@ Result<LayerEntry> HostLayer::Found(const NodeRef& dir, Name name, sys::At at,
   entry.partial = marks.partial() && S_ISREG(entry.attr.mode);
   entry.metacopy = marks.metacopy && !entry.partial && S_ISREG(entry.attr.mode);
   NodeOf(entry.node)->partial = entry.partial;
+  NodeOf(entry.node)->implied = IsImplied(stat, marks);
   entry.redirect = marks.redirect;
   entry.opaque = marks.opaque;
   if (frozen_ != nullptr) {
@@ -476,6 +479,10 @@ Result<Attr> HostLayer::GetAttr(const NodeRef& node) const {
   if (has_overrides_ || frozen_ != nullptr)
     marks = TRY(MarksOf(place.at(), stat));
   return AttrIn(stat, marks);
+}
+
+bool HostLayer::Implied(const NodeRef& dir) const {
+  return NodeOf(dir)->implied;
 }
 
 Result<UniqueFd> HostLayer::Open(const NodeRef& file) const {

@@ -48,6 +48,7 @@ class HostLayer final : public Layer {
                             bool more_below) const override;
   Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const override;
   Result<Attr> GetAttr(const NodeRef& node) const override;
+  bool Implied(const NodeRef& dir) const override;
   Result<UniqueFd> Open(const NodeRef& file) const override;
   Result<UniqueFd> OpenPart(const NodeRef& file) const override;
   std::string ContentsName(const NodeRef& file) const override;

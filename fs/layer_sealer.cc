@@ -187,6 +187,12 @@ class Sealer {
     const Layer& layer = found.node.layer();
     const Attr& attr = found.attr;
     TreeNode node;
+    // Over layers it shows what theirs is, which somebody did say.
+    if (S_ISDIR(attr.mode) && stack_->top() == 1 && layer.Implied(found.node)) {
+      node.mode = TreeBuilder::kImpliedMode;
+      node.implied = true;
+      return node;
+    }
     node.mode = attr.mode;
     node.uid = attr.uid;
     node.gid = attr.gid;

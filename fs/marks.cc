@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "layerdb/base/posix_acl.h"
+#include "layerdb/base/selinux.h"
 
 namespace ufs {
 namespace {
@@ -131,6 +132,8 @@ Status TakeOwnMark(sys::At at, const std::string& xattr, const MarkNames& names,
     marks.chunks = TRY(sys::GetXattr(at, xattr.c_str()));
   } else if (xattr == names.impure) {
     marks.impure = true;
+  } else if (xattr == names.implied) {
+    marks.implied = TRY(ParseOverride(TRY(sys::GetXattr(at, xattr.c_str()))));
   } else if (xattr == names.literal) {
     marks.literal = true;
   }
@@ -154,6 +157,7 @@ Status TakeMark(sys::At at, const std::string& xattr, mode_t mode,
   }
   if (xattr == kDefaultAclXattr) marks.has_default_acl = true;
   marks.has_other = true;
+  if (xattr != kSelinuxXattr) marks.has_given = true;
   return Ok();
 }
 
@@ -308,6 +312,8 @@ MarkNames::MarkNames(bool trusted)
                 "ufs.mtime"),
       chunks(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
              "ufs.chunks"),
+      implied(std::string(trusted ? kTrustedPrefix : kUserPrefix) +
+              "ufs.implied"),
       trusted_(trusted),
       prefix_(trusted ? kTrustedPrefix : kUserPrefix) {}
 
@@ -390,6 +396,22 @@ std::vector<std::string> XattrNames(std::string_view list) {
     list.remove_prefix(names.back().size() + 1);
   }
   return names;
+}
+
+std::string FormatImplied(const struct statx& stat) {
+  Override said;
+  said.uid = stat.stx_uid;
+  said.gid = stat.stx_gid;
+  said.mode = stat.stx_mode;
+  return FormatOverride(said);
+}
+
+bool IsImplied(const struct statx& stat, const Marks& marks) {
+  if (!S_ISDIR(stat.stx_mode) || !marks.implied) return false;
+  const Override& said = *marks.implied;
+  return !marks.override && !marks.has_given &&
+         (stat.stx_mode & 07777) == (said.mode & 07777) &&
+         stat.stx_uid == said.uid && stat.stx_gid == said.gid;
 }
 
 bool IsCharWhiteout(const struct statx& stat) {

@@ -115,6 +115,9 @@ class MarkNames {
   // "this .wh.NAME is a file, not a whiteout", a HeldTime, and the chunk map of
   // a file that is partly in the upper.
   const std::string origin, nlink, literal, held_time, chunks;
+  // "Nobody said what the attributes of this directory are", in a layer of the
+  // store that was written as a directory.
+  const std::string implied;
 
   // The name under which an attribute the user calls `name` is stored: marks
   // are escaped, so that unions nest.
@@ -140,6 +143,7 @@ struct Marks {
   bool literal = false;
   bool has_default_acl = false;
   bool has_other = false;       // attributes that are no marks
+  bool has_given = false;       // of those, some that are no label
   bool has_capability = false;  // of a file, or one kept aside
   std::string redirect;
   std::string chunks;  // counts with metacopy only
@@ -147,9 +151,17 @@ struct Marks {
   std::optional<Override> override;
   std::optional<int64_t> nlink;
   std::optional<HeldTime> held_time;
+  // Of a directory, the attributes that nobody said: not, if it has others.
+  std::optional<Override> implied;
 
   bool partial() const { return metacopy && !chunks.empty(); }
 };
+
+// What the implied mark holds: the attributes that a directory has by default.
+// Once it has others, somebody did say.
+std::string FormatImplied(const struct statx& stat);
+// Whether nobody said what the attributes of a directory are.
+bool IsImplied(const struct statx& stat, const Marks& marks);
 
 // Reads the marks of an object whose mode is `mode`. An object without extended
 // attributes costs one system call. EIO, with the cause, for damaged ones.

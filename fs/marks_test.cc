@@ -97,7 +97,7 @@ TEST(MarkNames, MarksAreNotShown) {
   const MarkNames names(false);
   for (const std::string& name :
        {names.opaque, names.redirect, names.metacopy, names.origin, names.nlink,
-        names.literal, names.impure, names.whiteout,
+        names.literal, names.impure, names.whiteout, names.implied,
         std::string("trusted.overlay.opaque"), std::string(kOverrideXattr),
         std::string(kPrivilegedOverrideXattr),
         std::string("user.fuseoverlayfs.opaque")})
@@ -139,6 +139,24 @@ class MarksOnDisk : public testing::Test {
   std::string path_;
   UniqueFd dir_;
 };
+
+TEST_F(MarksOnDisk, ADirectoryIsImpliedUntilSomebodySays) {
+  const MarkNames names(/*trusted=*/false);
+  const sys::At at{dir_, "d"};
+  const auto is_implied = [&] {
+    const auto stat = sys::Statx(at).value();
+    return IsImplied(stat, ReadMarks(at, stat.stx_mode, names).value());
+  };
+  EXPECT_FALSE(is_implied());
+  const std::string value = FormatImplied(sys::Statx(at).value());
+  ASSERT_TRUE(sys::SetXattr(at, names.implied.c_str(), value).ok());
+  EXPECT_TRUE(is_implied());
+  ASSERT_TRUE(sys::ChmodAt(at, 0700).ok());
+  EXPECT_FALSE(is_implied());
+  ASSERT_TRUE(sys::ChmodAt(at, 0755).ok());
+  ASSERT_TRUE(sys::SetXattr(at, "user.note", "said").ok());
+  EXPECT_FALSE(is_implied());
+}
 
 TEST_F(MarksOnDisk, NoneOnAPlainFile) {
   const auto marks = ReadMarks({dir_, "f"}, S_IFREG, names_);

@@ -17,7 +17,6 @@ constexpr size_t kMaxXattrName = 255;        // XATTR_NAME_MAX
 constexpr size_t kMaxXattrValue = 64 << 10;  // XATTR_SIZE_MAX
 constexpr size_t kMaxXattrBlock = 1 << 20;   // of one object
 constexpr uint32_t kNanosPerSecond = 1'000'000'000;
-constexpr mode_t kImpliedMode = S_IFDIR | 0755;
 
 Error At(int code, std::string_view path, const std::string& what) {
   return Error(code, "'" + std::string(path) + "': " + what);

@@ -51,6 +51,8 @@ class TreeBuilder {
   // A directory or other object of this tree; 0 is the root.
   using NodeNo = uint32_t;
   static constexpr NodeNo kRoot = 0;
+  // Of a directory that is implied.
+  static constexpr mode_t kImpliedMode = S_IFDIR | 0755;
 
   explicit TreeBuilder(const TreeLimits& limits = {});
   TreeBuilder(const TreeBuilder&) = delete;

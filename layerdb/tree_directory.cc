@@ -23,11 +23,15 @@ using SharedFd = std::shared_ptr<const UniqueFd>;
 class TreeDirectory {
  public:
   TreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
-                const std::string& opaque_mark, BorrowedFd root)
+                DirectoryKind kind, const DirectoryMarks& marks,
+                BorrowedFd root,
+                const std::function<void(const std::string&)>& mistaken)
       : tree_(tree),
         open_object_(open_object),
-        opaque_mark_(opaque_mark),
+        kind_(kind),
+        marks_(marks),
         root_(root),
+        mistaken_(mistaken),
         budget_(tree.entry_count()) {}
 
   Status Write() {
@@ -73,8 +77,10 @@ class TreeDirectory {
           first_paths_.emplace(waiting.node, waiting.prefix + waiting.name);
       if (!is_new) return sys::LinkAt({root_, first->second.c_str()}, at);
     }
+    if (S_ISCHR(node.mode) && node.rdev == 0)
+      TRY(TakeWhiteout(waiting.prefix + waiting.name));
     TRY(MakeObject(node, at));
-    return SetAttributes(waiting.node, node, at);
+    return SetAttributes(waiting.node, node, at, waiting.prefix + waiting.name);
   }
 
   Status Fill(const Waiting& dir) {
@@ -86,7 +92,9 @@ class TreeDirectory {
           TRY(budget_.Take());
           const std::string name(child.name);
           if (child.whiteout && !is_layer()) return Ok();
-          if (is_layer()) TRY(CheckLayerName(name, dir.prefix + name));
+          const auto named = CheckLayerName(name, dir.prefix + name);
+          if (is_layer()) TRY(named);
+          if (!named.ok()) Mistake(dir.prefix + name);
           waiting_.push_back({child.node, dir.directory, nullptr, name,
                               dir.prefix, child.whiteout});
           return Ok();
@@ -99,9 +107,27 @@ class TreeDirectory {
     const TreeNodeView node = TRY(tree_.Node(dir.node));
     const sys::At at{*dir.directory};
     if (node.opaque && is_layer())
-      TRY(sys::SetXattr(at, opaque_mark_.c_str(), "y"));
-    if (node.implied) return sys::ChmodAt(at, 0755);
-    return SetAttributes(dir.node, node, at);
+      TRY(sys::SetXattr(at, marks_.opaque.c_str(), "y"));
+    if (!node.implied) return SetAttributes(dir.node, node, at, dir.prefix);
+    TRY(sys::ChmodAt(at, node.mode & 07777));
+    if (!is_layer()) return Ok();
+    const auto stat = TRY(sys::Statx(at));
+    return sys::SetXattr(at, marks_.implied.c_str(),
+                         marks_.implied_value(stat));
+  }
+
+  // A device of the tree that has the number of a whiteout.
+  Status TakeWhiteout(const std::string& path) {
+    if (is_layer())
+      return Error(EINVAL,
+                   "a device 0/0: in a directory that is a layer it would "
+                   "delete the name; export the layer as a tar");
+    Mistake(path);
+    return Ok();
+  }
+
+  void Mistake(const std::string& path) {
+    if (mistaken_) mistaken_(path);
   }
 
   Status MakeObject(const TreeNodeView& node, sys::At at) {
@@ -146,7 +172,7 @@ class TreeDirectory {
 
   // The owner first: chown(2) takes set-id bits and capabilities away.
   Status SetAttributes(TreeFile::NodeNo number, const TreeNodeView& node,
-                       sys::At at) {
+                       sys::At at, const std::string& path) {
     if (const auto owned = sys::ChownAt(at, node.uid, node.gid); !owned.ok())
       return Error(owned.code(),
                    "owner " + std::to_string(node.uid) + ":" +
@@ -154,8 +180,10 @@ class TreeDirectory {
                        " cannot be given; do this as root, or in a user "
                        "namespace that has the ids");
     TRY(tree_.ForEachXattr(number, [&](auto name, auto value) -> Status {
-      const std::string text(name);
-      return sys::SetXattr(at, text.c_str(), value).With(text);
+      std::string stored = marks_.stored_name(name);
+      if (!is_layer() && stored != name) Mistake(path);
+      if (!is_layer()) stored = name;
+      return sys::SetXattr(at, stored.c_str(), value).With(stored);
     }));
     if (!S_ISLNK(node.mode)) TRY(sys::ChmodAt(at, node.mode & 07777));
     const timespec time{node.mtime_sec, node.mtime_nsec};
@@ -163,12 +191,14 @@ class TreeDirectory {
     return sys::UtimensAt(at, times);
   }
 
-  bool is_layer() const { return !opaque_mark_.empty(); }
+  bool is_layer() const { return kind_ == DirectoryKind::kLayer; }
 
   const TreeFile& tree_;
   const OpenObjectFn& open_object_;
-  const std::string& opaque_mark_;
+  const DirectoryKind kind_;
+  const DirectoryMarks& marks_;
   const BorrowedFd root_;
+  const std::function<void(const std::string&)>& mistaken_;
   EntryBudget budget_;
   std::vector<Waiting> waiting_;
   std::unordered_map<TreeFile::NodeNo, std::string> first_paths_;
@@ -176,9 +206,11 @@ class TreeDirectory {
 
 }  // namespace
 
-Status WriteTreeDirectory(const TreeFile& tree, const OpenObjectFn& open_object,
-                          const std::string& opaque_mark, BorrowedFd into) {
-  return TreeDirectory(tree, open_object, opaque_mark, into).Write();
+Status WriteTreeDirectory(
+    const TreeFile& tree, const OpenObjectFn& open_object, DirectoryKind kind,
+    const DirectoryMarks& marks, BorrowedFd into,
+    const std::function<void(const std::string&)>& mistaken) {
+  return TreeDirectory(tree, open_object, kind, marks, into, mistaken).Write();
 }
 
 }  // namespace ufs

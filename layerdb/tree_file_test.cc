@@ -256,8 +256,9 @@ TEST(TreeFile, EveryWalkOfADirectoryWithinItselfEnds) {
   test::ScratchDir dir;
   const UniqueFd into =
       sys::Open(dir.path().c_str(), O_RDONLY | O_DIRECTORY).value();
-  EXPECT_EQ(WriteTreeDirectory(*file, none, "user.opaque", into).code(),
-            EUCLEAN);
+  EXPECT_EQ(
+      WriteTreeDirectory(*file, none, DirectoryKind::kRoot, {}, into).code(),
+      EUCLEAN);
   EXPECT_TRUE(TreeTarDigest(*sound, none).ok());
 }
 

@@ -140,6 +140,19 @@ Status ExportFile(const LayerStore& store, const ExportArguments& arguments) {
       .With(arguments.output);
 }
 
+DirectoryMarks MarksOf(const MarkNames& names) {
+  DirectoryMarks marks;
+  marks.opaque = names.opaque;
+  marks.implied = names.implied;
+  marks.implied_value = [](const struct statx& stat) {
+    return FormatImplied(stat);
+  };
+  marks.stored_name = [&names](std::string_view name) {
+    return names.ToStored(name);
+  };
+  return marks;
+}
+
 // A layer as it is; of an image what its layers show.
 Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
                  BorrowedFd into) {
@@ -147,16 +160,23 @@ Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
   const auto open_object = [&](const ObjectId& id) {
     return store.objects()->OpenVerified(id);
   };
-  if (!found.is_image) {
-    const auto tree =
-        TRY(store.OpenLayer(found.digest, TreeFile::Verify::kAll));
-    return WriteTreeDirectory(*tree, open_object,
-                              MarkNames(IsHostRoot()).opaque, into);
-  }
+  const MarkNames names(IsHostRoot());
+  if (!found.is_image)
+    return WriteTreeDirectory(
+        *TRY(store.OpenLayer(found.digest, TreeFile::Verify::kAll)),
+        open_object, DirectoryKind::kLayer, MarksOf(names), into);
   const Image image = TRY(store.OpenImage(found.digest));
   if (image.config.diff_ids.empty()) return Ok();
+  const auto warn = [](const std::string& path) {
+    Complain(kLayerExport,
+             EscapePath(path) +
+                 ": as it is in the image; who takes the directory for a "
+                 "layer will take that for a mark",
+             kExitOk);
+  };
   return WriteTreeDirectory(*TRY(store.OpenView(image.config.diff_ids)),
-                            open_object, "", into);
+                            open_object, DirectoryKind::kRoot, MarksOf(names),
+                            into, warn);
 }
 
 // So does a new directory; one that is there is not touched.

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "fs/layer_sealer.h"
+#include "layerdb/base/privilege.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/image_import.h"
 #include "layerdb/image_source.h"
@@ -78,7 +79,7 @@ class Import {
     const auto ingest = TRY(store_.BeginIngest(arguments_.input));
     SealSource source;
     source.directory = arguments_.input;
-    source.trusted_marks = geteuid() == 0;
+    source.trusted_marks = IsHostRoot();
     std::set<std::string> sockets;
     source.sockets = &sockets;
     TRY(SealDirectory(source, ingest->tree(), ingest->objects()));

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 import unittest
 
 import harness
@@ -104,6 +105,72 @@ class Import(CliTest):
         again = self.store("export", "--format", "dir", "base", self.at("out"))
         self.assertEqual(again.returncode, 1)
         self.assertIn("name a place where nothing is yet", again.stderr)
+
+    def tar_of(self, *entries):
+        """A tar of (name, what tarfile.TarInfo is to have)."""
+        path = self.at("made.tar")
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+            for name, fields in entries:
+                info = tarfile.TarInfo(name)
+                for field, value in fields.items():
+                    setattr(info, field, value)
+                tar.addfile(info)
+        return path
+
+    def test_what_looks_like_marks_is_itself_in_a_directory(self):
+        xattrs = {"SCHILY.xattr." + name: "y" for name in (
+            "trusted.overlay.opaque", "user.overlay.metacopy", "user.fuseoverlayfs.opaque",
+            "trusted.overlay.overlay.redirect", "user.plain")}
+        tar = self.tar_of(
+            ("known", {"type": tarfile.DIRTYPE, "mode": 0o1777, "pax_headers": xattrs}),
+            ("known/file", {"pax_headers": xattrs}), ("not/said/file", {"mode": 0o600}),
+            ("cut/.wh..wh..opq", {}), ("not/.wh.gone", {}))
+        self.assertEqual(self.store("import", tar, "--name", "made").returncode, 0)
+        done = self.store("export", "--format", "dir", "made", self.at("out"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        # The tar was another program's; the layer is the same all the same.
+        self.assertEqual(self.store("import", self.at("out"), "--name", "again").returncode, 0)
+        self.assertEqual(self.store("diff", "made", "again").stdout, "")
+        trees = [self.store("tree", name).stdout for name in ("made", "again")]
+        self.assertEqual(trees[0], trees[1])
+        tar_again = self.at("again.tar")
+        self.assertEqual(self.store("export", "again", tar_again).returncode, 0)
+        with tarfile.open(tar_again) as tar:
+            self.assertEqual(sorted(tar.getnames()),
+                             ["cut/.wh..wh..opq", "known", "known/file", "not/.wh.gone",
+                              "not/said/file"])
+            self.assertEqual({key: value for key, value in tar.getmember("known").pax_headers.items()
+                              if key.startswith("SCHILY")}, xattrs)
+        # As a directory it shows what the store's layer does.
+        below = self.make_layer("below", {"not/other": "", "known/other": ""})
+        os.chmod(below + "/not", 0o1771)
+        shown = []
+        for layer in ("made", self.at("out")):
+            self.mount("--store", self.at("store"), "--ro", below, layer, self.mnt)
+            shown.append([os.stat(f"{self.mnt}/{name}").st_mode for name in ("not", "known", "cut")])
+            self.assertEqual(os.getxattr(f"{self.mnt}/known", "user.overlay.metacopy"), b"y")
+            self.umount()
+        self.assertEqual(shown[0], shown[1])
+        self.assertEqual(shown[0][0] & 0o7777, 0o1771)
+        # What is said of it since counts.
+        os.chmod(self.at("out/not"), 0o700)
+        self.store("import", self.at("out"), "--name", "said")
+        self.assertIn("drwx------", self.store("tree", "said").stdout)
+
+    def test_a_device_that_would_delete_is_no_file_of_a_directory(self):
+        tar = self.tar_of(("dev/zero", {"type": tarfile.CHRTYPE, "devmajor": 0, "devminor": 0}))
+        self.assertEqual(self.store("import", tar, "--name", "made").returncode, 0)
+        done = self.store("export", "--format", "dir", "made", self.at("out"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "'dev/zero': a device 0/0: in a directory that is a layer it "
+                                      "would delete the name; export the layer as a tar")
+        self.assertFalse(os.path.exists(self.at("out")))
+        self.store("export", "--format", "oci", "made", self.at("image"))
+        self.assertEqual(self.store("import", self.at("image"), "--name", "image").returncode, 0)
+        done = self.store("export", "--format", "dir", "image", self.at("root"))
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, "^ufs layer export: dev/zero: as it is in the image; who takes")
+        self.assertEqual(os.stat(self.at("root/dev/zero")).st_rdev, 0)
 
     def test_who_may_not_give_files_away_is_told(self):
         self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
