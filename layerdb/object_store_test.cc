@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <latch>
 #include <set>
 #include <thread>
 #include <vector>
@@ -306,6 +307,40 @@ TEST_F(ObjectStoreTest, WhatWasFoundSoundIsNotReadAgain) {
   EXPECT_TRUE(checked.Check(id).ok());
   EXPECT_EQ(CheckedObjects(store_).Check(id).code(), EUCLEAN);
   EXPECT_EQ(checked.Check({1, 2, 0}).code(), ENOENT);
+}
+
+// What this process has read from files, by any thread.
+uint64_t BytesRead() {
+  std::ifstream io("/proc/self/io");
+  std::string what;
+  uint64_t bytes = 0;
+  io >> what >> bytes;
+  EXPECT_EQ(what, "rchar:");
+  return bytes;
+}
+
+TEST_F(ObjectStoreTest, OneReadsAnObjectForAllWhoAskAtOnce) {
+  constexpr size_t kReaders = 8;
+  constexpr uint64_t kBytes = 32 << 20;
+  const ObjectId id = Store(std::string(kBytes, 'x'));
+  const auto ask = [&](CheckedObjects& checked, int verdict) {
+    const uint64_t before = BytesRead();
+    std::latch start(kReaders);
+    std::vector<std::thread> readers;
+    for (size_t i = 0; i < kReaders; ++i)
+      readers.emplace_back([&] {
+        start.arrive_and_wait();
+        EXPECT_EQ(checked.Check(id).code(), verdict);
+      });
+    for (std::thread& reader : readers) reader.join();
+    return BytesRead() - before;
+  };
+  CheckedObjects checked(store_);
+  EXPECT_LT(ask(checked, 0), 2 * kBytes);
+  EXPECT_LT(ask(checked, 0), kBytes / 2);
+  Damage(id, 3);
+  CheckedObjects again(store_);
+  ask(again, EUCLEAN);
 }
 
 }  // namespace
