@@ -11,4 +11,9 @@ namespace ufs {
 
 Status ReadAhead(BorrowedFd fd, uint64_t offset, uint64_t size);
 
+// After [offset, offset + size) of a file was read for the kernel, which keeps
+// it: of large files, read in order, the host forgets what lies behind, but for
+// the first 32 MiB. Never waits for the disk; what cannot be done is left.
+void DropBehind(BorrowedFd fd, uint64_t offset, uint64_t size);
+
 }  // namespace ufs

@@ -10,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "fs/read_ahead.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
@@ -110,8 +111,11 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
       return ReadPartial(inode, buffer, size, offset, wait);
     const FdCache::Pin fd = TRY(DataFd(inode));
     if (inode->backing() < Backing::kPartial) NoteRead(inode, offset, size);
-    return wait == Wait::kMayWait ? sys::Pread(*fd, buffer, size, offset)
-                                  : sys::PreadNoWait(*fd, buffer, size, offset);
+    const size_t got = TRY(wait == Wait::kMayWait
+                               ? sys::Pread(*fd, buffer, size, offset)
+                               : sys::PreadNoWait(*fd, buffer, size, offset));
+    DropBehind(*fd, offset, got);
+    return got;
   };
   const auto got = read();
   // A host that cannot say whether it would wait.

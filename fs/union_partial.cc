@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "fs/data_copy.h"
+#include "fs/read_ahead.h"
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/cleanup.h"
@@ -156,6 +157,7 @@ Result<size_t> UnionFs::ReadPartial(const InodeRef& inode, char* buffer,
         TRY(wait == Wait::kMayWait
                 ? sys::Pread(*fd, buffer + done, want, at)
                 : sys::PreadNoWait(*fd, buffer + done, want, at));
+    DropBehind(*fd, at, got);
     done += got;
     if (got == want) continue;
     if (run.in_upper) break;  // the end of the file
