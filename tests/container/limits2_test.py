@@ -3,6 +3,7 @@ import glob
 import json
 import os
 
+import box
 import bundle
 import limits
 from bundle import wait_until
@@ -97,6 +98,22 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
         self.assertTrue(os.path.isdir(ROOT + "/ufs-test-parent/ufs-inner"))
         self.ok("delete", "--force", "ufs-box")
         self.assertEqual(glob.glob(ROOT + "/ufs-test-parent"), [])
+
+
+class RunTest(box.BoxTest):
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(ROOT + "/cgroup.controllers"):
+            self.skipTest("needs pure cgroup v2")
+
+    def test_a_memory_limit_is_one_of_swap_too(self):
+        """As much again; and no error where the kernel does not count it."""
+        found = self.start("sleep 1000", "-m", "64m")
+        with open(f"/proc/{found['pid']}/cgroup") as file:
+            cgroup = ROOT + file.read().strip().removeprefix("0::")
+        self.assertEqual(limit(cgroup, "memory.max"), str(64 << 20))
+        if os.path.exists(cgroup + "/memory.swap.max"):
+            self.assertEqual(limit(cgroup, "memory.swap.max"), str(64 << 20))
 
 
 if __name__ == "__main__":
