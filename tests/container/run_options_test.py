@@ -98,6 +98,9 @@ class ProcessTest(box.BoxTest):
         before = set(self.processes())
         self.out("sleep 1000 & exit 0", "--pid", "host")
         self.assertTrue(wait_until(lambda: set(self.processes()) <= before), self.processes())
+        done = self.box("echo ran", "--pid", "host", "--init")
+        if "neither is installed" not in done.stderr:
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ran\n", ""))
         self.start("sleep 1000 & exec sleep 1001", "--pid", "host")
         self.assertIn("sleep 1001", self.ok("top", "box"))
         self.ok("rm", "--force", "box")

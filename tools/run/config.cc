@@ -160,13 +160,17 @@ Status AddDevice(const std::string& text, Json& config) {
   return Ok();
 }
 
-Status AddInit(Json& config) {
+Status AddInit(bool host_pid, Json& config) {
   for (const char* name : {"tini-static", "catatonit", "docker-init"}) {
     const std::string path = runtime::FindProgram(name);
     if (path.empty()) continue;
     config["mounts"].push_back(
         MountOf({kInitPath, "bind", path, {"bind", "ro", "rprivate"}}));
-    Json args = {kInitPath, "--"};
+    Json args = {kInitPath};
+    // Not process 1 of the host's: it must ask for the orphans. Catatonit does
+    // by itself.
+    if (host_pid && std::string_view(name) != "catatonit") args.push_back("-s");
+    args.push_back("--");
     for (const auto& word : config["process"]["args"]) args.push_back(word);
     config["process"]["args"] = std::move(args);
     return Ok();
@@ -385,7 +389,7 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
   SetNamespaces(options, network, config);
   TRY(WriteNetworkFiles(options, directory, hostname).With(directory));
   AddMounts(options, directory, config);
-  if (options.init) TRY(AddInit(config));
+  if (options.init) TRY(AddInit(options.host_pid, config));
   using Handler = Json::error_handler_t;
   return config.dump(-1, ' ', false, Handler::replace);
 }
