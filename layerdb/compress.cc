@@ -10,6 +10,7 @@
 #include <string>
 
 #ifdef UFS_HAVE_ISAL
+#include <dlfcn.h>
 #include <isa-l/igzip_lib.h>
 #endif
 
@@ -139,6 +140,30 @@ class ZlibDecoder final : public Decoder {
 };
 
 #ifdef UFS_HAVE_ISAL
+// Loaded with the first gzip stream: linked, each start of the program would
+// take as long as a twentieth of a mount to load it.
+struct Isal {
+  decltype(isal_inflate)* inflate = nullptr;
+  decltype(isal_inflate_init)* init = nullptr;
+};
+
+// Null where it is not installed.
+const Isal* LoadIsal() {
+  static const Isal isal = [] {
+    Isal found;
+    void* const handle = dlopen("libisal.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) return found;
+    const auto find = [&](const char* name, auto*& function) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
+          dlsym(handle, name));
+    };
+    find("isal_inflate", found.inflate);
+    find("isal_inflate_init", found.init);
+    return found;
+  }();
+  return isal.inflate != nullptr && isal.init != nullptr ? &isal : nullptr;
+}
+
 const char* IsalReason(int code) {
   switch (code) {
     case ISAL_INVALID_BLOCK:
@@ -160,7 +185,10 @@ const char* IsalReason(int code) {
 
 class IsalDecoder final : public Decoder {
  public:
-  IsalDecoder() : state_(std::make_unique<inflate_state>()) { Start(); }
+  explicit IsalDecoder(const Isal& isal)
+      : isal_(isal), state_(std::make_unique<inflate_state>()) {
+    Start();
+  }
   Compression compression() const override { return Compression::kGzip; }
 
   Result<Step> Run(Input& input, char* out, size_t size,
@@ -171,7 +199,7 @@ class IsalDecoder final : public Decoder {
     state_->avail_in = in.size();
     state_->next_out = reinterpret_cast<uint8_t*>(out);
     state_->avail_out = size;
-    const int code = isal_inflate(state_.get());
+    const int code = isal_.inflate(state_.get());
     input.Consume(in.size() - state_->avail_in);
     *written += size - state_->avail_out;
     if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
@@ -190,10 +218,11 @@ class IsalDecoder final : public Decoder {
 
  private:
   void Start() {
-    isal_inflate_init(state_.get());
+    isal_.init(state_.get());
     state_->crc_flag = ISAL_GZIP;  // header and checksum are read and verified
   }
 
+  const Isal& isal_;
   const std::unique_ptr<inflate_state> state_;
 };
 #endif
@@ -467,7 +496,9 @@ class ZstdSink final : public CompressedSink {
 
 std::unique_ptr<Decoder> MakeGzipDecoder(GzipEngine engine) {
 #ifdef UFS_HAVE_ISAL
-  if (engine == GzipEngine::kFast) return std::make_unique<IsalDecoder>();
+  if (const Isal* const isal = LoadIsal();
+      isal != nullptr && engine == GzipEngine::kFast)
+    return std::make_unique<IsalDecoder>(*isal);
 #else
   (void)engine;
 #endif

@@ -46,7 +46,7 @@ Result<std::shared_ptr<const TreeFile>> TreeFile::Open(UniqueFd fd,
   if (!S_ISREG(stat.stx_mode) || stat.stx_size < sizeof(Header))
     return Error(EUCLEAN, "is no tree file: too short");
   std::shared_ptr<TreeFile> file(new TreeFile);
-  file->map_ = TRY(sys::MapReadOnly(fd, stat.stx_size));
+  file->map_ = TRY(sys::MapReadOnly(fd, stat.stx_size, verify == Verify::kAll));
   file->mapped_ = true;
   file->fd_ = std::move(fd);
   TRY(file->Attach(file->map_, verify));

@@ -265,8 +265,11 @@ Status FLock(BorrowedFd fd, int operation) {
   return Check(Restart([&] { return flock(fd.get(), operation); }));
 }
 
-Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size) {
-  void* const map = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size,
+                                          bool at_once) {
+  void* const map =
+      mmap(nullptr, size, PROT_READ, MAP_SHARED | (at_once ? MAP_POPULATE : 0),
+           fd.get(), 0);
   if (map == MAP_FAILED) return Error(errno);
   return std::span(static_cast<const char*>(map), size);
 }

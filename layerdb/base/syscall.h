@@ -107,7 +107,10 @@ Result<UniqueFd> MemFd(const char* name);
 Status FLock(BorrowedFd fd, int operation);
 
 // The first `size` bytes of a file, shared and read-only. REQUIRES: size > 0.
-Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size);
+// `at_once`: with all of its pages, for who reads it all; else they come as
+// they are asked for.
+Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size,
+                                          bool at_once);
 // REQUIRES: `map` came from MapReadOnly, whole.
 void Unmap(std::span<const char> map);
 
