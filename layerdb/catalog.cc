@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <optional>
+#include <system_error>
 
 #include "layerdb/base/syscall.h"
 #include "layerdb/store_io.h"
@@ -57,12 +58,29 @@ class NoLog : public rocksdb::Logger {
   using rocksdb::Logger::Logv;
 };
 
+// What the system said: RocksDB keeps its words alone, at the end of its own.
+int ErrnoOf(const rocksdb::Status& status) {
+  const std::string text = status.ToString();
+  for (const int code : {EDQUOT, ENOSPC, EMFILE, ENFILE, ENOMEM, EFBIG, EROFS,
+                         EACCES, EPERM, EINTR, ETXTBSY, ENODEV, ENXIO})
+    if (text.ends_with(": " + std::generic_category().message(code)))
+      return code;
+  return EIO;
+}
+
+// Whether an errno tells of what the machine lacks, not of the database.
+bool IsShortage(int code) {
+  return IsFull(code) || code == EMFILE || code == ENFILE || code == ENOMEM ||
+         code == EFBIG;
+}
+
 Error ToError(const rocksdb::Status& status) {
-  int code = EIO;
+  int code = status.IsIOError() ? ErrnoOf(status) : EIO;
   if (status.IsCorruption()) code = EUCLEAN;
   if (status.IsNotFound()) code = ENOENT;
   if (status.IsNoSpace()) code = ENOSPC;
   if (status.IsPathNotFound()) code = ENOENT;
+  if (status.IsMemoryLimit()) code = ENOMEM;
   return Error(code, "catalog: " + status.ToString());
 }
 
@@ -81,7 +99,7 @@ Status TryToWrite(const std::string& path) {
 Error NotOpened(const rocksdb::Status& status, const std::string& path,
                 Catalog::Mode mode) {
   const Error error = ToError(status);
-  if (error.code() == ENOSPC) return error;
+  if (IsShortage(error.code())) return error;
   const std::string context(error.context());
   if (status.IsIOError() && mode != Catalog::Mode::kRead)
     if (const auto writes = TryToWrite(path);

@@ -8,7 +8,7 @@
 // Threads: one at a time. Memory: a few MiB.
 // Errors: EUCLEAN for a damaged database ('ufs store repair' makes a new one),
 // EPROTO for one of a later version, ENOENT when there is none; what the file
-// system says when it takes no writes: IsFull, EROFS, EACCES.
+// system says when it takes no writes: IsFull, EROFS, EACCES; EMFILE, ENOMEM.
 #pragma once
 
 #include <functional>

@@ -23,6 +23,7 @@
 #include "tools/print_json.h"
 #include "tools/seal_layer.h"
 #include "tools/state_dir.h"
+#include "tools/store_option.h"
 #include "tools/unmounted_upper.h"
 
 namespace ufs {
@@ -309,7 +310,7 @@ int RunCommit(int argc, char** argv) {
   const auto layer = Commit(arguments);
   progress.Finish();
   if (!layer.ok())
-    return Complain(kUfsCommit, Explain(layer.error()), kExitFailure);
+    return Complain(kUfsCommit, ExplainWriting(layer.error()), kExitFailure);
   WarnOfSockets(kUfsCommit, sockets);
   PrintSealed(*layer, arguments.name, arguments.as_json);
   return FinishOutput(kUfsCommit);

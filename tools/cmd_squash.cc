@@ -8,6 +8,7 @@
 #include "tools/output.h"
 #include "tools/seal_layer.h"
 #include "tools/state_dir.h"
+#include "tools/store_option.h"
 
 namespace ufs {
 namespace {
@@ -70,7 +71,7 @@ int RunSquash(int argc, char** argv) {
                     kExitUsage);
   const auto layer = Squash(store, layers, name, as_json);
   if (!layer.ok())
-    return Complain(kUfsSquash, layer.error().ToString(), kExitFailure);
+    return Complain(kUfsSquash, ExplainWriting(layer.error()), kExitFailure);
   PrintSealed(*layer, name, as_json);
   return FinishOutput(kUfsSquash);
 }

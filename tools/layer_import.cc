@@ -307,10 +307,11 @@ int RunLayerImport(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kLayerImport, store.error().ToString(), kExitFailure);
+    return Complain(kLayerImport, ExplainWriting(store.error()), kExitFailure);
   const auto outcome = Import(**store, arguments).Run();
   if (!outcome.ok())
-    return Complain(kLayerImport, outcome.error().ToString(), kExitFailure);
+    return Complain(kLayerImport, ExplainWriting(outcome.error()),
+                    kExitFailure);
   Print(*outcome, arguments.name, arguments.as_json);
   return FinishOutput(kLayerImport);
 }

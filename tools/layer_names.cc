@@ -31,7 +31,7 @@ int RunLayerTag(int argc, char** argv) {
     return Ok();
   };
   if (const auto done = run(); !done.ok())
-    return Complain(kWho, done.error().ToString(), kExitFailure);
+    return Complain(kWho, ExplainWriting(done.error()), kExitFailure);
   return kExitOk;
 }
 
@@ -48,11 +48,11 @@ int RunLayerUntag(int argc, char** argv) {
                     kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kWho, ExplainWriting(store.error()), kExitFailure);
   int code = kExitOk;
   for (const std::string& name : names)
     if (const auto done = (*store)->RemoveName(name); !done.ok())
-      code = Complain(kWho, done.error().ToString(), kExitFailure);
+      code = Complain(kWho, ExplainWriting(done.error()), kExitFailure);
   return code;
 }
 

@@ -62,15 +62,15 @@ int RunLayerRm(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kLayerRm, store.error().ToString(), kExitFailure);
+    return Complain(kLayerRm, ExplainWriting(store.error()), kExitFailure);
   int code = kExitOk;
   for (const std::string& reference : references)
     if (const auto done = RemoveOne(**store, reference, force); !done.ok())
-      code = Complain(kLayerRm, done.error().ToString(), kExitFailure);
+      code = Complain(kLayerRm, ExplainWriting(done.error()), kExitFailure);
   if (!keep) {
     const auto swept = (*store)->Gc({});
     if (!swept.ok())
-      return Complain(kLayerRm, swept.error().ToString(), kExitFailure);
+      return Complain(kLayerRm, ExplainWriting(swept.error()), kExitFailure);
     if (swept->freed_bytes > 0)
       std::printf("freed %s\n", FormatBytes(swept->freed_bytes).c_str());
   }

@@ -92,10 +92,10 @@ int RunStoreRepair(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+    return Complain(kWho, ExplainWriting(store.error()), kExitFailure);
   const auto report = (*store)->Repair();
   if (!report.ok())
-    return Complain(kWho, report.error().ToString(), kExitFailure);
+    return Complain(kWho, ExplainWriting(report.error()), kExitFailure);
   if (json) {
     PrintJson({{"mended", report->mended}, {"left", ToJson(report->left)}});
     return Finish(kWho, report->left.empty());

@@ -58,10 +58,10 @@ int RunStoreGc(int argc, char** argv) {
   options.all_views = all;
   const auto store = store_option.Open(LayerStore::Access::kWrite);
   if (!store.ok())
-    return Complain(kStoreGc, store.error().ToString(), kExitFailure);
+    return Complain(kStoreGc, ExplainWriting(store.error()), kExitFailure);
   const auto report = (*store)->Gc(options);
   if (!report.ok())
-    return Complain(kStoreGc, report.error().ToString(), kExitFailure);
+    return Complain(kStoreGc, ExplainWriting(report.error()), kExitFailure);
   if (json) {
     PrintJson({{"dry_run", options.dry_run},
                {"images", report->images},

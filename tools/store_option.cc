@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include <cerrno>
+
 #include "layerdb/base/fault.h"
+#include "layerdb/store_io.h"
 #include "tools/state_dir.h"
 
 namespace ufs {
@@ -23,6 +26,18 @@ Result<std::shared_ptr<LayerStore>> StoreOption::Open(
   std::string path = TRY(StorePath(path_));
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return LayerStore::Open(path, access);
+}
+
+std::string ExplainWriting(const Error& error) {
+  // Where that ends in a remedy, it may be all there is.
+  std::string text = Explain(error);
+  if (!IsFull(error.code())) return text;
+  if (text == error.context()) text = error.ToString();
+  text +=
+      "; 'ufs layer rm' and 'ufs store gc' give room in the store, 'ufs store "
+      "df' tells how much it takes";
+  if (error.code() == EDQUOT) text += "; or have the quota raised";
+  return text;
 }
 
 std::string ShortDigest(const Digest& digest) {

@@ -24,6 +24,10 @@ class StoreOption {
   std::string path_;
 };
 
+// The error of a verb that writes to a store, for a person; where there is no
+// room, also what gives some.
+std::string ExplainWriting(const Error& error);
+
 // "3f2a0c91d2e4": enough of a digest for people, and for Resolve.
 std::string ShortDigest(const Digest& digest);
 // Local time, to the minute.

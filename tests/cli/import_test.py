@@ -172,6 +172,14 @@ class Import(CliTest):
         self.assertRegex(done.stderr, "^ufs layer export: dev/zero: as it is in the image; who takes")
         self.assertEqual(os.stat(self.at("root/dev/zero")).st_rdev, 0)
 
+    def test_a_full_disk_is_said_with_what_gives_room(self):
+        run("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", self.make_dir("store"))
+        with open(self.at("base/large"), "wb") as file:
+            file.write(os.urandom(4 << 20))
+        done = self.store("import", self.base)
+        self.assert_refused(done, "/large: writing an object: No space left on device; 'ufs layer rm' "
+                                  "and 'ufs store gc' give room in the store")
+
     def test_who_may_not_give_files_away_is_told(self):
         self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
         os.makedirs(self.at("theirs"))

@@ -2,71 +2,17 @@
 mount stays usable, and the same operation works once there is room.
 
     quota_test.py classic|io_uring
-
-The quota is one of btrfs on a subvolume: it binds root as well, and needs no
-quota format of the kernel's.
 """
 import errno
 import os
-import subprocess
 
 import union
 from checks import Checks
 from operations import USER, as_user, call, create, do, rename, write
+from quota_disk import LIMIT, MEGABYTE, Disk
 from union import SKIPPED, WHOLE_COPIES
 
-MEGABYTE = 1 << 20
-LIMIT = 8 * MEGABYTE
-FIRST_SUBVOLUME = "0/256"
 STEP = 96 << 10  # by which the room grows until an operation finds enough
-
-
-class Disk:
-    """A btrfs in a file, with a subvolume that has a quota."""
-
-    def __init__(self, directory):
-        self.image, self.mount = directory + "/image", directory + "/disk"
-        self.home = self.mount + "/home"
-
-    def make(self):
-        """False where this machine has no such thing."""
-        os.mkdir(self.mount)
-        with open(self.image, "wb") as file:
-            file.truncate(512 * MEGABYTE)
-        return (command("mkfs.btrfs", "-q", self.image)
-                and command("mount", "-o", "loop", self.image, self.mount)
-                and command("btrfs", "quota", "enable", self.mount)
-                and command("btrfs", "subvolume", "create", self.home)
-                and self.limit(LIMIT))
-
-    def limit(self, size):
-        # By number: through the subvolume it would need room itself.
-        return command("btrfs", "qgroup", "limit", str(size), FIRST_SUBVOLUME,
-                       self.mount)
-
-    def used(self):
-        os.sync()
-        shown = subprocess.run(["btrfs", "qgroup", "show", "--raw", "-f", self.home],
-                               check=True, capture_output=True, text=True).stdout
-        [line] = [line for line in shown.splitlines() if line.startswith("0/")]
-        return int(line.split()[1])
-
-    def remove(self):
-        if os.path.ismount(self.mount):
-            subprocess.run(["umount", self.mount], check=True)
-        os.remove(self.image)
-        os.rmdir(self.mount)
-
-
-def command(*argv):
-    try:
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        print(f"{argv[0]}: not installed")
-        return False
-    if done.returncode != 0:
-        print(f"{' '.join(argv)}: {done.stderr}")
-    return done.returncode == 0
 
 
 def fill(name):
