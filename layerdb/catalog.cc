@@ -222,9 +222,11 @@ struct Catalog::Database {
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> families{};
 
   ~Database() {
+    // What memory was too small to open is in pieces that nobody can close.
+    if (db == nullptr) return;
     for (rocksdb::ColumnFamilyHandle* handle : handles)
       (void)db->DestroyColumnFamilyHandle(handle);
-    if (db) (void)db->Close();
+    (void)db->Close();
   }
 
   std::unique_ptr<rocksdb::Iterator> Iterate(

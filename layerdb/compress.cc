@@ -3,6 +3,7 @@
 #include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -90,6 +91,10 @@ class Decoder {
   // Whether `input`, after a member's end, begins another.
   virtual bool StartsMember(std::string_view input) const = 0;
 };
+
+bool IsOutOfMemory(size_t zstd_code) {
+  return ZSTD_getErrorCode(zstd_code) == ZSTD_error_memory_allocation;
+}
 
 Error Damaged(Compression compression, std::string_view why) {
   return Error(EBADMSG, std::string("damaged ") + ToString(compression) +
@@ -244,6 +249,7 @@ class ZstdDecoder final : public Decoder {
     const size_t code = ZSTD_decompressStream(stream_, &out_buffer, &in_buffer);
     input.Consume(in_buffer.pos);
     *written += out_buffer.pos;
+    if (IsOutOfMemory(code)) return Error(ENOMEM);
     if (ZSTD_isError(code))
       return Damaged(compression(), ZSTD_getErrorName(code));
     return code == 0 ? Step::kMemberEnd : Step::kMore;
@@ -283,6 +289,8 @@ class XzDecoder final : public Decoder {
       case LZMA_OK:
       case LZMA_BUF_ERROR:
         return Step::kMore;
+      case LZMA_MEM_ERROR:
+        return Error(ENOMEM);
       case LZMA_MEMLIMIT_ERROR:
         return Error(EFBIG,
                      "the xz stream asks for more than 256 MiB of memory");
@@ -482,6 +490,7 @@ class ZstdSink final : public CompressedSink {
     do {
       ZSTD_outBuffer out{out_.data(), out_.size(), 0};
       left = ZSTD_compressStream2(stream_, &out, &in, mode);
+      if (IsOutOfMemory(left)) return Error(ENOMEM);
       if (ZSTD_isError(left))
         return Error(EIO, std::string("zstd: ") + ZSTD_getErrorName(left));
       TRY(below_.Write({out_.data(), out.pos}));

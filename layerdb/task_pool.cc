@@ -29,6 +29,7 @@ void TaskPool::Submit(std::function<void()> task) {
   {
     std::unique_lock lock(mu_);
     settled_.wait(lock, [this] { return queue_.size() < capacity_; });
+    Rethrow();
     queue_.push_back(std::move(task));
   }
   wake_.notify_one();
@@ -37,6 +38,11 @@ void TaskPool::Submit(std::function<void()> task) {
 void TaskPool::Drain() {
   std::unique_lock lock(mu_);
   settled_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
+  Rethrow();
+}
+
+void TaskPool::Rethrow() {
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
 void TaskPool::Run() {
@@ -49,9 +55,15 @@ void TaskPool::Run() {
     ++running_;
     lock.unlock();
     settled_.notify_all();
-    task();
+    std::exception_ptr thrown;
+    try {
+      task();
+    } catch (...) {  // no memory: for who waits, or submits the next
+      thrown = std::current_exception();
+    }
     task = nullptr;  // what it owns ends before Drain returns
     lock.lock();
+    if (thrown) thrown_ = std::move(thrown);
     --running_;
     if (queue_.empty() && running_ == 0) settled_.notify_all();
   }

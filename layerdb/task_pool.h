@@ -1,11 +1,13 @@
 // TaskPool: a few threads that run tasks in the order they came (one thread:
 // one after the other), behind a queue of bounded length. Threads: Submit and
-// Drain from one.
+// Drain from one. What a task throws, as where there is no memory, the next
+// call of either throws.
 #pragma once
 
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -29,6 +31,7 @@ class TaskPool {
 
  private:
   void Run();
+  void Rethrow();  // REQUIRES: mu_
 
   const size_t capacity_;
   std::vector<std::thread> threads_;
@@ -39,6 +42,7 @@ class TaskPool {
   std::deque<std::function<void()>> queue_;
   size_t running_ = 0;
   bool stop_ = false;
+  std::exception_ptr thrown_;
 };
 
 }  // namespace ufs

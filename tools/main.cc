@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "tools/command.h"
+#include "tools/out_of_memory.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
 #include "tools/standard_streams.h"
@@ -126,5 +127,6 @@ int Run(int argc, char** argv) {
 }  // namespace ufs
 
 int main(int argc, char** argv) {
-  return ufs::FillStandardStreams() ? ufs::Run(argc, argv) : ufs::kExitFailure;
+  return ufs::FillStandardStreams() ? ufs::RunWithinMemory(ufs::Run, argc, argv)
+                                    : ufs::kExitFailure;
 }
