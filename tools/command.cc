@@ -69,6 +69,7 @@ std::string Explain(const Error& error) {
   };
   switch (error.code()) {
     case EINVAL:
+    case EBADMSG:
       return error.explained() ? context : error.ToString();
     case ENOTSUP:
     case EEXIST:

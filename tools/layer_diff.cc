@@ -71,10 +71,10 @@ int RunLayerDiff(int argc, char** argv) {
                     kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kLayerDiff, store.error().ToString(), kExitFailure);
+    return Complain(kLayerDiff, Explain(store.error()), kExitFailure);
   const auto changes = Diff(**store, before, after);
   if (!changes.ok())
-    return Complain(kLayerDiff, changes.error().ToString(), kExitFailure);
+    return Complain(kLayerDiff, Explain(changes.error()), kExitFailure);
   const std::string text = json ? ChangesJson(*changes) : ChangesText(*changes);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return FinishOutput(kLayerDiff);

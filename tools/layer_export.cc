@@ -261,11 +261,11 @@ int RunLayerExport(int argc, char** argv) {
                     kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kLayerExport, store.error().ToString(), kExitFailure);
+    return Complain(kLayerExport, Explain(store.error()), kExitFailure);
   const auto done = is_directory ? ExportDirectory(**store, arguments)
                                  : ExportFile(**store, arguments);
   if (!done.ok())
-    return Complain(kLayerExport, done.error().ToString(), kExitFailure);
+    return Complain(kLayerExport, Explain(done.error()), kExitFailure);
   return FinishOutput(kLayerExport);
 }
 

@@ -66,13 +66,13 @@ int RunLayerLs(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kLayerLs, store.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, Explain(store.error()), kExitFailure);
   const auto layers = (*store)->List();
   if (!layers.ok())
-    return Complain(kLayerLs, layers.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, Explain(layers.error()), kExitFailure);
   const auto images = (*store)->Images();
   if (!images.ok())
-    return Complain(kLayerLs, images.error().ToString(), kExitFailure);
+    return Complain(kLayerLs, Explain(images.error()), kExitFailure);
   if (json) {
     auto list = Json::array();
     for (const Image& image : *images) list.push_back(ToJson(image));

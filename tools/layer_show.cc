@@ -21,7 +21,7 @@ void PrintText(const LayerInfo& info, const Result<uint64_t>& own) {
   table.AddRow({"entries", FormatCount(info.entries) + ", of them " +
                                FormatCount(info.whiteouts) + " whiteouts"});
   table.AddRow({"contents", FormatBytes(info.content_bytes) + " in files, " +
-                                FormatCount(info.objects) + " objects"});
+                                FormatCountOf(info.objects, "object")});
   table.AddRow({"its own", own.ok() ? FormatBytes(*own) +
                                           " on the disk that no other layer "
                                           "uses"
@@ -110,9 +110,9 @@ int RunLayerShow(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kLayerShow, store.error().ToString(), kExitFailure);
+    return Complain(kLayerShow, Explain(store.error()), kExitFailure);
   if (const auto shown = Show(**store, reference, json); !shown.ok())
-    return Complain(kLayerShow, shown.error().ToString(), kExitFailure);
+    return Complain(kLayerShow, Explain(shown.error()), kExitFailure);
   return FinishOutput(kLayerShow);
 }
 

@@ -165,9 +165,9 @@ Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
     if (name.empty() || name == ".") continue;
     const auto found = TRY(tree.Lookup(node, name));
     if (found.kind == TreeFile::Found::Kind::kWhiteout)
-      return Error(ENOENT, std::string(name) + ": deleted by this layer");
+      return Error(ENOENT, "deleted by this layer");
     if (found.kind == TreeFile::Found::Kind::kAbsent)
-      return Error(ENOENT, std::string(name) + ": not in this layer");
+      return Error(ENOENT, "not in this layer");
     node = found.node;
   }
   return node;
@@ -199,7 +199,7 @@ int RunLayerTree(int argc, char** argv) {
     return Walk(*tree, json).Run(TRY(tree->PathOf(start)), start);
   };
   if (const auto done = run(); !done.ok())
-    return Complain(kLayerTree, done.error().ToString(), kExitFailure);
+    return Complain(kLayerTree, Explain(done.error()), kExitFailure);
   return FinishOutput(kLayerTree);
 }
 

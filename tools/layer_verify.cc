@@ -71,10 +71,10 @@ int RunLayerVerify(int argc, char** argv) {
 
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kLayerVerify, store.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, Explain(store.error()), kExitFailure);
   const auto choice = Choose(**store, references);
   if (!choice.ok())
-    return Complain(kLayerVerify, choice.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, Explain(choice.error()), kExitFailure);
 
   auto findings = Json::array();
   uint64_t total = 0, bytes = 0;
@@ -113,7 +113,7 @@ int RunLayerVerify(int argc, char** argv) {
     const auto report = step();
     if (take(report)) continue;
     progress.Finish();
-    return Complain(kLayerVerify, report.error().ToString(), kExitFailure);
+    return Complain(kLayerVerify, Explain(report.error()), kExitFailure);
   }
   progress.Finish();
   if (json) {
@@ -122,7 +122,8 @@ int RunLayerVerify(int argc, char** argv) {
                {"bytes", bytes},
                {"findings", findings}});
   } else {
-    std::printf("%zu layers, %s read: %s\n", choice->layers.size(),
+    std::printf("%s, %s read: %s\n",
+                FormatCountOf(choice->layers.size(), "layer").c_str(),
                 FormatBytes(bytes).c_str(), clean ? "sound" : "damaged");
   }
   if (FinishOutput(kLayerVerify) != kExitOk) return kExitFailure;

@@ -98,6 +98,11 @@ std::string FormatCount(uint64_t count) {
   return digits;
 }
 
+std::string FormatCountOf(uint64_t count, std::string_view thing) {
+  return FormatCount(count) + " " + std::string(thing) +
+         (count == 1 ? "" : "s");
+}
+
 std::string EscapePath(std::string_view path) {
   std::string escaped;
   for (const char c : path) {

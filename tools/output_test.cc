@@ -57,6 +57,12 @@ TEST(Format, Counts) {
 }
 
 // A file may be called "x\nD /etc/passwd"; it must not look like two lines.
+TEST(FormatCountOf, OneIsNotSeveral) {
+  EXPECT_EQ(FormatCountOf(1, "layer"), "1 layer");
+  EXPECT_EQ(FormatCountOf(0, "layer"), "0 layers");
+  EXPECT_EQ(FormatCountOf(1234, "layer"), "1,234 layers");
+}
+
 TEST(EscapePath, LeavesNoControlCharacters) {
   EXPECT_EQ(EscapePath("a\nb\tc\x7F"), R"(a\012b\011c\177)");
   EXPECT_EQ(EscapePath(R"(back\slash)"), R"(back\\slash)");

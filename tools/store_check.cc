@@ -61,12 +61,13 @@ int RunStoreCheck(int argc, char** argv) {
   }
   PrintFindings(kWho, report->findings);
   if (report->images > 0)
-    std::printf("%s images, ", FormatCount(report->images).c_str());
-  std::printf(
-      "%s layers, %s objects, %s names, %s views: %s\n",
-      FormatCount(report->layers).c_str(), FormatCount(report->objects).c_str(),
-      FormatCount(report->names).c_str(), FormatCount(report->views).c_str(),
-      report->clean() ? "sound" : "broken");
+    std::printf("%s, ", FormatCountOf(report->images, "image").c_str());
+  std::printf("%s, %s, %s, %s: %s\n",
+              FormatCountOf(report->layers, "layer").c_str(),
+              FormatCountOf(report->objects, "object").c_str(),
+              FormatCountOf(report->names, "name").c_str(),
+              FormatCountOf(report->views, "view").c_str(),
+              report->clean() ? "sound" : "broken");
   if (report->unused_objects + report->leftovers > 0)
     std::printf(
         "%s unused objects and %s leftovers, which 'ufs store gc' "

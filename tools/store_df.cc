@@ -17,10 +17,10 @@ void PrintText(const std::string& path, const DiskUsage& usage) {
   table.AddRow({"objects", FormatBytes(usage.objects),
                 FormatCount(usage.object_count) + " different contents"});
   table.AddRow({"layers", FormatBytes(usage.layers),
-                FormatCount(usage.layer_count) + " layers"});
+                FormatCountOf(usage.layer_count, "layer")});
   if (usage.image_count > 0)
     table.AddRow({"images", FormatBytes(usage.images),
-                  FormatCount(usage.image_count) + " images"});
+                  FormatCountOf(usage.image_count, "image")});
   table.AddRow({"views", FormatBytes(usage.views), "made again when needed"});
   table.AddRow({"blobs", FormatBytes(usage.blobs), "compressed, for push"});
   table.AddRow({"catalog", FormatBytes(usage.catalog), ""});

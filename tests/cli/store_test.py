@@ -95,7 +95,7 @@ class LayerTest(CliTest):
         base = self.make("base", **{"small": "few", "dir/big": "x" * 9000})
         text = self.ok("layer", "show", base)
         self.assertRegex(text, rf"(?m)^digest +{base}$")
-        self.assertRegex(text, r"(?m)^contents +8\.79 KiB in files, 1 objects$")
+        self.assertRegex(text, r"(?m)^contents +8\.79 KiB in files, 1 object$")
         self.assertRegex(text, r"(?m)^its own +20.0 KiB on the disk")
         text = self.ok("layer", "tree", base)
         self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* dir/big$")
@@ -156,7 +156,7 @@ class LayerTest(CliTest):
 
     def test_verify_names_what_is_damaged(self):
         base = self.make("base", **{"etc/conf": "x" * 9000})
-        self.assertRegex(self.ok("layer", "verify"), r"^1 layers, .* read: sound$")
+        self.assertRegex(self.ok("layer", "verify"), r"^1 layer, .* read: sound$")
         self.damage("objects")
         done = self.refused(rf"layer {base}: etc/conf: object \w+ is damaged", "layer", "verify")
         self.assertRegex(done.stderr, r"import the layer again.*\(S3\)")
@@ -169,7 +169,7 @@ class LayerTest(CliTest):
         base = self.make("base", f="1" * 9000)
         self.ok("layer", "tag", base, "base")
         self.assertRegex(self.ok("store", "check"),
-                         r"^1 layers, 1 objects, 1 names, 0 views: sound$")
+                         r"^1 layer, 1 object, 1 name, 0 views: sound$")
         self.assertEqual(self.ok("store", "repair"), "nothing is broken\n")
         run("rm", "-r", os.path.join(self.store, "catalog"))
         self.refused(r"catalog: .*\(S9\)", "store", "check")
