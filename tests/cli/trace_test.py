@@ -69,6 +69,12 @@ class Trace(CliTest):
         with open(self.trace) as file:
             return file.read()
 
+    def drop_all(self, *paths):
+        for path in paths:
+            drop(path)
+            if cached(path):
+                self.skipTest("this file system keeps its files in memory")
+
     def test_records_in_order(self):
         lines = self.record().splitlines()
         self.assertEqual(lines[0], "ufs-trace 1")
@@ -82,10 +88,7 @@ class Trace(CliTest):
         text = self.record()
         read = [self.at("base/z"), self.at("base/a\nb"), *self.objects]
         unread = self.at("base/unread")
-        for path in (*read, unread):
-            drop(path)
-            if cached(path):
-                self.skipTest("this file system keeps its files in memory")
+        self.drop_all(*read, unread)
         self.assertEqual(self.mount_traced().stderr, "")
         for path in read:
             self.assertTrue(harness.wait_until(lambda: cached(path)), path)
@@ -216,10 +219,7 @@ class Trace(CliTest):
         self.record()
         read = [self.at("base/z"), self.at("base/a\nb"), *self.objects]
         unread = self.at("base/unread")
-        for path in (*read, unread):
-            drop(path)
-            if cached(path):
-                self.skipTest("this file system keeps its files in memory")
+        self.drop_all(*read, unread)
         done = self.ufs("trace", "replay", "--json", "--store", self.store, self.trace, "hashed", self.base)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(json.loads(done.stdout), {"entries": 4, "found": 4, "bytes": 3 * SIZE + 1})
