@@ -60,6 +60,13 @@ TEST_F(SyscallTest, XattrsByNameAndByPathDescriptor) {
   ASSERT_TRUE(path_fd.ok());
   EXPECT_EQ(*sys::GetXattr({*path_fd}, "user.large"), large);
   EXPECT_EQ(*sys::ListXattr({*path_fd}), std::string("user.large\0", 11));
+  auto read_fd = sys::OpenAt(In("file"), O_RDONLY);
+  ASSERT_TRUE(read_fd.ok());
+  EXPECT_EQ(*sys::GetXattr({*read_fd}, "user.large"), large);
+  ASSERT_TRUE(sys::SetXattr({*read_fd}, "user.small", "s").ok());
+  EXPECT_EQ(*sys::GetXattr({*path_fd}, "user.small"), "s");
+  ASSERT_TRUE(sys::RemoveXattr({*read_fd}, "user.small").ok());
+  EXPECT_EQ(sys::GetXattr({*path_fd}, "user.small").code(), ENODATA);
   ASSERT_TRUE(sys::RemoveXattr({*path_fd}, "user.large").ok());
   EXPECT_EQ(sys::GetXattr(In("file"), "user.large").code(), ENODATA);
 }
