@@ -130,20 +130,23 @@ class ControlServerImpl final : public ControlServer {
         path_(std::move(path)),
         answer_(std::move(answer)),
         holding_(std::move(holding)),
-        tracing_(std::move(tracing)),
-        thread_([this] { Run(); }) {}
+        tracing_(std::move(tracing)) {}
 
   ~ControlServerImpl() override {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written =
         write(stop_.get(), &one, sizeof(one));  // cannot fail: it counts to one
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     // While the socket is open no other file has its number.
     if (const auto lock = LockDirectoryOf(path_);
         lock.ok() && listener_.IsAt(path_))
       unlink(path_.c_str());
     // The directory goes with the last socket in it.
     rmdir(path_.substr(0, path_.rfind('/')).c_str());
+  }
+
+  void Serve() override {
+    thread_ = std::thread([this] { Run(); });
   }
 
  private:
@@ -290,7 +293,7 @@ class ControlServerImpl final : public ControlServer {
   std::thread thread_;
 };
 
-Result<Listener> Listen(const std::string& path) {
+Result<Listener> ListenAt(const std::string& path) {
   const sockaddr_un address = TRY(AddressOf(path));
   const UniqueFd lock = TRY(LockDirectoryOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -490,13 +493,22 @@ Result<pid_t> DaemonOf(const std::string& mountpoint) {
 Result<std::unique_ptr<ControlServer>> ControlServer::Start(
     dev_t device, std::function<std::string()> answer, Holding holding,
     Tracing tracing) {
+  auto server = TRY(Listen(device, std::move(answer), std::move(holding),
+                           std::move(tracing)));
+  server->Serve();
+  return server;
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Listen(
+    dev_t device, std::function<std::string()> answer, Holding holding,
+    Tracing tracing) {
   const std::string path = ControlSocketPath(device);
   TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
-  Result<Listener> listening = Listen(path);
+  Result<Listener> listening = ListenAt(path);
   if (listening.code() == ENOENT) {
     // Another daemon ended in between and took the directory with it.
     TRY(MakePrivateDirectory(path.substr(0, path.rfind('/'))));
-    listening = Listen(path);
+    listening = ListenAt(path);
   }
   Listener listener = TRY(std::move(listening));
   UniqueFd stop(eventfd(0, EFD_CLOEXEC));

@@ -107,7 +107,13 @@ class ControlServer {
   static Result<std::unique_ptr<ControlServer>> Start(
       dev_t device, std::function<std::string()> answer, Holding holding = {},
       Tracing tracing = {});
+  // The same without the thread: who asks waits until Serve.
+  static Result<std::unique_ptr<ControlServer>> Listen(
+      dev_t device, std::function<std::string()> answer, Holding holding = {},
+      Tracing tracing = {});
   virtual ~ControlServer() = default;  // stops the thread, removes the socket
+  // Once; throws std::system_error where there is no thread to be had.
+  virtual void Serve() = 0;
 };
 
 }  // namespace ufs

@@ -3,12 +3,8 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace ufs {
-
-Notifier::Notifier(Send send)
-    : send_(std::move(send)), thread_([this] { Run(); }) {}
 
 Notifier::~Notifier() { Stop(); }
 

@@ -15,6 +15,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "fs/types.h"
@@ -26,10 +27,16 @@ class Notifier {
   using Send = std::function<void(NodeId)>;
 
   // `send` is called on the notifier's thread, without locks.
-  explicit Notifier(Send send);
+  explicit Notifier(Send send) : send_(std::move(send)) {}
   ~Notifier();  // as Stop
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
+
+  // Until then all is queued. Once; throws std::system_error where there is no
+  // thread to be had.
+  void Start() {
+    thread_ = std::thread([this] { Run(); });
+  }
 
   // Only queues. Does nothing once stopped.
   void Add(NodeId node);

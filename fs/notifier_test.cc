@@ -20,6 +20,7 @@ TEST(NotifierTest, SendsEachNodeThatWasAdded) {
       std::lock_guard lock(mu);
       if (sent.insert(node).second) all.count_down();
     });
+    notifier.Start();
     for (uint64_t i = 0; i < 300; ++i) notifier.Add(NodeId{1 + i % 3});
     all.wait();
   }
@@ -36,6 +37,7 @@ TEST(NotifierTest, AddDoesNotWaitForASend) {
     std::lock_guard lock(union_lock);
     sent.count_down();
   });
+  notifier.Start();
   {
     std::lock_guard lock(union_lock);
     notifier.Add(NodeId{1});
@@ -48,6 +50,7 @@ TEST(NotifierTest, AddDoesNotWaitForASend) {
 TEST(NotifierTest, WhoWaitsFindsItSent) {
   std::atomic<uint64_t> last = 0;
   Notifier notifier([&](NodeId node) { last = static_cast<uint64_t>(node); });
+  notifier.Start();
   for (uint64_t i = 1; i <= 100; ++i) {
     notifier.SendAndWait(NodeId{i});
     EXPECT_EQ(last, i);
@@ -60,6 +63,7 @@ TEST(NotifierTest, WhoWaitsForAStoppedOneGoesOn) {
     sending.count_down();
     stopping.wait();
   });
+  notifier.Start();
   std::thread waiting([&] { notifier.SendAndWait(NodeId{1}); });
   sending.wait();
   std::thread stops([&] { notifier.Stop(); });
@@ -71,10 +75,22 @@ TEST(NotifierTest, WhoWaitsForAStoppedOneGoesOn) {
 TEST(NotifierTest, SendsNothingOnceStopped) {
   std::atomic<int> sent = 0;
   Notifier notifier([&](NodeId) { ++sent; });
+  notifier.Start();
   notifier.Stop();
   notifier.Add(NodeId{1});
   notifier.Stop();
   EXPECT_EQ(sent, 0);
+}
+
+TEST(NotifierTest, WhatIsAddedBeforeItStartsIsSentThen) {
+  std::atomic<int> sent{0};
+  Notifier notifier([&](NodeId) { ++sent; });
+  notifier.Add(NodeId{1});
+  std::thread waits([&] { notifier.SendAndWait(NodeId{2}); });
+  EXPECT_EQ(sent, 0);
+  notifier.Start();
+  waits.join();
+  EXPECT_EQ(sent, 2);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "fs/backing_device.h"
@@ -151,10 +152,9 @@ class Session {
   Status GoLive();
   // Returns when the mount is gone.
   void WaitForEnd(EndSignals& signals);
-  // What is to be done once whoever mounts was told that it is done.
-  void AfterReady() {
-    if (tracer_ != nullptr) tracer_->ReadAhead();
-  }
+  // What is to be done once whoever mounts was told that it is done: each
+  // thread takes longer to start than a request. Who needs one waits for it.
+  Status AfterReady();
 
  private:
   Status MakeSession();
@@ -289,9 +289,22 @@ Status Session::GoLive() {
   TRY(SettleDataPath());
   TunePages();
   StartControl();
-  if (config_.complete_rate > 0)
-    completer_ = std::make_unique<Completer>(
-        config_.complete_rate, [this] { return fs_.CompleteSome(); });
+  return Ok();
+}
+
+Status Session::AfterReady() {
+  try {
+    notifier_->Start();
+    dropper_->Start();
+    if (control_ != nullptr) control_->Serve();
+    if (config_.complete_rate > 0)
+      completer_ = std::make_unique<Completer>(
+          config_.complete_rate, [this] { return fs_.CompleteSome(); });
+  } catch (const std::system_error& error) {
+    return Error(error.code().value(), "starting a thread; the mount at " +
+                                           config_.mountpoint + " ends");
+  }
+  if (tracer_ != nullptr) tracer_->ReadAhead();
   return Ok();
 }
 
@@ -360,7 +373,7 @@ void Session::TunePages() {
 }
 
 void Session::StartControl() {
-  auto control = ControlServer::Start(
+  auto control = ControlServer::Listen(
       device_,
       [this] {
         return StatusReport(facts_, fs_.Info(), fs_.Stats(),
@@ -473,7 +486,7 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   TRY(session.Mount());
   TRY(session.GoLive());
   ready();
-  session.AfterReady();
+  TRY(session.AfterReady());
   session.WaitForEnd(*signals);
   return Ok();
 }
