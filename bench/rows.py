@@ -115,10 +115,10 @@ echo verified
 
 
 # Programs of the layers, started again and again: exec, its pages, its libraries. hyperfine says no number here, as the
-# whole is timed.
+# whole is timed. None opens /dev/null: not all unions have devices.
 _STARTS = """
-hyperfine --shell=none --style=none --warmup=2 --runs=20 'chroot . /bin/true' 'chroot . /usr/bin/perl -e 1' \\
-  'chroot . /usr/bin/python3 -B -c 1' >/dev/null
+hyperfine --shell=none --style=none --warmup=2 --runs=20 'chroot . /bin/true' 'chroot . /usr/bin/perl -v' \\
+  'chroot . /usr/bin/python3 -B -c 1' >/dev/null 2>&1
 echo started
 """
 

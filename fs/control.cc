@@ -171,7 +171,7 @@ class ControlServerImpl final : public ControlServer {
       if (client.valid()) AnswerTo(std::move(client));
     }
     Release();
-    if (tracer_.valid()) EndTrace();
+    if (tracer_.valid()) tracing_.end();
   }
 
   void AnswerTo(UniqueFd client) {
@@ -347,8 +347,8 @@ Status Say(const UniqueFd& fd, std::string_view words) {
   return Ok();
 }
 
-Result<std::string> ReadAll(const UniqueFd& fd) {
-  const auto deadline = Clock::now() + kQueryPatience;
+Result<std::string> ReadAll(const UniqueFd& fd, std::chrono::seconds patience) {
+  const auto deadline = Clock::now() + patience;
   std::string text;
   char buffer[16384];
   while (true) {
@@ -432,7 +432,7 @@ bool RemoveDeadControlSocket(dev_t device) {
 Result<std::string> QueryControl(const std::string& mountpoint) {
   const UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
   shutdown(fd.get(), SHUT_WR);  // nothing will be said
-  return ReadAll(fd);
+  return ReadAll(fd, kQueryPatience);
 }
 
 Result<MountHold> MountHold::Begin(const std::string& mountpoint) {
@@ -463,14 +463,16 @@ Status MountHold::End() {
 
 Result<MountTrace> MountTrace::Begin(const std::string& mountpoint) {
   UniqueFd fd = TRY(ConnectToDaemon(mountpoint));
+  SetTimeouts(fd.get(), kHoldPatience);  // one may begin, and end, in between
   TRY(Say(fd, kTrace));
   TRY(Expect(fd, kTracing).With(mountpoint));
   return MountTrace(std::move(fd));
 }
 
 Result<std::string> MountTrace::End() {
-  TRY(Say(fd_, kEnd));
-  std::string trace = TRY(ReadAll(fd_));
+  const Status said = Say(fd_, kEnd);
+  std::string trace =
+      said.ok() ? TRY(ReadAll(fd_, kHoldPatience)) : std::string();
   fd_.reset();
   if (!trace.ends_with(kEnd))
     return Error(EIO, "the mount went away while it was traced");

@@ -100,7 +100,7 @@ struct Tracing {
 };
 
 // The daemon's side. Its own thread answers, so that a slow or silent client
-// delays nobody but the next client, and that for at most a second.
+// delays nobody but the next client, and that for a few seconds at most.
 class ControlServer {
  public:
   // `answer` makes the document; called on the server's thread.

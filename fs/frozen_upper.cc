@@ -40,7 +40,7 @@ Result<std::vector<std::string>> FrozenNames(const std::string& work) {
   const std::string path = work + "/ufs";
   auto opened = sys::Open(path.c_str(), O_PATH | O_DIRECTORY);
   if (opened.code() == ENOENT || opened.code() == ENOTDIR) return names;
-  const UniqueFd ufs = TRY(std::move(opened));
+  const UniqueFd ufs = TRY(std::move(opened).With("work directory " + work));
   for (const unsigned number :
        TRY(FrozenNumbers(ufs).With("work directory " + work)))
     names.push_back(std::string(kFrozenPrefix) + path + "/" + kFrozenDir + "/" +

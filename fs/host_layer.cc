@@ -372,9 +372,7 @@ Attr HostLayer::FrozenAttr(const struct statx& stat, const Marks& marks) const {
   attr.shown_ids = marks.override.has_value();
   if (marks.origin) attr.btime = marks.origin->btime;
   if (marks.nlink) attr.nlink = static_cast<uint32_t>(*marks.nlink);
-  if (marks.metacopy && marks.held_time &&
-      marks.held_time->size_bytes == attr.size_bytes)
-    attr.mtime = marks.held_time->mtime;
+  TakeHeldTime(marks, attr);
   return attr;
 }
 
@@ -390,6 +388,7 @@ Attr HostLayer::AttrIn(const struct statx& stat, const Marks& marks) const {
   if (frozen_ != nullptr) return FrozenAttr(stat, marks);
   Attr attr = AttrOf(stat, has_overrides_ ? marks.override : std::nullopt);
   attr.ino = InoIn(stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
+  TakeHeldTime(marks, attr);
   return attr;
 }
 

@@ -344,6 +344,12 @@ std::string MarkNames::ToOverride(std::string_view name) const {
   return prefix_ + std::string(kOverrideInfix) + std::string(name);
 }
 
+void TakeHeldTime(const Marks& marks, Attr& attr) {
+  if (marks.metacopy && marks.held_time &&
+      marks.held_time->size_bytes == attr.size_bytes)
+    attr.mtime = marks.held_time->mtime;
+}
+
 Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names) {
   Marks marks;
   const auto listed = sys::ListXattr(at);

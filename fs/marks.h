@@ -163,6 +163,10 @@ std::string FormatImplied(const struct statx& stat);
 // Whether nobody said what the attributes of a directory are.
 bool IsImplied(const struct statx& stat, const Marks& marks);
 
+// The time of the last change of contents that `marks` hold for an object whose
+// attributes the host has as `attr`; else the host's.
+void TakeHeldTime(const Marks& marks, Attr& attr);
+
 // Reads the marks of an object whose mode is `mode`. An object without extended
 // attributes costs one system call. EIO, with the cause, for damaged ones.
 Result<Marks> ReadMarks(sys::At at, mode_t mode, const MarkNames& names);

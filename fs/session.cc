@@ -381,7 +381,11 @@ void Session::StartControl() {
       },
       {[this] { return Hold(); }, [this] { adapter_.gate().Open(); },
        kHoldLimit, [this] { return fs_.Freeze(); }},
-      {[this] { return fs_.RecordReads(recorder_); },
+      {[this] {
+         // What a read that was under way then has added since.
+         recorder_.Take();
+         return fs_.RecordReads(recorder_);
+       },
        [this] {
          fs_.StopRecording(recorder_);
          return FormatTrace(recorder_.Take());

@@ -76,8 +76,6 @@ bool StartReader::ReadAhead(const TraceEntry& entry) {
 }
 
 void StartReader::Finish() {
-  if (found_ == 0 && !entries_.empty())
-    log::Warn("the start trace is of other layers; remove it to record anew");
   log::Debug("start trace: " + std::to_string(found_) + " of " +
              std::to_string(entries_.size()) + " read ahead, " +
              std::to_string(bytes_) + " bytes");

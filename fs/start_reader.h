@@ -27,6 +27,7 @@ class StartReader {
 
   // Waits until all is asked for.
   void Wait();
+  bool done() const { return running_ == 0; }
   // So far: entries that some layer has, and their bytes.
   size_t found() const { return found_; }
   uint64_t bytes() const { return bytes_; }

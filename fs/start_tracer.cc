@@ -37,6 +37,11 @@ void StartTracer::ReadAhead() {
 }
 
 void StartTracer::KeepHouse() {
+  if (reader_ != nullptr && reader_->done()) {
+    if (reader_->found() == 0)
+      log::Warn("the start trace is of other layers; remove it to record anew");
+    reader_.reset();
+  }
   if (recording_ && std::chrono::steady_clock::now() - start_ >= kRecordFor)
     Stop();
 }

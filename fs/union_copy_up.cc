@@ -124,7 +124,8 @@ Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, BorrowedFd fd,
 
 Status UnionFs::MarkImpure(const InodeRef& dir, BorrowedFd fd) {
   if (dir->impure || !upper_->has_xattrs()) return Ok();
-  TRY(upper_->SetMark({fd}, names_.impure, "y"));
+  // By name: an O_PATH descriptor alone goes through /proc.
+  TRY(upper_->SetMark({fd, "."}, names_.impure, "y"));
   dir->impure = true;
   return Ok();
 }

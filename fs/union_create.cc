@@ -104,7 +104,7 @@ Result<Entry> UnionFs::NewEntry(const Spot& spot, bool bare) {
     child.upper = TRY(upper_->Look(spot.at()));
   }
   const InodeRef inode = TRY(Adopt(spot.dir, spot.name, child));
-  if (bare) inode->silent.NoteNew();
+  if (bare && upper_->has_xattrs()) inode->silent.NoteNew();
   return MakeEntry(inode, TRY(Compose(inode, *child.upper)));
 }
 

@@ -114,7 +114,7 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
     const size_t got = TRY(wait == Wait::kMayWait
                                ? sys::Pread(*fd, buffer, size, offset)
                                : sys::PreadNoWait(*fd, buffer, size, offset));
-    DropBehind(*fd, offset, got);
+    if (inode->backing() < Backing::kPartial) DropBehind(*fd, offset, got);
     return got;
   };
   const auto got = read();

@@ -184,9 +184,7 @@ Attr UpperDir::Shown(const struct statx& stat, const Marks& marks) const {
   }
   if (squash_uid_) attr.uid = *squash_uid_;
   if (squash_gid_) attr.gid = *squash_gid_;
-  if (marks.metacopy && marks.held_time &&
-      marks.held_time->size_bytes == attr.size_bytes)
-    attr.mtime = marks.held_time->mtime;
+  TakeHeldTime(marks, attr);
   return attr;
 }
 

@@ -1,5 +1,10 @@
 #include "layerdb/checked_objects.h"
 
+#include <cerrno>
+#include <utility>
+
+#include "layerdb/base/cleanup.h"
+
 namespace ufs {
 namespace {
 
@@ -10,26 +15,31 @@ constexpr size_t kMostRemembered = 1 << 16;
 
 Status CheckedObjects::Check(const ObjectId& id) {
   std::promise<Status> verdict;
-  std::shared_future<Status> of_another;
+  std::shared_future<Status> answer;
+  bool is_first = false;
   {
     MutexLock lock(mu_);
     if (sound_.contains(id)) return Ok();
-    const auto [at, is_first] = under_way_.try_emplace(id);
-    if (is_first)
-      at->second = verdict.get_future().share();
-    else
-      of_another = at->second;
+    const auto begun = under_way_.try_emplace(id);
+    is_first = begun.second;
+    if (is_first) begun.first->second = verdict.get_future().share();
+    answer = begun.first->second;
   }
-  if (of_another.valid()) return of_another.get();
-  const Status done = objects_->Verify(id);
+  if (!is_first) return answer.get();
   {
+    // What others hear if memory is short meanwhile.
+    Status done = Error(ENOMEM);
+    Cleanup settle([&] {
+      MutexLock lock(mu_);
+      under_way_.erase(id);
+      verdict.set_value(std::move(done));
+    });
+    done = objects_->Verify(id);
     MutexLock lock(mu_);
-    under_way_.erase(id);
     if (sound_.size() >= kMostRemembered) sound_.clear();
     if (done.ok()) sound_.insert(id);
   }
-  verdict.set_value(done);
-  return done;
+  return answer.get();
 }
 
 }  // namespace ufs

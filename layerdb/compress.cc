@@ -505,9 +505,9 @@ class ZstdSink final : public CompressedSink {
 
 std::unique_ptr<Decoder> MakeGzipDecoder(GzipEngine engine) {
 #ifdef UFS_HAVE_ISAL
-  if (const Isal* const isal = LoadIsal();
-      isal != nullptr && engine == GzipEngine::kFast)
-    return std::make_unique<IsalDecoder>(*isal);
+  if (engine == GzipEngine::kFast)
+    if (const Isal* const isal = LoadIsal())
+      return std::make_unique<IsalDecoder>(*isal);
 #else
   (void)engine;
 #endif

@@ -1,10 +1,13 @@
 #include "layerdb/object_store.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fstream>
 #include <latch>
+#include <memory>
+#include <new>
 #include <set>
 #include <thread>
 #include <vector>
@@ -342,6 +345,37 @@ TEST_F(ObjectStoreTest, OneReadsAnObjectForAllWhoAskAtOnce) {
   CheckedObjects again(store_);
   ask(again, EUCLEAN);
 }
+
+#ifndef UFS_SANITIZED  // which ends a program that gets no memory
+TEST_F(ObjectStoreTest, WhoGetsNoMemoryForItMayAskAgain) {
+  const ObjectId id = Store(Pattern(5000, 'x'));
+  const auto ask_without_memory = [&](CheckedObjects& checked) {
+    constexpr size_t kPieceBytes = 64 << 10;
+    std::vector<std::unique_ptr<char[]>> taken;
+    taken.reserve(1 << 16);
+    rlimit before{};
+    if (getrlimit(RLIMIT_DATA, &before) != 0) return false;
+    const rlimit none{1, before.rlim_max};
+    if (setrlimit(RLIMIT_DATA, &none) != 0) return false;
+    while (auto* const piece = new (std::nothrow) char[kPieceBytes])
+      taken.emplace_back(piece);
+    bool failed = false;
+    try {
+      failed = !checked.Check(id).ok();
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    return setrlimit(RLIMIT_DATA, &before) == 0 && failed;
+  };
+  EXPECT_EXIT(
+      {
+        CheckedObjects checked(store_);
+        if (!ask_without_memory(checked)) _exit(1);
+        _exit(checked.Check(id).ok() ? 0 : 2);
+      },
+      testing::ExitedWithCode(0), "");
+}
+#endif
 
 }  // namespace
 }  // namespace ufs

@@ -179,9 +179,11 @@ class TreeDirectory {
                        std::to_string(node.gid) +
                        " cannot be given; do this as root, or in a user "
                        "namespace that has the ids");
+    bool mistaken = false;
     TRY(tree_.ForEachXattr(number, [&](auto name, auto value) -> Status {
       std::string stored = marks_.stored_name(name);
-      if (!is_layer() && stored != name) Mistake(path);
+      if (!is_layer() && stored != name && !std::exchange(mistaken, true))
+        Mistake(path.empty() ? "." : path);
       if (!is_layer()) stored = name;
       return sys::SetXattr(at, stored.c_str(), value).With(stored);
     }));

@@ -393,16 +393,21 @@ Status Cgroup::ApplyController(const Resources& resources,
   const auto named = [](const CgroupWrite& write) {
     return "linux.resources." + write.asked + " cannot be set";
   };
+  // One that was asked for: others come along where the kernel has them.
+  const auto asked =
+      std::find_if(writes.begin(), writes.end(),
+                   [](const CgroupWrite& write) { return !write.if_there; });
+  const CgroupWrite& first = asked != writes.end() ? *asked : writes.front();
   if (directory == nullptr) {
     std::string why =
         missing_.empty()
             ? "no cgroup hierarchy here has the " + controller +
                   " controller; mount it, or remove the limit"
             : missing_.front() + "; run as root, or have a cgroup delegated";
-    return Error(ENOTSUP, named(writes.front()) + ": " + why);
+    return Error(ENOTSUP, named(first) + ": " + why);
   }
   if (v2 && controller != "unified")
-    TRY(EnableV2(*directory, controller).With(named(writes.front())));
+    TRY(EnableV2(*directory, controller).With(named(first)));
   std::vector<const CgroupWrite*> again;
   for (const CgroupWrite& write : writes) {
     // Of a controller's files, that is, those that are not there without it.

@@ -1,12 +1,14 @@
 // ufs trace: what a start reads of the layers, recorded and read ahead.
-#include <poll.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -16,6 +18,7 @@
 #include "fs/start_reader.h"
 #include "fs/start_trace.h"
 #include "fs/union_fs.h"
+#include "layerdb/base/syscall.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
@@ -48,7 +51,11 @@ Status WaitForEnd(std::chrono::milliseconds limit) {
   return Ok();
 }
 
-// The exit code of a command, as a shell has it. What ends it is for it alone.
+// The command that runs, for a handler of signals.
+std::atomic<pid_t> command_pid{0};
+
+// The exit code of a command, as a shell has it. What would end us is for it,
+// and then for what it has read.
 Result<int> RunCommand(const std::vector<std::string>& words) {
   std::vector<char*> argv;
   for (const std::string& word : words)
@@ -58,7 +65,11 @@ Result<int> RunCommand(const std::vector<std::string>& words) {
   if (const int code =
           posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ))
     return Error(code, words[0]);
+  command_pid = child;
+  // A terminal's go to it anyway.
   for (const int number : {SIGINT, SIGQUIT}) signal(number, SIG_IGN);
+  for (const int number : {SIGTERM, SIGHUP})
+    signal(number, [](int sent) { kill(command_pid, sent); });
   int status = 0;
   while (waitpid(child, &status, 0) < 0)
     if (errno != EINTR) return Error(errno, "waiting for " + words[0]);
@@ -74,11 +85,16 @@ Result<Recorded> Record(const std::string& mountpoint, const std::string& file,
                         std::chrono::milliseconds limit,
                         const std::vector<std::string>& command) {
   Recorded recorded;
+  const stdfs::path path = stdfs::absolute(file);
+  TRY(sys::Open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY).With(file));
   MountTrace trace = TRY(MountTrace::Begin(ResolveMountpoint(mountpoint)));
-  if (command.empty())
+  if (command.empty()) {
+    fprintf(stderr, "%s: recording %s; Ctrl-C ends it\n", kRecord,
+            mountpoint.c_str());
     TRY(WaitForEnd(limit));
-  else
+  } else {
     recorded.code = TRY(RunCommand(command));
+  }
   const std::string text = TRY(trace.End());
   recorded.entries = TRY(ParseTrace(text)).size();
   if (recorded.entries == 0)
@@ -86,7 +102,7 @@ Result<Recorded> Record(const std::string& mountpoint, const std::string& file,
                               ": nothing was read of its layers; what the "
                               "kernel has in memory is not asked for, so mount "
                               "it anew before");
-  TRY(WriteTrace(stdfs::absolute(file), text).With(file));
+  TRY(WriteTrace(path, text).With(file));
   return recorded;
 }
 

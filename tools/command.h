@@ -24,6 +24,7 @@ struct Command {
   const char* summary;
   // argv[0] is the verb.
   int (*run)(int argc, char** argv);
+  bool unwinds = false;  // see RunAndUnwind in out_of_memory.h
 };
 
 int RunMount(int argc, char** argv);

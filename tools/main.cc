@@ -21,15 +21,15 @@ constexpr Command kCommands[] = {
     {"umount", "Unmount it and wait for its daemon to end", RunUmount},
     {"stat", "Show what a mounted union is made of and does", RunStat},
     {"diff", "List what an upper changes", RunDiff},
-    {"commit", "Make a layer of what an upper changes", RunCommit},
+    {"commit", "Make a layer of what an upper changes", RunCommit, true},
     {"complete", "Copy up the rest of files that are partly copied up",
      RunComplete},
-    {"squash", "Make one layer of several", RunSquash},
+    {"squash", "Make one layer of several", RunSquash, true},
     {"trace", "Record what a start reads, and read it ahead", RunTrace},
     {"layer", "List, show, name, verify and remove layers of the store",
-     RunLayer},
+     RunLayer, true},
     {"store", "How much room the store of layers takes; gc, check, repair",
-     RunStore},
+     RunStore, true},
     {"run", "Run a program in a container over layers", RunRun},
     {"ps", "List containers", RunPs},
     {"exec", "Run another program in a container", RunExec},
@@ -108,7 +108,9 @@ int RunVerb(int argc, char** argv) {
   if (command == nullptr && !wants_help && IsMountFuse3(argc, argv))
     return RunMountHelper(argc, argv);
   if (command == nullptr) return UnknownVerb("ufs", name, kCommands);
-  if (!wants_help) return command->run(argc - 1, argv + 1);
+  if (!wants_help)
+    return command->unwinds ? RunAndUnwind(command->run, argc - 1, argv + 1)
+                            : command->run(argc - 1, argv + 1);
   char help[] = "--help";
   char* arguments[] = {argv[2], help, nullptr};
   return command->run(2, arguments);
@@ -127,6 +129,6 @@ int Run(int argc, char** argv) {
 }  // namespace ufs
 
 int main(int argc, char** argv) {
-  return ufs::FillStandardStreams() ? ufs::RunWithinMemory(ufs::Run, argc, argv)
-                                    : ufs::kExitFailure;
+  ufs::EndWithoutMemory();
+  return ufs::FillStandardStreams() ? ufs::Run(argc, argv) : ufs::kExitFailure;
 }

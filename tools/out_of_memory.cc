@@ -1,5 +1,6 @@
 #include "tools/out_of_memory.h"
 
+#include <syslog.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -36,20 +37,20 @@ bool Tell(const std::exception_ptr& thrown) {
   return true;
 }
 
+// Of a daemon stderr is nowhere.
 [[noreturn]] void Terminate() {
-  if (Tell(std::current_exception())) _exit(kExitFailure);
-  std::abort();
+  if (!Tell(std::current_exception())) std::abort();
+  syslog(LOG_DAEMON | LOG_CRIT, "ufs: out of memory, or of threads; it ends");
+  _exit(kExitFailure);
 }
 
 }  // namespace
 
-int RunWithinMemory(int (*program)(int argc, char** argv), int argc,
-                    char** argv) {
-  const auto others = std::set_terminate(Terminate);
+void EndWithoutMemory() { std::set_terminate(Terminate); }
+
+int RunAndUnwind(int (*program)(int argc, char** argv), int argc, char** argv) {
   try {
-    const int code = program(argc, argv);
-    std::set_terminate(others);
-    return code;
+    return program(argc, argv);
   } catch (...) {
     if (Tell(std::current_exception())) return kExitFailure;
     throw;

@@ -376,6 +376,19 @@ class CommitOfAnUpper(CliTest):
         self.mount("--store", self.store, "--ro", layer, "parts", self.mnt)
         self.assertEqual(self.contents(), before)
 
+    def test_keeps_the_time_that_a_file_shows_while_it_is_copied(self):
+        """As a daemon leaves it that is killed at that."""
+        if os.geteuid() != 0:
+            self.skipTest("the marks of root are trusted.*")
+        self.change(self.at("base"))
+        path = self.at("up/written")
+        os.setxattr(path, "trusted.overlay.ufs.mtime", f"{os.stat(path).st_size}:1000.000000005".encode())
+        done = self.ufs("commit", "--store", self.store, "--layer", self.at("base"), self.at("up"),
+                        "--name", "held")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.mount("--store", self.store, "--ro", self.at("base"), "held", self.mnt)
+        self.assertEqual(os.stat(f"{self.mnt}/written").st_mtime_ns, 1000 * 10**9 + 5)
+
     def test_over_a_directory(self):
         self.check_commit(self.base)
 

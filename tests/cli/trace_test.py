@@ -159,14 +159,21 @@ class Trace(CliTest):
         with open(f"{self.mnt}/{name}", "rb") as file:
             file.read()
 
+    def start_recording(self, *options):
+        recording = subprocess.Popen([harness.UFS, "trace", "record", *options, self.mnt, self.trace],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(recording.stderr.readline(),
+                         f"ufs trace record: recording {self.mnt}; Ctrl-C ends it\n")
+        return recording
+
+    def record_while(self, name):
+        return self.ufs("trace", "record", self.mnt, self.at("other"), "--", "cat", f"{self.mnt}/{name}")
+
     def test_records_for_a_time_and_until_it_is_interrupted(self):
         self.mount_plainly()
         for options, read in ((("--for", "1s"), "z"), ((), "m")):
-            recording = subprocess.Popen([harness.UFS, "trace", "record", *options, self.mnt, self.trace],
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            # One at a time: who is refused tells that it records.
-            self.assertTrue(harness.wait_until(lambda: "another process traces the mount" in self.ufs(
-                "trace", "record", self.mnt, self.at("other"), "--", "true").stderr))
+            recording = self.start_recording(*options)
+            self.assertIn("another process traces the mount", self.record_while("unread").stderr)
             self.start_of(read)
             if not options:
                 recording.send_signal(signal.SIGINT)
@@ -178,18 +185,34 @@ class Trace(CliTest):
 
     def test_a_recorder_that_is_killed_records_no_more(self):
         self.mount_plainly()
-        recording = subprocess.Popen([harness.UFS, "trace", "record", self.mnt, self.trace])
-
-        def again(name):
-            return self.ufs("trace", "record", self.mnt, self.at("other"), "--", "cat", f"{self.mnt}/{name}")
-
-        self.assertTrue(harness.wait_until(lambda: "another process" in again("z").stderr))
-        recording.kill()
-        recording.wait()
+        with self.start_recording() as recording:
+            recording.kill()
         # Whoever is refused reads nothing.
-        self.assertTrue(harness.wait_until(lambda: again("m").returncode == 0))
+        self.assertTrue(harness.wait_until(lambda: self.record_while("m").returncode == 0))
         with open(self.at("other")) as file:
             self.assertEqual(len(file.read().splitlines()), 2)
+        self.assertFalse(os.path.exists(self.trace))
+
+    def test_a_recorder_that_is_told_to_end_writes_what_it_has(self):
+        self.mount_plainly()
+        recording = subprocess.Popen([harness.UFS, "trace", "record", self.mnt, self.trace, "--", "sh", "-c",
+                                      f"cat {self.mnt}/m >/dev/null; echo read; exec sleep 600"],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(recording.stdout.readline(), "read\n")
+        recording.terminate()
+        _, err = recording.communicate(timeout=60)
+        self.assertEqual(recording.returncode, 128 + signal.SIGTERM, err)
+        with open(self.trace) as file:
+            self.assertEqual(len(file.read().splitlines()), 2)
+
+    def test_an_unmount_waits_for_no_recorder(self):
+        self.mount_plainly()
+        recording = self.start_recording()
+        self.umount()
+        recording.send_signal(signal.SIGINT)
+        _, err = recording.communicate(timeout=60)
+        self.assertEqual(recording.returncode, 1)
+        self.assertIn("the mount went away while it was traced", err)
         self.assertFalse(os.path.exists(self.trace))
 
     def test_refuses_what_it_cannot_record(self):
@@ -197,6 +220,10 @@ class Trace(CliTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("is it a mount of ufs?", done.stderr)
         self.mount_plainly()
+        done = self.ufs("trace", "record", self.mnt, self.at("gone/trace"), "--", "touch", self.at("ran"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(self.at("gone/trace"), done.stderr)
+        self.assertFalse(os.path.exists(self.at("ran")), "what cannot be recorded need not be done")
         done = self.ufs("trace", "record", self.mnt, self.trace, "--", "true")
         self.assertEqual(done.returncode, 1)
         self.assertIn("nothing was read of its layers", done.stderr)
@@ -232,7 +259,7 @@ class Trace(CliTest):
         os.mkdir(self.at("empty"))
         done = self.ufs("trace", "replay", self.trace, self.at("empty"))
         self.assertEqual((done.returncode, done.stdout), (1, "0 of 4 read ahead, 0 B\n"))
-        self.assertIn("is of other layers", done.stderr)
+        self.assertEqual(done.stderr, f"ufs trace replay: {self.trace} is of other layers\n")
 
     def test_replays_no_other_files(self):
         done = self.ufs("trace", "replay", self.at("base/z"), self.base)

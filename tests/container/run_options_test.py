@@ -30,6 +30,8 @@ class FileTest(box.BoxTest):
         self.assertEqual([line for line in text.splitlines(True) if line.startswith("nameserver")], own)
         self.refused("--dns 'none': is no address", "--dns", "none")
         self.refused("--dns-search 'a b': is no domain", "--dns-search", "a b")
+        for option in ("--dns-option", "--hostname", "--domainname"):
+            self.refused(f"{option} (?s:.*)takes one word", option, "a\n192.0.2.9")
 
     def test_hosts(self):
         for network in ("none", "host"):
@@ -151,6 +153,9 @@ class LifeTest(box.BoxTest):
     def test_one_that_cannot_be_started_replaces_nothing(self):
         self.start()
         self.refused("is no size", "--replace", "--name", "box", "-m", "much")
+        done = self.ufs("run", "--replace", "--name", "box", "nosuchlayer", "--", "true")
+        self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn("nosuchlayer", done.stderr)
         self.assertEqual(self.inspect()["status"], "running")
 
     def test_time_to_stop(self):

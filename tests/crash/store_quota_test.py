@@ -50,6 +50,7 @@ def imports(directory, disk):
             disk.limit(LIMIT * 8)
             report = ufs("store", "check", "--store", store)
             check(report.returncode == 0, report.stdout + report.stderr)
+            check(os.listdir(store + "/ingest") == [], "the import left something")
         else:
             check(False, "it never found room")
     check(refused > 0, "each found room")

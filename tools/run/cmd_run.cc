@@ -55,6 +55,17 @@ Status RemoveNamesake(const std::string& name) {
   return RemoveContainer(*found, /*force=*/true, /*volumes=*/false);
 }
 
+Status FindLayers(const RunOptions& options) {
+  UnionConfig config;
+  config.layers = options.layers;
+  TRY(ResolveLayers(options.store, config));
+  for (const std::string& layer : config.layers)
+    if (!IsSealedName(layer))
+      TRY(sys::Open(layer.c_str(), O_PATH | O_DIRECTORY)
+              .With(layer + ": no such layer or directory"));
+  return Ok();
+}
+
 Result<int> Run(RunOptions& options) {
   TRY(CheckTerminal(options));
   options.selinux = TRY(ChooseLabels(options.label_wish, options.notes));
@@ -84,8 +95,10 @@ Result<int> Run(RunOptions& options) {
     if (!options.cidfile.empty())
       (void)sys::UnlinkAt({AT_FDCWD, options.cidfile.c_str()});
   });
-  if (options.replace)
+  if (options.replace) {
+    TRY(FindLayers(options));  // not for one that could not start
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
+  }
   // One that comes while it starts is passed on once it runs.
   if (!options.detach && options.signal_proxy) HoldSignals();
   const auto supervisor = TRY(StartSupervisor(input));

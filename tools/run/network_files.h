@@ -21,6 +21,8 @@ Status WriteNetworkFiles(const RunOptions& options,
 Result<std::string> ParseAddHost(const std::string& text);
 Status CheckNameServer(const std::string& text);
 Status CheckSearchDomain(const std::string& text);
+// Of an option that goes into a line of a file.
+Status CheckWord(const char* option, const std::string& text);
 
 // /etc/resolv.conf with what was asked for in the place of what `text` says of
 // the same: name servers, domains to search (a dot: none), options.

@@ -384,6 +384,11 @@ Status CombineNames(const Words& words, RunOptions& options) {
   for (const std::string& text : options.dns) TRY(CheckNameServer(text));
   for (const std::string& text : options.dns_search)
     TRY(CheckSearchDomain(text));
+  for (const std::string& text : options.dns_options)
+    TRY(CheckWord("--dns-option", text));
+  if (!options.hostname.empty()) TRY(CheckWord("--hostname", options.hostname));
+  if (!options.domainname.empty())
+    TRY(CheckWord("--domainname", options.domainname));
   return Ok();
 }
 

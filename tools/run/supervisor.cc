@@ -473,7 +473,7 @@ class Supervisor {
     const auto status = kernel::WaitPid(daemon_.pid);
     // The container may have failed by what was lost, and ended, before the
     // daemon was all gone.
-    if (by_itself && status.ok() && WIFSIGNALED(*status)) {
+    if (by_itself && status.ok() && *status != 0) {
       record_.error = kUnionLost;
       record_.exit_code = kExitNotStarted;
     }
