@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 FUSECTL = pathlib.Path("/sys/fs/fuse/connections")
@@ -344,27 +345,27 @@ class Ufs(Candidate):
 
 
 class UfsHashed(Ufs):
-    """The layers as a store of ufs has them: hashed, with one view of all."""
+    """The layers as a store of ufs has them: hashed, with one view of all; on the disk where the others' are."""
 
     name, title = "ufs-hashed", "ufs (root, io_uring, hashed layers)"
+    store = None
 
     def take_layers(self, layer_set):
+        self.store = tempfile.mkdtemp(prefix="store.", dir=layer_set.layers[0].parent.parent)
         for layer in layer_set.layers:
-            self.run([self.program, "layer", "import", "--store", self._store(), "--name", f"layer-{layer.name}", layer], 600)
+            self.run([self.program, "layer", "import", "--store", self.store, "--name", f"layer-{layer.name}", layer], 600)
 
-    def _store(self):
-        return str(self.work / "store")
-
-    def prepare(self):
-        super().prepare()
-        (self.work / "store").mkdir(parents=True, exist_ok=True)
+    def remove(self):
+        super().remove()
+        if self.store:
+            remove_tree(self.store)
 
     def layers_of(self, layer_set):
         return [f"layer-{layer.name}" for layer in layer_set.layers]
 
     def mount_command(self, layers):
         command = super().mount_command(layers)
-        return command[:2] + ["--store", self._store()] + command[2:]
+        return command[:2] + ["--store", self.store] + command[2:]
 
 
 class UfsWriteback(Ufs):
