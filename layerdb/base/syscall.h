@@ -76,8 +76,8 @@ Result<std::string> GetXattr(At at, const char* name);
 Result<std::string> ListXattr(At at);  // names, each ended by NUL
 Status SetXattr(At at, const char* name, std::string_view value, int flags = 0);
 Status RemoveXattr(At at, const char* name);
-// How many this process has set: as long as it stays the same, what had none has
-// none. Counted once they are set.
+// How many this process has set: as long as it stays the same, what had none
+// has none. Counted once they are set.
 uint64_t XattrsSet();
 
 // From and to where the descriptor stands: what pipes have. May move less.
