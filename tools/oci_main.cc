@@ -2,9 +2,11 @@
 // start it several times a container, twice each time (it runs from a sealed
 // view of itself), and what `ufs` is linked with costs more than its work does.
 #include "tools/command.h"
+#include "tools/out_of_memory.h"
 #include "tools/standard_streams.h"
 
 int main(int argc, char** argv) {
+  ufs::EndWithoutMemory();
   return ufs::FillStandardStreams() ? ufs::RunOci(argc, argv)
                                     : ufs::kExitFailure;
 }

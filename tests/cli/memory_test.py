@@ -77,6 +77,20 @@ class Memory(CliTest):
                                  0)
                 self.import_at_each_limit(name)
 
+    def test_the_runtime_alone(self):
+        """A config.json that it has no room for."""
+        bundle = self.make_dir("bundle")
+        with open(bundle + "/config.json", "w") as file:
+            json.dump({"ociVersion": "1.2.0", "annotations": {str(i): "x" * 50 for i in range(40_000)}}, file)
+        command = (os.path.join(os.path.dirname(UFS), "ufs-oci"), "--root", self.at("state"),
+                   "run", "-b", bundle, "box")
+        done = run(*command, preexec_fn=within(12 * MEGABYTE), cwd=self.dir)
+        if done.returncode in (LOADER, KILLED_BY_EXEC):
+            self.skipTest("the program itself needs more, as with a sanitizer")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, SAYS)
+        self.assertNotRegex(run(*command, cwd=self.dir).stderr, SAYS)
+
 
 if __name__ == "__main__":
     harness.main()
