@@ -492,15 +492,6 @@ Result<pid_t> DaemonOf(const std::string& mountpoint) {
   return listener.pid;
 }
 
-Result<std::unique_ptr<ControlServer>> ControlServer::Start(
-    dev_t device, std::function<std::string()> answer, Holding holding,
-    Tracing tracing) {
-  auto server = TRY(Listen(device, std::move(answer), std::move(holding),
-                           std::move(tracing)));
-  server->Serve();
-  return server;
-}
-
 Result<std::unique_ptr<ControlServer>> ControlServer::Listen(
     dev_t device, std::function<std::string()> answer, Holding holding,
     Tracing tracing) {

@@ -103,16 +103,13 @@ struct Tracing {
 // delays nobody but the next client, and that for a few seconds at most.
 class ControlServer {
  public:
-  // `answer` makes the document; called on the server's thread.
-  static Result<std::unique_ptr<ControlServer>> Start(
-      dev_t device, std::function<std::string()> answer, Holding holding = {},
-      Tracing tracing = {});
-  // The same without the thread: who asks waits until Serve.
+  // `answer` makes the document; called on the server's thread. Who asks waits
+  // until Serve.
   static Result<std::unique_ptr<ControlServer>> Listen(
       dev_t device, std::function<std::string()> answer, Holding holding = {},
       Tracing tracing = {});
   virtual ~ControlServer() = default;  // stops the thread, removes the socket
-  // Once; throws std::system_error where there is no thread to be had.
+  // Starts the thread, once; throws std::system_error where none can be had.
   virtual void Serve() = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -22,6 +23,14 @@
 
 namespace ufs {
 namespace {
+
+Result<std::unique_ptr<ControlServer>> StartServer(
+    dev_t device, std::function<std::string()> answer, Holding holding = {}) {
+  auto server =
+      ControlServer::Listen(device, std::move(answer), std::move(holding));
+  if (server.ok()) (*server)->Serve();
+  return server;
+}
 
 // The device of a directory stands in for that of a mount. Other processes that
 // run these tests have the same, and so wait.
@@ -56,7 +65,7 @@ class ControlTest : public testing::Test {
 
 TEST_F(ControlTest, AnswersEachConnectionAnew) {
   int asked = 0;
-  auto server = ControlServer::Start(
+  auto server = StartServer(
       device_, [&asked] { return "answer " + std::to_string(++asked); });
   ASSERT_TRUE(server.ok()) << server.error().ToString();
   for (int i = 1; i <= 3; ++i) {
@@ -68,9 +77,9 @@ TEST_F(ControlTest, AnswersEachConnectionAnew) {
 
 // The kernel gives the number of a mount that has gone to the next one at once.
 TEST_F(ControlTest, AServerThatEndsLeavesTheSocketOfItsSuccessor) {
-  auto first = ControlServer::Start(device_, [] { return "first"; });
+  auto first = StartServer(device_, [] { return "first"; });
   ASSERT_TRUE(first.ok());
-  auto second = ControlServer::Start(device_, [] { return "second"; });
+  auto second = StartServer(device_, [] { return "second"; });
   ASSERT_TRUE(second.ok());
   first->reset();
   const Result<std::string> answer = QueryControl(directory_);
@@ -79,7 +88,7 @@ TEST_F(ControlTest, AServerThatEndsLeavesTheSocketOfItsSuccessor) {
 }
 
 TEST_F(ControlTest, OnlyItsOwnerCanReachTheSocket) {
-  auto server = ControlServer::Start(device_, [] { return "x"; });
+  auto server = StartServer(device_, [] { return "x"; });
   ASSERT_TRUE(server.ok());
   const std::string path = ControlSocketPath(device_);
   struct stat st {};
@@ -92,7 +101,7 @@ TEST_F(ControlTest, OnlyItsOwnerCanReachTheSocket) {
 
 TEST_F(ControlTest, TheSocketGoesWithTheServer) {
   {
-    auto server = ControlServer::Start(device_, [] { return "x"; });
+    auto server = StartServer(device_, [] { return "x"; });
   }
   EXPECT_NE(access(ControlSocketPath(device_).c_str(), F_OK), 0);
   const Result<std::string> answer = QueryControl(directory_);
@@ -104,7 +113,7 @@ TEST_F(ControlTest, TheSocketGoesWithTheServer) {
 // again.
 TEST_F(ControlTest, ASocketLeftBehindIsReplaced) {
   {
-    auto server = ControlServer::Start(device_, [] { return "x"; });
+    auto server = StartServer(device_, [] { return "x"; });
   }
   const std::string path = ControlSocketPath(device_);
   mkdir(path.substr(0, path.rfind('/')).c_str(), 0700);
@@ -118,7 +127,7 @@ TEST_F(ControlTest, ASocketLeftBehindIsReplaced) {
               0);
   }
   EXPECT_EQ(QueryControl(directory_).code(), ENOTCONN);
-  auto server = ControlServer::Start(device_, [] { return "new"; });
+  auto server = StartServer(device_, [] { return "new"; });
   ASSERT_TRUE(server.ok()) << server.error().ToString();
   const Result<std::string> answer = QueryControl(directory_);
   ASSERT_TRUE(answer.ok());
@@ -129,7 +138,7 @@ TEST_F(ControlTest, ASocketLeftBehindIsReplaced) {
 // read makes the server wait.
 TEST_F(ControlTest, AClientThatDoesNotReadDelaysTheNextForASecondOnly) {
   const std::string large(4 << 20, 'x');
-  auto server = ControlServer::Start(device_, [&] { return large; });
+  auto server = StartServer(device_, [&] { return large; });
   ASSERT_TRUE(server.ok());
   const UniqueFd silent = Connect();
   const auto start = std::chrono::steady_clock::now();
@@ -141,7 +150,7 @@ TEST_F(ControlTest, AClientThatDoesNotReadDelaysTheNextForASecondOnly) {
 
 TEST_F(ControlTest, AClientThatGoesAwayDoesNoHarm) {
   const std::string large(4 << 20, 'x');
-  auto server = ControlServer::Start(device_, [&] { return large; });
+  auto server = StartServer(device_, [&] { return large; });
   ASSERT_TRUE(server.ok());
   for (int i = 0; i < 20; ++i) Connect().reset();
   EXPECT_TRUE(QueryControl(directory_).ok());
@@ -150,7 +159,7 @@ TEST_F(ControlTest, AClientThatGoesAwayDoesNoHarm) {
 TEST_F(ControlTest, TheDaemonIsKnownThoughItDoesNotAnswer) {
   std::promise<void> asked, rest;
   int times = 0;  // the second time by the question below
-  auto server = ControlServer::Start(device_, [&] {
+  auto server = StartServer(device_, [&] {
     if (++times > 1) return std::string();
     asked.set_value();
     rest.get_future().wait();
@@ -166,7 +175,7 @@ TEST_F(ControlTest, TheDaemonIsKnownThoughItDoesNotAnswer) {
 }
 
 TEST_F(ControlTest, AClientThatSaysNothingIsAnswered) {
-  auto server = ControlServer::Start(device_, [] { return "answer"; });
+  auto server = StartServer(device_, [] { return "answer"; });
   ASSERT_TRUE(server.ok());
   const UniqueFd silent = Connect();
   char text[16];
@@ -177,17 +186,17 @@ TEST_F(ControlTest, AClientThatSaysNothingIsAnswered) {
 class HoldTest : public ControlTest {
  protected:
   std::unique_ptr<ControlServer> Start(std::chrono::milliseconds limit) {
-    auto server = ControlServer::Start(device_, [] { return "answer"; },
-                                       {[this]() -> Status {
-                                          ++held_;
-                                          return Ok();
-                                        },
-                                        [this] { ++released_; }, limit,
-                                        [this]() -> Status {
-                                          if (++frozen_ > 1)
-                                            return Error(ENOSPC, "no room");
-                                          return Ok();
-                                        }});
+    auto server = StartServer(device_, [] { return "answer"; },
+                              {[this]() -> Status {
+                                 ++held_;
+                                 return Ok();
+                               },
+                               [this] { ++released_; }, limit,
+                               [this]() -> Status {
+                                 if (++frozen_ > 1)
+                                   return Error(ENOSPC, "no room");
+                                 return Ok();
+                               }});
     EXPECT_TRUE(server.ok());
     return server.ok() ? std::move(server).value() : nullptr;
   }
@@ -271,12 +280,12 @@ TEST_F(HoldTest, LetsGoWhenTheServerEnds) {
 }
 
 TEST_F(ControlTest, SaysWhyAMountIsNotHeld) {
-  auto server = ControlServer::Start(
-      device_, [] { return "answer"; },
-      {[]() -> Status { return Error(ENOSPC, "no room for it"); },
-       [] {},
-       kLong,
-       {}});
+  auto server =
+      StartServer(device_, [] { return "answer"; },
+                  {[]() -> Status { return Error(ENOSPC, "no room for it"); },
+                   [] {},
+                   kLong,
+                   {}});
   ASSERT_TRUE(server.ok());
   const auto hold = MountHold::Begin(directory_);
   ASSERT_FALSE(hold.ok());

@@ -132,11 +132,6 @@ void TraceRecorder::Note(const std::string& contents, uint64_t begin,
   entries_.push_back({begin, end, contents});
 }
 
-std::vector<TraceEntry> TraceRecorder::Entries() const {
-  MutexLock lock(mu_);
-  return entries_;
-}
-
 std::vector<TraceEntry> TraceRecorder::Take() {
   MutexLock lock(mu_);
   latest_.clear();

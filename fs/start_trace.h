@@ -45,12 +45,11 @@ class TraceRecorder {
   // Reads that adjoin one that was noted, nearly, become part of it. What comes
   // after kMaxTraceEntries, or makes the file too large, is not noted.
   void Note(const std::string& contents, uint64_t begin, uint64_t end);
-  std::vector<TraceEntry> Entries() const;
-  // And begins anew.
+  // What was noted so far; it begins anew.
   std::vector<TraceEntry> Take();
 
  private:
-  mutable Mutex mu_;
+  Mutex mu_;
   std::vector<TraceEntry> entries_ GUARDED_BY(mu_);
   std::unordered_map<std::string, size_t> latest_ GUARDED_BY(mu_);
   size_t bytes_ GUARDED_BY(mu_) = 0;

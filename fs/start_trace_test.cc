@@ -51,20 +51,21 @@ TEST(StartTrace, ReadsBecomeRangesInTheOrderOfTheFirst) {
   recorder.Note("b", 1 << 20, 2 << 20);
   recorder.Note("empty", 0, 0);
   recorder.Note("", 0, 1);
-  EXPECT_EQ(recorder.Entries(), (Entries{{0, 8192, "b"},
-                                         {1 << 30, (1 << 30) + 1, "a"},
-                                         {1 << 20, 2 << 20, "b"}}));
+  EXPECT_EQ(recorder.Take(), (Entries{{0, 8192, "b"},
+                                      {1 << 30, (1 << 30) + 1, "a"},
+                                      {1 << 20, 2 << 20, "b"}}));
 }
 
 TEST(StartTrace, IsBounded) {
   TraceRecorder many, large;
   for (size_t i = 0; i < kMaxTraceEntries + 10; ++i)
     many.Note(std::to_string(i), 0, 1);
-  EXPECT_EQ(many.Entries().size(), kMaxTraceEntries);
-  EXPECT_TRUE(ParseTrace(FormatTrace(many.Entries())).ok());
+  const auto taken = many.Take();
+  EXPECT_EQ(taken.size(), kMaxTraceEntries);
+  EXPECT_TRUE(ParseTrace(FormatTrace(taken)).ok());
   for (size_t i = 0; i < 20'000; ++i)
     large.Note(std::to_string(i) + std::string(4000, '\\'), 0, 1);
-  EXPECT_TRUE(ParseTrace(FormatTrace(large.Entries())).ok());
+  EXPECT_TRUE(ParseTrace(FormatTrace(large.Take())).ok());
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ void StartTracer::Stop() {
   reader_.reset();
   if (!std::exchange(recording_, false)) return;
   fs_.StopRecording(*recorder_);  // a read under way may still add to it
-  const auto entries = recorder_->Entries();
+  const auto entries = recorder_->Take();
   if (entries.empty()) return;
   if (const auto written = WriteTrace(path_, FormatTrace(entries));
       !written.ok())

@@ -110,11 +110,12 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
     if (inode->backing() == Backing::kPartial)
       return ReadPartial(inode, buffer, size, offset, wait);
     const FdCache::Pin fd = TRY(DataFd(inode));
-    if (inode->backing() < Backing::kPartial) NoteRead(inode, offset, size);
+    const bool of_layer = inode->backing() < Backing::kPartial;
+    if (of_layer) NoteRead(inode, offset, size);
     const size_t got = TRY(wait == Wait::kMayWait
                                ? sys::Pread(*fd, buffer, size, offset)
                                : sys::PreadNoWait(*fd, buffer, size, offset));
-    if (inode->backing() < Backing::kPartial) DropBehind(*fd, offset, got);
+    if (of_layer) DropBehind(*fd, offset, got);
     return got;
   };
   const auto got = read();

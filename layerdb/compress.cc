@@ -11,8 +11,9 @@
 #include <string>
 
 #ifdef UFS_HAVE_ISAL
-#include <dlfcn.h>
 #include <isa-l/igzip_lib.h>
+
+#include "layerdb/base/shared_library.h"
 #endif
 
 namespace ufs {
@@ -156,17 +157,12 @@ struct Isal {
 const Isal* LoadIsal() {
   static const Isal isal = [] {
     Isal found;
-    void* const handle = dlopen("libisal.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return found;
-    const auto find = [&](const char* name, auto*& function) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
-          dlsym(handle, name));
-    };
-    find("isal_inflate", found.inflate);
-    find("isal_inflate_init", found.init);
+    const SharedLibrary library("libisal.so.2");
+    if (library.loaded() && library.Find("isal_inflate", found.inflate))
+      library.Find("isal_inflate_init", found.init);
     return found;
   }();
-  return isal.inflate != nullptr && isal.init != nullptr ? &isal : nullptr;
+  return isal.init != nullptr ? &isal : nullptr;
 }
 
 const char* IsalReason(int code) {

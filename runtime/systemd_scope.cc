@@ -2,7 +2,6 @@
 // container's scope has, those that runc and crun give it.
 #include "runtime/systemd_scope.h"
 
-#include <dlfcn.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -16,8 +15,8 @@
 #include <map>
 #include <optional>
 #include <string_view>
-#include <type_traits>
 
+#include "layerdb/base/shared_library.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup_limits.h"
 #include "runtime/namespaces.h"
@@ -57,16 +56,14 @@ struct SdBus {
 };
 
 Status LoadSdBus(SdBus& sd) {
-  void* const handle = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr)
+  const SharedLibrary library("libsystemd.so.0");
+  if (!library.loaded())
     return Error(ENOTSUP,
                  "a scope of systemd's needs libsystemd.so.0, which cannot be "
                  "loaded; install libsystemd0, or leave --systemd-cgroup out");
   bool all = true;
   const auto find = [&](const char* name, auto*& function) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
-        dlsym(handle, name));
-    all &= function != nullptr;
+    all &= library.Find(name, function);
   };
   find("sd_bus_open_system", sd.open_system);
   find("sd_bus_open_user", sd.open_user);

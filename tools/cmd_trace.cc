@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -19,6 +18,7 @@
 #include "fs/start_trace.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
 #include "tools/mountpoint.h"
@@ -70,10 +70,7 @@ Result<int> RunCommand(const std::vector<std::string>& words) {
   for (const int number : {SIGINT, SIGQUIT}) signal(number, SIG_IGN);
   for (const int number : {SIGTERM, SIGHUP})
     signal(number, [](int sent) { kill(command_pid, sent); });
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return Error(errno, "waiting for " + words[0]);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return runtime::kernel::ExitCodeOf(TRY(runtime::kernel::WaitPid(child)));
 }
 
 struct Recorded {

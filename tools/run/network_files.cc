@@ -115,14 +115,10 @@ Status CheckNameServer(const std::string& text) {
   return Error(EINVAL, "--dns '" + text + "': is no address");
 }
 
-Status CheckWord(const char* option, const std::string& text) {
+Status CheckWord(const char* option, const std::string& text,
+                 const char* complaint) {
   if (!text.empty() && !HasBlank(text)) return Ok();
-  return Error(EINVAL, std::string(option) + " '" + text + "': takes one word");
-}
-
-Status CheckSearchDomain(const std::string& text) {
-  if (!text.empty() && !HasBlank(text)) return Ok();
-  return Error(EINVAL, "--dns-search '" + text + "': is no domain");
+  return InvalidOption(option, text, complaint);
 }
 
 }  // namespace ufs

@@ -20,9 +20,9 @@ Status WriteNetworkFiles(const RunOptions& options,
 // "NAME:ADDRESS" or "NAME=ADDRESS" of --add-host as a line of /etc/hosts.
 Result<std::string> ParseAddHost(const std::string& text);
 Status CheckNameServer(const std::string& text);
-Status CheckSearchDomain(const std::string& text);
 // Of an option that goes into a line of a file.
-Status CheckWord(const char* option, const std::string& text);
+Status CheckWord(const char* option, const std::string& text,
+                 const char* complaint = "takes one word");
 
 // /etc/resolv.conf with what was asked for in the place of what `text` says of
 // the same: name servers, domains to search (a dot: none), options.

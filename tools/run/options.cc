@@ -383,7 +383,7 @@ Status CombineNames(const Words& words, RunOptions& options) {
     options.hosts.push_back(TRY(ParseAddHost(text)));
   for (const std::string& text : options.dns) TRY(CheckNameServer(text));
   for (const std::string& text : options.dns_search)
-    TRY(CheckSearchDomain(text));
+    TRY(CheckWord("--dns-search", text, "is no domain"));
   for (const std::string& text : options.dns_options)
     TRY(CheckWord("--dns-option", text));
   if (!options.hostname.empty()) TRY(CheckWord("--hostname", options.hostname));
