@@ -98,7 +98,8 @@ Result<Recorded> Record(const std::string& mountpoint, const std::string& file,
     return Error(ENODATA, mountpoint +
                               ": nothing was read of its layers; what the "
                               "kernel has in memory is not asked for, so mount "
-                              "it anew before");
+                              "it anew before; small files are no reads, as "
+                              "an index has them");
   TRY(WriteTrace(path, text).With(file));
   return recorded;
 }
