@@ -224,20 +224,21 @@ int MountUnion(MountRequest request) {
   if (!request.options.config.upper && !request.fresh_upper)
     request.options.mount.read_only = true;
 
-  // All of these say themselves what to do.
-  if (auto found = ResolveLayers(request.store, request.options.config);
-      !found.ok())
-    return fail(found.error().context());
-  if (auto checked = CheckRequest(request); !checked.ok())
-    return fail(checked.error().context());
-
   if (request.options.mount.debug) log::SetLevel(log::Level::kDebug);
+  // First of all: what this process has touched by now, both would copy.
   std::optional<Daemon> daemon;
   if (!request.options.foreground) {
     auto forked = Daemon::Fork();
     if (!forked.ok()) return fail(forked.error().ToString());
     daemon.emplace(std::move(forked).value());
   }
+
+  // All of these say themselves what to do.
+  if (auto found = ResolveLayers(request.store, request.options.config);
+      !found.ok())
+    return fail(found.error().context());
+  if (auto checked = CheckRequest(request); !checked.ok())
+    return fail(checked.error().context());
 
   MadeDirectories made(request.options.config);
   if (request.fresh_upper) {
