@@ -6,7 +6,6 @@
 #include <cstring>
 #include <unordered_set>
 
-#include "fs/read_ahead.h"
 #include "layerdb/base/posix_acl.h"
 #include "layerdb/base/syscall.h"
 
@@ -180,10 +179,7 @@ Result<UniqueFd> SealedLayer::OpenContents(std::string_view name) const {
   return run_.open_object(*id);
 }
 
-void SealedLayer::ReadNamesAhead() const {
-  // Where it fails they are read as they are needed.
-  (void)ReadAhead(run_.tree->fd(), 0, run_.tree->file_bytes());
-}
+void SealedLayer::ReadNamesAhead() const { run_.tree->ReadAhead(); }
 
 Result<std::string> SealedLayer::ReadLink(const NodeRef& link) const {
   const auto found = run_.tree->Node(NodeOf(link));

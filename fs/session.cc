@@ -305,6 +305,7 @@ Status Session::AfterReady() {
                                            config_.mountpoint + " ends");
   }
   if (tracer_ != nullptr) tracer_->ReadAhead();
+  fs_.ReadNamesAhead();
   return Ok();
 }
 

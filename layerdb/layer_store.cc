@@ -47,6 +47,9 @@ std::string RecipeFileName(const Digest& digest) {
   return digest.Hex() + ".recipe";
 }
 std::string RunFileName(const Digest& digest) { return digest.Hex() + ".run"; }
+std::string CheckedFileName(const Digest& digest) {
+  return digest.Hex() + ".checked";
+}
 
 bool IsDigestPrefix(std::string_view text) {
   return text.size() >= kLeastPrefix && text.size() <= 64 &&
@@ -355,13 +358,16 @@ Status LayerStore::RemoveLocked(const Digest& diff_id, Catalog* catalog) {
   const std::string what = "layer " + diff_id.ToString();
   const Doomed doomed = TRY(LockForRemoval(diff_id));
   // First what is made of it: who waits for the lock of a view finds it gone.
-  for (const Digest& view : doomed.views)
+  for (const Digest& view : doomed.views) {
     for (const std::string& name : {IndexFileName(view), RunFileName(view)})
       TRY(sys::UnlinkAt({views_dir_, name.c_str()}).With(name));
+    ForgetChecked(view);
+  }
   TRY(kRemoveIndex.Visit());
   // With its index it is gone; the rest is cleaning, which gc would do too.
   TRY(sys::UnlinkAt({layers_dir_, IndexFileName(diff_id).c_str()}).With(what));
   TRY(sys::FSync(layers_dir_));
+  ForgetChecked(diff_id);
   TRY(kRemoveCatalog.Visit());
   if (catalog != nullptr) {
     auto removed = catalog->RemoveLayer(diff_id);

@@ -93,10 +93,13 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::shared_ptr<const TreeFile>> OpenLayer(
       const Digest& diff_id,
       TreeFile::Verify verify = TreeFile::Verify::kHeader) const;
-  // What a run of layers, the lowest first, shows; all of it verified. A view
-  // that is damaged is made again. REQUIRES: not empty.
+  // What a run of layers, the lowest first, shows; all of it verified, now or,
+  // unless `check` says otherwise, since the machine started (checked_mark.h).
+  // A view that is damaged is made again. REQUIRES: not empty.
+  enum class IndexCheck { kOnceABoot, kNow };
   Result<std::shared_ptr<const TreeFile>> OpenView(
-      std::span<const Digest> bottom_to_top) const;
+      std::span<const Digest> bottom_to_top,
+      IndexCheck check = IndexCheck::kOnceABoot) const;
   const std::shared_ptr<const ObjectStore>& objects() const { return objects_; }
   Result<UniqueFd> OpenBlob(const Digest& digest) const;
   // ENOENT for a layer that is exported without one.
@@ -180,6 +183,14 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::vector<ObjectId>> ObjectsOf(const Digest& diff_id) const;
   // Brings the catalog in line with the layers there are.
   Status Reconcile(Catalog& catalog);
+  // `tree` is the index of the layer, or the view, with this chainID.
+  Status CheckHashes(const TreeFile& tree, const Digest& chain,
+                     IndexCheck check) const;
+  // Not if their files are certainly not there.
+  bool MayHaveView(const Digest& chain) const;
+  bool MayHaveIndex(const Digest& chain) const;  // of a layer, or a view
+  // What stays is a leftover, and gc's.
+  void ForgetChecked(const Digest& chain) const;
   // Everything that must not be in use when the layer goes, locked: itself and
   // the views it is in.
   struct Doomed {
@@ -271,11 +282,12 @@ class Ingest {
 Result<std::vector<ObjectId>> ObjectsOf(const TreeFile& tree);
 
 // What the files of a store are called (FORMAT.md).
-std::string IndexFileName(const Digest& digest);   // HEX.tree
-std::string InfoFileName(const Digest& digest);    // HEX.info
-std::string RecipeFileName(const Digest& digest);  // HEX.recipe
-std::string RunFileName(const Digest& digest);     // HEX.run
-std::string ImageFileName(const Digest& digest);   // HEX.image
+std::string IndexFileName(const Digest& digest);    // HEX.tree
+std::string InfoFileName(const Digest& digest);     // HEX.info
+std::string RecipeFileName(const Digest& digest);   // HEX.recipe
+std::string RunFileName(const Digest& digest);      // HEX.run
+std::string CheckedFileName(const Digest& digest);  // HEX.checked
+std::string ImageFileName(const Digest& digest);    // HEX.image
 // The digest when `name` is its HEX and `suffix`.
 std::optional<Digest> DigestOfFile(std::string_view name,
                                    std::string_view suffix);

@@ -10,6 +10,7 @@
 
 #include "layerdb/base/fault.h"
 #include "layerdb/base/remove_tree.h"
+#include "layerdb/checked_mark.h"
 #include "layerdb/store_io.h"
 #include "layerdb/store_test_util.h"
 #include "tests/harness/process.h"
@@ -278,6 +279,75 @@ TEST_F(LayerStoreTest, DamagedViewsAreMadeAgain) {
   Flip(file, 700);
   EXPECT_EQ(store_->Repair().value().mended.size(), 1u);
   ExpectClean();
+}
+
+// Flips bits of a view behind the file system's back, as a disk would: what
+// says that it was written to is put back, in the note that vouches for it.
+TEST_F(LayerStoreTest, AViewIsCheckedOnceABootOrWhenAsked) {
+  using Check = LayerStore::IndexCheck;
+  constexpr off_t kInNodes = 300;
+  const Digest a = Import(*store_, "a", {{"f", "1"}}).value().diff_id;
+  const Digest b = Import(*store_, "b", {{"g", "2"}}).value().diff_id;
+  const std::vector<Digest> runs[] = {{a}, {a, b}};
+  for (const auto& run : runs) {
+    const Digest chain = ChainId(run);
+    const std::string mark = "views/" + CheckedFileName(chain);
+    const std::string file =
+        (run.size() == 1 ? "layers/" : "views/") + IndexFileName(chain);
+    ASSERT_TRUE(store_->OpenView(run).ok());
+    EXPECT_FALSE(stdfs::exists(path_ + "/" + mark));  // made just now
+    usleep(150'000);
+    ASSERT_TRUE(store_->OpenView(run).ok());
+    ASSERT_TRUE(stdfs::exists(path_ + "/" + mark));
+
+    Flip(file, kInNodes);
+    const UniqueFd dir =
+        sys::Open((path_ + "/views").c_str(), O_RDONLY | O_DIRECTORY).value();
+    usleep(150'000);
+    CheckedMark(dir, CheckedFileName(chain),
+                sys::Open((path_ + "/" + file).c_str(), O_RDONLY).value())
+        .Set();
+    EXPECT_TRUE(store_->OpenView(run).ok());
+    const auto now = store_->OpenView(run, Check::kNow);
+    // A view is made again, a layer's own index cannot be.
+    EXPECT_EQ(now.code(), run.size() == 1 ? EUCLEAN : 0);
+    if (run.size() == 1) Flip(file, kInNodes);
+    ExpectClean();
+  }
+}
+
+TEST_F(LayerStoreTest, NotesOfChecksGoWithWhatWasChecked) {
+  const Digest a = Import(*store_, "a", {{"f", "1"}}).value().diff_id;
+  const Digest b = Import(*store_, "b", {{"g", "2"}}).value().diff_id;
+  const Digest run[] = {a, b};
+  const auto check_all = [&] {
+    ASSERT_TRUE(store_->OpenView(run).ok());
+    usleep(150'000);
+    ASSERT_TRUE(store_->OpenView(run).ok());
+    ASSERT_TRUE(store_->OpenView({run, 1}).ok());
+  };
+  const auto notes = [&] {
+    int count = 0;
+    for (const auto& entry : stdfs::directory_iterator(path_ + "/views"))
+      count += entry.path().extension() == ".checked";
+    return count;
+  };
+  check_all();
+  EXPECT_EQ(notes(), 2);
+  EXPECT_EQ(store_->Check().value().leftovers, 0u);
+  EXPECT_EQ(store_->Gc({}).value().leftovers, 0u);
+  EXPECT_EQ(notes(), 2);
+  ASSERT_EQ(store_->Gc({.all_views = true}).value().views, 1u);
+  EXPECT_EQ(notes(), 1);
+  check_all();
+  ASSERT_TRUE(store_->Remove(a).ok());
+  EXPECT_EQ(notes(), 0);
+
+  const std::string stray = path_ + "/views/" + CheckedFileName(a);
+  std::ofstream(stray) << "left by a crash";
+  EXPECT_EQ(store_->Check().value().leftovers, 1u);
+  EXPECT_EQ(store_->Gc({}).value().leftovers, 1u);
+  EXPECT_FALSE(stdfs::exists(stray));
 }
 
 TEST_F(LayerStoreTest, NamesADamagedObjectAndImportingAgainMendsIt) {

@@ -3,6 +3,7 @@
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/log.h"
+#include "layerdb/checked_mark.h"
 #include "layerdb/layer_store.h"
 #include "layerdb/store_io.h"
 #include "layerdb/tree_merge.h"
@@ -23,8 +24,9 @@ bool CannotBeKept(int code) {
 // The view of one run.
 class ViewBuilder {
  public:
-  ViewBuilder(const LayerStore& store, std::span<const Digest> run)
-      : store_(store), run_(run), chain_(ChainId(run)) {}
+  ViewBuilder(const LayerStore& store, std::span<const Digest> run,
+              LayerStore::IndexCheck check)
+      : store_(store), run_(run), chain_(ChainId(run)), check_(check) {}
 
   Result<std::shared_ptr<const TreeFile>> Open() {
     for (int tries = 0; tries < kMostTries; ++tries) {
@@ -46,7 +48,8 @@ class ViewBuilder {
   Result<std::shared_ptr<const TreeFile>> OpenKept() const {
     UniqueFd fd =
         TRY(OpenPinned({store_.views_dir_, IndexFileName(chain_).c_str()}));
-    auto view = TRY(TreeFile::Open(std::move(fd), TreeFile::Verify::kAll));
+    auto view = TRY(TreeFile::Open(std::move(fd), TreeFile::Verify::kHeader));
+    TRY(store_.CheckHashes(*view, chain_, check_));
     if (view->identity() != chain_.bytes || view->source_count() != run_.size())
       return Error(EUCLEAN, "that of another run of layers");
     // Whoever removes a layer looks for the views it is in by this.
@@ -113,14 +116,42 @@ class ViewBuilder {
   const LayerStore& store_;
   const std::span<const Digest> run_;
   const Digest chain_;
+  const LayerStore::IndexCheck check_;
   std::shared_ptr<const TreeFile> unkept_;
 };
 
 Result<std::shared_ptr<const TreeFile>> LayerStore::OpenView(
-    std::span<const Digest> bottom_to_top) const {
-  if (bottom_to_top.size() == 1)
-    return OpenLayer(bottom_to_top[0], TreeFile::Verify::kAll);
-  return ViewBuilder(*this, bottom_to_top).Open();
+    std::span<const Digest> bottom_to_top, IndexCheck check) const {
+  if (bottom_to_top.size() > 1)
+    return ViewBuilder(*this, bottom_to_top, check).Open();
+  const Digest& diff_id = bottom_to_top[0];
+  auto tree = TRY(OpenLayer(diff_id));
+  TRY(CheckHashes(*tree, diff_id, check).With("layer " + diff_id.ToString()));
+  return tree;
+}
+
+Status LayerStore::CheckHashes(const TreeFile& tree, const Digest& chain,
+                               IndexCheck check) const {
+  const CheckedMark mark(views_dir_, CheckedFileName(chain), tree.fd());
+  if (check == IndexCheck::kOnceABoot && mark.Holds()) return Ok();
+  TRY(tree.CheckHashes());
+  mark.Set();
+  return Ok();
+}
+
+bool LayerStore::MayHaveView(const Digest& chain) const {
+  return sys::Statx({views_dir_, IndexFileName(chain).c_str()}).code() !=
+         ENOENT;
+}
+
+bool LayerStore::MayHaveIndex(const Digest& chain) const {
+  return MayHaveView(chain) ||
+         sys::Statx({layers_dir_, IndexFileName(chain).c_str()}).code() !=
+             ENOENT;
+}
+
+void LayerStore::ForgetChecked(const Digest& chain) const {
+  (void)sys::UnlinkAt({views_dir_, CheckedFileName(chain).c_str()});
 }
 
 }  // namespace ufs

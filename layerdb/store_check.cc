@@ -262,9 +262,9 @@ class StoreChecker {
       const auto chain = DigestOfFile(name, ".tree");
       if (!chain) {
         const auto of_run = DigestOfFile(name, ".run");
-        if (!of_run ||
-            !sys::Statx({store_.views_dir_, IndexFileName(*of_run).c_str()})
-                 .ok())
+        const auto checked = DigestOfFile(name, ".checked");
+        if (of_run ? !store_.MayHaveView(*of_run)
+                   : !checked || !store_.MayHaveIndex(*checked))
           ++report_.leftovers;
         continue;
       }

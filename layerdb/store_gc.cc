@@ -189,12 +189,11 @@ class StoreGc {
     const BorrowedFd views = store_.views_dir_;
     for (const std::string& name : TRY(ListNames({views}))) {
       const auto chain = DigestOfFile(name, ".tree");
-      const auto of_run = DigestOfFile(name, ".run");
-      if (of_run) {
-        // Goes with its view; without one a crash left it.
-        if (sys::Statx({views, IndexFileName(*of_run).c_str()}).code() !=
-            ENOENT)
-          continue;
+      // Those of a view go with it; without one a crash left them.
+      if (const auto of_run = DigestOfFile(name, ".run")) {
+        if (store_.MayHaveView(*of_run)) continue;
+      } else if (const auto checked = DigestOfFile(name, ".checked")) {
+        if (store_.MayHaveIndex(*checked)) continue;
       } else if (chain) {
         const std::string run_name = RunFileName(*chain);
         if (!options_.all_views && RunIsWhole(run_name)) continue;
@@ -208,6 +207,7 @@ class StoreGc {
         ++report_.views;
         TRY(RemoveFile({views, name.c_str()}));
         TRY(RemoveFile({views, run_name.c_str()}));
+        TRY(RemoveFile({views, CheckedFileName(*chain).c_str()}));
         continue;
       }
       ++report_.leftovers;

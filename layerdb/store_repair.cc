@@ -107,6 +107,7 @@ class StoreRepair {
     const auto run =
         sys::UnlinkAt({store_.views_dir_, RunFileName(chain).c_str()});
     if (!run.ok() && run.code() != ENOENT) return run;
+    store_.ForgetChecked(chain);
     report_.mended.push_back("view " + chain.ToString() +
                              ": removed; the next mount makes it again");
     return Ok();

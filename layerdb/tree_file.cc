@@ -70,6 +70,10 @@ TreeFile::~TreeFile() {
   if (mapped_) sys::Unmap(map_);
 }
 
+void TreeFile::ReadAhead() const {
+  if (mapped_) (void)sys::PopulateMap(map_);
+}
+
 Status TreeFile::Attach(std::span<const char> map, Verify verify) {
   map_ = map;
   header_ = reinterpret_cast<const Header*>(map.data());

@@ -133,6 +133,8 @@ class TreeFile {
   // it. -1 after Parse.
   BorrowedFd fd() const { return fd_; }
 
+  // Has the host read and map all of it, for who is about to. Best effort.
+  void ReadAhead() const;
   // The hashes of all sections.
   Status CheckHashes() const;
   // Every invariant of FORMAT.md, by number; EUCLEAN names the first that does

@@ -175,7 +175,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   if (!store_path.empty())
     source.open_sealed =
         OpenFrom(TRY(LayerStore::Open(store_path, LayerStore::Access::kRead)),
-                 /*verify=*/true, TreeFile::Verify::kHeader);
+                 /*verify=*/true, LayerStore::IndexCheck::kOnceABoot);
   // Nobody is stopped, if nothing is changed while the layer is made.
   SealedContents contents;
   source.contents = &contents;

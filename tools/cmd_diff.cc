@@ -34,7 +34,7 @@ Result<UpperDiffOptions> OptionsOfMount(const std::string& mountpoint) {
   if (!store.empty())
     options.open_sealed =
         OpenFrom(TRY(LayerStore::Open(store, LayerStore::Access::kRead)),
-                 /*verify=*/false, TreeFile::Verify::kHeader);
+                 /*verify=*/false, LayerStore::IndexCheck::kOnceABoot);
   options.trusted_marks =
       parts.value("xattr_prefix", "").starts_with("trusted.");
   // What the kernel still holds back has to be in the upper.

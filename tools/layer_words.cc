@@ -71,15 +71,14 @@ Result<std::vector<Digest>> Resolve(const LayerStore* store,
 }  // namespace
 
 OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify,
-                      TreeFile::Verify index) {
+                      LayerStore::IndexCheck index) {
   std::shared_ptr<CheckedObjects> checked;
   if (verify) checked = std::make_shared<CheckedObjects>(store->objects());
   return [store = std::move(store), checked = std::move(checked),
           index](std::span<const Digest> run) -> Result<SealedRun> {
     SealedRun opened;
     opened.layers.assign(run.begin(), run.end());
-    opened.tree = run.size() == 1 ? TRY(store->OpenLayer(run[0], index))
-                                  : TRY(store->OpenView(run));
+    opened.tree = TRY(store->OpenView(run, index));
     opened.store = store->path();
     opened.open_object = [objects = store->objects()](const ObjectId& id) {
       return objects->OpenObject(id);
@@ -103,7 +102,10 @@ Status ResolveLayers(const std::string& named_store, UnionConfig& config) {
     if (run.empty()) layers.push_back(word);
     for (const Digest& digest : run) layers.push_back(digest.ToString());
     if (!run.empty() && !config.open_sealed)
-      config.open_sealed = OpenFrom(store, config.verify);
+      config.open_sealed =
+          OpenFrom(store, config.verify,
+                   config.verify ? LayerStore::IndexCheck::kNow
+                                 : LayerStore::IndexCheck::kOnceABoot);
   }
   config.layers = std::move(layers);
   return Ok();

@@ -32,9 +32,8 @@ Result<std::optional<ImageConfig>> FindImageConfig(
 
 // Opens runs of layers out of a store, which keeps them from being removed for
 // as long as they are open. `verify`: their contents are checked before they
-// are first read. `index`: how far a single layer's own file is; what a mount
-// has open it has verified.
+// are first read.
 OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify,
-                      TreeFile::Verify index = TreeFile::Verify::kAll);
+                      LayerStore::IndexCheck index);
 
 }  // namespace ufs

@@ -274,6 +274,11 @@ Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size,
   return std::span(static_cast<const char*>(map), size);
 }
 
+Status PopulateMap(std::span<const char> map) {
+  return Check(
+      madvise(const_cast<char*>(map.data()), map.size(), MADV_POPULATE_READ));
+}
+
 void Unmap(std::span<const char> map) {
   munmap(const_cast<char*>(map.data()), map.size());
 }
