@@ -84,7 +84,7 @@ Result<IdMapping> ParseMapping(std::string_view text) {
                text.starts_with('@')
                    ? "maps with '@', relative to the user namespace, are not "
                      "supported; give ids of the host"
-                   : "\"" + std::string(text) + "\" is not FS-HOST-SIZE");
+                   : '"' + std::string(text) + "\" is not FS-HOST-SIZE");
 }
 
 // "uids=0-1000-1#1-100000-65536;gids=0-1000-1"
