@@ -458,6 +458,13 @@ void Generator::FillAttr(const PosixModel& model, Op* op) {
       }
       if (IsAcl(op->name) && op->kind != OpKind::kRemovexattr)
         op->acl = AclChange();
+      // The kernel takes none from a file without asking us, whose flags may
+      // forbid it.
+      if (op->name == test::kDefaultAcl && op->acl.empty()) {
+        if (op->kind == OpKind::kFsetxattr) op->name = test::kAccessAcl;
+        op->path = ExistingDir(model);
+        if (op->path.empty()) op->path = ".";
+      }
       // Its stand-in keeps its mode apart (fs/README.md).
       if (IsAcl(op->name) && !Privileged() && IsSpecial(model, *op))
         op->path = ".";
