@@ -124,8 +124,12 @@ Result<LiftedFlags> UnionFs::Lift(const InodeRef& dir, BorrowedFd fd,
 
 Status UnionFs::MarkImpure(const InodeRef& dir, BorrowedFd fd) {
   if (dir->impure || !upper_->has_xattrs()) return Ok();
-  // By name: an O_PATH descriptor alone goes through /proc.
-  TRY(upper_->SetMark({fd, "."}, names_.impure, "y"));
+  // By name: an O_PATH descriptor alone goes through /proc. But it may be one
+  // that forbids even that.
+  Status marked = upper_->SetMark({fd, "."}, names_.impure, "y");
+  if (marked.code() == EACCES)
+    marked = upper_->SetMark({fd}, names_.impure, "y");
+  TRY(marked);
   dir->impure = true;
   return Ok();
 }

@@ -206,6 +206,19 @@ TEST_F(UserTest, DirectoriesThatForbidReadingAreTheirOwners) {
   EXPECT_EQ(Read(Walk("moved/f")), "f");
 }
 
+// Who has a file open writes to it, whatever became of its directory.
+TEST_F(UserTest, AFileComesUpIntoADirectoryThatForbidsAll) {
+  Put(root_ / "base/d/f", "text");
+  BecomeUser();
+  Mount();
+  const NodeId file = Walk("d/f");
+  EXPECT_OK(SetMode(Walk("d"), 0000));
+  EXPECT_EQ(*fs_->Write(file, "T", 1, 0, nullptr), 1u);
+  EXPECT_EQ(HostMode("upper/d"), 0u);
+  EXPECT_OK(SetMode(Walk("d"), 0700));
+  EXPECT_EQ(Read(Walk("d/f")), "Text");
+}
+
 // It goes with the whiteouts in it, for which nobody needs the right to write
 // to it.
 TEST_F(UserTest, EmptiedDirectoriesThatForbidWritingGo) {
