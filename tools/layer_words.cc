@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <vector>
 
 #include "layerdb/base/syscall.h"
@@ -72,14 +73,19 @@ Result<std::vector<Digest>> Resolve(const LayerStore* store,
 
 OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify,
                       LayerStore::IndexCheck index) {
+  // Who asks the mount for it may be in another directory.
+  std::error_code error;
+  std::string path = std::filesystem::absolute(store->path(), error);
+  if (error) path = store->path();
   std::shared_ptr<CheckedObjects> checked;
   if (verify) checked = std::make_shared<CheckedObjects>(store->objects());
-  return [store = std::move(store), checked = std::move(checked),
-          index](std::span<const Digest> run) -> Result<SealedRun> {
+  return [store = std::move(store), checked = std::move(checked), index,
+          path = std::move(path)](
+             std::span<const Digest> run) -> Result<SealedRun> {
     SealedRun opened;
     opened.layers.assign(run.begin(), run.end());
     opened.tree = TRY(store->OpenView(run, index));
-    opened.store = store->path();
+    opened.store = path;
     opened.open_object = [objects = store->objects()](const ObjectId& id) {
       return objects->OpenObject(id);
     };

@@ -54,6 +54,16 @@ class Sealed(CliTest):
             self.assertEqual(self.read("mnt/only-base"), "1")
             self.umount()
 
+    def test_a_store_named_from_here_is_found_from_elsewhere(self):
+        self.commit(self.base, "--name", "base-layer")
+        self.mount("--store", "store", "base-layer", "mnt", cwd=self.dir)
+        self.write("mnt/new", "1")
+        done = run(UFS, "diff", self.at("mnt"), cwd="/")
+        self.assertEqual((done.returncode, done.stdout), (0, "A /new\n"), done.stderr)
+        self.assertEqual(json.loads(run(UFS, "stat", "--json", self.at("mnt")).stdout)["union"]["store"], self.store)
+        done = run(UFS, "commit", self.at("mnt"), "--name", "next", cwd="/")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_the_same_directory_is_the_same_layer(self):
         first = self.commit(self.base)
         self.assertEqual(self.commit(self.base), first)
