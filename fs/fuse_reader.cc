@@ -1,6 +1,6 @@
 #include "fs/fuse_reader.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -43,15 +43,8 @@ Result<std::unique_ptr<FuseReaders>> FuseReaders::Start(
   while (!adapter.initialized() && readers->HandleNext(buffer)) {
   }
   free(buffer.mem);
-  if (!adapter.initialized() || fuse_session_exited(session)) {
+  if (!adapter.initialized() || fuse_session_exited(session))
     readers->TellEnd();
-    return readers;
-  }
-  try {
-    readers->Add();
-  } catch (const std::system_error& error) {
-    return Error(EAGAIN, "starting a thread");
-  }
   return readers;
 }
 
@@ -68,12 +61,13 @@ FuseReaders::~FuseReaders() {
   }
 }
 
-int FuseReaders::Grow(int threads) {
+Result<int> FuseReaders::Grow(int threads) {
   if (threads <= 0) threads = kDefaultThreads;
   while (static_cast<int>(readers_.size()) < threads) {
     try {
       Add();
     } catch (const std::system_error&) {
+      if (readers_.empty()) return Error(EAGAIN, "starting a thread");
       log::Warn("no more threads to be had; going on with " +
                 std::to_string(readers_.size()));
       break;
@@ -128,23 +122,12 @@ bool FuseReaders::Wait(int timeout_ms) {
   return read(event_.get(), &count, sizeof(count)) == sizeof(count);
 }
 
-bool HasRingThreads() {
-  DIR* tasks = opendir("/proc/self/task");
-  if (tasks == nullptr) return false;
-  bool found = false;
-  while (const dirent* task = found ? nullptr : readdir(tasks)) {
-    if (task->d_name[0] == '.') continue;
-    const std::string path =
-        std::string("/proc/self/task/") + task->d_name + "/comm";
-    const Result<UniqueFd> fd = sys::Open(path.c_str(), O_RDONLY);
-    if (!fd.ok()) continue;
-    char name[16];
-    const Result<size_t> got = sys::Read(*fd, name, sizeof(name));
-    if (got.ok() && std::string_view(name, *got).starts_with("fuse-ring-"))
-      found = true;
-  }
-  closedir(tasks);
-  return found;
+uint64_t CountThreads() {
+  const auto tasks = sys::Statx({AT_FDCWD, "/proc/self/task"});
+  constexpr uint64_t kOfADirectory = 2;
+  return tasks.ok() && tasks->stx_nlink > kOfADirectory
+             ? tasks->stx_nlink - kOfADirectory
+             : 0;
 }
 
 }  // namespace ufs

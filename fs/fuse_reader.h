@@ -20,8 +20,8 @@ namespace ufs {
 
 class FuseReaders {
  public:
-  // Handles INIT, for which another thread would only be waited for, and then
-  // starts one. Borrows the session.
+  // Handles INIT, for which another thread would only be waited for. There are
+  // no threads until Grow. Borrows the session.
   static Result<std::unique_ptr<FuseReaders>> Start(fuse_session* session,
                                                     const FuseAdapter& adapter);
   // Ends the session for the threads, whether or not it is unmounted.
@@ -29,9 +29,9 @@ class FuseReaders {
   FuseReaders(const FuseReaders&) = delete;
   FuseReaders& operator=(const FuseReaders&) = delete;
 
-  // `threads` in all, 0 for the default; how many there are. From now on the
-  // classic transport is what requests come by.
-  int Grow(int threads);
+  // `threads` in all, 0 for the default of the classic transport; how many
+  // there are. EAGAIN if that is none.
+  Result<int> Grow(int threads);
 
   // Readable when the mount is gone.
   int event_fd() const { return event_.get(); }
@@ -60,7 +60,8 @@ class FuseReaders {
   std::list<Reader> readers_;
 };
 
-// Whether libfuse has threads that serve rings; it does not say.
-bool HasRingThreads();
+// How many threads this process has: libfuse does not say whether it started
+// those of its rings. 0 where there is no /proc to tell.
+uint64_t CountThreads();
 
 }  // namespace ufs

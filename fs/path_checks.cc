@@ -261,7 +261,9 @@ bool Place::Holds(const Place& other) const {
 
 Result<UnionPaths> CheckUnionPaths(const UnionPaths& paths) {
   UnionPaths resolved = paths;
-  const Mounts mounts = ReadMountInfo();
+  // Which is read for how the parts lie to each other, if there are any.
+  const bool alone = paths.layers.empty() && !paths.upper;
+  const Mounts mounts = alone ? Mounts() : ReadMountInfo();
   const Directory mountpoint = TRY(
       FindDirectory(mounts, paths.mountpoint, "mount point", "make it first"));
   resolved.mountpoint = mountpoint.path;

@@ -158,7 +158,7 @@ class Session {
 
  private:
   Status MakeSession();
-  Status SettleTransport();
+  Status SettleTransport(bool rings_run);
   Status SettleDataPath();
   Status StartPassthrough();
   void TunePages();
@@ -281,18 +281,20 @@ Status Session::GoLive() {
   adapter_.SetDropPages([this](NodeId node) { dropper_->SendAndWait(node); });
   adapter_.SetDropPagesSoon([this](NodeId node) { dropper_->Add(node); });
 
+  const uint64_t threads = CountThreads();
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
   if (!adapter_.initialized() || readers_->ended())
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
                              config_.mountpoint);
-  TRY(SettleTransport());
+  TRY(SettleTransport(/*rings_run=*/CountThreads() > threads));
   TRY(SettleDataPath());
-  TunePages();
   StartControl();
   return Ok();
 }
 
 Status Session::AfterReady() {
+  TunePages();
+  (void)TRY(readers_->Grow(1));  // beside rings: what reads FORGETs
   try {
     notifier_->Start();
     dropper_->Start();
@@ -310,8 +312,8 @@ Status Session::AfterReady() {
 }
 
 // Whether the rings came up shows only now.
-Status Session::SettleTransport() {
-  if (rings_ > 0 && HasRingThreads()) {
+Status Session::SettleTransport(bool rings_run) {
+  if (rings_ > 0 && rings_run) {
     facts_.transport = "io_uring";
     facts_.readers = rings_;
     return Ok();
@@ -324,7 +326,7 @@ Status Session::SettleTransport() {
       return Error(EOPNOTSUPP,
                    "transport=io_uring: " + facts_.transport_reason);
   }
-  facts_.readers = static_cast<unsigned>(readers_->Grow(config_.threads));
+  facts_.readers = static_cast<unsigned>(TRY(readers_->Grow(config_.threads)));
   return Ok();
 }
 
