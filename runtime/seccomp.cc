@@ -7,8 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <memory>
+#include <set>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
@@ -175,6 +178,38 @@ Status AddRule(scmp_filter_ctx filter, const SeccompRule& rule,
   return Ok();
 }
 
+// The last system call of the profile under `arch`, or -1.
+int LastCall(const Seccomp& seccomp, uint32_t arch) {
+  int last = -1;
+  for (const SeccompRule& rule : seccomp.rules)
+    for (const std::string& name : rule.names)
+      last =
+          std::max(last, seccomp_syscall_resolve_name_arch(arch, name.c_str()));
+  return last;
+}
+
+// What is newer than the profile is not there, as with runc: told that it is
+// forbidden, a libc would not take an older call in its place.
+void AddMissingCalls(const Seccomp& seccomp, uint32_t arch,
+                     std::vector<sock_filter>& code) {
+  const int last = LastCall(seccomp, arch);
+  if (last < 0) return;
+  // To the kernel x32 is x86_64 with other numbers, from here on.
+  constexpr uint32_t kX32Calls = 0x40000000;
+  const bool x32 = arch == SCMP_ARCH_X32;
+  const uint32_t kernels = x32 ? uint32_t{SCMP_ARCH_X86_64} : arch;
+  const uint32_t end = arch == SCMP_ARCH_X86_64 ? kX32Calls : UINT32_MAX;
+  const sock_filter block[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kernels, 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, end, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, static_cast<uint32_t>(last), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+  };
+  code.insert(code.begin(), std::begin(block), std::end(block));
+}
+
 Result<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
   const int raw = memfd_create("seccomp", MFD_CLOEXEC);
   TRY(kernel::Check(raw));
@@ -202,8 +237,10 @@ Result<SeccompProgram> CompileSeccomp(const Seccomp& seccomp) {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(
       seccomp_init(default_action), seccomp_release);
   if (filter == nullptr) return Error(ENOMEM, "linux.seccomp");
+  std::set<uint32_t> architectures = {seccomp_arch_native()};
   for (const std::string& name : seccomp.architectures) {
     const uint32_t arch = TRY(Find(kArchitectures, name, "architecture"));
+    architectures.insert(arch);
     const int added = seccomp_arch_add(filter.get(), arch);
     if (added != -EEXIST) TRY(Library(added, name));
   }
@@ -229,6 +266,12 @@ Result<SeccompProgram> CompileSeccomp(const Seccomp& seccomp) {
     program.flags &= ~kWaitKillable;
   }
   program.code = TRY(Export(filter.get()));
+  const bool traced =
+      (default_action & SECCOMP_RET_ACTION_FULL) == uint32_t{SECCOMP_RET_TRACE};
+  if (!Permits(default_action) && !traced &&
+      default_action != SCMP_ACT_ERRNO(ENOSYS))
+    for (uint32_t arch : architectures)
+      AddMissingCalls(seccomp, arch, program.code);
   return program;
 }
 

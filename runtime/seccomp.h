@@ -21,8 +21,10 @@ struct SeccompProgram {
   bool notifies = false;  // there is a listener to be told
 };
 
-// EINVAL for an unknown action, architecture, operator or flag. A system call
-// that libseccomp does not know is left out where that denies it, else refused.
+// Calls beyond the last one that the profile names fail with ENOSYS where it
+// would deny them. EINVAL for an unknown action, architecture, operator or
+// flag. A system call that libseccomp does not know is left out where that
+// denies it, else refused.
 Result<SeccompProgram> CompileSeccomp(const Seccomp& seccomp);
 
 // From here on the filter holds. Returns the listener's descriptor if the

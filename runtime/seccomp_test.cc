@@ -1,6 +1,10 @@
 #include "runtime/seccomp.h"
 
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -64,6 +68,36 @@ TEST(CompileSeccompTest, FailsClosed) {
   Seccomp notify = Allowing();
   notify.default_action = "SCMP_ACT_NOTIFY";
   EXPECT_EQ(CompileSeccomp(notify).code(), EINVAL);
+}
+
+// A libc takes an older call in the place of one that is not there, not of one
+// that is forbidden.
+TEST(CompileSeccompTest, WhatIsNewerThanTheProfileIsNotThere) {
+  Seccomp denying = With({{"exit_group"}, "SCMP_ACT_ALLOW", {}, {}});
+  denying.default_action = "SCMP_ACT_ERRNO";
+  denying.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32",
+                           "SCMP_ARCH_AARCH64"};
+  const auto program = CompileSeccomp(denying);
+  ASSERT_TRUE(program.ok()) << program.error().ToString();
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto fails_with = [](long number, int code) {
+      return syscall(number, 0, 0) == -1 && errno == code;
+    };
+    bool right = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                 LoadSeccomp(*program).ok();
+    right = right && fails_with(SYS_setdomainname, EPERM) &&
+            fails_with(SYS_close_range, ENOSYS) && fails_with(9999, ENOSYS);
+#ifdef __x86_64__
+    constexpr long kX32 = 0x40000000;
+    right = right && fails_with(kX32 | SYS_setdomainname, EPERM) &&
+            fails_with(kX32 | 9999, ENOSYS);
+#endif
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 // It is of no use without a listener, and the kernel refuses it then.
