@@ -77,8 +77,7 @@ bool InInitialUserNamespace() {
 }
 
 Status JoinNamespaces(const ContainerSpec& spec) {
-  // kAllNamespaces begins with the user namespace; the mount namespace last,
-  // as it changes what the other paths mean.
+  // The mount namespace last, as it changes what the other paths mean.
   const auto join = [&](NamespaceType type) -> Status {
     const Namespace* const ns = spec.Find(type);
     if (ns == nullptr || ns->path.empty()) return Ok();
@@ -92,8 +91,19 @@ Status JoinNamespaces(const ContainerSpec& spec) {
     if (type == NamespaceType::kMount) TRY(CheckNotHosts(fd).With(what));
     return kernel::SetNs(fd, CloneFlagOf(type)).With(what);
   };
-  for (NamespaceType type : kAllNamespaces)
-    if (type != NamespaceType::kMount) TRY(join(type));
+  // What is the host's with the rights that we have now; what is the user
+  // namespace's, which root of that alone may join, after it.
+  std::vector<NamespaceType> later = {NamespaceType::kUser};
+  for (NamespaceType type : kAllNamespaces) {
+    if (type == NamespaceType::kUser || type == NamespaceType::kMount) continue;
+    auto joined = join(type);
+    if (joined.code() == EPERM) {
+      later.push_back(type);
+    } else {
+      TRY(std::move(joined));
+    }
+  }
+  for (NamespaceType type : later) TRY(join(type));
   return join(NamespaceType::kMount);
 }
 

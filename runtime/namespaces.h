@@ -23,9 +23,8 @@ std::optional<NamespaceType> ParseOciName(std::string_view name);
 // Whether this process lives in the first user namespace of the machine.
 bool InInitialUserNamespace();
 
-// Joins the namespaces of `spec` that have a path: the user namespace first,
-// as it gives the right to join the others. A file that is no namespace of the
-// type it is named for is refused.
+// Joins the namespaces of `spec` that have a path. A file that is no namespace
+// of the type it is named for is refused.
 Status JoinNamespaces(const ContainerSpec& spec);
 
 // Joins every namespace of the process behind `pidfd` that is not ours already.

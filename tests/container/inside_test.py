@@ -136,6 +136,28 @@ class NamespaceTest(bundle.ContainerTest):
             "linux.namespaces": lambda old: old + [{"type": "user"}],
             "linux.uidMappings": maps, "linux.gidMappings": maps,
             "process.rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": hard}]})
+    def test_user_namespace_with_a_network_of_the_hosts(self):
+        """Joined before, with the caller's rights: inside there are none over it."""
+        self.configure(hostname=None)
+        host = self.start_box()
+        maps = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        user = self.make_bundle("user")
+        self.configure(bundle=user, **{
+            "linux.namespaces": lambda old: old + [{"type": "user"}],
+            "linux.uidMappings": maps, "linux.gidMappings": maps,
+            "process.args": ["sleep", "1000"]})
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box2")
+        self.detached("run", "--detach", "-b", user, "ufs-box2")
+        owner = self.status("ufs-box2")["pid"]
+        paths = {"network": f"/proc/{host}/ns/net", "user": f"/proc/{owner}/ns/user"}
+        self.configure(**{
+            "mounts": lambda old: [mount for mount in old if mount["type"] != "sysfs"],
+            "linux.namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "cgroup")] +
+            [{"type": kind, "path": path} for kind, path in paths.items()],
+            "process.args": ["sh", "-c", "readlink /proc/self/ns/net; readlink /proc/self/ns/user"]})
+        self.assertEqual(self.ok("run", "-b", self.bundle, "ufs-box3").split(),
+                         [os.readlink(path) for path in paths.values()])
+
         self.assertEqual(self.run_box("ulimit -Sn; ulimit -Hn"), f"50\n{hard}\n")
         self.start_box()
         self.assertEqual(self.ok("exec", "ufs-box", "sh", "-c", "ulimit -Sn; ulimit -Hn"),
