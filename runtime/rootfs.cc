@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <string_view>
 
 #include "layerdb/base/mount_info.h"
@@ -126,6 +127,12 @@ Result<UniqueFd> EmptyDirectory(const std::string& label) {
   TRY(kernel::FsSetString(fs, "nr_inodes", "2"));
   return kernel::FsMount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
                                  MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+std::string ModeOption(mode_t mode) {
+  char text[16];
+  std::snprintf(text, sizeof(text), "mode=%o", mode & 07777);
+  return text;
 }
 
 Status SetRootPropagation(uint64_t type, bool recursive) {
@@ -352,6 +359,15 @@ Status Rootfs::MountOne(Prepared& prepared) {
   const std::string& where = mount.destination;
   if (where == "/") return Error(EINVAL, "the root itself is no mount point");
   const bool directory = !prepared.flags.bind || prepared.source_is_directory;
+  if (mount.type == "tmpfs" && !prepared.flags.bind) {
+    // The directory's own where there is one; a mode that is asked for comes
+    // later, and counts.
+    const auto there = OpenInRoot(root_, where, O_PATH, LinksFor(where));
+    if (there.ok())
+      prepared.flags.data.insert(
+          prepared.flags.data.begin(),
+          ModeOption(TRY(sys::Statx({*there})).stx_mode));
+  }
   UniqueFd target = TRY(MakeInRoot(root_, where, directory, LinksFor(where)));
 
   // Nothing but procfs may stand for /proc: labels and sysctls are set there.
@@ -377,8 +393,15 @@ Status Rootfs::MountOne(Prepared& prepared) {
       return Error(EINVAL, "tmpcopyup is for tmpfs alone");
     TRY(CopyTree(target, tree).With("tmpcopyup"));
   }
+  // What else is to be mounted may need a place in it.
+  const bool late = (prepared.flags.set & MOUNT_ATTR_RDONLY) != 0 &&
+                    !prepared.flags.bind &&
+                    (mount.type == "tmpfs" || where == "/dev");
+  if (late) prepared.flags.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
   TRY(ApplyFlags(tree, prepared.flags));
-  return kernel::MoveMount(tree, target);
+  TRY(kernel::MoveMount(tree, target));
+  if (late) read_only_later_.push_back(std::move(tree));
+  return Ok();
 }
 
 Status Rootfs::Mount() {
@@ -509,6 +532,9 @@ Status Rootfs::Seal() {
     TRY(ProtectPath(path).With("read-only path " + path));
   for (const std::string& path : spec_.masked_paths)
     TRY(MaskPath(path).With("masked path " + path));
+  for (const UniqueFd& mount : read_only_later_)
+    TRY(kernel::SetMountAttr({mount}, {.set = MOUNT_ATTR_RDONLY},
+                             /*recursive=*/false));
   if (spec_.root_readonly)
     TRY(kernel::SetMountAttr({root_}, {.set = MOUNT_ATTR_RDONLY},
                              /*recursive=*/false)

@@ -95,6 +95,7 @@ class Rootfs {
   bool attached_ = false;  // the root, over the host's
   UniqueFd null_device_;   // the host's /dev/null
   UniqueFd empty_;         // an empty read-only directory, detached
+  std::vector<UniqueFd> read_only_later_;
   UniqueFd sys_fallback_;  // the host's /sys, where sysfs cannot be mounted
   std::vector<Prepared> mounts_;
   std::vector<UniqueFd> host_devices_;  // beside devices_, for BindDevice

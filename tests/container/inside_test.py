@@ -290,6 +290,28 @@ class MountTest(bundle.ContainerTest):
                             "echo 1 2>/dev/null >/proc/sys/kernel/domainname; echo $?;"
                             "echo h 2>/dev/null >/proc/sysrq-trigger; echo $?")
         self.assertEqual(text, "0\n0\n1\n1\n")
+    def test_tmpfs_has_the_mode_of_its_place(self):
+        os.mkdir(self.bundle + "/rootfs/place")
+        os.chmod(self.bundle + "/rootfs/place", 0o710)
+        modes = "; stat -c %a /place /new"
+        self.add_mount("/place", "tmpfs", "tmpfs")
+        self.add_mount("/new", "tmpfs", "tmpfs")
+        self.assertEqual(self.run_box("true" + modes), "710\n1777\n")
+        self.configure(mounts=lambda old: old[:-2])
+        self.add_mount("/place", "tmpfs", "tmpfs", "mode=1500")
+        self.assertEqual(self.run_box("stat -c %a /place"), "1500\n")
+
+    def test_what_is_read_only_takes_mounts(self):
+        """What podman makes of --read-only-tmpfs=false."""
+        self.configure(mounts=lambda old: [
+            {**mount, "options": mount["options"] + ["ro"]} if mount["destination"] == "/dev"
+            else mount for mount in old])
+        self.add_mount("/at", "tmpfs", "tmpfs", "ro")
+        self.add_mount("/at/below", "tmpfs", "tmpfs")
+        self.assertEqual(self.run_box("touch /at/below/x; ls /dev/null /dev/pts/ptmx;"
+                                      "for d in /dev /at; do touch $d/x 2>/dev/null || echo $d; done"),
+                         "/dev/null\n/dev/pts/ptmx\n/dev\n/at\n")
+
 
     def test_cgroup_mount_shows_own_view(self):
         text = self.run_box("cat /proc/self/cgroup; ls /sys/fs/cgroup; "
