@@ -170,6 +170,13 @@ std::string ParentOf(const std::string& path) {
 
 }  // namespace
 
+// By itself, or by one above.
+bool Cgroup::IsFrozen(const Directory& directory) {
+  if (directory.v2) return KeyFrom(directory.path + "/cgroup.events", "frozen");
+  const auto state = ReadFrom(directory.path + "/freezer.state");
+  return state.ok() && *state != "THAWED";
+}
+
 Status Cgroup::MakeDirectory(Directory& directory) {
   const bool cpuset =
       !directory.v2 &&
@@ -191,6 +198,11 @@ Status Cgroup::MakeDirectory(Directory& directory) {
     existed = !made.ok();
     if (cpuset) SeedCpuset(parent, path);
   }
+  // Who joins it would never say a word.
+  if (IsFrozen(directory))
+    return Error(EBUSY, path +
+                            ": container's cgroup unexpectedly frozen; thaw "
+                            "it, or name another in linux.cgroupsPath");
   if (!existed) return Ok();
   std::vector<pid_t> pids;
   AddPids(path, 0, pids);
@@ -420,9 +432,11 @@ Status Cgroup::ApplyController(const Resources& resources,
       status =
           WriteTo(directory->path + "/" + write.other_file, write.other_value);
     if (status.ok() || (status.code() == ENOENT && write.if_there)) continue;
-    if (controller == "memory" && !v2 && status.code() == EINVAL) {
-      // The sum with swap may never be below the limit: which is to be written
-      // first depends on the direction.
+    if ((controller == "memory" || controller == "cpu") && !v2 &&
+        status.code() == EINVAL) {
+      // The sum with swap may never be below the limit, nor a quota be a larger
+      // part of its period than what is above has: which is to be written first
+      // depends on the direction.
       again.push_back(&write);
       continue;
     }

@@ -158,6 +158,7 @@ class Cgroup {
                          const std::string& controller);
   // The same of all that there are, as far as that goes.
   static void EnableAllV2(const Directory& directory);
+  static bool IsFrozen(const Directory& directory);
   static Status MakeDirectory(Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
 

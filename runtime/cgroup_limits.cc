@@ -49,7 +49,14 @@ Writes MemoryV1(const Resources& r) {
       "memory.limit");
   Add(writes, Set(r.memory_swap_bytes), "memory.memsw.limit_in_bytes",
       "memory.swap");
-  if (Set(r.memory_swap_bytes)) writes.back().if_there = r.swap_if_counted;
+  if (Set(r.memory_swap_bytes)) {
+    writes.back().if_there = r.swap_if_counted;
+  } else if (r.memory_limit_bytes == -1) {
+    // What has no limit has none with swap.
+    Add(writes, r.memory_limit_bytes, "memory.memsw.limit_in_bytes",
+        "memory.limit");
+    writes.back().if_there = true;
+  }
   Add(writes, Set(r.memory_reservation_bytes), "memory.soft_limit_in_bytes",
       "memory.reservation");
   Add(writes, Set(r.kernel_tcp_bytes), "memory.kmem.tcp.limit_in_bytes",

@@ -11,6 +11,7 @@
 #include "runtime/kernel.h"
 #include "tools/cmd_oci.h"
 #include "tools/output.h"
+#include "tools/run/bytes.h"
 #include "tools/run/duration.h"
 
 namespace ufs {
@@ -40,6 +41,15 @@ Status SetNumber(const UpdateFlag& flag, const std::string& text,
   return Ok();
 }
 
+// A number, as -1 for none, or a size as 512M.
+template <auto Field>
+Status SetBytes(const UpdateFlag& flag, const std::string& text,
+                runtime::Resources& resources) {
+  if (SetNumber<Field>(flag, text, resources).ok()) return Ok();
+  resources.*Field = TRY(ParseBytes(text).With(std::string("--") + flag.name));
+  return Ok();
+}
+
 template <auto Field>
 Status SetText(const UpdateFlag&, const std::string& text,
                runtime::Resources& resources) {
@@ -59,9 +69,9 @@ constexpr UpdateFlag kUpdateFlags[] = {
     {"cpu-idle", SetNumber<&R::cpu_idle>},
     {"cpuset-cpus", SetText<&R::cpuset_cpus>},
     {"cpuset-mems", SetText<&R::cpuset_mems>},
-    {"memory", SetNumber<&R::memory_limit_bytes>},
-    {"memory-reservation", SetNumber<&R::memory_reservation_bytes>},
-    {"memory-swap", SetNumber<&R::memory_swap_bytes>},
+    {"memory", SetBytes<&R::memory_limit_bytes>},
+    {"memory-reservation", SetBytes<&R::memory_reservation_bytes>},
+    {"memory-swap", SetBytes<&R::memory_swap_bytes>},
     {"pids-limit", SetNumber<&R::pids_limit>},
 };
 

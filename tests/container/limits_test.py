@@ -56,6 +56,28 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
 
+    def test_update_in_the_words_of_a_command_line(self):
+        self.resources(cpu={"quota": 500000, "period": 1000000})
+        self.start_box()
+        self.ok("update", "--memory", "50M", "--memory-swap", "-1", "ufs-box")
+        self.assertEqual(limit(self.cgroup("memory"), "memory.limit_in_bytes"), str(50 << 20))
+        self.refused("--memory: '50X' is no size", "update", "--memory", "50X", "ufs-box")
+        self.ok("update", "--memory-swap", "90M", "ufs-box")
+        self.ok("update", "--memory", "-1", "ufs-box")
+        for file in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+            self.assertGreater(int(limit(self.cgroup("memory"), file)), 1 << 62)
+        # Under a limit above the quota must go first, as a part of the new period it is too much.
+        above = self.cgroup("cpu", "above")
+        os.mkdir(above)
+        self.addCleanup(os.rmdir, above)
+        limits.write(above + "/cpu.cfs_quota_us", "50000")
+        self.configure(**{"linux.cgroupsPath": above[len("/sys/fs/cgroup/cpu"):] + "/box"})
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box2")
+        self.detached("run", "--detach", "-b", self.bundle, "ufs-box2")
+        self.ok("update", "--cpu-period", "10000", "--cpu-quota", "3000", "ufs-box2")
+        self.assertEqual([limit(above + "/box", f"cpu.cfs_{name}_us")
+                          for name in ("period", "quota")], ["10000", "3000"])
+
     def test_events_at_intervals(self):
         self.start_box()
         events = subprocess.Popen(self.command("events", "--interval", "150ms", "ufs-box"),
@@ -177,6 +199,17 @@ class FreezerTest(bundle.ContainerTest):
         self.freeze(self.freezer())
         self.ok("kill", "ufs-box", "KILL")
         self.assert_ends(pid)
+
+    def test_one_that_is_there_already(self):
+        """Who joins it never says a word: the creation would wait for ever."""
+        place = self.freezer("ufs-frozen")
+        os.mkdir(place)
+        self.addCleanup(os.rmdir, place)
+        self.freeze(place)
+        for path in (place, place + "/below"):
+            self.configure(**{"linux.cgroupsPath": path[len("/sys/fs/cgroup/freezer"):]})
+            self.run_refused("unexpectedly frozen")
+            self.assertEqual([entry.name for entry in os.scandir(place) if entry.is_dir()], [])
 
     def test_kill_of_what_is_frozen_below(self):
         """As by a container that has cgroups of its own."""

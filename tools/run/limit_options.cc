@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "tools/run/bytes.h"
+
 namespace ufs {
 namespace {
 

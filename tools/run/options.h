@@ -116,9 +116,6 @@ Result<RequestedMount> ParseTmpfs(const std::string& text);
 Status AddImageVolumes(const std::vector<std::string>& places,
                        std::vector<RequestedMount>& mounts);
 
-// "64m" -> bytes, with the suffixes b k m g (powers of 1024); at least 1.
-Result<int64_t> ParseBytes(const std::string& text);
-
 // NAME=VALUE as it is; a NAME alone takes the caller's value, if there is one.
 Status AddEnvironment(const std::string& text, std::vector<std::string>& env);
 // One to a line; empty lines and those that begin with # do not count.

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 
+#include "tools/run/bytes.h"
 #include "tools/run/config.h"
 #include "tools/run/container_log.h"
 #include "tools/run/detach_keys.h"
