@@ -70,6 +70,13 @@ Status TakeTerminal(BorrowedFd slave) {
   return Ok();
 }
 
+void KeepLineEnds(BorrowedFd master) {
+  struct termios settings;
+  if (tcgetattr(master.get(), &settings) != 0) return;
+  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  tcsetattr(master.get(), TCSANOW, &settings);
+}
+
 Status SendTerminal(const std::string& path, BorrowedFd master) {
   const UniqueFd socket = TRY(
       kernel::ConnectUnix(path, SOCK_STREAM).With("console socket " + path));

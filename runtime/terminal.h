@@ -27,6 +27,9 @@ Result<Terminal> OpenTerminal(BorrowedFd root,
 // A new session with `slave` as its terminal and as the three standard streams.
 Status TakeTerminal(BorrowedFd slave);
 
+// Lines end as the program ends them: for a reader that is no terminal.
+void KeepLineEnds(BorrowedFd master);
+
 // Sends the master to whoever listens at `socket`, as runc and conmon agreed.
 Status SendTerminal(const std::string& socket, BorrowedFd master);
 

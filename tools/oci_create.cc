@@ -211,6 +211,9 @@ Result<int> OciRun(const OciGlobals& globals, const Words& words) {
   if (!detach && !no_subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   Container container =
       TRY(Container::Create(globals.root, id, create.config, create.options));
+  UniqueFd terminal = container.TakeTerminal();
+  if (terminal.valid() && isatty(STDOUT_FILENO) == 0)
+    runtime::KeepLineEnds(terminal);
   if (auto started = detach ? StartAndNotify(container)
                             : StartAndNotifyMeanwhile(container);
       !started.ok()) {
@@ -218,7 +221,7 @@ Result<int> OciRun(const OciGlobals& globals, const Words& words) {
     return std::move(started).error();
   }
   if (detach) return 0;
-  const auto code = Attend(container.state().pid, container.TakeTerminal());
+  const auto code = Attend(container.state().pid, std::move(terminal));
   if (!keep || !code.ok()) TRY(container.Delete(/*force=*/true));
   return code;
 }
@@ -338,7 +341,9 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
   UniqueFd terminal;
   const pid_t pid = TRY(container.Exec(process, options, terminal));
   if (detach) return 0;
-  return Attend(pid, std::move(terminal));
-}
+  if (terminal.valid() && isatty(STDOUT_FILENO) == 0)
+    runtime::KeepLineEnds(terminal);
 
 }  // namespace ufs
+  return Attend(pid, std::move(terminal));
+}

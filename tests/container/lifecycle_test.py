@@ -537,6 +537,14 @@ class TerminalTest(bundle.ContainerTest):
         self.refused("hostname: Invalid argument", "create", "-b", self.bundle, "ufs-box")
 
     def test_needs_a_receiver(self):
+    def test_lines_for_a_pipe(self):
+        self.configure(**{"process.terminal": True, "process.args": ["tty"]})
+        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").stdout, "/dev/pts/0\n")
+        self.configure(**{"process.terminal": False})
+        self.start_box()
+        self.assertEqual(self.ok("exec", "--tty", "ufs-box", "sh", "-c", "sleep 0.1; tty"),
+                         "/dev/pts/0\n")
+
         self.configure(**{"process.terminal": True})
         self.refused("needs --console-socket", "create", "-b", self.bundle, "ufs-box")
 
