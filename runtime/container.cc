@@ -370,6 +370,8 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 
 Status Container::Kill(int signal, bool all) {
   if (all) state_.cgroup.LeaveToOther();
+  // Without a new pid namespace what it has started does not end with it.
+  if (signal == SIGKILL && !TRY(Spec()).HasNew(NamespaceType::kPid)) all = true;
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
     auto fd = kernel::PidfdOpen(state_.pid);

@@ -71,7 +71,8 @@ class Container {
   // Before Start, of one that was made with `notify`: where it will say that it
   // is ready. ENOENT for another.
   Result<NotifySocket> BindNotifySocket() const;
-  // `all`: every process of its cgroup. ESRCH in runc's words when stopped.
+  // `all`: every process of its cgroup, as with SIGKILL where they would
+  // outlive init. ESRCH in runc's words when stopped.
   ufs::Status Kill(int signal, bool all);
   ufs::Status Pause();
   ufs::Status Resume();

@@ -242,6 +242,25 @@ class LifeTest(bundle.ContainerTest):
     def test_delete_waits_for_the_creation(self):
         self.configure(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "2"]}]})
         self.script("sleep 1000")
+    def test_kill_without_a_pid_namespace(self):
+        """Nothing but a signal of its own ends what init has started."""
+        self.configure(**{"linux.namespaces": lambda old: [
+            ns for ns in old if ns["type"] != "pid"]})
+        for init_first in (False, True):
+            pid = self.start_box("sleep 1000 & sleep 1000 & wait")
+            self.assertTrue(wait_until(lambda: len(self.pids()) == 3))
+            pids = self.pids()
+            if init_first:
+                os.kill(pid, signal.SIGKILL)
+                self.assertTrue(wait_until(lambda: self.status()["status"] == "stopped"))
+            self.ok("kill", "ufs-box", "KILL")
+            self.assertTrue(wait_until(lambda: not any(
+                os.path.exists(f"/proc/{one}") for one in pids)))
+            self.ok("delete", "ufs-box")
+
+    def pids(self):
+        return json.loads(self.ok("ps", "--format", "json", "ufs-box"))
+
         self.addCleanup(self.oci, "delete", "--force", "ufs-box")
         create = subprocess.Popen(self.command("create", "-b", self.bundle, "ufs-box"),
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
