@@ -27,7 +27,11 @@ struct Verb {
   OciVerb run;
   bool enters_container;
   bool has_state = true;  // false: it asks for no state directory
+  int failure = kExitFailure;
 };
+
+// As runc's: others may be the program's own.
+constexpr int kExitNotExecuted = 255;
 
 constexpr Verb kVerbs[] = {
     {"create",
@@ -39,7 +43,8 @@ constexpr Verb kVerbs[] = {
     {"run", "[options of create] [--detach] [--keep] ID",
      "Create, start, wait, delete", OciRun, true},
     {"exec", "[options] ID COMMAND [ARG...]",
-     "Run another process in a container", OciExec, true},
+     "Run another process in a container", OciExec, true, true,
+     kExitNotExecuted},
     {"state", "ID", "Print the state as JSON", OciState, false},
     {"kill", "[--all] ID [SIGNAL]", "Send a signal (default: TERM)", OciKill,
      false},
@@ -204,7 +209,9 @@ int RunOci(int argc, char** argv) {
     SealOwnProgram(std::move(words));
   }
   const auto done = verb->run(line.globals, line.verb);
-  return done.ok() ? *done : fail(done.error());
+  if (done.ok()) return *done;
+  fail(done.error());
+  return verb->failure;
 }
 
 }  // namespace ufs

@@ -279,6 +279,8 @@ struct ExecArguments {
       sets.bounding |= bit;
       sets.effective |= bit;
       sets.permitted |= bit;
+      // For a process that is not root's, where that may have any.
+      sets.ambient |= bit & sets.inheritable;
       process.capabilities = sets;
     }
     if (no_new_privs) process.no_new_privileges = true;

@@ -458,6 +458,16 @@ class ExecTest(bundle.ContainerTest):
 class TerminalTest(bundle.ContainerTest):
     def receive(self, listener):
         peer, _ = listener.accept()
+    def test_capabilities_of_another_user(self):
+        self.ok("delete", "--force", "ufs-box")
+        self.configure(**{"process.capabilities.inheritable": ["CAP_SYSLOG"],
+                          "process.capabilities.bounding": ["CAP_SYSLOG", "CAP_CHOWN"]})
+        self.start_box()
+        for cap, ambient in (("CAP_SYSLOG", 1 << 34), ("CAP_CHOWN", 0)):
+            self.assertIn(f"CapAmb:\t{ambient:016x}",
+                          self.ok("exec", "-u", "1", "--cap", cap, "ufs-box", "cat",
+                                  "/proc/self/status"))
+
         _, control, _, _ = peer.recvmsg(4096, socket.CMSG_SPACE(4))
         peer.close()
         fds = array.array("i", control[0][2][:4])
