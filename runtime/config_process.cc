@@ -1,6 +1,7 @@
 // The "process" object of config.json.
 #include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -37,15 +38,18 @@ constexpr Named<int> kIoClasses[] = {
     {"IOPRIO_CLASS_IDLE", 3},
 };
 
-Status ReadCapabilitySet(const JsonReader& json, const char* key,
-                         uint64_t& set) {
+Status ReadCapabilitySet(const JsonReader& json, const char* key, uint64_t& set,
+                         std::vector<std::string>& unknown) {
   for (const JsonReader& element : TRY(TRY(json.Get(key)).Elements())) {
     std::string name;
     TRY(element.Read(name));
     const auto number = ParseCapability(name);
-    if (!number)
-      return element.Invalid("is \"" + name + "\", which is no capability");
-    set |= uint64_t{1} << *number;
+    if (number) {
+      set |= uint64_t{1} << *number;
+    } else if (std::find(unknown.begin(), unknown.end(), name) ==
+               unknown.end()) {
+      unknown.push_back(name);
+    }
   }
   return Ok();
 }
@@ -54,11 +58,11 @@ Status ReadCapabilities(const JsonReader& json,
                         std::optional<Capabilities>& target) {
   Capabilities sets;
   // Without the object the process gets none, as with runc.
-  TRY(ReadCapabilitySet(json, "bounding", sets.bounding));
-  TRY(ReadCapabilitySet(json, "effective", sets.effective));
-  TRY(ReadCapabilitySet(json, "inheritable", sets.inheritable));
-  TRY(ReadCapabilitySet(json, "permitted", sets.permitted));
-  TRY(ReadCapabilitySet(json, "ambient", sets.ambient));
+  TRY(ReadCapabilitySet(json, "bounding", sets.bounding, sets.unknown));
+  TRY(ReadCapabilitySet(json, "effective", sets.effective, sets.unknown));
+  TRY(ReadCapabilitySet(json, "inheritable", sets.inheritable, sets.unknown));
+  TRY(ReadCapabilitySet(json, "permitted", sets.permitted, sets.unknown));
+  TRY(ReadCapabilitySet(json, "ambient", sets.ambient, sets.unknown));
   for (size_t i = 0; i < CapabilityNames().size(); ++i)
     if (((sets.effective & ~sets.permitted) >> i & 1) != 0)
       return Error(EINVAL, json.path() + ".effective has " +
@@ -66,6 +70,16 @@ Status ReadCapabilities(const JsonReader& json,
                                ", which is not in permitted");
   target = sets;
   return Ok();
+}
+
+// Programs do not agree on which of two values counts.
+void KeepLastOfEach(std::vector<std::string>& env) {
+  std::set<std::string> seen;
+  const auto kept =
+      std::remove_if(env.rbegin(), env.rend(), [&](const std::string& entry) {
+        return !seen.insert(entry.substr(0, entry.find('='))).second;
+      });
+  env.erase(env.begin(), kept.base());
 }
 
 Status ReadUser(const JsonReader& json, User& user) {
@@ -162,6 +176,7 @@ Status ReadProcess(const JsonReader& json, Process& process) {
     if (entry.find('=') == std::string::npos || entry[0] == '=')
       return Error(EINVAL, json.path() + ".env has \"" + entry +
                                "\", which is not NAME=VALUE");
+  KeepLastOfEach(process.env);
   TRY(json.Require("cwd", process.cwd));
   if (!process.cwd.starts_with('/'))
     return Error(EINVAL, json.path() + ".cwd must be absolute");

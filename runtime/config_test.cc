@@ -109,9 +109,6 @@ TEST(ParseConfigTest, NamesWhatIsWrong) {
             "process.user.uid must be a whole number");
   EXPECT_EQ(Complaint(With("/process/cwd", "tmp")),
             "process.cwd must be absolute");
-  EXPECT_EQ(Complaint(With("/process/capabilities/bounding", {"CAP_ALL"})),
-            "process.capabilities.bounding[0] is \"CAP_ALL\", which is no "
-            "capability");
   EXPECT_EQ(Complaint(With("/linux/namespaces/0/type", "mnt")),
             "linux.namespaces[0] has type \"mnt\", which is none");
   EXPECT_EQ(Complaint(With("/linux/maskedPaths", {"/proc/../etc"})),

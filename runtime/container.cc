@@ -91,6 +91,7 @@ Result<Container> Container::Create(const std::string& state_root,
                                     const CreateOptions& options) {
   TRY(CheckId(id));
   ContainerSpec spec = TRY(ParseConfig(config).With("config.json"));
+  WarnOfUnknownCapabilities(spec.process);
   if (options.preserve_fds < 0)
     return Error(EINVAL, "a negative number of descriptors to preserve");
   if (!options.pivot && spec.rootfs_propagation.ends_with("shared"))
@@ -369,9 +370,9 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 }
 
 Status Container::Kill(int signal, bool all) {
-  if (all) state_.cgroup.LeaveToOther();
   // Without a new pid namespace what it has started does not end with it.
   if (signal == SIGKILL && !TRY(Spec()).HasNew(NamespaceType::kPid)) all = true;
+  if (all) state_.cgroup.LeaveToOther();
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
     auto fd = kernel::PidfdOpen(state_.pid);

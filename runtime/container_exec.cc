@@ -68,6 +68,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.doors, input.init));
+  UseEveryProcessor();
   RaiseHardLimits(input.process, 0);
   const UniqueFd host_proc = TRY(OpenProcForLabels(input.process));
   TRY(JoinProcess(input.init, input.init_fd));
@@ -100,6 +101,7 @@ Result<pid_t> Container::Exec(const Process& process,
   if (now == RunState::kPaused && !options.ignore_paused)
     return Error(EBUSY, "cannot exec in a paused container");
   TRY(CheckLabels(process));
+  WarnOfUnknownCapabilities(process);
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));

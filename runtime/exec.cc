@@ -119,9 +119,9 @@ Error ExecuteProcess(const Process& process, const SeccompProgram* seccomp,
     argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
   for (const std::string& entry : process.env)
-    env.push_back(const_cast<char*>(entry.c_str()));
+    if (entry != "HOME=") env.push_back(const_cast<char*>(entry.c_str()));
   std::string home = "HOME=/";
-  if (Variable(process, "HOME").data() == nullptr) {
+  if (Variable(process, "HOME").empty()) {
     const auto root = sys::Open("/", O_PATH | O_DIRECTORY);
     if (root.ok()) home = "HOME=" + HomeOf(*root, process.user.uid);
     env.push_back(home.data());

@@ -50,6 +50,14 @@ Status JoinCgroup(const InitInput& input, BorrowedFd channel, Cgroup& cgroup) {
   return Ok();
 }
 
+// One that is "created" waits for long, and the runtime's and its caller's
+// files are no business of its.
+Status CloseOthers(const InitInput& input, BorrowedFd channel) {
+  std::vector<int> kept = {input.listener.get(), channel.get()};
+  for (int fd = 0; fd < 3 + input.preserve_fds; ++fd) kept.push_back(fd);
+  return kernel::CloseAllBut(std::move(kept));
+}
+
 Status BecomeContainerRoot(const ContainerSpec& spec) {
   if (InInitialUserNamespace()) return Ok();
   if (spec.HasNew(NamespaceType::kUser) &&
@@ -150,6 +158,8 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(MakeUndumpable());  // see README.md, attack 2
   Cgroup cgroup;
   TRY(JoinCgroup(input, channel, cgroup));
+  UseEveryProcessor();
+  TRY(CloseOthers(input, channel));
   const UniqueFd host_proc = TRY(OpenProcForLabels(spec.process));
   const auto map_ids = [&](size_t mount, BorrowedFd tree) {
     return RequestIdMap(channel, mount, tree);
@@ -195,6 +205,15 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   return built;
 }
 
+// What is run in the container by its own programs has the container's
+// environment unless it is given another, as with runc.
+std::vector<Hook> WithEnvironment(std::vector<Hook> hooks,
+                                  const std::vector<std::string>& env) {
+  for (Hook& hook : hooks)
+    if (hook.env.empty()) hook.env = env;
+  return hooks;
+}
+
 Status HandOverListener(BorrowedFd starter, UniqueFd listener) {
   // By write and read alone: the filter holds already, see seccomp.cc.
   const std::string text =
@@ -222,8 +241,10 @@ void RunInit(const InitInput& input, UniqueFd channel) {
   // "created". Whoever connects starts us, once.
   const auto starter = kernel::Accept(input.listener);
   if (!starter.ok()) _exit(1);
-  const auto started = RunHooks("startContainer",
-                                input.spec.hooks.start_container, built->state);
+  const auto started = RunHooks(
+      "startContainer",
+      WithEnvironment(input.spec.hooks.start_container, input.spec.process.env),
+      built->state);
   if (!started.ok()) {
     SayError(*starter, started.error());
     _exit(1);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -188,6 +189,17 @@ Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size) {
 
 Status CloseOnExecFrom(unsigned first) {
   return Check(close_range(first, ~0U, CLOSE_RANGE_CLOEXEC));
+}
+
+Status CloseAllBut(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned next = 0;
+  for (int fd : kept) {
+    const auto number = static_cast<unsigned>(fd);
+    if (number > next) TRY(Check(close_range(next, number - 1, 0)));
+    next = number + 1;
+  }
+  return Check(close_range(next, ~0U, 0));
 }
 
 Result<UniqueFd> MoveAndCloseRest(UniqueFd keep) {

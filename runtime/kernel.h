@@ -92,6 +92,8 @@ Status MakeDirectories(const std::string& path, mode_t mode);
 Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size);
 // No other descriptor from `first` on survives an execve.
 Status CloseOnExecFrom(unsigned first);
+// Closes every descriptor but these.
+Status CloseAllBut(std::vector<int> kept);
 // Closes every descriptor but the standard streams and this one, which moves.
 Result<UniqueFd> MoveAndCloseRest(UniqueFd keep);
 struct Pipe {

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
+#include "layerdb/base/log.h"
 #include "runtime/kernel.h"
 #include "runtime/names.h"
 
@@ -150,6 +152,21 @@ Status SetLimits(const Process& process) {
             .With("process.ioPriority cannot be set"));
   }
   return Ok();
+}
+
+void WarnOfUnknownCapabilities(const Process& process) {
+  if (!process.capabilities) return;
+  for (const std::string& name : process.capabilities->unknown)
+    log::Warn("process.capabilities: \"" + name +
+              "\" is no capability; left out");
+}
+
+void UseEveryProcessor() {
+  // Longer than any machine's: what is not there is not looked at.
+  unsigned char all[1024];
+  std::memset(all, 0xff, sizeof(all));
+  // Where it is refused one is bound as one's caller is.
+  (void)sched_setaffinity(0, sizeof(all), reinterpret_cast<cpu_set_t*>(all));
 }
 
 Status SetPersonality(unsigned long value) {

@@ -25,6 +25,13 @@ void RaiseHardLimits(const Process& process, pid_t pid);
 // that is not dumpable.
 Status SetOomScore(const std::string& process, int score);
 
+// Says which of the capabilities asked for are none. The specification would
+// not have that fail: they may be a later kernel's.
+void WarnOfUnknownCapabilities(const Process& process);
+
+// Those of its cgroup, whatever its caller was bound to.
+void UseEveryProcessor();
+
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);
 Status SetPersonality(unsigned long personality);

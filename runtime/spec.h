@@ -88,6 +88,7 @@ struct Capabilities {
   uint64_t inheritable = 0;
   uint64_t permitted = 0;
   uint64_t ambient = 0;
+  std::vector<std::string> unknown;  // asked for, and not to be had
 };
 
 struct User {

@@ -345,7 +345,7 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
   if (detach) return 0;
   if (terminal.valid() && isatty(STDOUT_FILENO) == 0)
     runtime::KeepLineEnds(terminal);
-
-}  // namespace ufs
   return Attend(pid, std::move(terminal));
 }
+
+}  // namespace ufs

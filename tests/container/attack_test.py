@@ -243,6 +243,20 @@ class LeakTest(bundle.ContainerTest):
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE).returncode, 0, number)
 
+    def test_descriptors_before_the_start(self):
+        """One that is created may wait for long, with nothing of the host's open."""
+        host = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        os.set_inheritable(host, True)
+        self.addCleanup(os.close, host)
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        with open(self.dir + "/output", "w") as output:
+            subprocess.run(self.command("create", "-b", self.bundle, "ufs-box"), close_fds=False,
+                           stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
+                           timeout=30)
+        place = f"/proc/{self.status()['pid']}/fd"
+        held = {os.readlink(f"{place}/{name}") for name in os.listdir(place) if int(name) > 2}
+        self.assertEqual([name for name in held if not name.startswith("socket:")], [])
+
     def test_working_directory_through_a_descriptor(self):
         """CVE-2024-21626"""
         host = os.open("/", os.O_RDONLY | os.O_DIRECTORY)

@@ -113,6 +113,16 @@ class NamespaceTest(bundle.ContainerTest):
             self.assertEqual(self.run_box(f"readlink /proc/self/ns/{kind}").strip(),
                              os.readlink(f"/proc/self/ns/{kind}"))
 
+    @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "needs two processors")
+    def test_processors_are_not_the_callers(self):
+        every = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(every)})
+        self.addCleanup(os.sched_setaffinity, 0, every)
+        self.start_box("grep Cpus_allowed_list /proc/self/status; exec sleep 1000")
+        inside = self.ok("exec", "ufs-box", "grep", "Cpus_allowed_list", "/proc/self/status")
+        self.assertEqual(self.output(), inside)
+        self.assertNotEqual(inside.split()[1], str(min(every)))
+
     def test_time_offsets(self):
         self.configure(**{"linux.namespaces": lambda old: old + [{"type": "time"}],
                           "linux.timeOffsets": {"boottime": {"secs": 1000000}}})
@@ -126,16 +136,6 @@ class NamespaceTest(bundle.ContainerTest):
         text = self.run_box("cat /proc/self/uid_map; id -u; echo >/dev/null && ls -n /bin/sh")
         self.assertEqual(text.split()[:4], ["0", "100000", "65536", "0"])
 
-    def test_hard_limit_above_the_callers(self):
-        """The right to raise one is the host's, and not had in a user namespace."""
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 7
-        if run("sh", "-c", f"ulimit -Hn {hard}").returncode != 0:
-            self.skipTest("may not raise a limit")
-        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-        self.configure(**{
-            "linux.namespaces": lambda old: old + [{"type": "user"}],
-            "linux.uidMappings": maps, "linux.gidMappings": maps,
-            "process.rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": hard}]})
     def test_user_namespace_with_a_network_of_the_hosts(self):
         """Joined before, with the caller's rights: inside there are none over it."""
         self.configure(hostname=None)
@@ -158,6 +158,16 @@ class NamespaceTest(bundle.ContainerTest):
         self.assertEqual(self.ok("run", "-b", self.bundle, "ufs-box3").split(),
                          [os.readlink(path) for path in paths.values()])
 
+    def test_hard_limit_above_the_callers(self):
+        """The right to raise one is the host's, and not had in a user namespace."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 7
+        if run("sh", "-c", f"ulimit -Hn {hard}").returncode != 0:
+            self.skipTest("may not raise a limit")
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.configure(**{
+            "linux.namespaces": lambda old: old + [{"type": "user"}],
+            "linux.uidMappings": maps, "linux.gidMappings": maps,
+            "process.rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": hard}]})
         self.assertEqual(self.run_box("ulimit -Sn; ulimit -Hn"), f"50\n{hard}\n")
         self.start_box()
         self.assertEqual(self.ok("exec", "ufs-box", "sh", "-c", "ulimit -Sn; ulimit -Hn"),
@@ -280,16 +290,6 @@ class MountTest(bundle.ContainerTest):
         self.assertEqual(text, "below640\nlink\nnew\nsub\n")
         self.assertFalse(os.path.exists(f"{self.bundle}/rootfs/data/new"))
 
-    def test_root_is_read_only(self):
-        self.assertEqual(self.run_box("touch /x 2>/dev/null; echo $?"), "1\n")
-        self.configure(**{"root.readonly": False})
-        self.assertEqual(self.run_box("touch /x; echo $?"), "0\n")
-
-    def test_masked_and_read_only_paths(self):
-        text = self.run_box("wc -c </proc/keys; ls /sys/firmware | wc -l;"
-                            "echo 1 2>/dev/null >/proc/sys/kernel/domainname; echo $?;"
-                            "echo h 2>/dev/null >/proc/sysrq-trigger; echo $?")
-        self.assertEqual(text, "0\n0\n1\n1\n")
     def test_tmpfs_has_the_mode_of_its_place(self):
         os.mkdir(self.bundle + "/rootfs/place")
         os.chmod(self.bundle + "/rootfs/place", 0o710)
@@ -312,6 +312,16 @@ class MountTest(bundle.ContainerTest):
                                       "for d in /dev /at; do touch $d/x 2>/dev/null || echo $d; done"),
                          "/dev/null\n/dev/pts/ptmx\n/dev\n/at\n")
 
+    def test_root_is_read_only(self):
+        self.assertEqual(self.run_box("touch /x 2>/dev/null; echo $?"), "1\n")
+        self.configure(**{"root.readonly": False})
+        self.assertEqual(self.run_box("touch /x; echo $?"), "0\n")
+
+    def test_masked_and_read_only_paths(self):
+        text = self.run_box("wc -c </proc/keys; ls /sys/firmware | wc -l;"
+                            "echo 1 2>/dev/null >/proc/sys/kernel/domainname; echo $?;"
+                            "echo h 2>/dev/null >/proc/sysrq-trigger; echo $?")
+        self.assertEqual(text, "0\n0\n1\n1\n")
 
     def test_cgroup_mount_shows_own_view(self):
         text = self.run_box("cat /proc/self/cgroup; ls /sys/fs/cgroup; "
@@ -375,6 +385,13 @@ class PrivilegeTest(bundle.ContainerTest):
         self.assertEqual(status["CapInh"], f"{1 << 5:016x}")
         self.assertEqual(status["CapAmb"], f"{1 << 5:016x}")
         self.assertEqual(status["NoNewPrivs"], "1")
+
+    def test_one_that_does_not_exist(self):
+        self.configure(**{"process.capabilities.bounding": ["CAP_KILL", "CAP_NEW"],
+                          "process.args": ["grep", "CapBnd", "/proc/self/status"]})
+        done = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual(done.stdout, f"CapBnd:\t{1 << 5:016x}\n")
+        self.assertIn('"CAP_NEW" is no capability', done.stderr)
 
     def test_none_unless_given(self):
         self.configure(**{"process.capabilities": None})

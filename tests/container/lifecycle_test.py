@@ -26,6 +26,13 @@ class RunTest(bundle.ContainerTest):
                               stdout=subprocess.PIPE, timeout=30)
         self.assertEqual(done.stdout, b"through")
 
+    def test_environment(self):
+        """The last of a name counts; an empty HOME is as good as none."""
+        self.configure(**{"process.env": ["A=1", "HOME=", "B=2", "PATH=/nowhere", "A=3",
+                                          "PATH=/bin"], "process.args": ["env"]})
+        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").stdout,
+                         "B=2\nA=3\nPATH=/bin\nHOME=/\n")
+
     def test_what_cannot_be_executed(self):
         for args, message in ((["nothing"], "executable file not found in"),
                               (["/nothing"], "[Nn]o such file or directory"),
@@ -235,13 +242,6 @@ class LifeTest(bundle.ContainerTest):
         self.ok("pause", "ufs-box")
         self.ok("delete", "--force", "ufs-box")
 
-    def test_created_can_be_deleted(self):
-        self.detached("create", "-b", self.bundle, "ufs-box")
-        self.ok("delete", "--force", "ufs-box")
-
-    def test_delete_waits_for_the_creation(self):
-        self.configure(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "2"]}]})
-        self.script("sleep 1000")
     def test_kill_without_a_pid_namespace(self):
         """Nothing but a signal of its own ends what init has started."""
         self.configure(**{"linux.namespaces": lambda old: [
@@ -261,6 +261,13 @@ class LifeTest(bundle.ContainerTest):
     def pids(self):
         return json.loads(self.ok("ps", "--format", "json", "ufs-box"))
 
+    def test_created_can_be_deleted(self):
+        self.detached("create", "-b", self.bundle, "ufs-box")
+        self.ok("delete", "--force", "ufs-box")
+
+    def test_delete_waits_for_the_creation(self):
+        self.configure(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "2"]}]})
+        self.script("sleep 1000")
         self.addCleanup(self.oci, "delete", "--force", "ufs-box")
         create = subprocess.Popen(self.command("create", "-b", self.bundle, "ufs-box"),
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -349,6 +356,14 @@ class LifeTest(bundle.ContainerTest):
         self.assertEqual(states, ["creating", "creating", "creating", "stopped"])
         with open(self.bundle + "/rootfs/hooks") as file:
             self.assertIn('"status":"created"', file.read().replace(" ", ""))
+
+    def test_environment_of_hooks(self):
+        """Those in the container have its own, unless they are given another."""
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $A"]}
+        self.configure(**{"process.env": ["A=b", "PATH=/bin"], "hooks": {
+            "createContainer": [hook],
+            "startContainer": [hook, {**hook, "env": ["A=c"]}]}})
+        self.assertEqual(self.run_box("true"), "\nb\nc\n")
 
     def test_hooks_get_a_long_state_whole(self):
         def hook(name):
@@ -443,6 +458,16 @@ class ExecTest(bundle.ContainerTest):
                        "env": ["PATH=/bin", "X=y"]}, file)
         self.assertEqual(self.ok("exec", "--process", path, "ufs-box"), "3\ny\n")
 
+    def test_capabilities_of_another_user(self):
+        self.ok("delete", "--force", "ufs-box")
+        self.configure(**{"process.capabilities.inheritable": ["CAP_SYSLOG"],
+                          "process.capabilities.bounding": ["CAP_SYSLOG", "CAP_CHOWN"]})
+        self.start_box()
+        for cap, ambient in (("CAP_SYSLOG", 1 << 34), ("CAP_CHOWN", 0)):
+            self.assertIn(f"CapAmb:\t{ambient:016x}",
+                          self.ok("exec", "-u", "1", "--cap", cap, "ufs-box", "cat",
+                                  "/proc/self/status"))
+
     def test_not_found(self):
         self.refused("executable file not found", "exec", "ufs-box", "nothing")
 
@@ -458,16 +483,6 @@ class ExecTest(bundle.ContainerTest):
 class TerminalTest(bundle.ContainerTest):
     def receive(self, listener):
         peer, _ = listener.accept()
-    def test_capabilities_of_another_user(self):
-        self.ok("delete", "--force", "ufs-box")
-        self.configure(**{"process.capabilities.inheritable": ["CAP_SYSLOG"],
-                          "process.capabilities.bounding": ["CAP_SYSLOG", "CAP_CHOWN"]})
-        self.start_box()
-        for cap, ambient in (("CAP_SYSLOG", 1 << 34), ("CAP_CHOWN", 0)):
-            self.assertIn(f"CapAmb:\t{ambient:016x}",
-                          self.ok("exec", "-u", "1", "--cap", cap, "ufs-box", "cat",
-                                  "/proc/self/status"))
-
         _, control, _, _ = peer.recvmsg(4096, socket.CMSG_SPACE(4))
         peer.close()
         fds = array.array("i", control[0][2][:4])
@@ -522,6 +537,14 @@ class TerminalTest(bundle.ContainerTest):
         self.assertIn("got word", self.read_until(master, b"got word\r\n"))
         self.assertEqual(box.wait(timeout=30), 0)
 
+    def test_lines_for_a_pipe(self):
+        self.configure(**{"process.terminal": True, "process.args": ["tty"]})
+        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").stdout, "/dev/pts/0\n")
+        self.configure(**{"process.terminal": False})
+        self.start_box()
+        self.assertEqual(self.ok("exec", "--tty", "ufs-box", "sh", "-c", "sleep 0.1; tty"),
+                         "/dev/pts/0\n")
+
     def test_nobody_reads(self):
         """The reader of a pipe goes: the container hears of it, the terminal is put back."""
         self.configure(**{"process.terminal": True, "process.args": [
@@ -566,14 +589,6 @@ class TerminalTest(bundle.ContainerTest):
         self.refused("hostname: Invalid argument", "create", "-b", self.bundle, "ufs-box")
 
     def test_needs_a_receiver(self):
-    def test_lines_for_a_pipe(self):
-        self.configure(**{"process.terminal": True, "process.args": ["tty"]})
-        self.assertEqual(self.oci("run", "-b", self.bundle, "ufs-box").stdout, "/dev/pts/0\n")
-        self.configure(**{"process.terminal": False})
-        self.start_box()
-        self.assertEqual(self.ok("exec", "--tty", "ufs-box", "sh", "-c", "sleep 0.1; tty"),
-                         "/dev/pts/0\n")
-
         self.configure(**{"process.terminal": True})
         self.refused("needs --console-socket", "create", "-b", self.bundle, "ufs-box")
 
