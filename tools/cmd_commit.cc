@@ -21,6 +21,7 @@
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 #include "tools/print_json.h"
+#include "tools/run/container_union.h"
 #include "tools/seal_layer.h"
 #include "tools/state_dir.h"
 #include "tools/store_option.h"
@@ -44,6 +45,7 @@ struct CommitArguments {
   bool as_json = false;
   Progress* progress = nullptr;
   std::set<std::string>* sockets = nullptr;  // that were left out
+  std::string source;                        // what they call it
 };
 
 std::string IndexOf(const std::string& work) {
@@ -53,7 +55,7 @@ std::string IndexOf(const std::string& work) {
 
 Result<std::unique_ptr<Ingest>> BeginIngest(LayerStore& store,
                                             const CommitArguments& arguments) {
-  return store.BeginIngest("commit " + arguments.path);
+  return store.BeginIngest("commit " + arguments.source);
 }
 
 // --- a mount -----------------------------------------------------------------
@@ -254,24 +256,52 @@ Result<LayerInfo> Commit(CommitArguments& arguments) {
   return CommitUpper(*store, arguments);
 }
 
+Status CommitAndPrint(CommitArguments arguments) {
+  std::set<std::string> sockets;
+  arguments.sockets = &sockets;
+  Progress progress("commit", 0, Progress::StyleOfStderr(arguments.as_json));
+  arguments.progress = &progress;
+  const auto layer = Commit(arguments);
+  progress.Finish();
+  TRY(layer);
+  WarnOfSockets(kUfsCommit, sockets);
+  PrintSealed(*layer, arguments.name, arguments.as_json);
+  return FlushOutput();
+}
+
+Status CommitContainer(const FoundContainer& container,
+                       const CommitArguments& given) {
+  const UnmountedUpper upper{given.path, given.work, given.layers, given.store,
+                             given.user_xattr};
+  return InContainer(container, upper, [&](const UnmountedUpper& where) {
+    CommitArguments arguments = given;
+    arguments.path = where.path;
+    arguments.layers = where.layers;
+    arguments.work = where.work;
+    arguments.store = where.store;
+    return CommitAndPrint(std::move(arguments));
+  });
+}
+
 }  // namespace
 
 int RunCommit(int argc, char** argv) {
   CommitArguments arguments;
   ArgumentParser parser(
       kUfsCommit,
-      "ufs commit [--name NAME] MOUNTPOINT\n"
+      "ufs commit [--name NAME] MOUNTPOINT|CONTAINER\n"
       "       ufs commit [--name NAME] [--layer LAYER]... UPPER",
-      "Makes a layer of what a mount's upper, or an UPPER that is not mounted, "
-      "changes,\n"
-      "and prints its digest. The mount goes on over an upper that is empty: "
-      "the next\n"
+      "Makes a layer of what a mount's upper, a container, or an UPPER that is "
+      "not mounted,\n"
+      "changes, and prints its digest. The mount goes on over an upper that is "
+      "empty: the next\n"
       "commit has what was changed since. Programs that write to it meanwhile "
       "wait for\n"
       "a moment. The cost is that of the changes, whatever the size of the "
       "layers.",
       "Examples:\n"
       "  ufs commit /mnt --name app:2\n"
+      "  ufs commit web --name site:2\n"
       "  ufs commit --layer debian:12 changes --name app:2\n"
       "\n"
       "See also: ufs squash, ufs diff, ufs mount\n");
@@ -300,20 +330,18 @@ int RunCommit(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.path.empty())
     return Complain(kUfsCommit,
-                    "no mount point or upper directory given; see 'ufs commit "
+                    "no mount point, container or upper given; see 'ufs commit "
                     "--help'",
                     kExitUsage);
-  std::set<std::string> sockets;
-  arguments.sockets = &sockets;
-  Progress progress("commit", 0, Progress::StyleOfStderr(arguments.as_json));
-  arguments.progress = &progress;
-  const auto layer = Commit(arguments);
-  progress.Finish();
-  if (!layer.ok())
-    return Complain(kUfsCommit, ExplainWriting(layer.error()), kExitFailure);
-  WarnOfSockets(kUfsCommit, sockets);
-  PrintSealed(*layer, arguments.name, arguments.as_json);
-  return FinishOutput(kUfsCommit);
+  arguments.source = arguments.path;
+  const auto done = [&]() -> Status {
+    if (const auto container = TRY(ContainerNamed(arguments.path)))
+      return CommitContainer(*container, arguments);
+    return CommitAndPrint(arguments);
+  }();
+  if (!done.ok())
+    return Complain(kUfsCommit, ExplainWriting(done.error()), kExitFailure);
+  return kExitOk;
 }
 
 }  // namespace ufs

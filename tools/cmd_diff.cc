@@ -14,6 +14,7 @@
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 #include "tools/print_json.h"
+#include "tools/run/container_union.h"
 #include "tools/unmounted_upper.h"
 
 namespace ufs {
@@ -59,6 +60,14 @@ Result<std::vector<Change>> Diff(const UnmountedUpper& upper) {
   return DiffUpper(options);
 }
 
+Status DiffAndPrint(const UnmountedUpper& upper, bool as_json) {
+  const auto changes = TRY(Diff(upper));
+  const std::string text =
+      as_json ? ChangesJson(changes) : ChangesText(changes);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return FlushOutput();
+}
+
 }  // namespace
 
 int RunDiff(int argc, char** argv) {
@@ -66,7 +75,7 @@ int RunDiff(int argc, char** argv) {
   bool as_json = false;
   ArgumentParser parser(
       kUfsDiff,
-      "ufs diff [--json] MOUNTPOINT\n"
+      "ufs diff [--json] MOUNTPOINT|CONTAINER\n"
       "       ufs diff [--json] [--layer LAYER]... UPPER",
       "Lists what an upper directory changes, one path a line:\n"
       "  A PATH         added\n"
@@ -85,6 +94,7 @@ int RunDiff(int argc, char** argv) {
       "\n"
       "Examples:\n"
       "  ufs diff /mnt\n"
+      "  ufs diff web\n"
       "  ufs diff --layer base --layer app changes\n"
       "  ufs diff --json /mnt | jq -r '.[] | select(.kind == "
       "\"added\").path'\n");
@@ -110,16 +120,20 @@ int RunDiff(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (upper.path.empty())
     return Complain(kUfsDiff,
-                    "no mount point or upper directory given; see 'ufs diff "
+                    "no mount point, container or upper given; see 'ufs diff "
                     "--help'",
                     kExitUsage);
-  const auto changes = Diff(upper);
-  if (!changes.ok())
-    return Complain(kUfsDiff, Explain(changes.error()), kExitFailure);
-  const std::string text =
-      as_json ? ChangesJson(*changes) : ChangesText(*changes);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return FinishOutput(kUfsDiff);
+  const auto print = [&](const UnmountedUpper& where) {
+    return DiffAndPrint(where, as_json);
+  };
+  const auto done = [&]() -> Status {
+    if (const auto container = TRY(ContainerNamed(upper.path)))
+      return InContainer(*container, upper, print);
+    return print(upper);
+  }();
+  if (!done.ok())
+    return Complain(kUfsDiff, Explain(done.error()), kExitFailure);
+  return kExitOk;
 }
 
 }  // namespace ufs

@@ -104,7 +104,7 @@ Result<Recorded> Record(const std::string& mountpoint, const std::string& file,
   return recorded;
 }
 
-int RunRecord(int argc, char** argv) {
+int RunTraceRecord(int argc, char** argv) {
   std::string mountpoint, file, limit_text;
   std::vector<std::string> command;
   ArgumentParser parser(
@@ -167,7 +167,7 @@ Result<Replayed> Replay(const std::string& file, const std::string& store,
   return Replayed{count, reader.found(), reader.bytes()};
 }
 
-int RunReplay(int argc, char** argv) {
+int RunTraceReplay(int argc, char** argv) {
   std::string file, store;
   std::vector<std::string> layers;
   bool as_json = false;
@@ -212,8 +212,8 @@ int RunReplay(int argc, char** argv) {
 
 int RunTrace(int argc, char** argv) {
   static constexpr Command kVerbs[] = {
-      {"record", "Record what a mount reads of its layers", RunRecord},
-      {"replay", "Read that ahead, before the next start", RunReplay},
+      {"record", "Record what a mount reads of its layers", RunTraceRecord},
+      {"replay", "Read that ahead, before the next start", RunTraceReplay},
   };
   return RunSubcommand("ufs trace",
                        "The second cold start of an image reads in one go what "

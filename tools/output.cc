@@ -119,10 +119,15 @@ std::string EscapePath(std::string_view path) {
   return escaped;
 }
 
+Status FlushOutput() {
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return Ok();
+  return Error(errno, "standard output");
+}
+
 int FinishOutput(std::string_view who) {
-  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return kExitOk;
-  return Complain(who, std::string("standard output: ") + std::strerror(errno),
-                  kExitFailure);
+  const Status flushed = FlushOutput();
+  return flushed.ok() ? kExitOk
+                      : Complain(who, flushed.error().ToString(), kExitFailure);
 }
 
 }  // namespace ufs

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "layerdb/base/result.h"
+
 namespace ufs {
 
 // Columns as wide as their widest cell, two blanks between them.
@@ -37,8 +39,10 @@ std::string FormatCountOf(uint64_t count, std::string_view thing);
 // as \ooo and \\, so that no name can forge another line.
 std::string EscapePath(std::string_view path);
 
-// Flushes stdout. Returns the exit code: a full disk or a closed pipe behind
-// `ufs stat > file` is a failure that must show. `who` is for the message.
+// Flushes stdout: a full disk or a closed pipe behind `ufs stat > file` is a
+// failure that must show.
+Status FlushOutput();
+// The same; tells it as `who`, and returns the exit code.
 int FinishOutput(std::string_view who);
 
 }  // namespace ufs

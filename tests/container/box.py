@@ -73,6 +73,13 @@ class BoxTest(harness.CliTest):
                          name + "\n")
         return self.inspect(name)
 
+    def make_mount_points(self):
+        """What would else be made in the upper."""
+        for directory in ("dev", "proc", "sys"):
+            self.make_dir("base/" + directory)
+        for name in ("hostname", "hosts", "resolv.conf"):
+            self.write("base/etc/" + name, "")
+
     def inspect(self, name="box"):
         [found] = json.loads(self.ok("inspect", name))
         return found

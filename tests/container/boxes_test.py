@@ -41,6 +41,36 @@ class VerbTest(box.BoxTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no container box; see 'ufs ps --all'", done.stderr)
 
+    def test_commit_and_diff(self):
+        """While it runs, with files of other ids, and once it has ended."""
+        self.make_mount_points()
+        self.start("echo one >/tmp/one; chown 33:44 /tmp/one; chmod 600 /tmp/one; exec sleep 1000")
+        self.assertTrue(wait_until(lambda: self.ok("diff", "box") == "A /tmp/one\n"))
+        self.assertRegex(self.ok("commit", "box", "--name", "site:1"), "^sha256:")
+        self.assertEqual(self.ok("diff", "box"), "")
+        self.assertEqual(self.ok("exec", "box", "cat", "/tmp/one"), "one\n")
+        self.ok("exec", "box", "sh", "-c", "echo two >/tmp/two; rm /etc/motd")
+        self.ok("kill", "box")
+        self.ok("wait", "box")
+        self.assertEqual(self.ok("diff", "box"), "D /etc/motd\nA /tmp/two\n")
+        self.ok("commit", "box", "--name", "site:2")
+        self.ok("rm", "box")
+        self.layers += ["site:1", "site:2"]
+        self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
+                         "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
+
+    def test_what_a_container_is_not(self):
+        self.start()
+        os.mkdir("box")
+        self.addCleanup(os.rmdir, "box")
+        for verb in ("commit", "diff"):
+            done = self.ufs(verb, "box")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("box: is both a container and a directory here; say './box'", done.stderr)
+            done = self.ufs(verb, "--layer", self.base, "box", cwd="/")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("box: a container knows its layers and its work directory", done.stderr)
+
     def test_labels_and_filters(self):
         self.start("sleep 1000", "--label", "tier=web", "-l", "mine", name="one")
         self.start("sleep 1000", "--label", "tier=db", "--label", "mine=", name="two")

@@ -33,6 +33,13 @@ _ufs() {
         return
       fi
       ;;
+    commit | diff)
+      if [[ $cur != -* && $prev != --* ]]; then
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -W "$(ufs ps --all --quiet 2> /dev/null)" -- "$cur"; compgen -d -- "$cur")
+        return
+      fi
+      ;;
   esac
   if [[ $verb == volume ]]; then
     local words='create ls inspect rm prune'

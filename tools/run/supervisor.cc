@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 
 #include "layerdb/base/syscall.h"
@@ -32,11 +33,19 @@ namespace ufs {
 namespace {
 
 namespace kernel = runtime::kernel;
+namespace stdfs = std::filesystem;
 
 // How long the daemon may write what it holds once its last user is gone.
 constexpr int kDaemonPatienceMs = 60'000;
 
 constexpr char kUnionLost[] = "the daemon of its file system was killed";
+
+// Of a layer that is a directory: who reads the record is elsewhere.
+std::string WholePath(const std::string& layer) {
+  std::error_code error;
+  if (!stdfs::is_directory(layer, error)) return layer;
+  return stdfs::absolute(layer, error).lexically_normal().string();
+}
 
 sigset_t WatchedSignals() {
   sigset_t set;
@@ -124,15 +133,17 @@ class Supervisor {
 
   Status MakeRecord() {
     record_.name = options_.name;
-    record_.layers = options_.layers;
+    for (const std::string& layer : options_.layers)
+      record_.layers.push_back(WholePath(layer));
     record_.command = TRY(CommandOf(options_, input_.image));
     record_.labels = options_.labels;
     // Those that were given count.
     record_.labels.insert(input_.image.labels.begin(),
                           input_.image.labels.end());
     record_.created = runtime::NowRfc3339();
-    record_.upper =
-        options_.upper.empty() ? directory_ + "/upper" : options_.upper;
+    record_.upper = options_.upper.empty()
+                        ? directory_ + "/upper"
+                        : stdfs::absolute(options_.upper).string();
     for (const RequestedMount& requested : options_.mounts) {
       const std::string& name = requested.volume;
       if (name.empty() ||

@@ -1,5 +1,8 @@
-// Acting as the ids of a container of an ordinary user.
+// Acting as the ids of a container of an ordinary user, or where a container's
+// supervisor is.
 #pragma once
+
+#include <sys/types.h>
 
 #include <functional>
 #include <vector>
@@ -15,5 +18,11 @@ namespace ufs {
 Status InUserNamespace(const std::vector<runtime::IdMapping>& uids,
                        const std::vector<runtime::IdMapping>& gids,
                        const std::function<Status()>& body);
+
+// The same in the mount namespace of a process, and in its user namespace if
+// that is not ours. Paths mean there what they mean to it, and none is
+// relative.
+Status InNamespacesOf(pid_t pid, bool user_too,
+                      const std::function<Status()>& body);
 
 }  // namespace ufs
