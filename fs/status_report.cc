@@ -96,7 +96,7 @@ std::string StatusReport(const SessionFacts& facts, const UnionInfo& info,
       {"messages", MessagesToJson(messages)},
   };
   // Paths may hold any byte; JSON may not.
-  return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace ufs

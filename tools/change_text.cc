@@ -61,7 +61,7 @@ std::string ChangesJson(const std::vector<Change>& changes) {
     if (const char* type = TypeOf(change.type)) entry["type"] = type;
     list.push_back(std::move(entry));
   }
-  return list.dump(2) + "\n";
+  return list.dump() + "\n";
 }
 
 std::string ChangesText(const std::vector<Change>& changes) {

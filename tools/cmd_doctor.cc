@@ -36,7 +36,7 @@ int RunDoctor(int argc, char** argv) {
     if (!check.remedy.empty()) table.AddRow({"", "", "-> " + check.remedy});
   }
   if (json)
-    PrintIndented(list);
+    PrintJson(list);
   else
     std::fputs(table.ToString().c_str(), stdout);
   const int finished = FinishOutput(kWho);

@@ -26,7 +26,7 @@ Result<LayerInfo> Squash(const std::string& store_path,
   std::vector<const TreeFile*> run;
   std::string source = "squash";
   for (const std::string& word : words) {
-    for (const Digest& digest : TRY(store->ResolveRun(word).With(word))) {
+    for (const Digest& digest : TRY(store->ResolveRun(word))) {
       layers.push_back(TRY(store->OpenLayer(digest, TreeFile::Verify::kAll)));
       run.push_back(layers.back().get());
     }

@@ -144,10 +144,10 @@ std::string CountersText(const Json& report) {
                        " of attributes alone; " +
                        FormatBytes(Number(stats, "copy_up_bytes"))});
   if (const uint64_t files = Number(stats, "partial_files"); files > 0)
-    table.AddRow({"in parts",
-                  FormatCount(files) + (files == 1 ? " file, " : " files, ") +
-                      FormatBytes(Number(stats, "partial_bytes_missing")) +
-                      " of it in layers"});
+    table.AddRow(
+        {"in parts", FormatCountOf(files, "file") + ", " +
+                         FormatBytes(Number(stats, "partial_bytes_missing")) +
+                         " of it in layers"});
   table.AddRow({"listing hits", Share(Number(stats, "listing_hits"),
                                       Number(stats, "listing_misses"))});
   return table.ToString(2);
@@ -178,16 +178,13 @@ std::string ReportText(const Json& report) {
          MessagesText(Part(report, "messages"));
 }
 
-enum class Form { kText, kJson, kJsonLine };
-
-Result<std::string> Ask(const std::string& mountpoint, Form form) {
+Result<std::string> Ask(const std::string& mountpoint, bool as_json) {
   const std::string answer = TRY(QueryControl(mountpoint));
-  if (form == Form::kJson) return answer;
+  if (as_json) return answer;  // a line
   const Json report = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (!report.is_object())
     return Error(EPROTO, mountpoint + ": its daemon does not answer in JSON");
-  if (form == Form::kText) return ReportText(report);
-  return report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return ReportText(report);
 }
 
 // ENOTCONN says in words which of its causes it was.
@@ -197,7 +194,7 @@ std::string Reason(const Error& error) {
 }
 
 int PrintOnce(const std::string& mountpoint, bool as_json) {
-  const auto text = Ask(mountpoint, as_json ? Form::kJson : Form::kText);
+  const auto text = Ask(mountpoint, as_json);
   if (!text.ok()) return Complain(kUfsStat, Reason(text.error()), kExitFailure);
   std::fputs(text->c_str(), stdout);
   return FinishOutput(kUfsStat);
@@ -208,7 +205,7 @@ int PrintOnce(const std::string& mountpoint, bool as_json) {
 int Watch(const std::string& mountpoint, bool as_json, double seconds) {
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   for (bool first = true;; first = false) {
-    const auto text = Ask(mountpoint, as_json ? Form::kJsonLine : Form::kText);
+    const auto text = Ask(mountpoint, as_json);
     if (!text.ok() && !first) return FinishOutput(kUfsStat);  // unmounted
     if (!text.ok())
       return Complain(kUfsStat, Reason(text.error()), kExitFailure);

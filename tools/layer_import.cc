@@ -233,17 +233,7 @@ void Print(const Outcome& outcome, const std::string& name, bool as_json) {
     if (as_json) PrintJson({{"images", list}});
     return;
   }
-  const LayerInfo& info = outcome.layer;
-  if (as_json) {
-    const Json json = {{"digest", info.diff_id.ToString()},
-                       {"entries", info.entries},
-                       {"content_bytes", info.content_bytes},
-                       {"objects", info.objects},
-                       {"name", name}};
-    std::printf("%s\n", json.dump(2).c_str());
-  } else {
-    std::printf("%s\n", info.diff_id.ToString().c_str());
-  }
+  PrintSealed(outcome.layer, name, as_json);
 }
 
 }  // namespace

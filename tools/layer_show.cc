@@ -19,7 +19,7 @@ void PrintText(const LayerInfo& info, const Result<uint64_t>& own) {
   table.AddRow({"source", EscapePath(info.source)});
   table.AddRow({"created", FormatTime(info.created)});
   table.AddRow({"entries", FormatCount(info.entries) + ", of them " +
-                               FormatCount(info.whiteouts) + " whiteouts"});
+                               FormatCountOf(info.whiteouts, "whiteout")});
   table.AddRow({"contents", FormatBytes(info.content_bytes) + " in files, " +
                                 FormatCountOf(info.objects, "object")});
   table.AddRow({"its own", own.ok() ? FormatBytes(*own) +
@@ -67,9 +67,10 @@ void PrintImage(const LayerStore& store, const Image& image) {
     table.AddRow(
         {"layer " + std::to_string(i + 1),
          config.diff_ids[i].ToString() +
-             (info.ok() ? ", " + FormatCount(info->entries) + " entries, " +
-                              FormatBytes(info->content_bytes)
-                        : ", is missing")});
+             (info.ok()
+                  ? ", " + FormatCountOf(info->entries, "entry", "entries") +
+                        ", " + FormatBytes(info->content_bytes)
+                  : ", is missing")});
   }
   std::fputs(table.ToString().c_str(), stdout);
 }

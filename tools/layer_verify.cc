@@ -122,6 +122,9 @@ int RunLayerVerify(int argc, char** argv) {
                {"bytes", bytes},
                {"findings", findings}});
   } else {
+    if (!choice->images.empty())
+      std::printf("%s, ",
+                  FormatCountOf(choice->images.size(), "image").c_str());
     std::printf("%s, %s read: %s\n",
                 FormatCountOf(choice->layers.size(), "layer").c_str(),
                 FormatBytes(bytes).c_str(), clean ? "sound" : "damaged");

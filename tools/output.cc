@@ -98,9 +98,11 @@ std::string FormatCount(uint64_t count) {
   return digits;
 }
 
-std::string FormatCountOf(uint64_t count, std::string_view thing) {
-  return FormatCount(count) + " " + std::string(thing) +
-         (count == 1 ? "" : "s");
+std::string FormatCountOf(uint64_t count, std::string_view thing,
+                          std::string_view things) {
+  const bool regular = count == 1 || things.empty();
+  return FormatCount(count) + " " + std::string(regular ? thing : things) +
+         (regular && count != 1 ? "s" : "");
 }
 
 std::string EscapePath(std::string_view path) {

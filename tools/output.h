@@ -32,8 +32,9 @@ std::string FormatBytes(uint64_t bytes);      // "512 B", "1.5 MiB"
 std::string FormatMicros(double micros);      // "12 us", "3.4 ms", "1.2 s"
 std::string FormatSeconds(uint64_t seconds);  // "42 s", "3 h 05 min"
 std::string FormatCount(uint64_t count);      // "1,234,567"
-// "1 layer", "2 layers".
-std::string FormatCountOf(uint64_t count, std::string_view thing);
+// "1 layer", "2 layers"; `things` where it is not `thing` and an s.
+std::string FormatCountOf(uint64_t count, std::string_view thing,
+                          std::string_view things = {});
 
 // A path as it can stand in a line of text: control characters and backslashes
 // as \ooo and \\, so that no name can forge another line.

@@ -57,6 +57,12 @@ TEST(Format, Counts) {
 }
 
 // A file may be called "x\nD /etc/passwd"; it must not look like two lines.
+TEST(FormatCountOf, SeveralMayHaveAWordOfTheirOwn) {
+  EXPECT_EQ(FormatCountOf(1, "entry", "entries"), "1 entry");
+  EXPECT_EQ(FormatCountOf(0, "entry", "entries"), "0 entries");
+  EXPECT_EQ(FormatCountOf(1200, "entry", "entries"), "1,200 entries");
+}
+
 TEST(FormatCountOf, OneIsNotSeveral) {
   EXPECT_EQ(FormatCountOf(1, "layer"), "1 layer");
   EXPECT_EQ(FormatCountOf(0, "layer"), "0 layers");

@@ -14,9 +14,9 @@ using Json = nlohmann::ordered_json;
 // such stands there in hexadecimal, under KEY_hex.
 void AddText(Json& object, const std::string& key, std::string_view text);
 
-// One line.
+// One line: what --json prints, for programs.
 void PrintJson(const Json& json);
-// As people read it too: indented.
+// Indented: what has no other form than JSON, so that people read it too.
 void PrintIndented(const Json& json);
 
 }  // namespace ufs

@@ -58,12 +58,12 @@ void PrintSealed(const LayerInfo& layer, const std::string& name,
   if (as_json) {
     Json object = {{"digest", digest},
                    {"entries", layer.entries},
-                   {"content_bytes", layer.content_bytes}};
+                   {"content_bytes", layer.content_bytes},
+                   {"objects", layer.objects}};
     if (!name.empty()) object["name"] = name;
-    std::printf("%s\n", object.dump().c_str());
+    PrintJson(object);
   } else {
-    std::printf("%s%s%s\n", digest.c_str(), name.empty() ? "" : " ",
-                name.c_str());
+    std::puts(digest.c_str());
   }
 }
 

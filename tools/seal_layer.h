@@ -29,7 +29,7 @@ Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
 // Tells on stderr what SealDirectory left out.
 void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets);
 
-// One line for a person, or an object for a program, on stdout.
+// The digest, or an object for a program, on stdout.
 void PrintSealed(const LayerInfo& layer, const std::string& name, bool as_json);
 
 }  // namespace ufs

@@ -69,11 +69,9 @@ int RunStoreCheck(int argc, char** argv) {
               FormatCountOf(report->views, "view").c_str(),
               report->clean() ? "sound" : "broken");
   if (report->unused_objects + report->leftovers > 0)
-    std::printf(
-        "%s unused objects and %s leftovers, which 'ufs store gc' "
-        "frees\n",
-        FormatCount(report->unused_objects).c_str(),
-        FormatCount(report->leftovers).c_str());
+    std::printf("%s and %s, which 'ufs store gc' frees\n",
+                FormatCountOf(report->unused_objects, "unused object").c_str(),
+                FormatCountOf(report->leftovers, "leftover").c_str());
   return Finish(kWho, report->clean());
 }
 

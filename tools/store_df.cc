@@ -55,6 +55,7 @@ int RunStoreDf(int argc, char** argv) {
                {"total", usage->total},
                {"objects", usage->objects},
                {"layers", usage->layers},
+               {"images", usage->images},
                {"views", usage->views},
                {"blobs", usage->blobs},
                {"catalog", usage->catalog},
@@ -62,6 +63,7 @@ int RunStoreDf(int argc, char** argv) {
                {"rest", usage->rest},
                {"object_count", usage->object_count},
                {"layer_count", usage->layer_count},
+               {"image_count", usage->image_count},
                {"content_bytes", usage->content_bytes}});
   } else {
     PrintText((*store)->path(), *usage);

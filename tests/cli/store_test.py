@@ -79,6 +79,44 @@ class LayerTest(CliTest):
         self.refused("'base': no layer or image with this name or digest", "layer", "show", "base")
         self.refused("nothing is named base", "layer", "untag", "base")
 
+    def test_json_is_a_line_and_names_only_what_has_a_name(self):
+        first, second = self.make_layer("first", {"f": "1"}), self.make_layer("second", {"g": "2"})
+        for command in (("layer", "import"), ("layer", "import", "--layer"), ("commit",)):
+            bare = json.loads(self.ok(*command, "--json", first))
+            self.assertNotIn("name", bare)
+            named = json.loads(self.ok(*command, "--json", "--name", "one", first))
+            self.assertEqual(named, {**bare, "name": "one"})
+            self.assertEqual(self.ok(*command, "--name", "one", first), named["digest"] + "\n")
+        self.ok("layer", "import", "--name", "two", second)
+        self.mount("--upper", self.at("up"), "one", self.mnt)
+        for command in (("layer", "import", first), ("layer", "ls"), ("layer", "show", "one"),
+                        ("layer", "diff", "one", "two"), ("layer", "verify"), ("store", "df"),
+                        ("store", "gc"), ("store", "check"), ("store", "repair"),
+                        ("squash", "one", "two"), ("stat", self.mnt), ("diff", self.mnt),
+                        ("commit", "--keep-upper", self.mnt)):
+            printed = self.ok(*command, "--json")
+            self.assertEqual(printed.count("\n"), 1, command)
+            json.loads(printed)
+        doctor = self.ufs("doctor", "--json").stdout
+        self.assertEqual(doctor.count("\n"), 1)
+
+    def test_one_of_a_thing_is_not_several(self):
+        self.write("one/f", "1")
+        self.write("one/.wh.g", "")
+        tar = run("tar", "-cf", self.at("one.tar"), "-C", self.at("one"), ".wh.g")
+        self.assertEqual(tar.returncode, 0, tar.stderr)
+        layer = self.ok("layer", "import", self.at("one.tar")).strip()
+        self.assertRegex(self.ok("layer", "show", layer), r"(?m)^entries +1, of them 1 whiteout$")
+        self.assertEqual(self.ufs("layer", "export", "--format", "oci", layer,
+                                  self.at("layout")).returncode, 0)
+        image = self.ok("layer", "import", self.at("layout")).strip()
+        self.assertRegex(self.ok("layer", "show", image), r"(?m)^layer 1 +\S+, 1 entry, 0 B$")
+        self.assertRegex(self.ok("layer", "verify", image), r"^1 image, 1 layer, ")
+
+    def test_squash_says_once_what_there_is_not(self):
+        done = self.refused("'none': no layer or image", "squash", "none", "none")
+        self.assertEqual(done.stderr.count("none"), 1)
+
     def test_refused_names(self):
         base = self.make("base", f="1")
         for name in ("../x", "-x", "a b", "", "a//b", "x:", ":y", "a" * 300):

@@ -186,7 +186,7 @@ int RunPs(int argc, char** argv) {
     Json list = Json::array();
     for (const FoundContainer& found : *containers)
       list.push_back(ToJson(found));
-    PrintIndented(list);
+    PrintJson(list);
   } else if (quiet) {
     for (const FoundContainer& found : *containers)
       std::printf("%s\n", found.record.name.c_str());

@@ -110,7 +110,7 @@ int RunTop(int argc, char** argv) {
   if (!processes.ok())
     return Complain(kWho, Explain(processes.error()), kExitFailure);
   if (json)
-    PrintIndented(ToJson(*processes));
+    PrintJson(ToJson(*processes));
   else
     PrintProcesses(*processes);
   return FinishOutput(kWho);
@@ -150,7 +150,7 @@ int RunStats(int argc, char** argv) {
                   FormatBytes(usage->memory)});
   }
   if (json)
-    PrintIndented(list);
+    PrintJson(list);
   else
     std::fputs(table.ToString().c_str(), stdout);
   return FinishOutput(kWho);

@@ -81,7 +81,7 @@ int RunVolumeLs(int argc, char** argv) {
         table.AddRow({volume.name, volume.created, users});
       }
     }
-    if (json) PrintIndented(array);
+    if (json) PrintJson(array);
     if (!json && !quiet) std::fputs(table.ToString().c_str(), stdout);
     return Ok();
   };
