@@ -166,6 +166,59 @@ TEST_F(ImageImport, AnImageForThisMachineIsChosen) {
   EXPECT_EQ(chosen->front().config.diff_ids.front(), Sha256Of(app_));
 }
 
+TEST_F(ImageImport, IndexesMayLieBesideEachOther) {
+  const auto index_of = [&](const Json& image, const char* architecture) {
+    Json entry = image;
+    entry["platform"] = {{"os", "linux"}, {"architecture", architecture}};
+    return layout_.Blob(Json{{"schemaVersion", 2},
+                             {"mediaType", kOciIndex},
+                             {"manifests", Json::array({entry})}}
+                            .dump(),
+                        kOciIndex);
+  };
+  const std::string here = Platform::OfThisMachine().architecture;
+  const Json outer{
+      {"schemaVersion", 2},
+      {"manifests", Json::array({index_of(layout_.Image({app_}), "vax"),
+                                 index_of(layout_.Image({base_}), here.c_str()),
+                                 index_of(layout_.Image({app_}), "vax")})}};
+  layout_.Index({layout_.Blob(outer.dump(), kOciIndex)});
+  ExpectImage(Take(), {base_});
+}
+
+TEST_F(ImageImport, TheVariantThatEveryMachineRunsGoesBeforeOthers) {
+  const auto entry = [&](const std::string& tar, const char* variant) {
+    Json descriptor = layout_.Image({tar});
+    descriptor["platform"] = {{"os", "linux"}, {"architecture", "vax"}};
+    if (*variant != 0) descriptor["platform"]["variant"] = variant;
+    return descriptor;
+  };
+  const std::string third = File("third", "3") + TarEnd();
+  layout_.Index({entry(third, "v3"), entry(app_, "v2"), entry(base_, "")});
+  ExpectImage(Take({"", Platform{"linux", "vax", ""}}), {base_});
+  ExpectImage(Take({"", Platform{"linux", "vax", "v2"}}), {app_});
+  ExpectImage(Take({"", Platform{"linux", "vax", "v4"}}), {base_});
+}
+
+TEST_F(ImageImport, ASignatureBesideAnImageIsNoImage) {
+  const Json image = layout_.Image({base_});
+  Json signature = layout_.Blob(
+      Json{{"schemaVersion", 2},
+           {"mediaType", kOciManifest},
+           {"artifactType", "application/vnd.example.signature"},
+           {"config", layout_.Blob("{}", "application/vnd.oci.empty.v1+json")},
+           {"layers", Json::array()}}
+          .dump(),
+      kOciManifest);
+  layout_.Index({signature, image});
+  EXPECT_FALSE(Take().ok());  // nothing says what it is
+  signature["artifactType"] = "application/vnd.example.signature";
+  layout_.Index({signature, image});
+  ExpectImage(Take(), {base_});
+  layout_.Index({signature});
+  EXPECT_EQ(Take().code(), ENOENT);
+}
+
 TEST_F(ImageImport, OneOfSeveralByItsName) {
   Json one = layout_.Image({base_}), two = layout_.Image({base_, app_});
   one["annotations"] = {{"org.opencontainers.image.ref.name", "v1"}};

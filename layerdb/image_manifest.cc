@@ -45,6 +45,7 @@ Status ReadDescriptor(const JsonReader& object, Descriptor& descriptor) {
   if (!digest.present()) return digest.Invalid("is missing");
   TRY(ReadDigest(digest, descriptor.digest));
   TRY(object.Require("size", descriptor.size_bytes));
+  TRY(object.Read("artifactType", descriptor.artifact_type));
   TRY(ReadPlatform(TRY(object.Get("platform")), descriptor.platform));
   return object.Read("annotations", descriptor.annotations);
 }
@@ -77,6 +78,11 @@ Status CheckKind(const JsonReader& document, const char* wanted,
                             std::string(forbidden) +
                             "', so that it could be taken for two things");
   return Ok();
+}
+
+bool IsConfigType(std::string_view media_type) {
+  return std::find(std::begin(kConfigTypes), std::end(kConfigTypes),
+                   media_type) != std::end(kConfigTypes);
 }
 
 Status CheckLayerType(const Descriptor& layer, const std::string& where) {
@@ -170,6 +176,11 @@ bool Descriptor::IsManifest() const {
   return media_type == kOciManifest || media_type == kDockerManifest;
 }
 
+// The type of an image's own manifest is that of its config.
+bool Descriptor::IsArtifact() const {
+  return !artifact_type.empty() && !IsConfigType(artifact_type);
+}
+
 Result<ImageIndex> ParseImageIndex(std::string_view text) {
   const nlohmann::json json = TRY(ParseJson(text, kMostDocumentBytes));
   const JsonReader document(&json, "");
@@ -188,8 +199,7 @@ Result<ImageManifest> ParseImageManifest(std::string_view text) {
   TRY(CheckKind(document, "layers", "manifests", manifest.media_type));
   if (manifest.media_type.empty()) manifest.media_type = kOciManifest;
   TRY(ReadDescriptor(TRY(document.Get("config")), manifest.config));
-  if (std::find(std::begin(kConfigTypes), std::end(kConfigTypes),
-                manifest.config.media_type) == std::end(kConfigTypes))
+  if (!IsConfigType(manifest.config.media_type))
     return Error(ENOTSUP, "its config is '" + manifest.config.media_type +
                               "': an artifact, no image");
   manifest.layers =

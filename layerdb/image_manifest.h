@@ -55,9 +55,12 @@ struct Descriptor {
   uint64_t size_bytes = 0;
   Platform platform;
   std::map<std::string, std::string> annotations;
+  std::string artifact_type = {};  // of a manifest that is no image's
 
   bool IsIndex() const;
   bool IsManifest() const;
+  // A manifest of something else than an image, as a signature.
+  bool IsArtifact() const;
 };
 
 struct ImageIndex {

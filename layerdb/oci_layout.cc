@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "layerdb/base/json_reader.h"
 #include "layerdb/image.h"
@@ -71,7 +72,7 @@ class LayoutReader {
   }
 
   static bool IsImage(const Descriptor& entry) {
-    return (entry.IsIndex() || entry.IsManifest()) &&
+    return (entry.IsIndex() || entry.IsManifest()) && !entry.IsArtifact() &&
            Annotation(entry, kReferenceType).empty();
   }
 
@@ -83,39 +84,57 @@ class LayoutReader {
   }
 
   Result<ImageDraft> ReadGroup(const std::vector<Descriptor>& entries) const {
-    Descriptor entry = entries[0];
+    const Descriptor& first = entries[0];
+    std::vector<Descriptor> images;
+    std::set<Digest> read;
+    TRY(Gather(entries, 0, read, images));
     // One that has no other to be mistaken for need not be for this machine.
-    if (entries.size() > 1 || choice_.platform)
-      entry = TRY(ChoosePlatform(entries));
-    const Descriptor named = entry;
-    for (int depth = 0; entry.IsIndex(); ++depth) {
-      if (depth == kDeepestIndex)
-        return Error(
-            ELOOP, "index " + entry.digest.ToString() + ": nested too deeply");
-      const ImageIndex index =
-          TRY(ParseImageIndex(TRY(ReadBlob(entry)))
-                  .With("index " + entry.digest.ToString()));
-      std::vector<Descriptor> images;
-      std::copy_if(index.manifests.begin(), index.manifests.end(),
-                   std::back_inserter(images), IsImage);
-      entry =
-          TRY(ChoosePlatform(images).With("index " + entry.digest.ToString()));
-    }
-    ImageDraft draft = TRY(ReadManifest(entry));
-    AddName(named, draft);
+    const bool alone = entries.size() == 1 && first.IsManifest();
+    ImageDraft draft = TRY(ReadManifest(
+        alone && !choice_.platform ? first : TRY(ChoosePlatform(images))));
+    AddName(first, draft);
     return draft;
+  }
+
+  // Adds the images among `entries` and in the indexes among them, each of
+  // which is read once.
+  Status Gather(const std::vector<Descriptor>& entries, int depth,
+                std::set<Digest>& read, std::vector<Descriptor>& images) const {
+    for (const Descriptor& entry : entries) {
+      if (!IsImage(entry)) continue;
+      if (entry.IsManifest()) {
+        images.push_back(entry);
+        continue;
+      }
+      const std::string what = "index " + entry.digest.ToString();
+      if (depth == kDeepestIndex)
+        return Error(ELOOP, what + ": nested too deeply");
+      if (!read.insert(entry.digest).second) continue;
+      const ImageIndex index =
+          TRY(ParseImageIndex(TRY(ReadBlob(entry))).With(what));
+      TRY(Gather(index.manifests, depth + 1, read, images));
+    }
+    return Ok();
   }
 
   Result<Descriptor> ChoosePlatform(
       const std::vector<Descriptor>& entries) const {
     std::string there;
+    const Descriptor* best = nullptr;
+    // Without a variant is what every machine of its kind can run.
+    const auto is_exact = [&](const Descriptor& entry) {
+      return entry.platform.variant == platform_.variant;
+    };
     for (const Descriptor& entry : entries) {
       if (entry.platform.os.empty() && entries.size() == 1) return entry;
-      if (entry.platform.Serves(platform_)) return entry;
+      if (entry.platform.Serves(platform_) &&
+          (best == nullptr || (is_exact(entry) && !is_exact(*best))))
+        best = &entry;
       there += (there.empty() ? "" : ", ") + (entry.platform.os.empty()
                                                   ? entry.digest.ToString()
                                                   : entry.platform.ToString());
     }
+    if (best != nullptr) return *best;
     return Error(ENOENT, "nothing for " + platform_.ToString() +
                              (there.empty() ? "" : "; there is " + there) +
                              "; choose with --platform or --image");
