@@ -8,6 +8,7 @@ int RunLayer(int argc, char** argv) {
   static constexpr Command kVerbs[] = {
       {"import", "Take in a directory, a tar or images", RunLayerImport},
       {"export", "Write a layer as a tar, or an image", RunLayerExport},
+      {"image", "Make an image of layers", RunLayerImage},
       {"ls", "List images and layers", RunLayerLs},
       {"show", "Tell about one layer or image", RunLayerShow},
       {"tree", "List the files of a layer or image", RunLayerTree},

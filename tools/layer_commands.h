@@ -5,6 +5,7 @@ namespace ufs {
 
 int RunLayerImport(int argc, char** argv);
 int RunLayerExport(int argc, char** argv);
+int RunLayerImage(int argc, char** argv);
 int RunLayerLs(int argc, char** argv);
 int RunLayerShow(int argc, char** argv);
 int RunLayerDiff(int argc, char** argv);

@@ -133,6 +133,31 @@ class Images(CliTest):
         self.assertEqual(our_links, their_links)
         self.umount()
 
+    @needs("umoci", "skopeo")
+    def test_what_is_committed_over_an_image_is_an_image(self):
+        self.layer("import", self.make_layout(), "--name", "app:1")
+        self.mount("--store", self.store, "--upper", self.at("up"), "app:1", self.mnt)
+        with open(self.mnt + "/dir/added", "w") as file:
+            file.write("added")
+        digest = self.ok(UFS, "commit", "--store", self.store, self.mnt).strip()
+        self.umount()
+        image = self.layer("image", "app:1", digest, "--name", "app:2").strip()
+        first, second = self.show("app:1"), self.show("app:2")
+        self.assertEqual(second["digest"], image)
+        self.assertEqual(second["config"], first["config"])
+        self.assertEqual([layer["digest"] for layer in second["layers"]],
+                         [layer["digest"] for layer in first["layers"]] + [digest])
+        self.layer("export", "--format", "oci", "app:2", "made")
+        self.assertEqual(self.digest_in(self.at("made")), image)
+        config = json.loads(self.ok("skopeo", "inspect", "--config", "oci:" + self.at("made")))
+        self.assertEqual(config["config"]["Cmd"], ["/bin/true"])
+        self.ok("umoci", "unpack", "--image", self.at("made") + ":2", self.at("theirs"))
+        with open(self.at("theirs/rootfs/dir/added")) as file:
+            self.assertEqual(file.read(), "added")
+        # Its layers are its own too: the first may go.
+        self.layer("rm", "app:1")
+        self.assertEqual(self.layer("verify", "app:2").split(",")[0], "1 image")
+
     @needs("umoci")
     def test_the_difference_of_images_and_of_layers(self):
         self.layer("import", self.make_layout(), "--name", "app")
