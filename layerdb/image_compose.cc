@@ -71,7 +71,7 @@ class Composer {
       TRY(ExportTar(store_, diff_id, tar));
       blob.size_bytes = tar.bytes();
     }
-    Add(diff_id, blob);
+    TRY(Add(diff_id, blob));
     AddStep(info);
     return Ok();
   }
@@ -82,7 +82,7 @@ class Composer {
                           /*allow_exceptions=*/false);
     const std::vector<Digest>& layers = image.config.diff_ids;
     for (size_t i = 0; i < layers.size(); ++i)
-      Add(layers[i], image.manifest.layers[i]);
+      TRY(Add(layers[i], image.manifest.layers[i]));
     kept_.insert(kept_.end(), image.blobs.begin(), image.blobs.end());
     created_ = std::max(created_, image.created);
     const auto history = config_.find("history");
@@ -114,9 +114,14 @@ class Composer {
   }
 
  private:
-  void Add(const Digest& diff_id, const Descriptor& blob) {
+  Status Add(const Digest& diff_id, const Descriptor& blob) {
+    if (blobs_.size() == kMostImageLayers)
+      return Error(EFBIG, "an image has " + std::to_string(kMostImageLayers) +
+                              " layers at most; 'ufs squash' makes one of "
+                              "several");
     diff_ids_.push_back(diff_id.ToString());
     blobs_.push_back(blob);
+    return Ok();
   }
 
   void AddStep(const LayerInfo& info) {

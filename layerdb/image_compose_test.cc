@@ -96,6 +96,14 @@ TEST_F(ImageCompose, IsWrittenAsItSays) {
   EXPECT_TRUE(store_->Check()->clean());
 }
 
+TEST_F(ImageCompose, TooManyLayersAreRefusedWithWhatHelps) {
+  const std::vector<StoreReference> many(kMostImageLayers + 1,
+                                         TakeLayer(added_));
+  const auto image = ComposeImage(*store_, many, {});
+  EXPECT_EQ(image.code(), EFBIG);
+  EXPECT_NE(image.error().ToString().find("ufs squash"), std::string::npos);
+}
+
 TEST_F(ImageCompose, NothingIsNoImage) {
   EXPECT_EQ(ComposeImage(*store_, {}, {}).code(), ENODATA);
 }
