@@ -64,7 +64,7 @@ Result<std::unique_ptr<Ingest>> LayerStore::BeginIngest(std::string source) {
   SweepAbandoned();
   std::unique_ptr<Ingest> ingest(new Ingest);
   ingest->store_ = shared_from_this();
-  ingest->source_ = std::move(source);
+  ingest->source_ = ShortSource(std::move(source));
   // Waits for a gc that sweeps objects.
   ingest->sweep_lock_ = TRY(LockShared({dir_, "ingest"}).With(path_));
   TRY(kBegin.Visit());

@@ -86,6 +86,16 @@ std::string LayerInfo::Encode() const {
   return text + "\nend\n";
 }
 
+std::string ShortSource(std::string source) {
+  constexpr size_t kMostBytes = 4096;
+  if (source.size() <= kMostBytes) return source;
+  size_t end = kMostBytes;
+  // Not within a character.
+  while (end > 0 && (static_cast<unsigned char>(source[end]) & 0xC0) == 0x80)
+    --end;
+  return source.substr(0, end) + "...";
+}
+
 Status CountTree(const TreeFile& tree, LayerInfo& info) {
   info.entries = tree.entry_count();
   info.objects = tree.object_count();

@@ -43,6 +43,10 @@ struct LayerInfo {
   std::string Encode() const;
 };
 
+// What is told of a source, of a layer or an image: one that names a thousand
+// layers ends in an ellipsis, so that the text it stands in can be read again.
+std::string ShortSource(std::string source);
+
 // The counts of `info`, from its tree. For a layer whose text is lost.
 Status CountTree(const TreeFile& tree, LayerInfo& info);
 

@@ -88,6 +88,19 @@ TEST_F(LayerStoreTest, KeepsALayerAndTellsOfIt) {
   ExpectClean();
 }
 
+TEST_F(LayerStoreTest, ASourceOfAnyLengthIsToldOf) {
+  std::string longest(100'000, 'x');
+  // A character of two bytes where it is cut.
+  for (size_t at = 4000; at < 4200; at += 2) longest.replace(at, 2, "\xC3\xA9");
+  const LayerInfo sealed = Import(*store_, longest, {{"f", "1"}}).value();
+  const auto info = store_->Info(sealed.diff_id);
+  ASSERT_TRUE(info.ok()) << info.error().ToString();
+  EXPECT_EQ(info->source, sealed.source);
+  EXPECT_LT(info->source.size(), 5000u);
+  EXPECT_TRUE(info->source.ends_with("\xC3\xA9..."));
+  ExpectClean();
+}
+
 TEST_F(LayerStoreTest, AStoreIsNotMadeInSomebodysDirectory) {
   EXPECT_EQ(
       LayerStore::Open(scratch_.path(), LayerStore::Access::kWrite).code(),

@@ -183,6 +183,7 @@ Status LayerStore::PutImage(Image& image) {
         image.blobs.push_back(blob);
   } else {
     image.created = time(nullptr);
+    image.source = ShortSource(std::move(image.source));
   }
   TRY(kPut.Visit());
   // The publication: before the rename in it the image is not there.
