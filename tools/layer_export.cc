@@ -231,12 +231,13 @@ int RunLayerExport(int argc, char** argv) {
                   "its whiteouts, of an image what it shows), oci (a "
                   "directory), oci-archive or docker-archive")
       ->check(
-          CLI::IsMember({"tar", "dir", "oci", "oci-archive", "docker-archive"}))
+          CLI::IsMember({"tar", "dir", "oci", "oci-archive", "docker-archive"})
+              .description(""))
       ->type_name("FORMAT");
   parser
       .add_option("--compress", arguments.compression,
                   "none, gzip or zstd: what is not compressed already")
-      ->check(CLI::IsMember({"none", "gzip", "zstd"}))
+      ->check(CLI::IsMember({"none", "gzip", "zstd"}).description(""))
       ->type_name("HOW");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.reference.empty())

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -276,12 +277,16 @@ int RunLayerImport(int argc, char** argv) {
   parser
       .add_option("--max-size", arguments.max_bytes,
                   "Refuse what is larger when uncompressed")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
       ->type_name("SIZE");
   parser
       .add_option("--max-ratio", arguments.max_ratio,
                   "Refuse what grows more than N times, beyond 1 GiB")
-      ->check(CLI::PositiveNumber)
+      ->check([](const std::string& text) {
+        return std::strtod(text.c_str(), nullptr) > 0
+                   ? std::string()
+                   : text + " is not more than 0";
+      })
       ->type_name("N");
   parser.add_flag("--no-keep-blob", arguments.no_keep_blob,
                   "Do not keep the compressed form");

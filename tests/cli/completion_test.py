@@ -73,6 +73,11 @@ class Completion(unittest.TestCase):
             offered = names(self.output(*shell, "ufs", *verb, "-"))
             self.assertEqual(self.told(verb) - offered, set(), verb)
 
+    def test_help_names_values_as_people_do(self):
+        for verb in self.commands():
+            for line in self.output("ufs", *verb, "--help"):
+                self.assertNotRegex(line, r"^  -.*:(INT|UINT|FLOAT|SIZE|POSITIVE|\{)", verb)
+
     def test_bash(self):
         self.check("bash", "-c", BASH, f"{COMPLETION}/ufs.bash")
 

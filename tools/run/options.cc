@@ -98,7 +98,7 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
       .add_option("--stop-timeout", options.stop_timeout,
                   "How long that waits, 10 if nobody says")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0, kStopSecondsMax));
+      ->check(CLI::Range(0, kStopSecondsMax).description(""));
   parser.add_flag("--replace", options.replace,
                   "Remove one of that name first");
   text("--cidfile", options.cidfile, "FILE", "Takes its name");
@@ -150,7 +150,7 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
       .add_option("--oom-score-adj", options.oom_score_adj,
                   "How soon it is killed for want of memory")
       ->type_name("N")
-      ->check(CLI::Range(-1000, 1000));
+      ->check(CLI::Range(-1000, 1000).description(""));
   parser.add_flag("--init", options.init,
                   "Under a process 1 that reaps and passes signals on");
   List(parser, "--ulimit", words.ulimits, "NAME=SOFT[:HARD]", "Limit");
