@@ -156,7 +156,18 @@ class LifeTest(box.BoxTest):
         done = self.ufs("run", "--replace", "--name", "box", "nosuchlayer", "--", "true")
         self.assertEqual(done.returncode, 125, done.stderr)
         self.assertIn("nosuchlayer", done.stderr)
-        self.assertEqual(self.inspect()["status"], "running")
+        profile = self.dir + "/profile"
+        with open(profile, "w") as file:
+            file.write('{"defaultAction": "SCMP_ACT_DREAM"}')
+        for message, *words in (
+                ("/dev/none: No such file", "--device", "/dev/none"),
+                ("is no device", "--device", "/etc/passwd"),
+                ("/none: does not exist", "-v", "/none:/at"),
+                ("env-file /none", "--env-file", "/none"),
+                ("unknown action", "--security-opt", "seccomp=" + profile),
+                ("sysctl", "--sysctl", "kernel.panic=1")):
+            self.refused(message, "--replace", "--name", "box", *words)
+            self.assertEqual(self.inspect()["status"], "running", words)
 
     def test_time_to_stop(self):
         self.start("trap '' TERM; echo ready; while :; do sleep 0.05; done", "--stop-timeout", "0")

@@ -16,6 +16,7 @@
 #include "tools/output.h"
 #include "tools/run/attach_client.h"
 #include "tools/run/commands.h"
+#include "tools/run/config.h"
 #include "tools/run/detach_keys.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
@@ -96,7 +97,9 @@ Result<int> Run(RunOptions& options) {
       (void)sys::UnlinkAt({AT_FDCWD, options.cidfile.c_str()});
   });
   if (options.replace) {
-    TRY(FindLayers(options));  // not for one that could not start
+    // Not for one that could not start.
+    TRY(FindLayers(options));
+    TRY(CheckRunConfig(options, image));
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   }
   // One that comes while it starts is passed on once it runs.

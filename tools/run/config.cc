@@ -14,12 +14,14 @@
 #include <set>
 
 #include "layerdb/base/syscall.h"
+#include "runtime/config.h"
 #include "runtime/default_config.h"
 #include "runtime/default_seccomp.h"
 #include "runtime/kernel.h"
 #include "runtime/names.h"
 #include "runtime/namespaces.h"
 #include "runtime/programs.h"
+#include "runtime/seccomp.h"
 #include "runtime/user_db.h"
 #include "tools/print_json.h"
 #include "tools/run/network_files.h"
@@ -198,15 +200,15 @@ Status SetUser(const RunOptions& options, const ImageConfig& image,
                                "\" in the container's /etc/group");
     found.additional_gids.push_back(*gid);
   }
-  user = {{"uid", found.uid}, {"gid", found.gid}};
+  user["uid"] = found.uid;
+  user["gid"] = found.gid;
   if (!found.additional_gids.empty())
     user["additionalGids"] = found.additional_gids;
   return Ok();
 }
 
 Status SetProcess(const RunOptions& options, const ImageConfig& image,
-                  const std::string& root, const std::string& hostname,
-                  Json& config) {
+                  const std::string& hostname, Json& config) {
   Json& process = config["process"];
   process["args"] = TRY(CommandOf(options, image));
   process["terminal"] = options.terminal;
@@ -226,7 +228,6 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
   process["cwd"] = !options.workdir.empty()     ? options.workdir
                    : !image.working_dir.empty() ? image.working_dir
                                                 : "/";
-  TRY(SetUser(options, image, root, process["user"]));
   // Not the caller's, as the rest of its surroundings.
   process["user"]["umask"] = options.umask.value_or(0022);
   if (options.oom_score_adj) process["oomScoreAdj"] = *options.oom_score_adj;
@@ -317,6 +318,10 @@ Status SetLinux(const RunOptions& options, Json& config) {
   return Ok();
 }
 
+std::string TextOf(const Json& config) {
+  return config.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string HostnameOf(const RunOptions& options) {
   constexpr size_t kHostnameMax = 63;
   utsname host;
@@ -384,14 +389,26 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
   if (!options.annotations.empty()) config["annotations"] = options.annotations;
   if (options.shm_bytes != 0)
     SetSharedMemory(options.shm_bytes, config["mounts"]);
-  TRY(SetProcess(options, image, root, hostname, config));
+  TRY(SetProcess(options, image, hostname, config));
+  TRY(SetUser(options, image, root, config["process"]["user"]));
   TRY(SetLinux(options, config));
   SetNamespaces(options, network, config);
   TRY(WriteNetworkFiles(options, directory, hostname).With(directory));
   AddMounts(options, directory, config);
   if (options.init) TRY(AddInit(options.host_pid, config));
-  using Handler = Json::error_handler_t;
-  return config.dump(-1, ' ', false, Handler::replace);
+  return TextOf(config);
+}
+
+Status CheckRunConfig(const RunOptions& options, const ImageConfig& image) {
+  Json config = BaseConfig();
+  config["root"] = {{"path", "/"}};
+  TRY(SetProcess(options, image, HostnameOf(options), config));
+  TRY(SetLinux(options, config));
+  SetNamespaces(options, /*network=*/"", config);
+  if (options.init) TRY(AddInit(options.host_pid, config));
+  const auto spec = TRY(runtime::ParseConfig(TextOf(config)));
+  if (spec.seccomp) TRY(runtime::CompileSeccomp(*spec.seccomp));
+  return Ok();
 }
 
 }  // namespace ufs

@@ -27,6 +27,10 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
                                   const std::string& root,
                                   const std::string& network);
 
+// What of that can be told before there is a root, and by the caller: what is
+// asked for exists, and the runtime would take it.
+Status CheckRunConfig(const RunOptions& options, const ImageConfig& image);
+
 // A capability as config.json spells it, of a name with or without CAP_ and in
 // any case; ALL stays.
 std::string CapabilityName(std::string name);
