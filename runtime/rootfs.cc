@@ -359,11 +359,13 @@ Status Rootfs::MountOne(Prepared& prepared) {
   const std::string& where = mount.destination;
   if (where == "/") return Error(EINVAL, "the root itself is no mount point");
   const bool directory = !prepared.flags.bind || prepared.source_is_directory;
+  bool existed = false;
   if (mount.type == "tmpfs" && !prepared.flags.bind) {
     // The directory's own where there is one; a mode that is asked for comes
     // later, and counts.
     const auto there = OpenInRoot(root_, where, O_PATH, LinksFor(where));
-    if (there.ok())
+    existed = there.ok();
+    if (existed)
       prepared.flags.data.insert(
           prepared.flags.data.begin(),
           ModeOption(TRY(sys::Statx({*there})).stx_mode));
@@ -391,7 +393,10 @@ Status Rootfs::MountOne(Prepared& prepared) {
   if (prepared.flags.copy_up) {
     if (mount.type != "tmpfs")
       return Error(EINVAL, "tmpcopyup is for tmpfs alone");
-    TRY(CopyTree(target, tree).With("tmpcopyup"));
+    const mode_t mode = TRY(sys::Statx({tree})).stx_mode & 07777;
+    if (existed) TRY(CopyTree(target, tree).With("tmpcopyup"));
+    if ((TRY(sys::Statx({tree})).stx_mode & 07777) != mode)
+      TRY(sys::ChmodAt({tree}, mode));
   }
   // What else is to be mounted may need a place in it.
   const bool late = (prepared.flags.set & MOUNT_ATTR_RDONLY) != 0 &&

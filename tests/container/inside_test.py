@@ -298,8 +298,12 @@ class MountTest(bundle.ContainerTest):
         self.add_mount("/new", "tmpfs", "tmpfs")
         self.assertEqual(self.run_box("true" + modes), "710\n1777\n")
         self.configure(mounts=lambda old: old[:-2])
-        self.add_mount("/place", "tmpfs", "tmpfs", "mode=1500")
-        self.assertEqual(self.run_box("stat -c %a /place"), "1500\n")
+        for options in ([], ["tmpcopyup"]):
+            self.add_mount("/place", "tmpfs", "tmpfs", "mode=1500", *options)
+            self.add_mount("/new2", "tmpfs", "tmpfs", *options)
+            self.assertEqual(self.run_box("stat -c %a /place /new2"), "1500\n1777\n")
+            self.configure(mounts=lambda old: old[:-2])
+            os.rmdir(self.bundle + "/rootfs/new2")
 
     def test_what_is_read_only_takes_mounts(self):
         """What podman makes of --read-only-tmpfs=false."""
