@@ -56,7 +56,10 @@ Status ReadDevices(const JsonReader& json, std::vector<Device>& devices) {
       TRY(element.Require("minor", device.minor));
     }
     TRY(element.Read("fileMode", device.mode));
-    if (device.mode > 07777) return element.Invalid("has an invalid fileMode");
+    // Of podman's the kind of file is a part.
+    if ((device.mode & ~mode_t{S_IFMT | 07777}) != 0)
+      return element.Invalid("has an invalid fileMode");
+    device.mode &= 07777;
     TRY(element.Read("uid", device.uid));
     TRY(element.Read("gid", device.gid));
     devices.push_back(std::move(device));

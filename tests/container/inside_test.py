@@ -358,9 +358,12 @@ class DeviceTest(bundle.ContainerTest):
     def test_own_device(self):
         self.configure(**{"linux.devices": [{"path": "/dev/sub/mine", "type": "c", "major": 1,
                                              "minor": 3, "fileMode": 0o640, "uid": 5, "gid": 6},
+                                            {"path": "/dev/podmans", "type": "c", "major": 1,
+                                             "minor": 3, "fileMode": 0o20600},
                                             {"path": "/dev/pipe", "type": "p"}]})
-        self.assertEqual(self.run_box("stat -c '%a %t:%T %u %g' /dev/sub/mine; test -p /dev/pipe;"
-                                      "echo $?"), "640 1:3 5 6\n0\n")
+        self.assertEqual(self.run_box("stat -c '%a %t:%T %u %g' /dev/sub/mine /dev/podmans;"
+                                      "test -p /dev/pipe; echo $?"),
+                         "640 1:3 5 6\n600 1:3 0 0\n0\n")
 
     def test_device_list_holds(self):
         """By v1's list, by a program of the kernel's under v2."""

@@ -99,6 +99,10 @@ class Podman(PodmanTest):
         self.assertIn("Read-only file system", text)
         code, text = self.run_box("--tty", "box", "sh", "-c", "tty; stty size")
         self.assertEqual((code, text.split()[0]), (0, "/dev/pts/0"))
+        self.assertEqual(self.run_box("--device", "/dev/full:/dev/given", "--tmpfs", "/new",
+                                      "--mount", "type=tmpfs,dst=/own,tmpfs-mode=700", "box",
+                                      "stat", "-c", "%a", "/dev/given", "/new", "/own"),
+                         (0, "666\n1777\n700\n"))
         shared = self.dir + "/shared"
         os.mkdir(shared)
         self.assertEqual(self.run_box("--volume", shared + ":/shared", "--hostname", "here",
