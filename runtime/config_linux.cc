@@ -1,5 +1,6 @@
 // The "linux" object of config.json, but for resources and seccomp.
 #include <sys/personality.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 

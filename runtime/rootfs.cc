@@ -351,7 +351,16 @@ Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
         TRY(sys::OpenAt({top, cgroup.name.c_str()}, O_PATH | O_DIRECTORY));
     TRY(kernel::MoveMount(tree, place));
   }
-  return ApplyFlags(top, prepared.flags);
+  return ApplyReadOnlyLast(top, prepared.flags);
+}
+
+// For what other mounts may need a place in.
+Status Rootfs::ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags) {
+  const bool late = (flags.set & MOUNT_ATTR_RDONLY) != 0;
+  flags.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  TRY(ApplyFlags(tree, flags));
+  if (late) read_only_later_.push_back(TRY(kernel::Duplicate(tree)));
+  return Ok();
 }
 
 Status Rootfs::MountOne(Prepared& prepared) {
@@ -398,15 +407,11 @@ Status Rootfs::MountOne(Prepared& prepared) {
     if ((TRY(sys::Statx({tree})).stx_mode & 07777) != mode)
       TRY(sys::ChmodAt({tree}, mode));
   }
-  // What else is to be mounted may need a place in it.
-  const bool late = (prepared.flags.set & MOUNT_ATTR_RDONLY) != 0 &&
-                    !prepared.flags.bind &&
-                    (mount.type == "tmpfs" || where == "/dev");
-  if (late) prepared.flags.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
-  TRY(ApplyFlags(tree, prepared.flags));
-  TRY(kernel::MoveMount(tree, target));
-  if (late) read_only_later_.push_back(std::move(tree));
-  return Ok();
+  const bool with_others =
+      !prepared.flags.bind && (mount.type == "tmpfs" || where == "/dev");
+  TRY(with_others ? ApplyReadOnlyLast(tree, prepared.flags)
+                  : ApplyFlags(tree, prepared.flags));
+  return kernel::MoveMount(tree, target);
 }
 
 Status Rootfs::Mount() {

@@ -77,6 +77,7 @@ class Rootfs {
                              const std::string& which, const Helper& helper);
   Status MountOne(Prepared& prepared);
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
+  Status ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags);
   Status MountCgroups(const Prepared& prepared, BorrowedFd target);
   Status MakeDevices();
   Status MakeDevice(const Device& device);
