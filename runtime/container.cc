@@ -275,8 +275,9 @@ Status Container::AwaitCreated(const ContainerSpec& spec,
       case Word::kMounted: {
         // Not created before they have ended, as the specification has it.
         const std::string state = StateJson(RunState::kCreating);
-        TRY(RunHooks("prestart", spec.hooks.prestart, state));
-        TRY(RunHooks("createRuntime", spec.hooks.create_runtime, state));
+        TRY(RunHooks("prestart", spec.hooks.prestart, state, options.bundle));
+        TRY(RunHooks("createRuntime", spec.hooks.create_runtime, state,
+                     options.bundle));
         const UniqueFd file = TRY(MakeStateFile(state));
         TRY(Say(channel, Word::kGo, "", file.get()));
         break;

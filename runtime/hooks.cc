@@ -23,7 +23,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return pointers;
 }
 
-Status RunHook(const Hook& hook, const std::string& state) {
+Status RunHook(const Hook& hook, const std::string& state,
+               const std::string& directory) {
   const UniqueFd input = TRY(MakeStateFile(state));
   std::vector<std::string> args = hook.args;
   if (args.empty()) args.push_back(hook.path);
@@ -39,6 +40,8 @@ Status RunHook(const Hook& hook, const std::string& state) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
+    // Not to be entered by an ordinary user's container, it may be.
+    if (!directory.empty()) (void)kernel::Check(chdir(directory.c_str()));
     if (kernel::DuplicateTo(input, STDIN_FILENO).ok() &&
         kernel::CloseOnExecFrom(3).ok())
       execve(hook.path.c_str(), argv.data(), env.data());
@@ -86,9 +89,10 @@ Result<UniqueFd> MakeStateFile(const std::string& state) {
 }
 
 Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
-                const std::string& state) {
+                const std::string& state, const std::string& directory) {
   for (const Hook& hook : hooks)
-    TRY(RunHook(hook, state).With(std::string(kind) + " hook " + hook.path));
+    TRY(RunHook(hook, state, directory)
+            .With(std::string(kind) + " hook " + hook.path));
   return Ok();
 }
 
@@ -96,7 +100,7 @@ void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
                   const std::string& state) {
   for (const Hook& hook : hooks) {
     const auto run =
-        RunHook(hook, state).With(std::string(kind) + " hook " + hook.path);
+        RunHook(hook, state, "").With(std::string(kind) + " hook " + hook.path);
     if (run.ok()) continue;
     const Error& error = run.error();
     // Where the hook has failed, not a call of ours, there is no errno.

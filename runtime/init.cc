@@ -124,17 +124,21 @@ Status MakeTerminal(const InitInput& input, Rootfs& rootfs, BorrowedFd channel,
   return Ok();
 }
 
+bool HasHooksBeforeRoot(const Hooks& hooks) {
+  return !hooks.prestart.empty() || !hooks.create_runtime.empty() ||
+         !hooks.create_container.empty();
+}
+
 // Returns the state that hooks are given; empty where there are none.
 Result<std::string> RunCreationHooks(const InitInput& input,
                                      BorrowedFd channel) {
   const Hooks& hooks = input.spec.hooks;
-  if (hooks.prestart.empty() && hooks.create_runtime.empty() &&
-      hooks.create_container.empty() && hooks.start_container.empty())
+  if (!HasHooksBeforeRoot(hooks) && hooks.start_container.empty())
     return std::string();
   TRY(Say(channel, Word::kMounted));
   const Said go = TRY(Expect(channel, Word::kGo));
   std::string state = TRY(kernel::ReadAll(go.fd, SIZE_MAX));
-  TRY(RunHooks("createContainer", hooks.create_container, state));
+  TRY(RunHooks("createContainer", hooks.create_container, state, input.bundle));
   // By the next ones it is no longer "creating".
   auto json = nlohmann::ordered_json::parse(state, nullptr, /*throw=*/false);
   if (!json.is_object()) return Error(EPROTO, "the state is no JSON object");
@@ -182,7 +186,8 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   }
   if (spec.HasNew(NamespaceType::kNetwork))
     TRY(BringUpLoopback().With("bringing up the loopback interface"));
-  TRY(rootfs.Mount());
+  TRY(rootfs.Mount(/*at_its_path=*/input.pivot &&
+                   HasHooksBeforeRoot(spec.hooks)));
   UniqueFd slave;
   TRY(MakeTerminal(input, rootfs, channel, slave));
   // It may well exist, or the root be read-only: then it shows at the chdir.

@@ -195,12 +195,13 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
   MountFlags::Propagation propagation{MS_SLAVE, true};
   if (!spec.rootfs_propagation.empty())
     propagation = TRY(ParsePropagation(spec.rootfs_propagation));
-  const bool shared = propagation.type == MS_SHARED;
+  rootfs.shared_ = propagation.type == MS_SHARED;
   // Nothing we mount may show on the host. What is to stay shared stays so, as
   // it was found, on the copies alone.
-  if (!shared) TRY(SetRootPropagation(MS_SLAVE, true));
+  if (!rootfs.shared_) TRY(SetRootPropagation(MS_SLAVE, true));
 
-  const std::string path = AbsolutePath(spec.root_path, bundle);
+  rootfs.path_ = AbsolutePath(spec.root_path, bundle);
+  const std::string& path = rootfs.path_;
   rootfs.root_ =
       TRY(rootfs.CopyMount(path, /*recursive=*/true, kRootItself, helper)
               .With("root " + path));
@@ -209,7 +210,7 @@ Result<Rootfs> Rootfs::Open(const ContainerSpec& spec,
   TRY(rootfs.OpenSources(bundle, helper));
 
   // pivot_root wants a parent that does not propagate.
-  if (shared) TRY(SetRootPropagation(MS_PRIVATE, false));
+  if (rootfs.shared_) TRY(SetRootPropagation(MS_PRIVATE, false));
   return rootfs;
 }
 
@@ -414,8 +415,13 @@ Status Rootfs::MountOne(Prepared& prepared) {
   return kernel::MoveMount(tree, target);
 }
 
-Status Rootfs::Mount() {
-  TRY(kernel::MoveMount(root_, TRY(sys::Open("/", O_PATH | O_DIRECTORY))));
+Status Rootfs::Mount(bool at_its_path) {
+  UniqueFd place = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
+  if (at_its_path && !shared_) {
+    auto own = sys::Open(path_.c_str(), O_PATH | O_DIRECTORY);
+    if (own.ok()) place = std::move(own).value();
+  }
+  TRY(kernel::MoveMount(root_, place));
   attached_ = true;
   for (Prepared& prepared : mounts_)
     TRY(MountOne(prepared).With(WhichMount(*prepared.mount)));

@@ -3,7 +3,7 @@
 //
 //   Rootfs rootfs = TRY(Rootfs::Open(spec, bundle, cgroups));  // caller's ids
 //   ...become root of the user namespace...
-//   TRY(rootfs.Mount());   // attach, mounts, devices, masks
+//   TRY(rootfs.Mount(false));   // attach, mounts, devices, masks
 //   TRY(rootfs.Enter());   // pivot_root, detach the host's tree
 //
 // Every mount is made detached, given its attributes, and then attached to a
@@ -40,8 +40,10 @@ class Rootfs {
                              const std::string& bundle, const Cgroup& cgroup,
                              const Helper& helper);
 
-  // REQUIRES: the ids of the container's root.
-  Status Mount();
+  // Over the host's root; `at_its_path`: over the root's own directory, where
+  // hooks look for it and mount more, unless that propagates or may not be
+  // entered. REQUIRES: the ids of the container's root.
+  Status Mount(bool at_its_path);
 
   // Binds the terminal to /dev/console.
   Status AttachConsole(BorrowedFd terminal);
@@ -92,6 +94,8 @@ class Rootfs {
 
   const ContainerSpec& spec_;
   bool in_user_namespace_ = false;
+  std::string path_;  // of the root, on the host
+  bool shared_ = false;
   UniqueFd root_;
   bool attached_ = false;  // the root, over the host's
   UniqueFd null_device_;   // the host's /dev/null

@@ -357,6 +357,17 @@ class LifeTest(bundle.ContainerTest):
         with open(self.bundle + "/rootfs/hooks") as file:
             self.assertIn('"status":"created"', file.read().replace(" ", ""))
 
+    def test_hooks_find_the_root_at_its_path(self):
+        """In the container's mount namespace, and what they mount there stays: so do those for
+        graphics cards."""
+        os.mkdir(self.bundle + "/rootfs/more")
+        find = {"path": "/bin/sh", "args": ["sh", "-c", "test -e rootfs/proc/self"]}
+        add = {"path": "/bin/sh", "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "args": [
+            "sh", "-c", "pid=$(grep -o '\"pid\":[^,]*' | tr -dc 0-9);"
+            f"nsenter -t $pid -m mount -t tmpfs more {self.bundle}/rootfs/more"]}
+        self.configure(hooks={"createRuntime": [add], "createContainer": [find]})
+        self.assertEqual(self.run_box("grep -c '^more /more ' /proc/mounts"), "1\n")
+
     def test_environment_of_hooks(self):
         """Those in the container have its own, unless they are given another."""
         hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $A"]}
