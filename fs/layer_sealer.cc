@@ -80,9 +80,12 @@ class Sealer {
   bool IsTop(uint32_t rank) const { return rank == stack_->top(); }
 
   Error At(const NodeRef& dir, const std::string& name, Error error) const {
+    const std::string& label = dir.layer().label();
+    // A layer that cannot open a file says which.
+    if (error.context().starts_with("layer " + label + ": ")) return error;
     const std::string parent = dir.layer().PathOf(dir);
-    return std::move(error).With(dir.layer().label() + ": " +
-                                 (parent == "/" ? "" : parent) + "/" + name);
+    return std::move(error).With(label + ": " + (parent == "/" ? "" : parent) +
+                                 "/" + name);
   }
 
   // Ok: go on.

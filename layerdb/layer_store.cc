@@ -327,7 +327,7 @@ Status LayerStore::RemoveName(std::string_view name) {
   const HeldLock lock = TRY(LockExclusive({dir_, "lock"}).With(path_));
   auto removed = names().Remove(normal);
   if (removed.code() == ENOENT)
-    return Error(ENOENT, "nothing is named " + normal);
+    return Error(ENOENT, "nothing is named " + normal + "; see 'ufs layer ls'");
   return removed;
 }
 

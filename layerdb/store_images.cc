@@ -117,7 +117,7 @@ Result<StoreReference> LayerStore::Find(std::string_view reference) const {
                      path_ +
                      (short_digits ? "; or give four or more digits of its "
                                      "digest"
-                                   : ""));
+                                   : "; see 'ufs layer ls'"));
   }
   std::string list;
   for (size_t i = 0; i < matches.size() && i < kMostListed; ++i)

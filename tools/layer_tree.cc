@@ -167,7 +167,7 @@ Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
     if (found.kind == TreeFile::Found::Kind::kWhiteout)
       return Error(ENOENT, "deleted by this layer");
     if (found.kind == TreeFile::Found::Kind::kAbsent)
-      return Error(ENOENT, "not in this layer");
+      return Error(ENOENT, "does not exist in this layer");
     node = found.node;
   }
   return node;

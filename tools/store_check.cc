@@ -43,11 +43,10 @@ int RunStoreCheck(int argc, char** argv) {
   parser.add_flag("--json", json, "For programs");
   if (auto done = parser.Parse(argc, argv)) return *done;
   const auto store = store_option.Open(LayerStore::Access::kRead);
-  if (!store.ok())
-    return Complain(kWho, store.error().ToString(), kExitFailure);
+  if (!store.ok()) return Complain(kWho, Explain(store.error()), kExitFailure);
   const auto report = (*store)->Check();
   if (!report.ok())
-    return Complain(kWho, report.error().ToString(), kExitFailure);
+    return Complain(kWho, Explain(report.error()), kExitFailure);
   if (json) {
     PrintJson({{"layers", report->layers},
                {"images", report->images},

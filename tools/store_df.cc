@@ -46,10 +46,10 @@ int RunStoreDf(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
-    return Complain(kStoreDf, store.error().ToString(), kExitFailure);
+    return Complain(kStoreDf, Explain(store.error()), kExitFailure);
   const auto usage = (*store)->Usage();
   if (!usage.ok())
-    return Complain(kStoreDf, usage.error().ToString(), kExitFailure);
+    return Complain(kStoreDf, Explain(usage.error()), kExitFailure);
   if (json) {
     PrintJson({{"store", (*store)->path()},
                {"total", usage->total},

@@ -180,6 +180,16 @@ class Import(CliTest):
         self.assert_refused(done, "/large: writing an object: No space left on device; 'ufs layer rm' "
                                   "and 'ufs store gc' give room in the store")
 
+    def test_what_cannot_be_read_is_named_once(self):
+        self.write("base/secret", "s" * 9000)
+        os.chmod(self.at("base/secret"), 0)
+        self.make_dir("theirs")
+        os.chown(self.at("theirs"), harness.USER, harness.USER)
+        done = run(*as_user(), UFS, "layer", "import", "--store", self.at("theirs/store"), self.base)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, f"{self.base}: /secret: Permission denied$")
+        self.assertEqual(done.stderr.count("secret"), 1)
+
     def test_who_may_not_give_files_away_is_told(self):
         self.assertEqual(self.store("import", self.base, "--name", "base").returncode, 0)
         os.makedirs(self.at("theirs"))
