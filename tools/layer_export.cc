@@ -155,10 +155,14 @@ DirectoryMarks MarksOf(const MarkNames& names) {
 
 // A layer as it is; of an image what its layers show.
 Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
-                 BorrowedFd into) {
+                 BorrowedFd into, Progress& progress) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   const auto open_object = [&](const ObjectId& id) {
-    return store.objects()->OpenVerified(id);
+    auto object = store.objects()->OpenVerified(id);
+    if (object.ok())
+      if (const auto stat = sys::Statx({*object}); stat.ok())
+        progress.Add(stat->stx_size);
+    return object;
   };
   const MarkNames names(IsHostRoot());
   if (!found.is_image)
@@ -195,7 +199,7 @@ Status ExportDirectory(const LayerStore& store,
     const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
     auto written =
         arguments.format == "dir"
-            ? WriteTree(store, arguments, dir)
+            ? WriteTree(store, arguments, dir, progress)
             : WriteImage(store, arguments, *OutputToDirectory(dir), progress);
     TRY(std::move(written).With(output));
   }

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """ufs layer and ufs store: what they print, refuse, and leave."""
+import io
 import json
 import os
+import pty
 import re
 import subprocess
+import tarfile
 
 import harness
 from harness import CliTest, as_user, run
@@ -118,6 +121,25 @@ class LayerTest(CliTest):
     def test_squash_says_once_what_there_is_not(self):
         done = self.refused("'none': no layer or image", "squash", "none", "none")
         self.assertEqual(done.stderr.count("none"), 1)
+
+    def test_an_export_to_a_directory_tells_how_far_it_is(self):
+        # Long enough for a line to be drawn; whichever way it goes, a file that has contents of
+        # its own comes after the others.
+        with tarfile.open(self.at("many.tar"), "w") as tar:
+            for number in range(20_000):
+                tar.addfile(tarfile.TarInfo(f"few/1{number}"))
+            for name in ("0", "2"):
+                large = tarfile.TarInfo("few/" + name)
+                large.size = 9000
+                tar.addfile(large, io.BytesIO(name.encode() * 9000))
+        layer = self.ok("layer", "import", self.at("many.tar")).strip()
+        terminal, end = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        with open(end, "wb", buffering=0) as stderr:
+            done = subprocess.run([harness.UFS, "layer", "export", "--format", "dir", layer,
+                                   self.at("out")], stderr=stderr, timeout=harness.PATIENCE)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"export  17.6 KiB", os.read(terminal, 4096))
 
     def test_refused_names(self):
         base = self.make("base", f="1")
