@@ -136,6 +136,7 @@ class PosixModel {
   // Files (posix_model_file.cc).
   Expected Open(const Op& op);
   Expected OpenTmpfile(const Op& op);
+  static bool MayCreateOver(Caller who, const Node& dir, const Node& node);
   Expected OpenFound(const Op& op, const NodePtr& node);
   void PutHandle(const Op& op, const NodePtr& node);
   Expected Read(const Op& op, bool positioned);

@@ -26,6 +26,14 @@ std::string Slice(const Node& node, int64_t off, int64_t len) {
 }  // namespace
 
 // Compare Linux's fs/namei.c:open_last_lookups() and do_open().
+// The may_create_in_sticky() of Linux's fs/namei.c, whose sysctls leave files
+// and fifos alone.
+bool PosixModel::MayCreateOver(Caller who, const Node& dir, const Node& node) {
+  const bool guarded = (dir.mode & S_ISVTX) != 0 && (dir.mode & S_IWOTH) != 0;
+  const bool exempt = node.IsFile() || node.IsDir() || S_ISFIFO(node.mode);
+  return !guarded || exempt || node.uid == dir.uid || node.uid == who.uid;
+}
+
 Expected PosixModel::Open(const Op& op) {
   CloseHandle(op.fd);
   if ((op.flags & O_TMPFILE) == O_TMPFILE) return OpenTmpfile(op);
@@ -37,6 +45,9 @@ Expected PosixModel::Open(const Op& op) {
   if (walk.err != 0) return Expected::Error(walk.err);
   if (exclusive && walk.node != nullptr) return Expected::Error(EEXIST);
   if (create && !walk.ordinary) return Expected::Error(EISDIR);
+  if (create && walk.node != nullptr &&
+      !MayCreateOver({op.uid}, *walk.parent, *walk.node))
+    return Expected::Error(EACCES);
   if (walk.node != nullptr) return OpenFound(op, walk.node);
   if (!create) return Expected::Error(ENOENT);
   if (int err = MayCreate({op.uid}, *walk.parent)) return Expected::Error(err);
