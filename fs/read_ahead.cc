@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "layerdb/base/page_cache.h"
+
 namespace ufs {
 
 Status ReadAhead(BorrowedFd fd, uint64_t offset, uint64_t size) {
@@ -21,17 +23,19 @@ Status ReadAhead(BorrowedFd fd, uint64_t offset, uint64_t size) {
   return Ok();
 }
 
-void DropBehind(BorrowedFd fd, uint64_t offset, uint64_t size) {
-  constexpr uint64_t kKeptBytes = 32 << 20;
-  // Small reads go to and fro, and would cost the disk each time.
-  constexpr uint64_t kSmallBytes = 128 << 10;
+void DropBehind(BorrowedFd fd, uint64_t offset, uint64_t size, PagesOf of) {
   // Several reads are under way at once, not quite in order.
   constexpr uint64_t kPieceBytes = 4 << 20;
   const uint64_t end = (offset + size) / kPieceBytes * kPieceBytes;
-  if (size < kSmallBytes || end <= offset || end < kKeptBytes + 2 * kPieceBytes)
+  if (size < kLargeRequestBytes || end <= offset ||
+      end < kKeptTwiceBytes + 2 * kPieceBytes)
     return;
-  (void)posix_fadvise(fd.get(), static_cast<off_t>(end - 2 * kPieceBytes),
-                      kPieceBytes, POSIX_FADV_DONTNEED);
+  const uint64_t behind = end - 2 * kPieceBytes;
+  if (of == PagesOf::kUpper) {
+    const auto clean = sys::IsClean(fd, behind, kPieceBytes);
+    if (!clean.ok() || !*clean) return;
+  }
+  (void)sys::DropPages(fd, behind, kPieceBytes);
 }
 
 }  // namespace ufs

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/union_fixture.h"
+#include "layerdb/base/page_cache.h"
 
 namespace ufs {
 namespace {
@@ -57,7 +58,22 @@ class DropBehindTest : public UnionFsTest {
       GTEST_SKIP() << "this file system keeps its files in memory";
   }
 
-  stdfs::path layer_file_;
+  // What is in the upper of a file of its own.
+  void MakeUpperFile() {
+    upper_file_ = root_ / "upper/own";
+    Put(upper_file_, std::string(kFileBytes, 'u'));
+  }
+  bool CanTell() {
+    const UniqueFd fd(open(layer_file_.c_str(), O_RDWR | O_CLOEXEC));
+    return sys::IsClean(fd, 0, 0).ok();
+  }
+  bool IsDirty() {
+    const UniqueFd fd(open(upper_file_.c_str(), O_RDWR | O_CLOEXEC));
+    const auto clean = sys::IsClean(fd, 0, 0);
+    return clean.ok() && !*clean;
+  }
+
+  stdfs::path layer_file_, upper_file_;
 };
 
 TEST_F(DropBehindTest, OfALargeFileTheStartStaysAndTheEnd) {
@@ -75,6 +91,41 @@ TEST_F(DropBehindTest, OfAFileInPartsAsWell) {
   ASSERT_EQ(WriteAt(Walk("large"), "x", 40 * kMiB), 0);
   ReadAll("large", kMiB);
   EXPECT_LE(Resident(layer_file_, 32 * kMiB, 40 * kMiB), kMiB);
+}
+
+TEST_F(DropBehindTest, OfTheUpperOnceItIsOnTheDisk) {
+  if (!CanTell()) GTEST_SKIP() << "this kernel cannot tell (Linux 6.5)";
+  MakeUpperFile();
+  Forget(upper_file_);
+  ReadAll("own", kMiB);
+  EXPECT_EQ(Resident(upper_file_, 0, 32 * kMiB), 32 * kMiB);
+  EXPECT_LE(Resident(upper_file_, 32 * kMiB, 56 * kMiB), kMiB);
+}
+
+TEST_F(DropBehindTest, WhatIsToBeWrittenStays) {
+  MakeUpperFile();
+  ReadAll("own", kMiB);
+  if (!IsDirty()) GTEST_SKIP() << "the host has written it already";
+  EXPECT_EQ(Resident(upper_file_, 0, kFileBytes), kFileBytes);
+}
+
+TEST_F(DropBehindTest, WhatWasWrittenGoesOnceItIsOnTheDisk) {
+  if (!CanTell()) GTEST_SKIP() << "this kernel cannot tell (Linux 6.5)";
+  MakeUpperFile();
+  const NodeId node = Walk("own");
+  const std::string piece(kMiB, 'w');
+  for (uint64_t at = 0; at < kFileBytes; at += kMiB)
+    ASSERT_EQ(*fs_->Write(node, piece.data(), kMiB, at, nullptr), kMiB);
+  fs_->DropWritten(std::chrono::hours(1));  // somebody wrote just now
+  if (IsDirty()) {
+    fs_->DropWritten({});
+    EXPECT_EQ(Resident(upper_file_, 0, kFileBytes), kFileBytes);
+  }
+  ASSERT_TRUE(fs_->FSync(node, /*data_only=*/true).ok());
+  EXPECT_EQ(Resident(upper_file_, 0, kFileBytes), kFileBytes);
+  fs_->DropWritten({});
+  EXPECT_EQ(Resident(upper_file_, 0, 32 * kMiB), 32 * kMiB);
+  EXPECT_LE(Resident(upper_file_, 32 * kMiB, kFileBytes), kMiB);
 }
 
 }  // namespace

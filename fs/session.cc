@@ -438,6 +438,7 @@ void Session::WaitForEnd(EndSignals& signals) {
 // What this cannot sync now it tries again, and the end of the union says so.
 void Session::KeepHouse() {
   fs_.TrimMemory();
+  fs_.DropWritten(std::chrono::milliseconds(kHouseKeepingMs));
   if (tracer_ != nullptr) tracer_->KeepHouse();
   if (const Status settled = fs_.Settle(); !settled.ok())
     log::Warn("not all is on disk: " + settled.error().ToString());

@@ -14,6 +14,7 @@
 #include "fs/set_id.h"
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/page_cache.h"
 
 namespace ufs {
 namespace {
@@ -115,7 +116,7 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
     const size_t got = TRY(wait == Wait::kMayWait
                                ? sys::Pread(*fd, buffer, size, offset)
                                : sys::PreadNoWait(*fd, buffer, size, offset));
-    if (of_layer) DropBehind(*fd, offset, got);
+    DropBehind(*fd, offset, got, of_layer ? PagesOf::kLayer : PagesOf::kUpper);
     return got;
   };
   const auto got = read();
@@ -156,7 +157,27 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
   ReaderLock lock(inode->mu);
   const auto fd = WritableDataFd(inode);
   if (fd.code() == EPERM) return Append(inode, data, size, offset);
+  large_writes_.Note(node, offset, size);
   return sys::Pwrite(*TRY(fd), data, size, offset);
+}
+
+void UnionFs::DropWritten(std::chrono::steady_clock::duration quiet) {
+  for (const NodeId node : large_writes_.QuietFor(quiet)) {
+    const auto dropped = DropIfClean(node);
+    if (!dropped.ok() || *dropped) large_writes_.Forget(node);
+  }
+}
+
+// False: the host has still to write some of it.
+Result<bool> UnionFs::DropIfClean(NodeId node) {
+  const InodeRef inode = TRY(Get(node));
+  ReaderLock lock(inode->mu);
+  if (inode->backing() != Backing::kUpper) return true;
+  const FdCache::Pin fd = TRY(DataFd(inode));
+  if (!TRY(sys::IsClean(*fd, kKeptTwiceBytes, /*size: the rest=*/0)))
+    return false;
+  TRY(sys::DropPages(*fd, kKeptTwiceBytes, 0));
+  return true;
 }
 
 // --- what the kernel kept --------------------------------------------------

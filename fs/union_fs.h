@@ -17,6 +17,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@
 
 #include "fs/fd_cache.h"
 #include "fs/inode_table.h"
+#include "fs/large_writes.h"
 #include "fs/lifted_flags.h"
 #include "fs/listing.h"
 #include "fs/lower_stack.h"
@@ -221,6 +223,10 @@ class UnionFs final {
   bool MayCopyUp(NodeId node, uint64_t offset, uint64_t size);
   // The same of renaming or removing some name.
   bool NamesMayCopyUp() const;
+
+  // Has the host forget what it has written, of large files that nobody wrote
+  // to for so long: the kernel keeps it as well. To be called now and then.
+  void DropWritten(std::chrono::steady_clock::duration quiet);
 
   // Puts on disk what was copied up in parts since the last call, so that it
   // outlives a power cut: to be called every few seconds, and at the end.
@@ -440,6 +446,7 @@ class UnionFs final {
   Result<FdCache::Pin> DataFd(const InodeRef& inode);
   Result<FdCache::Pin> WritableDataFd(const InodeRef& inode);
   Result<UniqueFd> AppendFd(const InodeRef& inode);
+  Result<bool> DropIfClean(NodeId node);
   Result<size_t> Append(const InodeRef& inode, const char* data, size_t size,
                         uint64_t offset);
   // The descriptor kept under `key`, or the one that `open` makes.
@@ -573,6 +580,7 @@ class UnionFs final {
   Mutex settle_mu_;  // one Settle at a time: after it all is on disk
   Mutex unsettled_mu_;
   std::unordered_map<NodeId, InodeRef> unsettled_ GUARDED_BY(unsettled_mu_);
+  LargeWrites large_writes_;
   mutable Mutex partials_mu_;
   std::unordered_map<NodeId, Partial> partials_ GUARDED_BY(partials_mu_);
   std::atomic<TraceRecorder*> recorder_{nullptr};

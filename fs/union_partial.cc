@@ -157,7 +157,7 @@ Result<size_t> UnionFs::ReadPartial(const InodeRef& inode, char* buffer,
         TRY(wait == Wait::kMayWait
                 ? sys::Pread(*fd, buffer + done, want, at)
                 : sys::PreadNoWait(*fd, buffer + done, want, at));
-    if (!run.in_upper) DropBehind(*fd, at, got);
+    DropBehind(*fd, at, got, run.in_upper ? PagesOf::kUpper : PagesOf::kLayer);
     done += got;
     if (got == want) continue;
     if (run.in_upper) break;  // the end of the file
