@@ -218,7 +218,9 @@ int RunLayerExport(int argc, char** argv) {
       "Writes a layer as a tar, the very bytes its digest is of, or an image "
       "for other\ntools, to FILE or stdout. Compressed layers are written as "
       "they came, so that an\nimage keeps its digest, which is printed to "
-      "stderr.",
+      "stderr. A directory tells nothing of how\na tar was written: imported "
+      "again it is the same tree, under another digest where\nthe layer came "
+      "as a tar of another program.",
       "Examples:\n"
       "  ufs layer export base:v1 base.tar\n"
       "  ufs layer export --compress zstd base:v1 base.tar.zst\n"
