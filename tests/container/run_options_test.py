@@ -83,6 +83,23 @@ class ProcessTest(box.BoxTest):
             self.assertEqual(json.load(file)["annotations"], {"org.example": "a=b", "empty": ""})
         self.refused("--annotation '=x': not KEY=VALUE", "--annotation", "=x")
 
+    def test_rates_of_a_disk(self):
+        disk = subprocess.run(["lsblk", "-dnpo", "NAME,MAJ:MIN"], capture_output=True,
+                              text=True).stdout.split()
+        if not disk or not os.path.exists("/sys/fs/cgroup/blkio"):
+            self.skipTest("needs a disk and blkio of cgroup v1")
+        text = self.out("cd /sys/fs/cgroup/blkio; cat blkio.throttle.read_bps_device "
+                        "blkio.throttle.write_bps_device blkio.throttle.read_iops_device "
+                        "blkio.throttle.write_iops_device",
+                        *(word for name, rate in (("read-bps", "1m"), ("write-bps", "2mb"),
+                                                  ("read-iops", "30"), ("write-iops", "40"))
+                          for word in (f"--device-{name}", f"{disk[0]}:{rate}")))
+        self.assertEqual(text.split(), [word for rate in (1 << 20, 2 << 20, 30, 40)
+                                        for word in (disk[1], str(rate))])
+        self.refused("no block device", "--device-read-bps", "/dev/null:1m")
+        self.refused("not DEVICE:RATE", "--device-read-bps", "1m")
+        self.refused("/dev/none: No such file", "--device-write-iops", "/dev/none:5")
+
     def test_namespaces_of_the_host(self):
         for kind in ("uts", "ipc", "pid"):
             own = os.readlink("/proc/self/ns/" + kind) + "\n"
@@ -90,6 +107,9 @@ class ProcessTest(box.BoxTest):
             self.assertNotEqual(self.out(script, "--" + kind, "private"), own)
             self.assertEqual(self.out(script, "--" + kind, "host"), own)
             self.refused(f"--{kind} 'container:x': host, or private", "--" + kind, "container:x")
+        own = "/ufs-box\n"
+        self.assertIn(own, self.out("cat /proc/self/cgroup", "--cgroupns", "host", "--name", "box"))
+        self.assertNotIn(own, self.out("cat /proc/self/cgroup", "--cgroupns", "private"))
         text = self.out("hostname; cat /etc/hostname; echo $HOSTNAME", "--uts", "host")
         self.assertEqual(text, (os.uname().nodename + "\n") * 3)
         self.refused("--hostname and --uts host: choose one", "--uts", "host", "--hostname", "x")

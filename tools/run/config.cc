@@ -274,6 +274,7 @@ void SetNamespaces(const RunOptions& options, const std::string& network,
   if (options.network == Network::kHost) DropNamespace("network", config);
   if (options.host_pid) DropNamespace("pid", config);
   if (options.host_uts) DropNamespace("uts", config);
+  if (options.host_cgroup) DropNamespace("cgroup", config);
   if (!options.host_ipc) return;
   DropNamespace("ipc", config);
   ShareIpc(config["mounts"]);

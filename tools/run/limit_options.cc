@@ -1,10 +1,14 @@
 #include "tools/run/limit_options.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <utility>
 
+#include "layerdb/base/syscall.h"
 #include "tools/run/bytes.h"
 
 namespace ufs {
@@ -66,6 +70,29 @@ Status SetProcessorTime(const LimitWords& words, RunOptions& options) {
   return Ok();
 }
 
+// The disk's own number: limits are of devices, not of what is on them.
+Status SetThrottle(const char* option, const std::vector<std::string>& words,
+                   const char* key, bool bytes, RunOptions& options) {
+  for (const std::string& word : words) {
+    const size_t colon = word.rfind(':');
+    if (colon == word.npos || colon == 0)
+      return InvalidOption(option, word, "not DEVICE:RATE");
+    const std::string path = word.substr(0, colon);
+    const auto stat = TRY(sys::Statx({AT_FDCWD, path.c_str()})
+                              .With(std::string(option) + " " + path));
+    if (!S_ISBLK(stat.stx_mode))
+      return InvalidOption(option, word, "no block device");
+    const std::string rate = word.substr(colon + 1);
+    if (!bytes && rate.find_first_not_of("0123456789") != rate.npos)
+      return InvalidOption(option, word, "a number of operations a second");
+    options.resources["blockIO"][key].push_back(
+        {{"major", stat.stx_rdev_major},
+         {"minor", stat.stx_rdev_minor},
+         {"rate", TRY(ParseBytes(rate).With(option))}});
+  }
+  return Ok();
+}
+
 }  // namespace
 
 void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
@@ -91,6 +118,17 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
   number("--cpu-period", words.cpu_period, "Microseconds, 100000 is usual");
   number("--pids-limit", words.pids_limit, "Processes and threads");
   number("--blkio-weight", words.blkio_weight, "10 to 1000");
+  const auto rate = [&](const char* name, std::vector<std::string>& target,
+                        const char* help) {
+    parser.add_option(name, target, help)
+        ->type_name("DEVICE:RATE")
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  rate("--device-read-bps", words.read_bps, "Bytes a second, with k, m or g");
+  rate("--device-write-bps", words.write_bps, "The same of writes");
+  rate("--device-read-iops", words.read_iops, "Reads a second");
+  rate("--device-write-iops", words.write_iops, "Writes a second");
 }
 
 Status CombineLimits(const LimitWords& words, RunOptions& options) {
@@ -112,7 +150,14 @@ Status CombineLimits(const LimitWords& words, RunOptions& options) {
                            "not 10 to 1000");
     resources["blockIO"]["weight"] = words.blkio_weight;
   }
-  return Ok();
+  TRY(SetThrottle("--device-read-bps", words.read_bps, "throttleReadBpsDevice",
+                  true, options));
+  TRY(SetThrottle("--device-write-bps", words.write_bps,
+                  "throttleWriteBpsDevice", true, options));
+  TRY(SetThrottle("--device-read-iops", words.read_iops,
+                  "throttleReadIOPSDevice", false, options));
+  return SetThrottle("--device-write-iops", words.write_iops,
+                     "throttleWriteIOPSDevice", false, options);
 }
 
 }  // namespace ufs

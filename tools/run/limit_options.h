@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "layerdb/base/result.h"
 #include "tools/command.h"
@@ -14,6 +15,8 @@ namespace ufs {
 struct LimitWords {
   std::string memory, memory_swap, memory_reservation, shm_size, cpus,
       cpuset_cpus, cpuset_mems;
+  // DEVICE:RATE each.
+  std::vector<std::string> read_bps, write_bps, read_iops, write_iops;
   int64_t pids_limit = 0, cpu_shares = 0, cpu_quota = 0, cpu_period = 0,
           blkio_weight = 0;
 };

@@ -6,7 +6,6 @@ namespace {
 constexpr char kOwnIds[] =
     "as an ordinary user a container has the ids of /etc/subuid and "
     "/etc/subgid";
-constexpr char kThrottle[] = "use --blkio-weight";
 constexpr char kRealTime[] = "use --cap-add SYS_NICE and --ulimit rtprio=N";
 constexpr char kNoBridge[] =
     "a container has the address of its helper; publish ports: -p";
@@ -24,17 +23,12 @@ constexpr struct {
     {"--gidmap", kOwnIds},
     {"--subuidname", kOwnIds},
     {"--subgidname", kOwnIds},
-    {"--cgroupns", "each container has a cgroup namespace of its own"},
     {"--cgroup-parent", "start ufs in the cgroup that is to be the parent"},
     {"--runtime",
      "ufs run has its own; ufs-oci is a runtime for docker and podman"},
     {"--gpus", "name the devices: --device /dev/..."},
     {"--device-cgroup-rule", "name the devices: --device PATH:PATH:rwm"},
-    {"--device-read-bps", kThrottle},
-    {"--device-read-iops", kThrottle},
-    {"--device-write-bps", kThrottle},
-    {"--device-write-iops", kThrottle},
-    {"--blkio-weight-device", kThrottle},
+    {"--blkio-weight-device", "use --blkio-weight"},
     {"--cpu-rt-period", kRealTime},
     {"--cpu-rt-runtime", kRealTime},
     {"--kernel-memory", "it counts as memory: --memory"},

@@ -56,7 +56,7 @@ struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls,
       ports, labels, hosts, annotations;
   std::string network, restart = "no", stop_signal, entrypoint, umask;
-  std::string uts, ipc, pid;
+  std::string uts, ipc, pid, cgroupns;
   std::string health_interval, health_timeout, health_start_period,
       health_start_interval;
   int health_retries = 0;
@@ -179,6 +179,8 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("--uts", words.uts, "host|private", "Whose host name it has");
   text("--ipc", words.ipc, "host|private", "Whose shared memory it has");
   text("--pid", words.pid, "host|private", "Whose processes it sees");
+  text("--cgroupns", words.cgroupns, "host|private",
+       "Whose names of cgroups it sees");
   parser.add_flag("--read-only", options.read_only,
                   "COMMAND cannot change the root");
   List(parser, "-v,--volume", words.volumes, "SOURCE:TARGET[:ro]",
@@ -362,6 +364,7 @@ Status CombineNamespaces(const Words& words, RunOptions& options) {
   TRY(ReadNamespace("--uts", words.uts, options.host_uts));
   TRY(ReadNamespace("--ipc", words.ipc, options.host_ipc));
   TRY(ReadNamespace("--pid", words.pid, options.host_pid));
+  TRY(ReadNamespace("--cgroupns", words.cgroupns, options.host_cgroup));
   if (options.host_uts &&
       !(options.hostname.empty() && options.domainname.empty()))
     return Error(EINVAL, options.hostname.empty()

@@ -66,7 +66,8 @@ struct RunOptions {
   std::vector<RequestedMount> mounts;
   std::vector<std::string> devices;  // HOST[:CONTAINER[:rwm]]
   Network network = Network::kNone;
-  bool host_uts = false, host_ipc = false, host_pid = false;
+  bool host_uts = false, host_ipc = false, host_pid = false,
+       host_cgroup = false;
   std::vector<std::string> hosts;  // lines for /etc/hosts
   std::vector<std::string> dns, dns_search, dns_options;
   std::vector<PublishedPort> ports;
