@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "tools/mountpoint.h"
 #include "tools/output.h"
 #include "tools/print_json.h"
+#include "tools/run/container_union.h"
 
 namespace ufs {
 namespace {
@@ -217,6 +219,22 @@ int Watch(const std::string& mountpoint, bool as_json, double seconds) {
   }
 }
 
+// Of one that runs; it says itself what is wrong.
+int ShowContainer(const FoundContainer& container,
+                  const std::function<int(const std::string&)>& show) {
+  const auto done =
+      InContainer(container, {}, [&](const UnmountedUpper& where) -> Status {
+        if (!where.layers.empty())
+          return Error(ESRCH, container.record.name +
+                                  ": has ended, so that nothing is mounted; "
+                                  "'ufs diff' shows what it changed");
+        return show(where.path) == kExitOk ? Ok() : Error(ECANCELED);
+      });
+  if (done.ok()) return kExitOk;
+  if (done.code() == ECANCELED) return kExitFailure;
+  return Complain(kUfsStat, Explain(done.error()), kExitFailure);
+}
+
 }  // namespace
 
 int RunStat(int argc, char** argv) {
@@ -225,12 +243,13 @@ int RunStat(int argc, char** argv) {
   bool watch = false;
   double interval = 1;
   ArgumentParser parser(
-      kUfsStat, "ufs stat [--json] [--watch] MOUNTPOINT",
+      kUfsStat, "ufs stat [--json] [--watch] MOUNTPOINT|CONTAINER",
       "Shows what a mounted union is made of: layers, how messages and data "
       "travel and\nwhy not faster, messages by kind with their latencies, "
       "cache hits, copy-ups,\ninodes, memory.",
       "Examples:\n"
       "  ufs stat /mnt\n"
+      "  ufs stat web\n"
       "  ufs stat --json /mnt | jq .stats.inodes\n"
       "  ufs stat --watch /mnt\n");
   parser.add_option("mountpoint", mountpoint);
@@ -248,11 +267,17 @@ int RunStat(int argc, char** argv) {
       ->check(CLI::Range(0.05, 86400.0).description(""));
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (mountpoint.empty())
-    return Complain(kUfsStat, "no mount point given; see 'ufs stat --help'",
+    return Complain(kUfsStat,
+                    "no mount point or container given; see 'ufs stat --help'",
                     kExitUsage);
-  mountpoint = ResolveMountpoint(mountpoint);
-  return watch ? Watch(mountpoint, as_json, interval)
-               : PrintOnce(mountpoint, as_json);
+  const auto show = [&](const std::string& where) {
+    return watch ? Watch(where, as_json, interval) : PrintOnce(where, as_json);
+  };
+  const auto container = ContainerNamed(mountpoint);
+  if (!container.ok())
+    return Complain(kUfsStat, Explain(container.error()), kExitFailure);
+  if (*container) return ShowContainer(**container, show);
+  return show(ResolveMountpoint(mountpoint));
 }
 
 }  // namespace ufs

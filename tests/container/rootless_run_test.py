@@ -37,6 +37,7 @@ class RootlessRunTest(box.UserBoxTest):
         self.make_mount_points()
         self.start("echo one >/tmp/one; chown 33:44 /tmp/one; chmod 600 /tmp/one; exec sleep 1000")
         self.assertTrue(wait_until(lambda: self.ok("diff", "box") == "A /tmp/one\n"))
+        self.assertIn("upper ", self.ok("stat", "box"))
         self.assertRegex(self.ok("commit", "box", "--name", "site:1"), "^sha256:")
         self.assertEqual(self.ok("diff", "box"), "")
         self.assertEqual(self.ok("exec", "box", "cat", "/tmp/one"), "one\n")
@@ -44,6 +45,9 @@ class RootlessRunTest(box.UserBoxTest):
         self.ok("kill", "box")
         self.ok("wait", "box")
         self.assertEqual(self.ok("diff", "box"), "D /etc/motd\nA /tmp/two\n")
+        done = self.ufs("stat", "box")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("box: has ended, so that nothing is mounted", done.stderr)
         self.ok("commit", "box", "--name", "site:2")
         self.ok("rm", "box")
         self.layers += ["site:1", "site:2"]

@@ -33,7 +33,7 @@ _ufs() {
         return
       fi
       ;;
-    commit | diff)
+    commit | diff | stat)
       if [[ $cur != -* && $prev != --* ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -W "$(ufs ps --all --quiet 2> /dev/null)" -- "$cur"; compgen -d -- "$cur")

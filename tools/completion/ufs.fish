@@ -45,7 +45,7 @@ complete -c ufs -n __fish_use_subcommand -x -a stats -d 'Show what containers us
 complete -c ufs -n __fish_use_subcommand -x -a volume -d 'List, show and remove volumes'
 complete -c ufs -n '__fish_seen_subcommand_from volume' -x -a 'create ls inspect rm prune (ufs volume ls --quiet 2>/dev/null)'
 complete -c ufs -n '__fish_seen_subcommand_from exec logs attach stop kill pause unpause wait port rm inspect top stats' -x -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
-complete -c ufs -n '__fish_seen_subcommand_from commit diff' -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
+complete -c ufs -n '__fish_seen_subcommand_from commit diff stat' -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
 complete -c ufs -n '__fish_seen_subcommand_from run' -s i -d 'Give it our input'
 complete -c ufs -n '__fish_seen_subcommand_from run' -s t -d 'A terminal'
 complete -c ufs -n '__fish_seen_subcommand_from run' -s d -d 'Leave it running'
