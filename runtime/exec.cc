@@ -57,6 +57,16 @@ Status ResetSignals() {
   return kernel::Check(sigprocmask(SIG_SETMASK, &none, nullptr));
 }
 
+// So that the user can open them again by /dev/stdout and the like, as runc and
+// crun have it. Devices are others' too: null, a terminal of the caller's.
+void GiveStreamsTo(uid_t uid) {
+  for (int stream = 0; stream < 3; ++stream) {
+    struct stat st;
+    if (fstat(stream, &st) == 0 && st.st_uid != uid && !S_ISCHR(st.st_mode))
+      (void)kernel::Check(fchown(stream, uid, static_cast<gid_t>(-1)));
+  }
+}
+
 Status Prepare(const Process& process, const SeccompProgram* seccomp,
                int preserve_fds,
                const std::function<Status(UniqueFd)>& listening) {
@@ -67,6 +77,7 @@ Status Prepare(const Process& process, const SeccompProgram* seccomp,
   TRY(ResetSignals());
   TRY(SetLimits(process));
   TRY(kernel::CloseOnExecFrom(static_cast<unsigned>(3 + preserve_fds)));
+  GiveStreamsTo(process.user.uid);
   // As root first, for a directory that the user may enter but not find; as
   // the user else, for one on a file system that knows users only.
   const bool entered = ChangeTo(process.cwd).ok();

@@ -395,6 +395,17 @@ class PrivilegeTest(bundle.ContainerTest):
         self.assertEqual(status["CapAmb"], f"{1 << 5:016x}")
         self.assertEqual(status["NoNewPrivs"], "1")
 
+    def test_streams_can_be_opened_again(self):
+        script = "echo out >/dev/stdout; echo more >/proc/self/fd/2"
+        self.configure(**{"process.user.uid": 1000, "process.args": ["sh", "-c", script]})
+        done = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual((done.stdout, done.stderr), ("out\n", "more\n"))
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.script("sleep 1000")
+        self.detached("run", "--detach", "-b", self.bundle, "ufs-box")
+        done = self.oci("exec", "-u", "7", "ufs-box", "sh", "-c", script)
+        self.assertEqual((done.stdout, done.stderr), ("out\n", "more\n"))
+
     def test_one_that_does_not_exist(self):
         self.configure(**{"process.capabilities.bounding": ["CAP_KILL", "CAP_NEW"],
                           "process.args": ["grep", "CapBnd", "/proc/self/status"]})
