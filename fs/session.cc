@@ -163,6 +163,7 @@ class Session {
   Status StartPassthrough();
   void TunePages();
   void StartControl();
+  Status StartThreads();
   Status Hold();
   void KeepHouse();
   void Unmount();
@@ -294,6 +295,18 @@ Status Session::GoLive() {
 
 Status Session::AfterReady() {
   TunePages();
+  if (const Status started = StartThreads(); !started.ok()) {
+    // Requests wait for them already, and the end would wait for those.
+    notifier_->Stop();
+    dropper_->Stop();
+    return started;
+  }
+  if (tracer_ != nullptr) tracer_->ReadAhead();
+  fs_.ReadNamesAhead();
+  return Ok();
+}
+
+Status Session::StartThreads() {
   (void)TRY(readers_->Grow(1));  // beside rings: what reads FORGETs
   try {
     notifier_->Start();
@@ -306,8 +319,6 @@ Status Session::AfterReady() {
     return Error(error.code().value(), "starting a thread; the mount at " +
                                            config_.mountpoint + " ends");
   }
-  if (tracer_ != nullptr) tracer_->ReadAhead();
-  fs_.ReadNamesAhead();
   return Ok();
 }
 
