@@ -57,12 +57,13 @@ Status ResetSignals() {
   return kernel::Check(sigprocmask(SIG_SETMASK, &none, nullptr));
 }
 
-// So that the user can open them again by /dev/stdout and the like, as runc and
-// crun have it. Devices are others' too: null, a terminal of the caller's.
+// So that the user can open them again by /dev/stdout and the like. Pipes
+// alone, which are made for it: a file, a device or a directory that a caller
+// names is his.
 void GiveStreamsTo(uid_t uid) {
   for (int stream = 0; stream < 3; ++stream) {
     struct stat st;
-    if (fstat(stream, &st) == 0 && st.st_uid != uid && !S_ISCHR(st.st_mode))
+    if (fstat(stream, &st) == 0 && st.st_uid != uid && S_ISFIFO(st.st_mode))
       (void)kernel::Check(fchown(stream, uid, static_cast<gid_t>(-1)));
   }
 }

@@ -406,6 +406,21 @@ class PrivilegeTest(bundle.ContainerTest):
         done = self.oci("exec", "-u", "7", "ufs-box", "sh", "-c", script)
         self.assertEqual((done.stdout, done.stderr), ("out\n", "more\n"))
 
+    def test_files_of_the_caller_stay_his(self):
+        path = self.dir + "/file"
+        with open(path, "w") as file:
+            file.write("in")
+        os.chmod(path, 0o4755)
+        self.configure(**{"process.user.uid": 1000, "process.args": ["cat"]})
+        for name in (path, self.dir):
+            before = os.stat(name)
+            stream = os.open(name, os.O_RDONLY)
+            self.addCleanup(os.close, stream)
+            subprocess.run(self.command("run", "-b", self.bundle, "ufs-box"), stdin=stream, stdout=stream,
+                           stderr=subprocess.DEVNULL, timeout=30)
+            after = os.stat(name)
+            self.assertEqual((after.st_uid, after.st_mode), (before.st_uid, before.st_mode), name)
+
     def test_one_that_does_not_exist(self):
         self.configure(**{"process.capabilities.bounding": ["CAP_KILL", "CAP_NEW"],
                           "process.args": ["grep", "CapBnd", "/proc/self/status"]})
