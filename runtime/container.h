@@ -47,6 +47,7 @@ struct ExecOptions {
   std::string pid_file;
   int preserve_fds = 0;
   bool ignore_paused = false;
+  bool keep_line_ends = false;  // on its terminal, see terminal.h
 };
 
 class Container {

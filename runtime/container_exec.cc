@@ -33,6 +33,7 @@ struct ExecInput {
   std::string keyring;
   std::optional<int> oom_score_adj;
   std::optional<unsigned long> personality;
+  bool keep_line_ends;
 };
 
 // In the process that is in all namespaces, the pid namespace included.
@@ -43,6 +44,7 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel,
     const UniqueFd root = TRY(sys::Open("/", O_PATH | O_DIRECTORY));
     const Terminal terminal =
         TRY(OpenTerminal(root, process.console_size, process.user.uid));
+    if (input.keep_line_ends) KeepLineEnds(terminal.master);
     TRY(Say(channel, Word::kTerminal, "", terminal.master.get()));
     TRY(TakeTerminal(terminal.slave));
   } else {
@@ -101,7 +103,6 @@ Result<pid_t> Container::Exec(const Process& process,
   if (now == RunState::kPaused && !options.ignore_paused)
     return Error(EBUSY, "cannot exec in a paused container");
   TRY(CheckLabels(process));
-  WarnOfUnknownCapabilities(process);
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
@@ -116,7 +117,8 @@ Result<pid_t> Container::Exec(const Process& process,
                         state_.keyring,
                         process.oom_score_adj ? process.oom_score_adj
                                               : spec.process.oom_score_adj,
-                        spec.personality};
+                        spec.personality,
+                        options.keep_line_ends};
 
   auto pair = TRY(kernel::MakeSocketPair());
   const auto helper = TRY(doors.Clone(0));

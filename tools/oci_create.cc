@@ -340,11 +340,10 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
   if (detach && process.terminal && options.console_socket.empty())
     return Error(EINVAL, "a terminal with --detach needs --console-socket");
   if (!detach) HoldSignals();
+  options.keep_line_ends = !detach && isatty(STDOUT_FILENO) == 0;
   UniqueFd terminal;
   const pid_t pid = TRY(container.Exec(process, options, terminal));
   if (detach) return 0;
-  if (terminal.valid() && isatty(STDOUT_FILENO) == 0)
-    runtime::KeepLineEnds(terminal);
   return Attend(pid, std::move(terminal));
 }
 
