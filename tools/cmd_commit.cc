@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
@@ -39,7 +40,8 @@ struct CommitArguments {
   std::vector<std::string> layers;
   std::string work;
   std::string name;
-  std::string store;
+  std::string store;         // takes the layer
+  std::string layers_store;  // has those under an upper, if another
   bool user_xattr = false;
   bool keep_upper = false;
   bool as_json = false;
@@ -225,9 +227,10 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
                             ": is the upper of a mount; commit the mount point "
                             "instead");
   TRY(locked);
-  const UnmountedUpper unmounted{arguments.path, arguments.work,
-                                 arguments.layers, arguments.store,
-                                 arguments.user_xattr};
+  const UnmountedUpper unmounted{
+      arguments.path, arguments.work, arguments.layers,
+      arguments.layers_store.empty() ? arguments.store : arguments.layers_store,
+      arguments.user_xattr};
   // Damage gets no digest of its own.
   const UnionConfig config = TRY(LayersUnder(unmounted, /*verify=*/true));
   SealSource source;
@@ -273,14 +276,30 @@ Status CommitContainer(const FoundContainer& container,
                        const CommitArguments& given) {
   const UnmountedUpper upper{given.path, given.work, given.layers, given.store,
                              given.user_xattr};
-  return InContainer(container, upper, [&](const UnmountedUpper& where) {
-    CommitArguments arguments = given;
-    arguments.path = where.path;
-    arguments.layers = where.layers;
-    arguments.work = where.work;
-    arguments.store = where.store;
-    return CommitAndPrint(std::move(arguments));
-  });
+  const std::string store =
+      std::filesystem::absolute(TRY(StorePath(given.store)));
+  // Made here, if need be: where the container's union is mounted, what was
+  // mounted on the host since may be missing.
+  TRY(LayerStore::Open(store, LayerStore::Access::kWrite));
+  const auto seen = TRY(sys::Statx({AT_FDCWD, store.c_str()}));
+  return InContainer(
+      container, upper, [&](const UnmountedUpper& where) -> Status {
+        const auto there = sys::Statx({AT_FDCWD, store.c_str()});
+        if (!there.ok() || there->stx_ino != seen.stx_ino ||
+            there->stx_dev_major != seen.stx_dev_major ||
+            there->stx_dev_minor != seen.stx_dev_minor)
+          return Error(EXDEV, store +
+                                  ": was mounted after the container began, "
+                                  "which does not see it; stop it first, or "
+                                  "name another --store");
+        CommitArguments arguments = given;
+        arguments.path = where.path;
+        arguments.layers = where.layers;
+        arguments.work = where.work;
+        arguments.store = store;
+        arguments.layers_store = where.store;
+        return CommitAndPrint(std::move(arguments));
+      });
 }
 
 }  // namespace

@@ -63,6 +63,22 @@ class VerbTest(box.BoxTest):
         self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
                          "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
 
+    def test_what_its_layers_were(self):
+        """By other names, in another store, from another directory."""
+        self.make_mount_points()
+        own = ("--store", self.at("store"))
+        self.ok("layer", "import", *own, self.base, "--name", "low:1")
+        os.symlink(self.make_dir("deep/er"), self.at("link"))
+        os.rename(self.app, self.at("deep/app"))
+        self.ok("run", "--keep", "--name", "box", *own, "low:1", "link/../app", "--", "sh", "-c",
+                "rm /plain; echo more >>/etc/motd", cwd=self.dir)
+        self.addCleanup(self.ufs, "rm", "--force", "box")
+        self.write("base/other", "1")
+        self.ok("layer", "import", *own, self.base, "--name", "low:1")
+        self.assertEqual(self.ok("diff", "box", cwd="/"), "C /etc/motd\nD /plain\n")
+        self.ok("commit", "box", "--name", "new:1")
+        self.assertIn("new:1", self.ok("layer", "ls"))
+
     def test_what_a_container_is_not(self):
         self.start()
         os.mkdir("box")

@@ -3,6 +3,7 @@ not, with what to use instead."""
 import json
 import os
 import signal
+import shutil
 import subprocess
 import time
 
@@ -84,8 +85,8 @@ class ProcessTest(box.BoxTest):
         self.refused("--annotation '=x': not KEY=VALUE", "--annotation", "=x")
 
     def test_rates_of_a_disk(self):
-        disk = subprocess.run(["lsblk", "-dnpo", "NAME,MAJ:MIN"], capture_output=True,
-                              text=True).stdout.split()
+        disk = shutil.which("lsblk") and subprocess.run(
+            ["lsblk", "-dnpo", "NAME,MAJ:MIN"], capture_output=True, text=True).stdout.split()
         if not disk or not os.path.exists("/sys/fs/cgroup/blkio"):
             self.skipTest("needs a disk and blkio of cgroup v1")
         text = self.out("cd /sys/fs/cgroup/blkio; cat blkio.throttle.read_bps_device "

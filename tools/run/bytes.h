@@ -8,7 +8,7 @@
 
 namespace ufs {
 
-// "64m" -> bytes, with the suffixes b k m g (powers of 1024); at least 1.
+// "64m" -> bytes, with the suffixes b k m g t (powers of 1024); at least 1.
 Result<int64_t> ParseBytes(const std::string& text);
 
 }  // namespace ufs

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
@@ -24,9 +25,12 @@
 #include "tools/run/random_name.h"
 #include "tools/run/supervisor.h"
 #include "tools/run/volume_store.h"
+#include "tools/state_dir.h"
 
 namespace ufs {
 namespace {
+
+namespace stdfs = std::filesystem;
 
 Status CheckTerminal(const RunOptions& options) {
   if (!options.terminal || options.detach || !options.interactive ||
@@ -56,11 +60,24 @@ Status RemoveNamesake(const std::string& name) {
   return RemoveContainer(*found, /*force=*/true, /*volumes=*/false);
 }
 
-Status FindLayers(const RunOptions& options) {
+// For who is elsewhere, or later, when a name means something else.
+Status FindParts(const RunOptions& options, SupervisorInput& input) {
   UnionConfig config;
   config.layers = options.layers;
   TRY(ResolveLayers(options.store, config));
+  std::error_code error;
+  if (config.open_sealed)
+    input.store = stdfs::absolute(TRY(StorePath(options.store)), error);
   for (const std::string& layer : config.layers)
+    input.parts.push_back(IsSealedName(layer) ||
+                                  !stdfs::is_directory(layer, error)
+                              ? layer
+                              : stdfs::absolute(layer, error).string());
+  return Ok();
+}
+
+Status FindDirectories(const std::vector<std::string>& parts) {
+  for (const std::string& layer : parts)
     if (!IsSealedName(layer))
       TRY(sys::Open(layer.c_str(), O_PATH | O_DIRECTORY)
               .With(layer + ": no such layer or directory"));
@@ -83,7 +100,9 @@ Result<int> Run(RunOptions& options) {
   TRY(PickPorts(options.ports));
   options.health_check = TRY(CombineHealth(options.health, image.healthcheck));
   SupervisorInput input{
-      options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {}};
+      options, image, TRY(ContainersDirectory()), TRY(VolumesDirectory()), {},
+      {},      {}};
+  TRY(FindParts(options, input));
   if (geteuid() != 0) {
     input.maps = runtime::RootlessMaps();
     if (!input.maps.fallback_reason.empty())
@@ -98,7 +117,7 @@ Result<int> Run(RunOptions& options) {
   });
   if (options.replace) {
     // Not for one that could not start.
-    TRY(FindLayers(options));
+    TRY(FindDirectories(input.parts));
     TRY(CheckRunConfig(options, image));
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   }

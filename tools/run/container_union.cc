@@ -15,10 +15,18 @@ namespace ufs {
 Result<std::optional<FoundContainer>> ContainerNamed(const std::string& word) {
   if (word.empty() || word.find('/') != word.npos)
     return std::optional<FoundContainer>();
+  const bool is_directory = sys::Open(word.c_str(), O_PATH | O_DIRECTORY).ok();
   auto found = FindContainer(word);
-  // Neither a container nor a name of one.
-  if (!found.ok()) return std::optional<FoundContainer>();
-  if (sys::Open(word.c_str(), O_PATH | O_DIRECTORY).ok())
+  // Who may not look has none there.
+  const bool none = found.code() == ENOENT || found.code() == EACCES ||
+                    !runtime::CheckId(word).ok();
+  if (none && is_directory) return std::optional<FoundContainer>();
+  if (none)
+    return Error(ENOENT, word +
+                             ": is neither a directory here nor a container "
+                             "(see 'ufs ps --all')");
+  if (!found.ok()) return found.error();
+  if (is_directory)
     return Error(EEXIST, word +
                              ": is both a container and a directory here; say "
                              "'./" +
@@ -35,14 +43,18 @@ Status InContainer(const FoundContainer& container, const UnmountedUpper& given,
                              "directory; name neither");
   UnmountedUpper where = given;
   // The other place has another directory, and another idea of who we are.
-  where.store = std::filesystem::absolute(TRY(StorePath(given.store)));
+  where.store = record.store;
+  if (where.store.empty())
+    where.store = std::filesystem::absolute(TRY(StorePath(given.store)));
   if (HasSupervisor(record) && !record.ended) {
     where.path = container.directory() + "/root";
-    return InNamespacesOf(record.supervisor, !record.uids.empty(),
-                          [&] { return body(where); });
+    return InNamespacesOf(
+        record.supervisor, !record.uids.empty(),
+        [&] { return HasSupervisor(record); }, [&] { return body(where); });
   }
   where.path = record.upper;
-  where.layers = record.layers;
+  // Not the names, which may mean something else by now.
+  where.layers = record.parts.empty() ? record.layers : record.parts;
   if (record.upper == container.directory() + "/upper")
     where.work = container.directory() + "/work";
   return InUserNamespace(record.uids, record.gids, [&] { return body(where); });

@@ -12,15 +12,16 @@
 
 namespace ufs {
 
-// The container that `word` names; nullopt if it names none, or has a slash as
-// a path. EEXIST, as a sentence, where there is a directory of that name too.
+// The container that `word` names; nullopt for a directory, or what has a slash
+// as a path. As sentences: EEXIST where it is both, ENOENT for neither.
 Result<std::optional<FoundContainer>> ContainerNamed(const std::string& word);
 
 // Runs `body` with the mount point of the container's union for a path, or once
-// it has ended with its upper and the layers under that; else as `given`, which
-// is to name none: EINVAL. The mount is in a namespace of its supervisor's, and
-// files of an ordinary user's upper have other ids than his: `body` runs in a
-// child process there, if not here. Its error is returned.
+// it has ended with its upper and the layers under that, and the store that
+// those are in; else as `given`, which is to name none: EINVAL. The mount is in
+// a namespace of its supervisor's, and files of an ordinary user's upper have
+// other ids than his: `body` runs in a child process there, if not here. Its
+// error is returned.
 Status InContainer(const FoundContainer& container, const UnmountedUpper& given,
                    const std::function<Status(const UnmountedUpper&)>& body);
 

@@ -62,6 +62,8 @@ Status WriteText(const std::string& directory, std::string_view text) {
 std::string RunRecord::ToJson() const {
   Json json = {{"name", name},
                {"layers", layers},
+               {"parts", parts},
+               {"store", store},
                {"command", command},
                {"labels", labels},
                {"created", created},
@@ -147,6 +149,8 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     RunRecord record;
     TRY(reader.Require("name", record.name));
     TRY(reader.Read("layers", record.layers));
+    TRY(reader.Read("parts", record.parts));
+    TRY(reader.Read("store", record.store));
     TRY(reader.Read("command", record.command));
     TRY(reader.Read("labels", record.labels));
     TRY(reader.Read("created", record.created));

@@ -36,8 +36,10 @@ inline constexpr int kStopSeconds = 10, kStopSecondsMax = 86'400;
 
 struct RunRecord {
   std::string name;
-  std::vector<std::string> layers;            // as they were named
-  std::vector<std::string> command;           // program and arguments
+  std::vector<std::string> layers;   // as they were named
+  std::vector<std::string> parts;    // what that meant: digests, whole paths
+  std::string store;                 // where those digests are
+  std::vector<std::string> command;  // program and arguments
   std::map<std::string, std::string> labels;  // of the image and its own
   std::string created, started, finished;     // RFC 3339; empty: not yet
   std::string upper;

@@ -40,13 +40,6 @@ constexpr int kDaemonPatienceMs = 60'000;
 
 constexpr char kUnionLost[] = "the daemon of its file system was killed";
 
-// Of a layer that is a directory: who reads the record is elsewhere.
-std::string WholePath(const std::string& layer) {
-  std::error_code error;
-  if (!stdfs::is_directory(layer, error)) return layer;
-  return stdfs::absolute(layer, error).lexically_normal().string();
-}
-
 sigset_t WatchedSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -133,8 +126,9 @@ class Supervisor {
 
   Status MakeRecord() {
     record_.name = options_.name;
-    for (const std::string& layer : options_.layers)
-      record_.layers.push_back(WholePath(layer));
+    record_.layers = options_.layers;
+    record_.parts = input_.parts;
+    record_.store = input_.store;
     record_.command = TRY(CommandOf(options_, input_.image));
     record_.labels = options_.labels;
     // Those that were given count.
@@ -180,8 +174,8 @@ class Supervisor {
     MountRequest request;
     request.who = "ufs run";
     request.failure_code = kExitNotStarted;
-    request.store = options_.store;
-    request.options.config.layers = options_.layers;
+    request.store = input_.store;
+    request.options.config.layers = input_.parts;
     request.options.config.upper = record_.upper;
     if (options_.upper.empty())
       request.options.config.work = directory_ + "/work";

@@ -23,6 +23,9 @@ struct SupervisorInput {
   std::string containers;  // see ContainersDirectory
   std::string volumes;     // see VolumesDirectory
   runtime::IdMaps maps;    // none for root
+  // What its layers mean, and the store of those that are digests.
+  std::vector<std::string> parts;
+  std::string store;
 };
 
 // Starts it; the channel speaks as attach_protocol.h says, and its end without

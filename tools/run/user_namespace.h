@@ -20,9 +20,11 @@ Status InUserNamespace(const std::vector<runtime::IdMapping>& uids,
                        const std::function<Status()>& body);
 
 // The same in the mount namespace of a process, and in its user namespace if
-// that is not ours. Paths mean there what they mean to it, and none is
-// relative.
+// `user_too`. Paths mean there what they mean to it, and none is relative.
+// `is_it` tells, once they are opened, whether the number is still that
+// process's: ESRCH.
 Status InNamespacesOf(pid_t pid, bool user_too,
+                      const std::function<bool()>& is_it,
                       const std::function<Status()>& body);
 
 }  // namespace ufs
