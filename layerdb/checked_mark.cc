@@ -14,7 +14,8 @@ namespace {
 constexpr char kBootId[] = "/proc/sys/kernel/random/boot_id";
 constexpr size_t kMostBytes = 256;
 
-// Ticks of the clock that files are stamped with are 1 to 10 ms.
+// Ticks of the clock that files are stamped with are 1 to 10 ms; or whole
+// seconds, on file systems that keep no more of a time.
 constexpr int64_t kTicksNs = 100'000'000;
 
 int64_t Nanoseconds(int64_t seconds, int64_t nanoseconds) {
@@ -44,8 +45,9 @@ CheckedMark::CheckedMark(BorrowedFd dir, std::string name, BorrowedFd file)
   text_ = std::move(text).value();
   timespec now;
   if (clock_gettime(CLOCK_REALTIME, &now) != 0) return;
-  settled_ = Nanoseconds(stat->stx_ctime.tv_sec, stat->stx_ctime.tv_nsec) <
-             Nanoseconds(now.tv_sec, now.tv_nsec) - kTicksNs;
+  settled_ = stat->stx_ctime.tv_nsec != 0 &&
+             Nanoseconds(stat->stx_ctime.tv_sec, stat->stx_ctime.tv_nsec) <
+                 Nanoseconds(now.tv_sec, now.tv_nsec) - kTicksNs;
 }
 
 bool CheckedMark::Holds() const {

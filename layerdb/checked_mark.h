@@ -4,7 +4,8 @@
 // It holds until the machine starts again: the file's pages are those that were
 // checked, or were read from the same disk since. A file of another inode,
 // length or time of change is another file. As a clock has ticks, a file that
-// changed just now gets none: it may change once more within the tick.
+// changed just now gets none: it may change once more within the tick; nor does
+// one whose file system counts seconds.
 //
 // Notes are best effort: where none can be written, or none can be trusted,
 // the hashes are taken. Threads: any.

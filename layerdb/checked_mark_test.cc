@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 
@@ -20,6 +21,8 @@ class CheckedMarkTest : public testing::Test {
     Write("contents");
     // Longer than a tick of the clock that stamps it.
     usleep(150'000);
+    if (sys::Statx({File()})->stx_ctime.tv_nsec == 0)
+      GTEST_SKIP() << "this file system counts seconds";
   }
   void Write(const std::string& text) {
     std::ofstream(scratch_.path() + "/file") << text;
@@ -67,10 +70,19 @@ TEST_F(CheckedMarkTest, WhatIsWrittenWhileItIsCheckedIsSeen) {
 }
 
 TEST_F(CheckedMarkTest, WhatMayStillChangeWithinATickGetsNone) {
-  Write("contents");
-  Mark().Set();
-  EXPECT_FALSE(Mark().Holds());
-  EXPECT_NE(access((scratch_.path() + "/mark").c_str(), F_OK), 0);
+  using Clock = std::chrono::steady_clock;
+  for (int tries = 0; tries < 100; ++tries) {
+    const auto start = Clock::now();
+    Write("contents");
+    const CheckedMark mark = Mark();
+    // Somebody else had the processor.
+    if (Clock::now() - start > std::chrono::milliseconds(50)) continue;
+    mark.Set();
+    EXPECT_FALSE(mark.Holds());
+    EXPECT_NE(access((scratch_.path() + "/mark").c_str(), F_OK), 0);
+    return;
+  }
+  GTEST_SKIP() << "this machine is too slow to tell";
 }
 
 TEST_F(CheckedMarkTest, ANoteOfAnotherStartDoesNotHold) {
