@@ -45,6 +45,23 @@ size_t LayersIn(const Json& history) {
   });
 }
 
+// An OCI manifest has no layers of Docker's types, which say the same.
+std::string OciTypeOf(const std::string& media_type) {
+  constexpr std::string_view kDocker =
+      "application/vnd.docker.image.rootfs.diff.tar";
+  constexpr std::string_view kForeign =
+      "application/vnd.docker.image.rootfs.foreign.diff.tar";
+  std::string_view rest = media_type;
+  const bool foreign = rest.starts_with(kForeign);
+  if (!foreign && !rest.starts_with(kDocker)) return media_type;
+  rest.remove_prefix(foreign ? kForeign.size() : kDocker.size());
+  std::string type =
+      foreign ? "application/vnd.oci.image.layer.nondistributable.v1.tar"
+              : kOciLayer;
+  if (rest.starts_with('.')) type += "+" + std::string(rest.substr(1));
+  return type;
+}
+
 class Composer {
  public:
   Composer(const LayerStore& store,
@@ -121,6 +138,7 @@ class Composer {
                               "several");
     diff_ids_.push_back(diff_id.ToString());
     blobs_.push_back(blob);
+    blobs_.back().media_type = OciTypeOf(blob.media_type);
     return Ok();
   }
 

@@ -84,6 +84,25 @@ TEST_F(ImageCompose, TheHistoryGoesOn) {
   EXPECT_FALSE(history[3].contains("empty_layer"));
 }
 
+TEST_F(ImageCompose, DockersTypesBecomeThoseOfOci) {
+  const Json config = TestLayout::ConfigOf({base_});
+  Json manifest = layout_.Manifest(
+      config,
+      {layout_.Blob(base_, "application/vnd.docker.image.rootfs.diff.tar")});
+  manifest["mediaType"] = kDockerManifest;
+  layout_.Index({layout_.Blob(manifest.dump(), kDockerManifest)});
+  const auto files = OpenImageDirectory(layout_.path());
+  const auto images = ImportImages(
+      *store_, **files, ReadImages(**files, {}).value(), {{}, "test", ""});
+  ASSERT_TRUE(images.ok()) << images.error().ToString();
+  const auto image =
+      ComposeImage(*store_, {{images->front().digest, true}}, {});
+  ASSERT_TRUE(image.ok()) << image.error().ToString();
+  const Json made = Json::parse(image->manifest_text);
+  EXPECT_EQ(made["mediaType"], kOciManifest);
+  EXPECT_EQ(made["layers"][0]["mediaType"], kOciLayer);
+}
+
 TEST_F(ImageCompose, IsWrittenAsItSays) {
   auto image = ComposeImage(
       *store_, {TakeImage(base_, Json::object()), TakeLayer(added_)}, {});

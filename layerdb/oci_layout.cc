@@ -87,34 +87,47 @@ class LayoutReader {
     const Descriptor& first = entries[0];
     std::vector<Descriptor> images;
     std::set<Digest> read;
-    TRY(Gather(entries, 0, read, images));
+    const Status gathered = Gather(entries, 0, read, images);
     // One that has no other to be mistaken for need not be for this machine.
     const bool alone = entries.size() == 1 && first.IsManifest();
-    ImageDraft draft = TRY(ReadManifest(
-        alone && !choice_.platform ? first : TRY(ChoosePlatform(images))));
+    const auto chosen = alone && !choice_.platform ? Result<Descriptor>(first)
+                                                   : ChoosePlatform(images);
+    // What is wrong with others is of no matter.
+    if (!chosen.ok()) TRY(gathered);
+    ImageDraft draft = TRY(ReadManifest(TRY(chosen)));
     AddName(first, draft);
     return draft;
   }
 
   // Adds the images among `entries` and in the indexes among them, each of
-  // which is read once.
+  // which is read once, if it may hold what is wanted. The first error, after
+  // all that can be had.
   Status Gather(const std::vector<Descriptor>& entries, int depth,
                 std::set<Digest>& read, std::vector<Descriptor>& images) const {
+    Status all = Ok();
     for (const Descriptor& entry : entries) {
       if (!IsImage(entry)) continue;
-      if (entry.IsManifest()) {
-        images.push_back(entry);
+      const bool other =
+          !entry.platform.os.empty() && !entry.platform.Serves(platform_);
+      if (entry.IsManifest() || other) {
+        images.push_back(entry);  // to be chosen, or to be told of
         continue;
       }
-      const std::string what = "index " + entry.digest.ToString();
-      if (depth == kDeepestIndex)
-        return Error(ELOOP, what + ": nested too deeply");
       if (!read.insert(entry.digest).second) continue;
-      const ImageIndex index =
-          TRY(ParseImageIndex(TRY(ReadBlob(entry))).With(what));
-      TRY(Gather(index.manifests, depth + 1, read, images));
+      const Status gathered = GatherFrom(entry, depth, read, images);
+      if (all.ok()) all = gathered;
     }
-    return Ok();
+    return all;
+  }
+
+  Status GatherFrom(const Descriptor& entry, int depth, std::set<Digest>& read,
+                    std::vector<Descriptor>& images) const {
+    const std::string what = "index " + entry.digest.ToString();
+    if (depth == kDeepestIndex)
+      return Error(ELOOP, what + ": nested too deeply");
+    const ImageIndex index =
+        TRY(ParseImageIndex(TRY(ReadBlob(entry))).With(what));
+    return Gather(index.manifests, depth + 1, read, images);
   }
 
   Result<Descriptor> ChoosePlatform(
