@@ -16,18 +16,19 @@ void LargeWrites::Note(NodeId node, uint64_t offset, uint64_t size) {
     last_[node] = std::chrono::steady_clock::now();
 }
 
-void LargeWrites::Forget(NodeId node) {
+void LargeWrites::Forget(const Last& last) {
   MutexLock lock(mu_);
-  last_.erase(node);
+  const auto found = last_.find(last.node);
+  if (found != last_.end() && found->second == last.written) last_.erase(found);
 }
 
-std::vector<NodeId> LargeWrites::QuietFor(
+std::vector<LargeWrites::Last> LargeWrites::QuietFor(
     std::chrono::steady_clock::duration time) const {
   const auto before = std::chrono::steady_clock::now() - time;
-  std::vector<NodeId> quiet;
+  std::vector<Last> quiet;
   MutexLock lock(mu_);
   for (const auto& [node, last] : last_)
-    if (last <= before) quiet.push_back(node);
+    if (last <= before) quiet.push_back({node, last});
   return quiet;
 }
 

@@ -1,5 +1,6 @@
-// LargeWrites: the large files that somebody writes in order. The kernel keeps
-// what was written, and the host does: once that is on the disk, one is enough.
+// LargeWrites: the large files that somebody writes in large pieces. The kernel
+// keeps what was written, and the host does: once that is on the disk, one is
+// enough.
 // Threads: any.
 #pragma once
 
@@ -18,9 +19,14 @@ class LargeWrites {
  public:
   // Small writes, and those to the start of a file, are none.
   void Note(NodeId node, uint64_t offset, uint64_t size);
-  void Forget(NodeId node);
+  struct Last {
+    NodeId node;
+    std::chrono::steady_clock::time_point written;
+  };
   // Those that were not written to for so long.
-  std::vector<NodeId> QuietFor(std::chrono::steady_clock::duration time) const;
+  std::vector<Last> QuietFor(std::chrono::steady_clock::duration time) const;
+  // Unless it was written to since.
+  void Forget(const Last& last);
 
  private:
   mutable Mutex mu_;

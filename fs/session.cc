@@ -299,10 +299,14 @@ Status Session::AfterReady() {
     // Requests wait for them already, and the end would wait for those.
     notifier_->Stop();
     dropper_->Stop();
+    // Who mounted it was told that it is there: the log says why it is not.
+    log::Error(started.error().ToString());
     return started;
   }
   if (tracer_ != nullptr) tracer_->ReadAhead();
-  fs_.ReadNamesAhead();
+  // May wait for the disk. Where there is no thread for it, it can be missed.
+  WorkerPool::Task read = [this] { fs_.ReadNamesAhead(); };
+  (void)pool_.Submit(read);
   return Ok();
 }
 
@@ -466,7 +470,8 @@ void Session::Unmount() {
         UnmountFuse(config_.mountpoint, device_, /*lazily=*/true);
     if (!later.ok()) log::Warn(later.error().ToString());
   }
-  for (int waited = 0; waited < kBusyGraceMs && !readers_->ended();
+  for (int waited = 0;
+       readers_ != nullptr && waited < kBusyGraceMs && !readers_->ended();
        waited += 100)
     readers_->Wait(100);
 }

@@ -41,11 +41,12 @@ Result<unsigned> PossibleCpus() {
   return last + 1;
 }
 
-// Asks for a ring of no entries: who may not have one hears of that first.
+// Asks for a ring of no entries: who may have none at all hears of that first.
+// What else is in the way shows when libfuse makes its rings.
 Status TryRing() {
   io_uring_params params{};
-  syscall(SYS_io_uring_setup, 0, &params);
-  if (errno == EINVAL) return Ok();
+  const long made = syscall(SYS_io_uring_setup, 0, &params);
+  if (made < 0 && errno == EINVAL) return Ok();
   return Error(errno,
                "io_uring is not permitted to this process (sysctl "
                "kernel.io_uring_disabled, or a seccomp filter)");

@@ -162,9 +162,9 @@ Result<size_t> UnionFs::Write(NodeId node, const char* data, size_t size,
 }
 
 void UnionFs::DropWritten(std::chrono::steady_clock::duration quiet) {
-  for (const NodeId node : large_writes_.QuietFor(quiet)) {
-    const auto dropped = DropIfClean(node);
-    if (!dropped.ok() || *dropped) large_writes_.Forget(node);
+  for (const LargeWrites::Last& last : large_writes_.QuietFor(quiet)) {
+    const auto dropped = DropIfClean(last.node);
+    if (!dropped.ok() || *dropped) large_writes_.Forget(last);
   }
 }
 

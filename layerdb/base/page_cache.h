@@ -1,4 +1,4 @@
-// What the host keeps of files in memory.
+// What the host keeps of files in memory. Threads: any.
 #pragma once
 
 #include <cstdint>

@@ -275,8 +275,10 @@ Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size,
 }
 
 Status PopulateMap(std::span<const char> map) {
-  return Check(
-      madvise(const_cast<char*>(map.data()), map.size(), MADV_POPULATE_READ));
+  auto* const start = const_cast<char*>(map.data());
+  const Status done = Check(madvise(start, map.size(), MADV_POPULATE_READ));
+  if (done.code() != EINVAL) return done;
+  return Check(madvise(start, map.size(), MADV_WILLNEED));
 }
 
 void Unmap(std::span<const char> map) {

@@ -111,7 +111,8 @@ Status FLock(BorrowedFd fd, int operation);
 // they are asked for.
 Result<std::span<const char>> MapReadOnly(BorrowedFd fd, size_t size,
                                           bool at_once);
-// Brings all pages of such a map, from the disk if need be (Linux 5.14).
+// Brings all pages of such a map, from the disk if need be; before Linux 5.14,
+// into memory only.
 Status PopulateMap(std::span<const char> map);
 // REQUIRES: `map` came from MapReadOnly, whole.
 void Unmap(std::span<const char> map);
