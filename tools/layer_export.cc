@@ -178,9 +178,9 @@ Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
                  "layer will take that for a mark",
              kExitOk);
   };
-  return WriteTreeDirectory(*TRY(store.OpenView(image.config.diff_ids)),
-                            open_object, DirectoryKind::kRoot, MarksOf(names),
-                            into, warn);
+  return WriteTreeDirectory(
+      *TRY(store.OpenView(image.config.diff_ids, LayerStore::IndexCheck::kNow)),
+      open_object, DirectoryKind::kRoot, MarksOf(names), into, warn);
 }
 
 // So does a new directory; one that is there is not touched.

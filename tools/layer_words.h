@@ -32,7 +32,7 @@ Result<std::optional<ImageConfig>> FindImageConfig(
 
 // Opens runs of layers out of a store, which keeps them from being removed for
 // as long as they are open. `verify`: their contents are checked before they
-// are first read.
+// are first read. `index`: when what they have of names and attributes is.
 OpenSealedFn OpenFrom(std::shared_ptr<LayerStore> store, bool verify,
                       LayerStore::IndexCheck index);
 

@@ -56,7 +56,6 @@ TEST(Format, Counts) {
   EXPECT_EQ(FormatCount(1234567), "1,234,567");
 }
 
-// A file may be called "x\nD /etc/passwd"; it must not look like two lines.
 TEST(FormatCountOf, SeveralMayHaveAWordOfTheirOwn) {
   EXPECT_EQ(FormatCountOf(1, "entry", "entries"), "1 entry");
   EXPECT_EQ(FormatCountOf(0, "entry", "entries"), "0 entries");
@@ -69,6 +68,7 @@ TEST(FormatCountOf, OneIsNotSeveral) {
   EXPECT_EQ(FormatCountOf(1234, "layer"), "1,234 layers");
 }
 
+// A file may be called "x\nD /etc/passwd"; it must not look like two lines.
 TEST(EscapePath, LeavesNoControlCharacters) {
   EXPECT_EQ(EscapePath("a\nb\tc\x7F"), R"(a\012b\011c\177)");
   EXPECT_EQ(EscapePath(R"(back\slash)"), R"(back\\slash)");

@@ -34,7 +34,7 @@ _ufs() {
       fi
       ;;
     commit | diff | stat)
-      if [[ $cur != -* && $prev != --* ]]; then
+      if [[ $cur != -* && $prev != --@(layer|work|name|store|interval) ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -W "$(ufs ps --all --quiet 2> /dev/null)" -- "$cur"; compgen -d -- "$cur")
         return
