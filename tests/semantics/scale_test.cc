@@ -27,10 +27,10 @@ class Scale : public UnionTest {
     const ProgramResult told =
         RunProgram({UfsBinary(), "stat", "--json", root()});
     EXPECT_EQ(told.exit_code, 0) << told.output;
-    const size_t at = told.output.find("\"" + key + "\": ");
+    const size_t at = told.output.find("\"" + key + "\":");
     EXPECT_NE(at, std::string::npos) << key << " in " << told.output;
     if (at == std::string::npos) return 0;
-    return std::strtoull(told.output.c_str() + at + key.size() + 4, nullptr,
+    return std::strtoull(told.output.c_str() + at + key.size() + 3, nullptr,
                          10);
   }
 };
