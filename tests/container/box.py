@@ -122,6 +122,32 @@ class BoxTest(harness.CliTest):
         self.assertEqual(set(harness.mounts()) - set(self.before[1]), set())
 
 
+class UnionVerbs:
+    """Beside a BoxTest: verbs for a mount point that take a container."""
+
+    def test_commit_and_diff(self):
+        """While it runs, with files of other ids, and once it has ended."""
+        self.make_mount_points()
+        self.start("echo one >/tmp/one; chown 33:44 /tmp/one; chmod 600 /tmp/one; exec sleep 1000")
+        self.assertTrue(wait_until(lambda: self.ok("diff", "box") == "A /tmp/one\n"))
+        self.assertIn("upper ", self.ok("stat", "box"))
+        self.assertRegex(self.ok("commit", "box", "--name", "site:1"), "^sha256:")
+        self.assertEqual(self.ok("diff", "box"), "")
+        self.assertEqual(self.ok("exec", "box", "cat", "/tmp/one"), "one\n")
+        self.ok("exec", "box", "sh", "-c", "echo two >/tmp/two; rm /etc/motd")
+        self.ok("kill", "box")
+        self.ok("wait", "box")
+        self.assertEqual(self.ok("diff", "box"), "D /etc/motd\nA /tmp/two\n")
+        done = self.ufs("stat", "box")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("box: has ended, so that nothing is mounted", done.stderr)
+        self.ok("commit", "box", "--name", "site:2")
+        self.ok("rm", "box")
+        self.layers += ["site:1", "site:2"]
+        self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
+                         "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
+
+
 class ImageMaker:
     """Beside a BoxTest."""
 

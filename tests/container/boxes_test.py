@@ -16,7 +16,7 @@ import box
 from bundle import wait_until
 
 
-class VerbTest(box.BoxTest):
+class VerbTest(box.UnionVerbs, box.BoxTest):
     def test_life(self):
         found = self.start("echo out; echo err >&2; exec sleep 1000")
         self.assertEqual((found["status"], found["ended"]), ("running", False))
@@ -40,28 +40,6 @@ class VerbTest(box.BoxTest):
         done = self.ufs("inspect", "box")
         self.assertEqual(done.returncode, 1)
         self.assertIn("no container box; see 'ufs ps --all'", done.stderr)
-
-    def test_commit_and_diff(self):
-        """While it runs, with files of other ids, and once it has ended."""
-        self.make_mount_points()
-        self.start("echo one >/tmp/one; chown 33:44 /tmp/one; chmod 600 /tmp/one; exec sleep 1000")
-        self.assertTrue(wait_until(lambda: self.ok("diff", "box") == "A /tmp/one\n"))
-        self.assertIn("upper ", self.ok("stat", "box"))
-        self.assertRegex(self.ok("commit", "box", "--name", "site:1"), "^sha256:")
-        self.assertEqual(self.ok("diff", "box"), "")
-        self.assertEqual(self.ok("exec", "box", "cat", "/tmp/one"), "one\n")
-        self.ok("exec", "box", "sh", "-c", "echo two >/tmp/two; rm /etc/motd")
-        self.ok("kill", "box")
-        self.ok("wait", "box")
-        self.assertEqual(self.ok("diff", "box"), "D /etc/motd\nA /tmp/two\n")
-        done = self.ufs("stat", "box")
-        self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertIn("box: has ended, so that nothing is mounted", done.stderr)
-        self.ok("commit", "box", "--name", "site:2")
-        self.ok("rm", "box")
-        self.layers += ["site:1", "site:2"]
-        self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
-                         "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
 
     def test_what_its_layers_were(self):
         """By other names, in another store, from another directory."""

@@ -9,7 +9,7 @@ import harness
 from bundle import wait_until
 
 
-class RootlessRunTest(box.UserBoxTest):
+class RootlessRunTest(box.UnionVerbs, box.UserBoxTest):
     def test_a_range_of_ids(self):
         text = self.out("id -u; touch /tmp/x; chown 5:6 /tmp/x; stat -c %u:%g /tmp/x;"
                         "cat /both; wc -l </proc/self/uid_map; mount | grep ' / '")
@@ -31,28 +31,6 @@ class RootlessRunTest(box.UserBoxTest):
         self.ok("stop", "-t", "0", "box")
         self.assertEqual(self.ok("wait", "box"), "137\n")
         self.ok("rm", "box")  # with the file of another id in it
-
-    def test_commit_and_diff(self):
-        """While it runs, with files of other ids, and once it has ended."""
-        self.make_mount_points()
-        self.start("echo one >/tmp/one; chown 33:44 /tmp/one; chmod 600 /tmp/one; exec sleep 1000")
-        self.assertTrue(wait_until(lambda: self.ok("diff", "box") == "A /tmp/one\n"))
-        self.assertIn("upper ", self.ok("stat", "box"))
-        self.assertRegex(self.ok("commit", "box", "--name", "site:1"), "^sha256:")
-        self.assertEqual(self.ok("diff", "box"), "")
-        self.assertEqual(self.ok("exec", "box", "cat", "/tmp/one"), "one\n")
-        self.ok("exec", "box", "sh", "-c", "echo two >/tmp/two; rm /etc/motd")
-        self.ok("kill", "box")
-        self.ok("wait", "box")
-        self.assertEqual(self.ok("diff", "box"), "D /etc/motd\nA /tmp/two\n")
-        done = self.ufs("stat", "box")
-        self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertIn("box: has ended, so that nothing is mounted", done.stderr)
-        self.ok("commit", "box", "--name", "site:2")
-        self.ok("rm", "box")
-        self.layers += ["site:1", "site:2"]
-        self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
-                         "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
 
     def test_kept_upper_of_other_ids(self):
         self.out("mkdir -p /d/e; chown -R 5:6 /d", "--keep", "--name", "kept")
