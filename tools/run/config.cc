@@ -319,6 +319,16 @@ Status SetLinux(const RunOptions& options, Json& config) {
   return Ok();
 }
 
+// All that asks neither for the root nor for a place of its own.
+Status SetFromWords(const RunOptions& options, const ImageConfig& image,
+                    const std::string& hostname, const std::string& network,
+                    Json& config) {
+  TRY(SetProcess(options, image, hostname, config));
+  TRY(SetLinux(options, config));
+  SetNamespaces(options, network, config);
+  return Ok();
+}
+
 std::string TextOf(const Json& config) {
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -390,10 +400,8 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
   if (!options.annotations.empty()) config["annotations"] = options.annotations;
   if (options.shm_bytes != 0)
     SetSharedMemory(options.shm_bytes, config["mounts"]);
-  TRY(SetProcess(options, image, hostname, config));
+  TRY(SetFromWords(options, image, hostname, network, config));
   TRY(SetUser(options, image, root, config["process"]["user"]));
-  TRY(SetLinux(options, config));
-  SetNamespaces(options, network, config);
   TRY(WriteNetworkFiles(options, directory, hostname).With(directory));
   AddMounts(options, directory, config);
   if (options.init) TRY(AddInit(options.host_pid, config));
@@ -403,9 +411,8 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
 Status CheckRunConfig(const RunOptions& options, const ImageConfig& image) {
   Json config = BaseConfig();
   config["root"] = {{"path", "/"}};
-  TRY(SetProcess(options, image, HostnameOf(options), config));
-  TRY(SetLinux(options, config));
-  SetNamespaces(options, /*network=*/"", config);
+  TRY(SetFromWords(options, image, HostnameOf(options), /*network=*/"",
+                   config));
   if (options.init) TRY(AddInit(options.host_pid, config));
   const auto spec = TRY(runtime::ParseConfig(TextOf(config)));
   if (spec.seccomp) TRY(runtime::CompileSeccomp(*spec.seccomp));
