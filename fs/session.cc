@@ -299,8 +299,6 @@ Status Session::AfterReady() {
     // Requests wait for them already, and the end would wait for those.
     notifier_->Stop();
     dropper_->Stop();
-    // Who mounted it was told that it is there: the log says why it is not.
-    log::Error(started.error().ToString());
     return started;
   }
   if (tracer_ != nullptr) tracer_->ReadAhead();

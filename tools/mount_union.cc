@@ -186,7 +186,8 @@ Status Serve(const MountRequest& request, MadeDirectories& made,
   umask(0);  // the modes of new files come from their creators
   RaiseFileLimit();
   auto union_fs = TRY(UnionFs::Open(config));
-  TRY(Serve(request.options.mount, *union_fs, [&] {
+  bool detached = false;
+  const auto ready = [&] {
     made.Keep();
     if (guard) {
       const auto watched = guard->Watch(request.options.mount.mountpoint);
@@ -196,10 +197,18 @@ Status Serve(const MountRequest& request, MadeDirectories& made,
     std::fflush(stdout);
     if (daemon != nullptr) daemon->Detach("ufs");
     if (request.ready) request.ready();
-  }));
-  // As overlayfs at each unmount.
-  if (config.durability == Durability::kStrict) TRY(union_fs->SyncFs());
-  return Ok();
+    detached = daemon != nullptr || request.ready;
+  };
+  const auto serve = [&]() -> Status {
+    TRY(Serve(request.options.mount, *union_fs, ready));
+    // As overlayfs at each unmount.
+    if (config.durability == Durability::kStrict) TRY(union_fs->SyncFs());
+    return Ok();
+  };
+  const Status served = serve();
+  // Nobody reads what else is said of it.
+  if (detached && !served.ok()) log::Error(served.error().ToString());
+  return served;
 }
 
 Status ArmFaultFromEnvironment() {
