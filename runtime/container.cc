@@ -1,7 +1,6 @@
 #include "runtime/container.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "runtime/config.h"
 #include "runtime/hooks.h"
 #include "runtime/host_path.h"
+#include "runtime/host_user.h"
 #include "runtime/idmapped_mount.h"
 #include "runtime/init.h"
 #include "runtime/kernel.h"
@@ -35,8 +35,8 @@ constexpr int kKillPatienceMs = 10'000;
 constexpr int kThawAgainMs = 500;
 
 std::string OwnerName() {
-  const struct passwd* const entry = getpwuid(geteuid());
-  return entry != nullptr ? entry->pw_name : std::to_string(geteuid());
+  const auto entry = FindHostUser(geteuid());
+  return entry ? entry->name : std::to_string(geteuid());
 }
 
 // A user namespace of the container's makes no devices, but an image may carry

@@ -1,6 +1,5 @@
 #include "runtime/id_map.h"
 
-#include <pwd.h>
 #include <spawn.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include <charconv>
 
 #include "layerdb/base/syscall.h"
+#include "runtime/host_user.h"
 #include "runtime/kernel.h"
 #include "runtime/programs.h"
 
@@ -22,8 +22,8 @@ bool ParseNumber(std::string_view text, Number& number) {
 }
 
 std::string UserName() {
-  const struct passwd* const entry = getpwuid(geteuid());
-  return entry == nullptr ? "" : entry->pw_name;
+  const auto entry = FindHostUser(geteuid());
+  return entry ? entry->name : "";
 }
 
 std::vector<IdMapping> WithRanges(uint32_t self,

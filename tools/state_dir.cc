@@ -1,7 +1,6 @@
 #include "tools/state_dir.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include <filesystem>
 
 #include "layerdb/base/syscall.h"
+#include "runtime/host_user.h"
 
 namespace ufs {
 namespace {
@@ -27,8 +27,8 @@ bool MayWrite(std::filesystem::path path) {
 std::string HomeDirectory() {
   if (const char* home = getenv("HOME"); home != nullptr && *home == '/')
     return home;
-  const struct passwd* const entry = getpwuid(geteuid());
-  return entry != nullptr ? entry->pw_dir : "";
+  const auto entry = runtime::FindHostUser(geteuid());
+  return entry ? entry->home : "";
 }
 
 }  // namespace
