@@ -2,7 +2,6 @@
 // container's scope has, those that runc and crun give it.
 #include "runtime/systemd_scope.h"
 
-#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #include <cctype>
@@ -10,15 +9,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <initializer_list>
-#include <map>
 #include <optional>
 #include <string_view>
 
-#include "layerdb/base/shared_library.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup_limits.h"
+#include "runtime/dbus_connection.h"
 #include "runtime/namespaces.h"
 
 namespace ufs::runtime {
@@ -33,59 +30,42 @@ constexpr char kDestination[] = "org.freedesktop.systemd1";
 constexpr char kObject[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
 constexpr char kUnit[] = "org.freedesktop.systemd1.Unit";
+constexpr char kProperties[] = "org.freedesktop.DBus.Properties";
 constexpr std::string_view kUnitExists = "org.freedesktop.systemd1.UnitExists";
 constexpr std::string_view kNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit";
 
-// What is used of libsystemd.
-struct SdBus {
-  decltype(sd_bus_open_system)* open_system;
-  decltype(sd_bus_open_user)* open_user;
-  decltype(sd_bus_close_unref)* close;
-  decltype(sd_bus_match_signal)* match_signal;
-  decltype(sd_bus_process)* process;
-  decltype(sd_bus_wait)* wait;
-  decltype(sd_bus_call)* call;
-  decltype(sd_bus_get_property_string)* get_property;
-  decltype(sd_bus_error_free)* error_free;
-  decltype(sd_bus_message_new_method_call)* new_call;
-  decltype(sd_bus_message_append)* append;
-  decltype(sd_bus_message_open_container)* open_container;
-  decltype(sd_bus_message_close_container)* close_container;
-  decltype(sd_bus_message_read)* read;
-  decltype(sd_bus_message_unref)* unref;
-};
-
-Status LoadSdBus(SdBus& sd) {
-  const SharedLibrary library("libsystemd.so.0");
-  if (!library.loaded())
-    return Error(ENOTSUP,
-                 "a scope of systemd's needs libsystemd.so.0, which cannot be "
-                 "loaded; install libsystemd0, or leave --systemd-cgroup out");
-  bool all = true;
-  const auto find = [&](const char* name, auto*& function) {
-    all &= library.Find(name, function);
-  };
-  find("sd_bus_open_system", sd.open_system);
-  find("sd_bus_open_user", sd.open_user);
-  find("sd_bus_close_unref", sd.close);
-  find("sd_bus_match_signal", sd.match_signal);
-  find("sd_bus_process", sd.process);
-  find("sd_bus_wait", sd.wait);
-  find("sd_bus_call", sd.call);
-  find("sd_bus_get_property_string", sd.get_property);
-  find("sd_bus_error_free", sd.error_free);
-  find("sd_bus_message_new_method_call", sd.new_call);
-  find("sd_bus_message_append", sd.append);
-  find("sd_bus_message_open_container", sd.open_container);
-  find("sd_bus_message_close_container", sd.close_container);
-  find("sd_bus_message_read", sd.read);
-  find("sd_bus_message_unref", sd.unref);
-  if (!all) return Error(ENOTSUP, "libsystemd.so.0 is too old: update it");
-  return Ok();
-}
-
 // The manager whose scopes are ours: root of a user namespace is a user.
 bool OnUserBus() { return geteuid() != 0 || !InInitialUserNamespace(); }
+
+// Where the bus listens: where the caller says so, else where systemd puts it.
+std::vector<DBusSocket> BusSockets(bool user) {
+  if (const char* const address = secure_getenv(
+          user ? "DBUS_SESSION_BUS_ADDRESS" : "DBUS_SYSTEM_BUS_ADDRESS"))
+    return ParseDBusAddress(address);
+  if (!user) return {{"/run/dbus/system_bus_socket"}};
+  const char* const directory = secure_getenv("XDG_RUNTIME_DIR");
+  if (directory == nullptr) return {};
+  return {{std::string(directory) + "/bus"}};
+}
+
+// What sd-bus makes of the errors that a caller could do something about.
+int ErrnoOf(std::string_view name) {
+  constexpr std::string_view kPrefix = "org.freedesktop.DBus.Error.";
+  if (!name.starts_with(kPrefix)) return EIO;
+  name.remove_prefix(kPrefix.size());
+  if (name == "AccessDenied" || name == "InteractiveAuthorizationRequired")
+    return EACCES;
+  if (name == "InvalidArgs") return EINVAL;
+  if (name == "NoMemory") return ENOMEM;
+  if (name == "LimitsExceeded") return ENOBUFS;
+  if (name == "NameHasNoOwner") return ENXIO;
+  if (name == "ServiceUnknown") return EHOSTUNREACH;
+  if (name == "UnixProcessIdUnknown") return ESRCH;
+  if (name == "UnknownMethod") return EBADR;
+  if (name == "NoReply" || name == "Timeout" || name == "TimedOut")
+    return ETIMEDOUT;
+  return EIO;
+}
 
 // One connection to the manager, for a few messages that may take `patience`
 // altogether.
@@ -93,23 +73,17 @@ class Manager {
  public:
   explicit Manager(std::chrono::seconds patience)
       : end_(std::chrono::steady_clock::now() + patience) {}
-  ~Manager() {
-    if (bus_ != nullptr) sd_.close(bus_);
-  }
-  Manager(const Manager&) = delete;
-  Manager& operator=(const Manager&) = delete;
 
   Status Connect() {
-    TRY(LoadSdBus(sd_));
     const bool user = OnUserBus();
-    int r = user ? sd_.open_user(&bus_) : sd_.open_system(&bus_);
-    // Before the first job: it may be over before we know its name.
-    if (r >= 0)
-      r = sd_.match_signal(bus_, nullptr, kDestination, kObject, kManager,
-                           "JobRemoved", JobRemoved, this);
-    if (r >= 0) return Ok();
+    const auto sockets = BusSockets(user);
+    const Status status = ConnectTo(sockets);
+    if (status.ok()) return Ok();
     // In words of our own: podman takes strerror's for a missing program.
-    const std::string why = r == -ENOENT ? "no socket" : std::strerror(-r);
+    const std::string why = sockets.empty() ? "no address"
+                            : status.code() == ENOENT
+                                ? "no socket"
+                                : status.error().ToString();
     return Error(ENOTSUP,
                  std::string(user ? "the D-Bus of the user's systemd"
                                   : "the system's D-Bus") +
@@ -119,124 +93,157 @@ class Manager {
                            : "start it, or leave --systemd-cgroup out"));
   }
 
-  // Adds the arguments to a message; negative when there is no room for them.
-  using Arguments = std::function<int(const SdBus&, sd_bus_message*)>;
-
   struct Answer {
     Status status;
     std::string error_name;  // as D-Bus has it
     std::string path;        // of the object it gives
+    std::string sender;      // the manager, by the name that is its alone
   };
 
-  Answer Call(const char* method, const Arguments& arguments,
-              bool gives_path = false) {
+  // `types` are those of the arguments.
+  Answer Call(const char* method, const char* types,
+              const DBusWriter& arguments, bool gives_path = false) {
     Answer answer;
-    sd_bus_message *message = nullptr, *reply = nullptr;
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    int r =
-        sd_.new_call(bus_, &message, kDestination, kObject, kManager, method);
-    if (r >= 0) r = arguments(sd_, message);
-    if (r >= 0) r = sd_.call(bus_, message, PatienceLeft(), &error, &reply);
-    const char* path = "";
-    if (r >= 0 && gives_path) r = sd_.read(reply, "o", &path);
-    if (r >= 0) {
-      answer.path = path;
-    } else {
-      if (error.name != nullptr) answer.error_name = error.name;
+    auto reply = bus_->Call(
+        {kDestination, kObject, kManager, method, types, arguments.data()},
+        end_);
+    if (!reply.ok()) {
       answer.status =
-          Error(-r, std::string("systemd's ") + method +
-                        (error.message == nullptr ? "" : ": ") +
-                        (error.message == nullptr ? "" : error.message));
+          std::move(reply).error().With(std::string("systemd's ") + method);
+      return answer;
     }
-    sd_.error_free(&error);
-    sd_.unref(reply);
-    sd_.unref(message);
+    answer.sender = reply->sender;
+    if (reply->type == DBusType::kError) {
+      answer.error_name = reply->error_name;
+      answer.status =
+          Error(ErrnoOf(answer.error_name), std::string("systemd's ") + method +
+                                                ": " + TextOfDBusError(*reply));
+    } else if (gives_path) {
+      DBusReader reader(reply->arguments);
+      answer.path = reader.TakeString();
+      if (reader.failed() || reply->signature != "o")
+        answer.status =
+            Error(EPROTO, std::string("systemd's ") + method + ": no object");
+    }
     return answer;
   }
 
   // Empty when it is not told.
   std::string DescriptionOf(const std::string& unit_path) {
-    char* text = nullptr;
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    const int r = sd_.get_property(bus_, kDestination, unit_path.c_str(), kUnit,
-                                   "Description", &error, &text);
-    const std::string description = r < 0 ? "" : text;
-    sd_.error_free(&error);
-    std::free(text);
-    return description;
+    DBusWriter arguments;
+    arguments.PutString(kUnit);
+    arguments.PutString("Description");
+    const auto reply = bus_->Call(
+        {kDestination, unit_path, kProperties, "Get", "ss", arguments.data()},
+        end_);
+    if (!reply.ok() || reply->signature != "v") return "";
+    DBusReader reader(reply->arguments);
+    if (reader.TakeSignature() != "s") return "";
+    return reader.TakeString();
   }
 
   // As Call, and waits for the job it begins.
-  Answer RunJob(const char* method, const Arguments& arguments) {
-    Answer answer = Call(method, arguments, /*gives_path=*/true);
-    if (answer.status.ok()) answer.status = AwaitJob(method, answer.path);
+  Answer RunJob(const char* method, const char* types,
+                const DBusWriter& arguments) {
+    Answer answer = Call(method, types, arguments, /*gives_path=*/true);
+    if (answer.status.ok()) answer.status = AwaitJob(method, answer);
     return answer;
   }
 
  private:
-  Status AwaitJob(const char* method, const std::string& job) {
-    while (!ended_jobs_.contains(job)) {
-      const uint64_t left = PatienceLeft();
-      if (left == kNoPatience)
+  Status ConnectTo(const std::vector<DBusSocket>& sockets) {
+    bus_ = TRY(DBusConnection::Open(sockets, end_));
+    // Before the first job: it may be over before we know its name.
+    return bus_->Subscribe(kJobEnds, end_);
+  }
+
+  static constexpr char kJobEnds[] =
+      "type='signal',sender='org.freedesktop.systemd1',"
+      "path='/org/freedesktop/systemd1',"
+      "interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+
+  Status AwaitJob(const char* method, const Answer& job) {
+    std::string result;
+    while (result.empty()) {
+      const auto signal = bus_->NextSignal(end_);
+      if (signal.code() == ETIMEDOUT)
         return Error(ETIMEDOUT, std::string("systemd's ") + method +
                                     " is not done in time");
-      int r = sd_.process(bus_, nullptr);
-      if (r == 0) r = sd_.wait(bus_, left);
-      if (r < 0 && r != -EINTR)
-        return Error(-r, std::string("waiting for systemd's ") + method);
+      if (!signal.ok())
+        return Error(signal.code(),
+                     std::string("waiting for systemd's ") + method);
+      result = ResultOf(job, *signal);
     }
-    const std::string& result = ended_jobs_[job];
     if (result == "done") return Ok();
     return Error(ECANCELED, std::string("systemd's ") + method +
                                 " has ended as \"" + result +
                                 "\"; see journalctl");
   }
 
-  static int JobRemoved(sd_bus_message* message, void* self, sd_bus_error*) {
-    auto& manager = *static_cast<Manager*>(self);
-    uint32_t number = 0;
-    const char *path = nullptr, *unit = nullptr, *result = nullptr;
-    const int r =
-        manager.sd_.read(message, "uoss", &number, &path, &unit, &result);
-    if (r >= 0) manager.ended_jobs_[path] = result;
-    return r < 0 ? r : 0;
+  // Empty unless the signal is that of the job's end, which anybody on the bus
+  // could send us: only who began the job is believed.
+  static std::string ResultOf(const Answer& job, const DBusMessage& signal) {
+    if (signal.sender != job.sender || signal.interface != kManager ||
+        signal.member != "JobRemoved" || signal.signature != "uoss")
+      return "";
+    DBusReader reader(signal.arguments);
+    (void)reader.TakeUint32();  // its number
+    if (reader.TakeString() != job.path) return "";
+    (void)reader.TakeString();  // the unit
+    return reader.TakeString();
   }
 
-  // In microseconds, as libsystemd wants it, for whom 0 is its own default.
-  static constexpr uint64_t kNoPatience = 1;
-  uint64_t PatienceLeft() const {
-    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
-        end_ - std::chrono::steady_clock::now());
-    return left.count() <= 1 ? kNoPatience
-                             : static_cast<uint64_t>(left.count());
-  }
-
-  SdBus sd_ = {};
-  sd_bus* bus_ = nullptr;
+  std::optional<DBusConnection> bus_;
   std::chrono::steady_clock::time_point end_;
-  std::map<std::string, std::string> ended_jobs_;  // by path: the result
 };
 
-// Runs the steps of a message one by one, up to the first that fails.
-int InOrder(std::initializer_list<std::function<int()>> steps) {
-  for (const auto& step : steps)
-    if (const int r = step(); r < 0) return r;
-  return 0;
-}
+// Properties of a unit: "a(sv)".
+class Properties {
+ public:
+  explicit Properties(DBusWriter& out) : out_(out), array_(out.BeginArray(8)) {}
 
-int AppendLimits(const SdBus& bus, sd_bus_message* message,
-                 const Resources& resources) {
-  for (const auto& [name, value] : ScopeLimits(resources))
-    if (const int r = bus.append(message, "(sv)", name.c_str(), "t", value);
-        r < 0)
-      return r;
-  return 0;
-}
+  void Text(const char* name, std::string_view value) {
+    Begin(name, "s");
+    out_.PutString(value);
+  }
+  void Flag(const char* name, bool value) {
+    Begin(name, "b");
+    out_.PutBool(value);
+  }
+  void Process(const char* name, pid_t pid) {
+    Begin(name, "au");
+    PutProcess(out_, pid);
+  }
+  void Limits(const Resources& resources) {
+    for (const auto& [name, value] : ScopeLimits(resources)) {
+      Begin(name.c_str(), "t");
+      out_.PutUint64(value);
+    }
+  }
+  void End() { out_.EndArray(array_); }
 
-Manager::Arguments OnlyUnit(const SystemdScope& scope) {
-  return [&](const SdBus& bus, sd_bus_message* message) {
-    return bus.append(message, "s", scope.unit.c_str());
-  };
+  // An array of one.
+  static void PutProcess(DBusWriter& out, pid_t pid) {
+    const auto array = out.BeginArray(sizeof(uint32_t));
+    out.PutUint32(static_cast<uint32_t>(pid));
+    out.EndArray(array);
+  }
+
+ private:
+  void Begin(const char* name, const char* type) {
+    out_.BeginStruct();
+    out_.PutString(name);
+    out_.BeginVariant(type);
+  }
+
+  DBusWriter& out_;
+  const DBusWriter::Array array_;
+};
+
+DBusWriter Texts(std::initializer_list<std::string_view> texts) {
+  DBusWriter out;
+  for (const std::string_view text : texts) out.PutString(text);
+  return out;
 }
 
 bool IsUnitName(std::string_view name, std::string_view suffix) {
@@ -340,36 +347,24 @@ Status StartScope(const SystemdScope& scope, pid_t pid,
                   const Resources& resources) {
   Manager manager(kStartPatience);
   TRY(manager.Connect().With("the scope " + scope.unit));
-  const auto arguments = [&](const SdBus& bus, sd_bus_message* message) {
-    const auto text = [&](const char* name, const std::string& value) {
-      return bus.append(message, "(sv)", name, "s", value.c_str());
-    };
-    const auto flag = [&](const char* name, int value) {
-      return bus.append(message, "(sv)", name, "b", value);
-    };
-    return InOrder({
-        [&] { return bus.append(message, "ss", scope.unit.c_str(), "fail"); },
-        [&] { return bus.open_container(message, 'a', "(sv)"); },
-        [&] { return text("Description", scope.description); },
-        [&] { return text("Slice", scope.slice); },
-        [&] { return flag("Delegate", 1); },
-        [&] { return flag("DefaultDependencies", 0); },
-        // One whose process was killed must not stay behind as failed.
-        [&] { return text("CollectMode", "inactive-or-failed"); },
-        [&] {
-          return bus.append(message, "(sv)", "PIDs", "au", 1,
-                            static_cast<uint32_t>(pid));
-        },
-        [&] { return AppendLimits(bus, message, resources); },
-        [&] { return bus.close_container(message); },
-        [&] { return bus.append(message, "a(sa(sv))", 0); },
-    });
-  };
-  auto answer = manager.RunJob("StartTransientUnit", arguments);
+  constexpr char kTypes[] = "ssa(sv)a(sa(sv))";
+  DBusWriter arguments = Texts({scope.unit, "fail"});
+  Properties properties(arguments);
+  properties.Text("Description", scope.description);
+  properties.Text("Slice", scope.slice);
+  properties.Flag("Delegate", true);
+  properties.Flag("DefaultDependencies", false);
+  // One whose process was killed must not stay behind as failed.
+  properties.Text("CollectMode", "inactive-or-failed");
+  properties.Process("PIDs", pid);
+  properties.Limits(resources);
+  properties.End();
+  arguments.EndArray(arguments.BeginArray(8));  // no other units
+  auto answer = manager.RunJob("StartTransientUnit", kTypes, arguments);
   if (answer.error_name == kUnitExists) {
     // One that has failed stays until it is forgotten.
-    (void)manager.Call("ResetFailedUnit", OnlyUnit(scope));
-    answer = manager.RunJob("StartTransientUnit", arguments);
+    (void)manager.Call("ResetFailedUnit", "s", Texts({scope.unit}));
+    answer = manager.RunJob("StartTransientUnit", kTypes, arguments);
     if (answer.error_name == kUnitExists)
       return Error(EEXIST, "another scope " + scope.unit + " exists");
   }
@@ -380,40 +375,29 @@ Status SetScopeLimits(const SystemdScope& scope, const Resources& resources) {
   if (ScopeLimits(resources).empty()) return Ok();
   Manager manager(kStartPatience);
   TRY(manager.Connect().With("the scope " + scope.unit));
-  return manager
-      .Call("SetUnitProperties",
-            [&](const SdBus& bus, sd_bus_message* message) {
-              return InOrder({
-                  // Until the scope's end, as the scope itself.
-                  [&] {
-                    return bus.append(message, "sb", scope.unit.c_str(), 1);
-                  },
-                  [&] { return bus.open_container(message, 'a', "(sv)"); },
-                  [&] { return AppendLimits(bus, message, resources); },
-                  [&] { return bus.close_container(message); },
-              });
-            })
+  DBusWriter arguments = Texts({scope.unit});
+  arguments.PutBool(true);  // until the scope's end, as the scope itself
+  Properties properties(arguments);
+  properties.Limits(resources);
+  properties.End();
+  return manager.Call("SetUnitProperties", "sba(sv)", arguments)
       .status.With("changing the scope " + scope.unit);
 }
 
 Status EnterScope(const SystemdScope& scope, const std::string& below) {
   Manager manager(kStartPatience);
   TRY(manager.Connect().With("the scope " + scope.unit));
-  return manager
-      .Call("AttachProcessesToUnit",
-            [&](const SdBus& bus, sd_bus_message* message) {
-              return bus.append(message, "ssau", scope.unit.c_str(),
-                                below.c_str(), 1,
-                                static_cast<uint32_t>(getpid()));
-            })
+  DBusWriter arguments = Texts({scope.unit, below});
+  Properties::PutProcess(arguments, getpid());
+  return manager.Call("AttachProcessesToUnit", "ssau", arguments)
       .status.With("entering the scope " + scope.unit);
 }
 
 bool IsAnothers(const SystemdScope& scope) {
   Manager manager(kStopPatience);
   if (!manager.Connect().ok()) return false;
-  const auto unit =
-      manager.Call("GetUnit", OnlyUnit(scope), /*gives_path=*/true);
+  const auto unit = manager.Call("GetUnit", "s", Texts({scope.unit}),
+                                 /*gives_path=*/true);
   if (!unit.status.ok()) return false;
   const std::string found = manager.DescriptionOf(unit.path);
   return !found.empty() && found != scope.description;
@@ -422,13 +406,11 @@ bool IsAnothers(const SystemdScope& scope) {
 Status StopScope(const SystemdScope& scope) {
   Manager manager(kStopPatience);
   if (!manager.Connect().ok()) return Ok();
-  auto answer = manager.RunJob(
-      "StopUnit", [&](const SdBus& bus, sd_bus_message* message) {
-        return bus.append(message, "ss", scope.unit.c_str(), "replace");
-      });
+  auto answer =
+      manager.RunJob("StopUnit", "ss", Texts({scope.unit, "replace"}));
   if (answer.error_name == kNoSuchUnit) return Ok();
   // One that has failed.
-  (void)manager.Call("ResetFailedUnit", OnlyUnit(scope));
+  (void)manager.Call("ResetFailedUnit", "s", Texts({scope.unit}));
   return std::move(answer.status).With("stopping the scope " + scope.unit);
 }
 

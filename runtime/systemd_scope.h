@@ -2,9 +2,8 @@
 // made, knows, and leaves to us. Asked for by messages over D-Bus: the system's
 // bus by root, else the bus of the user's own manager.
 //
-// libsystemd is loaded at the first message: who sends none needs none.
 // Threads: one at a time. Errors: what systemd says, with the unit's name;
-// ETIMEDOUT when it says nothing; ENOTSUP without library or bus; EEXIST.
+// ETIMEDOUT when it says nothing; ENOTSUP without a bus; EEXIST.
 #pragma once
 
 #include <sys/types.h>
