@@ -12,8 +12,6 @@
 
 #ifdef UFS_HAVE_ISAL
 #include <isa-l/igzip_lib.h>
-
-#include "layerdb/base/shared_library.h"
 #endif
 
 namespace ufs {
@@ -146,25 +144,6 @@ class ZlibDecoder final : public Decoder {
 };
 
 #ifdef UFS_HAVE_ISAL
-// Loaded with the first gzip stream: linked, each start of the program would
-// take as long as a twentieth of a mount to load it.
-struct Isal {
-  decltype(isal_inflate)* inflate = nullptr;
-  decltype(isal_inflate_init)* init = nullptr;
-};
-
-// Null where it is not installed.
-const Isal* LoadIsal() {
-  static const Isal isal = [] {
-    Isal found;
-    const SharedLibrary library("libisal.so.2");
-    if (library.loaded() && library.Find("isal_inflate", found.inflate))
-      library.Find("isal_inflate_init", found.init);
-    return found;
-  }();
-  return isal.init != nullptr ? &isal : nullptr;
-}
-
 const char* IsalReason(int code) {
   switch (code) {
     case ISAL_INVALID_BLOCK:
@@ -186,10 +165,7 @@ const char* IsalReason(int code) {
 
 class IsalDecoder final : public Decoder {
  public:
-  explicit IsalDecoder(const Isal& isal)
-      : isal_(isal), state_(std::make_unique<inflate_state>()) {
-    Start();
-  }
+  IsalDecoder() : state_(std::make_unique<inflate_state>()) { Start(); }
   Compression compression() const override { return Compression::kGzip; }
 
   Result<Step> Run(Input& input, char* out, size_t size,
@@ -200,7 +176,7 @@ class IsalDecoder final : public Decoder {
     state_->avail_in = in.size();
     state_->next_out = reinterpret_cast<uint8_t*>(out);
     state_->avail_out = size;
-    const int code = isal_.inflate(state_.get());
+    const int code = isal_inflate(state_.get());
     input.Consume(in.size() - state_->avail_in);
     *written += size - state_->avail_out;
     if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
@@ -219,11 +195,10 @@ class IsalDecoder final : public Decoder {
 
  private:
   void Start() {
-    isal_.init(state_.get());
+    isal_inflate_init(state_.get());
     state_->crc_flag = ISAL_GZIP;  // header and checksum are read and verified
   }
 
-  const Isal& isal_;
   const std::unique_ptr<inflate_state> state_;
 };
 #endif
@@ -501,9 +476,7 @@ class ZstdSink final : public CompressedSink {
 
 std::unique_ptr<Decoder> MakeGzipDecoder(GzipEngine engine) {
 #ifdef UFS_HAVE_ISAL
-  if (engine == GzipEngine::kFast)
-    if (const Isal* const isal = LoadIsal())
-      return std::make_unique<IsalDecoder>(*isal);
+  if (engine == GzipEngine::kFast) return std::make_unique<IsalDecoder>();
 #else
   (void)engine;
 #endif

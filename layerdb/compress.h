@@ -40,7 +40,7 @@ class DecompressedSource : public ByteSource {
 // is compressed with. ENOTSUP for what is known but not read (bzip2, lz4).
 Result<Compression> SniffCompression(std::string_view head);
 
-// Which inflater reads gzip. kFast is isa-l's, where it is installed.
+// Which inflater reads gzip. kFast is isa-l's, if we are linked with it.
 enum class GzipEngine { kFast, kZlib };
 
 // Borrows `below`. Reads its first bytes to see what it is (SniffCompression).

@@ -1,11 +1,13 @@
 # Finds a static libfuse of at least 3.18 and offers it as ufs::fuse3.
 #
 # Looked for in UFS_DEPS_PREFIX (a cache variable, else the environment), then
-# where tools/setup/libfuse puts it by default, then among what is installed.
+# where tools/setup/build puts it by default, then among what is installed.
 # Static, because the libfuse of the host stays as it is.
 
 set(UFS_LIBFUSE_VERSION 3.18)
-set(UFS_DEPS_PREFIX "$ENV{UFS_DEPS_PREFIX}" CACHE PATH "Where tools/setup/libfuse put libfuse")
+set(UFS_DEPS_PREFIX "$ENV{UFS_DEPS_PREFIX}" CACHE PATH "Where tools/setup/build put libraries")
+# Of others that are built for us, too.
+set(UFS_DEPS_PREFIXES "${UFS_DEPS_PREFIX}" "${CMAKE_BINARY_DIR}/deps" "${CMAKE_SOURCE_DIR}/build/deps")
 
 find_package(PkgConfig REQUIRED)
 
@@ -29,7 +31,7 @@ endfunction()
 function(ufs_find_libfuse)
   set(saved "$ENV{PKG_CONFIG_PATH}")
   set(installed "")
-  foreach(prefix "${UFS_DEPS_PREFIX}" "${CMAKE_BINARY_DIR}/deps" "${CMAKE_SOURCE_DIR}/build/deps" "")
+  foreach(prefix IN LISTS UFS_DEPS_PREFIXES ITEMS "")
     if(prefix AND NOT EXISTS "${prefix}/lib/pkgconfig/fuse3.pc")
       continue()
     endif()

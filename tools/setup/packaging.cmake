@@ -39,8 +39,8 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# fusermount3, for mounts by ordinary users, and what gzip loads; the rest does without.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "fuse3, libisal2")
+# fusermount3, for mounts by ordinary users.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "fuse3")
 # mount.fuse.ufs is found by mount(8) of this package.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "mount")
 include(CPack)
