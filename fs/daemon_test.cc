@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <thread>
 
 namespace ufs {
 namespace {
@@ -14,10 +18,11 @@ template <typename F>
 int StatusOfParent(F child) {
   const pid_t parent = fork();
   if (parent == 0) {
-    Result<Daemon> daemon = Daemon::Fork();
-    if (!daemon.ok()) _exit(99);
-    child(*daemon);
-    _exit(98);
+    const Status kept = Daemon::Run([&](Daemon& daemon) {
+      child(daemon);
+      return 98;
+    });
+    _exit(kept.ok() ? 97 : 99);
   }
   int status = 0;
   EXPECT_EQ(waitpid(parent, &status, 0), parent);
@@ -56,6 +61,62 @@ TEST(DaemonTest, ParentExitsWithZeroOnceDetachedWhileTheChildGoesOn) {
 
 TEST(DaemonTest, ParentExitsAsAChildThatFailed) {
   EXPECT_EQ(StatusOfParent([](Daemon&) { _exit(3); }), 3);
+}
+
+TEST(DaemonTest, ParentExitsWithWhatTheBodyReturns) {
+  EXPECT_EQ(StatusOfParent([](Daemon&) {}), 98);
+}
+
+// The daemon is a process whose threads, locks and children work as those of
+// any other.
+TEST(DaemonTest, TheDaemonIsAWholeProcess) {
+  EXPECT_EQ(
+      StatusOfParent([](Daemon&) {
+        pthread_mutexattr_t checked;
+        pthread_mutexattr_init(&checked);
+        pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+        pthread_mutex_t mutex;
+        pthread_mutex_init(&mutex, &checked);
+        pthread_mutex_lock(&mutex);
+        const pid_t owner = mutex.__data.__owner;
+        if (owner != getpid() || owner != gettid()) _exit(1);
+        int other = 0;
+        std::thread([&] { other = pthread_mutex_trylock(&mutex); }).join();
+        if (other != EBUSY) _exit(2);
+        if (pthread_mutex_lock(&mutex) != EDEADLK) _exit(3);
+        const pid_t child = fork();
+        if (child == 0) _exit(getppid() == owner ? 7 : 0);
+        int status = 0;
+        if (waitpid(child, &status, 0) != child) _exit(4);
+        _exit(WIFEXITED(status) && WEXITSTATUS(status) == 7 ? 5 : 6);
+      }),
+      5);
+}
+
+TEST(DaemonTest, ItsNumberOutlivesTheParent) {
+  int back[2];
+  ASSERT_EQ(pipe(back), 0);
+  EXPECT_EQ(StatusOfParent([&](Daemon& daemon) {
+              const pid_t parent = getppid();
+              daemon.Detach("daemon_test");
+              while (getppid() == parent) usleep(1000);
+              pthread_mutexattr_t checked;
+              pthread_mutexattr_init(&checked);
+              pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+              pthread_mutex_t mutex;
+              pthread_mutex_init(&mutex, &checked);
+              pthread_mutex_lock(&mutex);
+              const char byte = mutex.__data.__owner == gettid() ? 'y' : 'n';
+              if (write(back[1], &byte, 1) != 1) _exit(1);
+              _exit(0);
+            }),
+            0);
+  pollfd waiting{back[0], POLLIN, 0};
+  ASSERT_EQ(poll(&waiting, 1, 10000), 1);
+  char byte = 0;
+  ASSERT_EQ(read(back[0], &byte, 1), 1);
+  EXPECT_EQ(byte, 'y');
+  for (int fd : back) close(fd);
 }
 
 TEST(DaemonTest, ParentTellsOfASignal) {

@@ -217,6 +217,28 @@ Status ArmFaultFromEnvironment() {
   return ArmFault(spec);
 }
 
+// As MountUnion, in the process that stays.
+int MountHere(MountRequest& request, Daemon* daemon) {
+  const auto fail = [&](std::string_view message) {
+    return Complain(request.who, message, request.failure_code);
+  };
+  // All of these say themselves what to do.
+  if (auto found = ResolveLayers(request.store, request.options.config);
+      !found.ok())
+    return fail(found.error().context());
+  if (auto checked = CheckRequest(request); !checked.ok())
+    return fail(checked.error().context());
+
+  MadeDirectories made(request.options.config);
+  if (request.fresh_upper) {
+    if (auto planned = PlanFreshUpper(request, made); !planned.ok())
+      return fail(planned.error().context());
+  }
+  const auto served = Serve(request, made, daemon);
+  if (!served.ok()) return fail(served.error().ToString());
+  return kExitOk;
+}
+
 }  // namespace
 
 int MountUnion(MountRequest request) {
@@ -234,29 +256,10 @@ int MountUnion(MountRequest request) {
     request.options.mount.read_only = true;
 
   if (request.options.mount.debug) log::SetLevel(log::Level::kDebug);
-  // First of all: what this process has touched by now, both would copy.
-  std::optional<Daemon> daemon;
-  if (!request.options.foreground) {
-    auto forked = Daemon::Fork();
-    if (!forked.ok()) return fail(forked.error().ToString());
-    daemon.emplace(std::move(forked).value());
-  }
-
-  // All of these say themselves what to do.
-  if (auto found = ResolveLayers(request.store, request.options.config);
-      !found.ok())
-    return fail(found.error().context());
-  if (auto checked = CheckRequest(request); !checked.ok())
-    return fail(checked.error().context());
-
-  MadeDirectories made(request.options.config);
-  if (request.fresh_upper) {
-    if (auto planned = PlanFreshUpper(request, made); !planned.ok())
-      return fail(planned.error().context());
-  }
-  const auto served = Serve(request, made, daemon ? &*daemon : nullptr);
-  if (!served.ok()) return fail(served.error().ToString());
-  return kExitOk;
+  if (request.options.foreground) return MountHere(request, nullptr);
+  const Status kept =
+      Daemon::Run([&](Daemon& daemon) { return MountHere(request, &daemon); });
+  return fail(kept.error().ToString());
 }
 
 Result<runtime::kernel::Child> StartUnion(MountRequest request) {
