@@ -24,8 +24,6 @@ bool IsBelow(std::string_view directory, std::string_view path) {
          path[directory.size()] == '/';
 }
 
-using Mounts = std::vector<MountInfo>;
-
 std::string Join(const std::string& directory, std::string_view below) {
   return directory == "/" ? '/' + std::string(below)
                           : directory + "/" + std::string(below);
@@ -86,41 +84,27 @@ struct Directory {
 };
 
 // REQUIRES: `path` is absolute and resolved.
-Result<Place> PlaceOfDirectory(const Mounts& mounts, const std::string& path) {
+Result<Place> PlaceInMount(const std::string& path) {
   // Not O_PATH: whoever may not list a directory cannot use it as a layer.
   const UniqueFd fd = TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY));
   const auto stat = TRY(sys::Statx({fd}));
-  Place place{makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id,
-              path};
-  const auto mount = std::find_if(
-      mounts.begin(), mounts.end(),
-      [&](const MountInfo& mount) { return mount.id == stat.stx_mnt_id; });
-  if (mount == mounts.end()) return place;
-  place.device = mount->device;
-  if (path == mount->mountpoint)
-    place.path = mount->root;
-  else if (IsBelow(mount->mountpoint, path))
-    place.path =
-        Join(mount->root,
-             std::string_view(path).substr(
-                 mount->mountpoint == "/" ? 1 : mount->mountpoint.size() + 1));
-  return place;
+  return Place{makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id,
+               path};
 }
 
-Result<Directory> FindDirectory(const Mounts& mounts, const std::string& path,
+Result<Directory> FindDirectory(const std::string& path,
                                 const std::string& what,
                                 const std::string& remedy) {
   auto resolved = Resolve(path);
   if (!resolved.ok())
     return DirectoryError(resolved.code(), path, what, remedy);
-  auto place = PlaceOfDirectory(mounts, *resolved);
+  auto place = PlaceInMount(*resolved);
   if (!place.ok()) return DirectoryError(place.code(), path, what, remedy);
   return Directory{*std::move(resolved), *std::move(place)};
 }
 
 // One that exists, or one to be made in a directory that exists.
-Result<Directory> FindOrPlanDirectory(const Mounts& mounts,
-                                      const std::string& path, bool make,
+Result<Directory> FindOrPlanDirectory(const std::string& path, bool make,
                                       const std::string& what) {
   if (make && Resolve(path).code() == ENOENT) {
     const stdfs::path absolute = Absolute(path);
@@ -131,13 +115,44 @@ Result<Directory> FindOrPlanDirectory(const Mounts& mounts,
                                "directory itself");
     const std::string parent = absolute.parent_path();
     Directory found = TRY(FindDirectory(
-        mounts, parent, "parent directory for the " + what, "make it first"));
-    const std::string name = absolute.filename();
-    return Directory{Join(found.path, name),
-                     Place{found.place.device, found.place.mount_id,
-                           Join(found.place.path, name)}};
+        parent, "parent directory for the " + what, "make it first"));
+    found.path = Join(found.path, absolute.filename().string());
+    found.place.path = found.path;
+    return found;
   }
-  return FindDirectory(mounts, path, what, "make it first");
+  return FindDirectory(path, what, "make it first");
+}
+
+void MoveToFileSystem(const MountInfo& mount, Place& place) {
+  place.device = mount.device;
+  if (place.path == mount.mountpoint)
+    place.path = mount.root;
+  else if (IsBelow(mount.mountpoint, place.path))
+    place.path = Join(
+        mount.root,
+        std::string_view(place.path)
+            .substr(mount.mountpoint == "/" ? 1 : mount.mountpoint.size() + 1));
+}
+
+// Makes places in mounts comparable. Those in one mount are, by their paths
+// there, of whichever of its subvolumes they are; only for others the table of
+// mounts is read, which on a host of many is long.
+void MakeComparable(const std::vector<Place*>& places) {
+  const bool one_mount =
+      std::all_of(places.begin(), places.end(), [&](const Place* place) {
+        return place->mount_id == places.front()->mount_id;
+      });
+  if (one_mount) {
+    for (Place* place : places) place->device = places.front()->device;
+    return;
+  }
+  const std::vector<MountInfo> mounts = ReadMountInfo();
+  for (Place* place : places) {
+    const auto mount = std::find_if(
+        mounts.begin(), mounts.end(),
+        [&](const MountInfo& mount) { return mount.id == place->mount_id; });
+    if (mount != mounts.end()) MoveToFileSystem(*mount, *place);
+  }
 }
 
 Status CheckWritable(const std::string& path, const std::string& what) {
@@ -226,15 +241,9 @@ Status CheckMountpointInLayer(const Directory& mountpoint,
   return CheckMountpoint(mountpoint, layer, "layer");
 }
 
-Status CheckUpper(const Mounts& mounts, const UnionPaths& paths,
+Status CheckUpper(const Directory& upper, const Directory& work,
                   const std::vector<Directory>& layers,
-                  const Directory& mountpoint, UnionPaths* resolved) {
-  const Directory upper = TRY(FindOrPlanDirectory(
-      mounts, *paths.upper, paths.make_upper, "upper directory"));
-  const bool work_is_named = paths.work.has_value();
-  const Directory work = TRY(
-      FindOrPlanDirectory(mounts, paths.work.value_or(upper.path + ".work"),
-                          paths.make_work || !work_is_named, "work directory"));
+                  const Directory& mountpoint) {
   TRY(CheckWork(upper, work));
   for (const Directory& layer : layers) {
     TRY(CheckLayerApart(layer, upper, "upper"));
@@ -243,10 +252,7 @@ Status CheckUpper(const Mounts& mounts, const UnionPaths& paths,
   TRY(CheckMountpoint(mountpoint, upper, "upper"));
   TRY(CheckMountpoint(mountpoint, work, "work directory"));
   TRY(CheckWritable(upper.path, "upper directory"));
-  TRY(CheckWritable(work.path, "work directory"));
-  resolved->upper = upper.path;
-  resolved->work = work.path;
-  return Ok();
+  return CheckWritable(work.path, "work directory");
 }
 
 }  // namespace
@@ -261,24 +267,36 @@ bool Place::Holds(const Place& other) const {
 
 Result<UnionPaths> CheckUnionPaths(const UnionPaths& paths) {
   UnionPaths resolved = paths;
-  // Which is read for how the parts lie to each other, if there are any.
-  const bool alone = paths.layers.empty() && !paths.upper;
-  const Mounts mounts = alone ? Mounts() : ReadMountInfo();
-  const Directory mountpoint = TRY(
-      FindDirectory(mounts, paths.mountpoint, "mount point", "make it first"));
+  Directory mountpoint =
+      TRY(FindDirectory(paths.mountpoint, "mount point", "make it first"));
   resolved.mountpoint = mountpoint.path;
+  std::vector<Place*> places = {&mountpoint.place};
 
   std::vector<Directory> layers;
+  layers.reserve(paths.layers.size());  // they stay where they are
   resolved.layers.clear();
   for (const std::string& layer : paths.layers) {
-    layers.push_back(
-        TRY(FindDirectory(mounts, layer, "layer", "check the path")));
+    layers.push_back(TRY(FindDirectory(layer, "layer", "check the path")));
     resolved.layers.push_back(layers.back().path);
+    places.push_back(&layers.back().place);
   }
+  Directory upper, work;
+  if (paths.upper) {
+    upper = TRY(
+        FindOrPlanDirectory(*paths.upper, paths.make_upper, "upper directory"));
+    resolved.upper = upper.path;
+    const bool work_is_named = paths.work.has_value();
+    work = TRY(FindOrPlanDirectory(paths.work.value_or(upper.path + ".work"),
+                                   paths.make_work || !work_is_named,
+                                   "work directory"));
+    resolved.work = work.path;
+    places.insert(places.end(), {&upper.place, &work.place});
+  }
+
+  MakeComparable(places);
   for (const Directory& layer : layers)
     TRY(CheckMountpointInLayer(mountpoint, layer));
-  if (paths.upper)
-    TRY(CheckUpper(mounts, paths, layers, mountpoint, &resolved));
+  if (paths.upper) TRY(CheckUpper(upper, work, layers, mountpoint));
   return resolved;
 }
 

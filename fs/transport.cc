@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -90,15 +91,18 @@ unsigned RingDepth(unsigned cpus) {
 extern "C" {
 
 // A ring asks for some thirty pieces, in whole pages, which it gives back one
-// by one: they are cut from a few mappings.
+// by one: they are cut from mappings that all rings share, or their threads
+// would wait for each other to change what the process has mapped.
 void* numa_alloc_local(size_t size) {
-  constexpr size_t kMappingBytes = 8 << 20;
-  static thread_local char* next = nullptr;
-  static thread_local size_t left = 0;
+  constexpr size_t kMappingBytes = 64 << 20;
+  static std::mutex mu;
+  static char* next = nullptr;
+  static size_t left = 0;
+  const std::lock_guard lock(mu);
   if (size > left) {
     const size_t bytes = std::max(size, kMappingBytes);
     void* const made = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (made == MAP_FAILED) return nullptr;
     if (left > 0) munmap(next, left);
     next = static_cast<char*>(made);

@@ -139,7 +139,7 @@ template <typename Visit>
 Status ForEachEntry(BorrowedFd dir, Visit visit) {
   TRY(LSeek(dir, 0, SEEK_SET));
   constexpr size_t kBufferBytes = 64 << 10;
-  const auto buffer = std::make_unique<char[]>(kBufferBytes);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kBufferBytes);
   while (true) {
     const size_t got = TRY(GetDents(dir, buffer.get(), kBufferBytes));
     if (got == 0) return Ok();
