@@ -29,7 +29,6 @@ constexpr uint64_t kWanted[] = {
     FUSE_CAP_CACHE_SYMLINKS,
     FUSE_CAP_PARALLEL_DIROPS,
     FUSE_CAP_READDIRPLUS,
-    FUSE_CAP_READDIRPLUS_AUTO,
     FUSE_CAP_ASYNC_READ,
     FUSE_CAP_IOCTL_DIR,
     // A node number does not outlive the kernel's interest in it, so a file
@@ -40,6 +39,10 @@ constexpr uint64_t kWanted[] = {
 
 // Set by libfuse, and wrong here.
 constexpr uint64_t kUnwanted[] = {
+    // Whoever lists a directory whole before it looks at anything in it, as
+    // fts(3) does for find, du and rm, would ask for each name that the first
+    // answer had no room for.
+    FUSE_CAP_READDIRPLUS_AUTO,
     // The kernel drops the pages that reads bring in beside an O_DIRECT write
     // only where it waits for it: io_submit(2) left old ones in the cache.
     FUSE_CAP_ASYNC_DIO,

@@ -41,6 +41,15 @@ class MessageBudgetTest : public TransportTest {
     List("dir/sub");
   }
 
+  // With a directory of `files` files beside the others.
+  void MountWithMany(const std::string& directory, int files) {
+    ASSERT_EQ(fs_.Unmount(), 0);
+    fs_.AddDirectory(directory);
+    for (int i = 0; i < files; ++i)
+      fs_.AddFile(directory + "/file" + std::to_string(i), "content");
+    Mount();
+  }
+
   std::string Messages(const std::function<void()>& body) {
     return MessagesOf(fs_, body);
   }
@@ -113,14 +122,55 @@ TEST_P(MessageBudgetTest, WarmNegativeLookupIsFree) {
 }
 
 TEST_P(MessageBudgetTest, ColdDirectoryIsTwoAndItsFilesAreKnownThen) {
-  // The kernel asks for attributes first and, as nobody looked at a file
-  // meanwhile, for mere names at the end.
-  EXPECT_EQ(Messages([&] { EXPECT_EQ(List("dir"), 53); }),
-            "READDIR READDIRPLUS");
+  EXPECT_EQ(Messages([&] { EXPECT_EQ(List("dir"), 53); }), "2*READDIRPLUS");
   EXPECT_EQ(Messages([&] {
               for (int i = 0; i < 50; ++i) Stat("dir/file" + std::to_string(i));
             }),
             "");
+}
+
+// As fts(3) does for find, du and rm.
+TEST_P(MessageBudgetTest, ADirectoryListedWholeAndLookedAtThenHasNoLookups) {
+  constexpr int kFiles = 1500;  // a dozen answers
+  MountWithMany("many", kFiles);
+  const auto before = fs_.Counts();
+  EXPECT_EQ(List("many"), kFiles + 2);
+  for (int i = 0; i < kFiles; ++i) Stat("many/file" + std::to_string(i));
+  auto after = fs_.Counts();
+  EXPECT_EQ(after["LOOKUP"] - before.at("LOOKUP"), 1u);  // of the directory
+}
+
+TEST_P(MessageBudgetTest, NamesOfAHugeDirectoryAreNotSoManyInodes) {
+  constexpr int kFiles = 4000;
+  MountWithMany("huge", kFiles);
+  EXPECT_EQ(List("huge"), kFiles + 2);
+  const auto before = fs_.Counts();
+  for (int i = 0; i < kFiles; ++i) Stat("huge/file" + std::to_string(i));
+  auto after = fs_.Counts();
+  EXPECT_EQ(after["LOOKUP"] - before.at("LOOKUP"), kFiles - 2048u);
+}
+
+// As ls -l does.
+TEST_P(MessageBudgetTest, OfAHugeDirectoryThatIsLookedAtMeanwhileTheyAre) {
+  constexpr int kFiles = 4000;
+  MountWithMany("huge", kFiles);
+  const auto before = fs_.Counts();
+  const int fd = open((fs_ / "huge").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_GE(fd, 0);
+  char buffer[8192];
+  int looked = 0;
+  for (ssize_t got; (got = getdents64(fd, buffer, sizeof(buffer))) > 0;) {
+    for (ssize_t at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      struct stat st {};
+      looked += fstatat(fd, entry->d_name, &st, 0) == 0;
+      at += entry->d_reclen;
+    }
+  }
+  close(fd);
+  EXPECT_EQ(looked, kFiles + 2);
+  auto after = fs_.Counts();
+  EXPECT_LT(after["LOOKUP"] - before.at("LOOKUP"), 300u);  // an answer's
 }
 
 TEST_P(MessageBudgetTest, WarmDirectoryIsFree) {

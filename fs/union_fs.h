@@ -330,6 +330,7 @@ class UnionFs final {
   // An O_PATH descriptor of a directory's upper part.
   Result<FdCache::Pin> UpperFd(const InodeRef& dir);
   Result<FdCache::Pin> FindUpper(const InodeRef& dir);
+  Result<std::optional<Entry>> LookupIn(const InodeRef& dir, Name name);
   Result<std::shared_ptr<const Listing>> ListingOf(const InodeRef& dir);
   Result<std::vector<Listing::Source>> Names(const InodeRef& dir);
   Status UpperNames(const InodeRef& dir,

@@ -16,6 +16,11 @@ namespace {
 constexpr const char* kMissingLayer =
     "; mount the layers that it was made over, in their order";
 
+// So many names of a directory are listed with what they are, and those after
+// them while somebody looks at what was listed: who wants no more than a
+// hundred thousand names shall not wait for as many inodes.
+constexpr size_t kListedWithAttrs = 2048;
+
 }  // namespace
 
 Result<InodeRef> UnionFs::Get(NodeId node) const {
@@ -317,6 +322,11 @@ Entry UnionFs::MakeEntry(const InodeRef& inode, const Attr& attr) {
 
 Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   const InodeRef dir = TRY(GetDir(parent));
+  dir->looked_into.store(true, std::memory_order_relaxed);
+  return LookupIn(dir, name);
+}
+
+Result<std::optional<Entry>> UnionFs::LookupIn(const InodeRef& dir, Name name) {
   InodeRef inode;
   Child child;
   {
@@ -546,7 +556,7 @@ Status UnionFs::AddEntry(const InodeRef& dir, const Listing& listing,
                          bool& full) {
   const Name name = Name::Trusted(listing.name(item));
   if (plus) {
-    auto entry = Lookup(dir->id, name);
+    auto entry = LookupIn(dir, name);
     if (entry.ok() && !entry->has_value()) return Ok();  // deleted meanwhile
     if (entry.ok()) {
       const Entry& found = **entry;
@@ -585,9 +595,12 @@ Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
   }
   const auto listing = TRY(ListingOf(dir));
   const size_t begin = listing->After(offset);
+  if (begin == 0) dir->looked_into = false;
   bool full = false;
-  for (size_t i = begin; i < listing->items().size() && !full; ++i)
-    TRY(AddEntry(dir, *listing, listing->items()[i], plus, sink, full));
+  for (size_t i = begin; i < listing->items().size() && !full; ++i) {
+    const bool wanted = plus && (i < kListedWithAttrs || dir->looked_into);
+    TRY(AddEntry(dir, *listing, listing->items()[i], wanted, sink, full));
+  }
   // Read to the end: the kernel keeps the names now.
   if (begin == listing->items().size()) listings_.Erase(node);
   return Ok();
