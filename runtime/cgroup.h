@@ -13,6 +13,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,11 @@ class Cgroup {
   // is.
   Status JoinLater(const CgroupDoors& doors, pid_t init) const;
 
+  // Where what comes later goes instead: cgroups below, which are there. As
+  // runc's `exec --cgroup`: "PATH" is one in every hierarchy,
+  // "CONTROLLER[,...]:PATH" in that of v1 that has it. EINVAL, in runc's words.
+  Result<Cgroup> Below(const std::vector<std::string>& words) const;
+
   // ENOTSUP without a freezer.
   Status Freeze();
   // Whoever froze it, in whichever hierarchy; and what is below it. EBUSY when
@@ -161,10 +167,13 @@ class Cgroup {
   static bool IsFrozen(const Directory& directory);
   static Status MakeDirectory(Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
+  Status GoBelow(const std::string& controllers, const std::string& path,
+                 std::set<const Directory*>& done);
 
   std::optional<SystemdScope> scope_;
   std::vector<Directory> directories_;
   std::vector<std::string> missing_;  // why a hierarchy was left out
+  bool below_ = false;                // a place was asked for, see Below
 };
 
 }  // namespace ufs::runtime

@@ -3,16 +3,29 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <sstream>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup.h"
+#include "runtime/rooted_path.h"
 
 namespace ufs::runtime {
 namespace {
 
 constexpr char kJoining[] = "joining the container's cgroup";
+constexpr char kHandedOn[] =
+    " takes no process, as it hands controllers on to cgroups below; name one "
+    "of those";
 
 Status Join(BorrowedFd file) { return kernel::WriteOnce(file, "0"); }
+
+Result<std::string> PathBelow(const std::string& directory,
+                              const std::string& path) {
+  std::string below = CleanPath(directory + "/" + path);
+  if (below != directory && !below.starts_with(directory + "/"))
+    return Error(EINVAL, path + " is not a sub cgroup path");
+  return below;
+}
 
 }  // namespace
 
@@ -60,8 +73,53 @@ Status Cgroup::JoinLater(const CgroupDoors& doors, pid_t init) const {
       joined = runtime::Join(doors.files_[i]);
     }
     if (joined.code() == EBUSY && directory.v2)
-      joined = JoinV2Of(directory, init);
+      joined = below_ ? Error(EBUSY, directory.path + kHandedOn)
+                      : JoinV2Of(directory, init);
     TRY(std::move(joined).With(kJoining));
+  }
+  return Ok();
+}
+
+Result<Cgroup> Cgroup::Below(const std::vector<std::string>& words) const {
+  if (empty())
+    return Error(ENOTSUP, "the container has no cgroup for one to be below");
+  Cgroup below = *this;
+  below.below_ = true;
+  std::set<const Directory*> done;
+  for (const std::string& word : words) {
+    const size_t colon = word.find(':');
+    if (colon != word.npos) {
+      if (word.find(':', colon + 1) != word.npos)
+        return Error(EINVAL, "invalid --cgroup argument: " + word);
+      TRY(below.GoBelow(word.substr(0, colon), word.substr(colon + 1), done));
+      continue;
+    }
+    if (words.size() > 1)
+      return Error(EINVAL, "invalid --cgroup argument: " + word +
+                               " (missing <controller>: prefix)");
+    for (Directory& directory : below.directories_)
+      directory.path = TRY(PathBelow(directory.path, word));
+  }
+  return below;
+}
+
+Status Cgroup::GoBelow(const std::string& controllers, const std::string& path,
+                       std::set<const Directory*>& done) {
+  std::istringstream list(controllers);
+  std::set<Directory*> chosen;  // several controllers may share one
+  for (std::string controller; std::getline(list, controller, ',');) {
+    auto* const directory = const_cast<Directory*>(Find(controller));
+    // That of v2 is one for all: what is moved there is moved for each.
+    if (directory == nullptr || directory->v2)
+      return Error(EINVAL, "unknown controller " + controller +
+                               " in --cgroup: none of cgroup v1");
+    chosen.insert(directory);
+  }
+  for (Directory* directory : chosen) {
+    if (!done.insert(directory).second)
+      return Error(EINVAL, "invalid --cgroup argument(s): controller " +
+                               controllers + " specified multiple times");
+    directory->path = TRY(PathBelow(directory->path, path));
   }
   return Ok();
 }

@@ -85,6 +85,16 @@ Status WritePidFile(const std::string& path, pid_t pid) {
   return write().With("pid file " + path);
 }
 
+Result<UniqueFd> ConnectPidfdSocket(const std::string& path) {
+  if (path.empty()) return UniqueFd();
+  return kernel::ConnectUnix(path, SOCK_STREAM).With("pidfd socket " + path);
+}
+
+Status SendPidfd(BorrowedFd socket, BorrowedFd pidfd, const char* what) {
+  if (socket.get() < 0) return Ok();
+  return kernel::SendMessage(socket, what, pidfd.get()).With("pidfd socket");
+}
+
 Result<Container> Container::Create(const std::string& state_root,
                                     const std::string& id,
                                     const std::string& config,
@@ -172,6 +182,7 @@ Status Container::Build(const ContainerSpec& spec,
                         const CreateOptions& options) {
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
+  const UniqueFd pidfd_socket = TRY(ConnectPidfdSocket(options.pidfd_socket));
   TRY(PlanCgroup(spec, options));
   const bool in_scope = state_.cgroup.in_scope();
   CgroupDoors doors;
@@ -202,6 +213,7 @@ Status Container::Build(const ContainerSpec& spec,
   TRY(AwaitCreated(spec, options, launched.channel));
   TRY(entry_.Save(state_));
   TRY(WritePidFile(options.pid_file, state_.pid));
+  TRY(SendPidfd(pidfd_socket, launched.init.pidfd, "standard"));
   return Say(launched.channel, Word::kGo);
 }
 

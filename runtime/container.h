@@ -29,8 +29,9 @@ struct CreateOptions {
   std::string bundle;          // where relative paths of the config begin
   std::string console_socket;  // who gets the terminal; empty: the caller
   std::string pid_file;
-  int preserve_fds = 0;  // beside the standard streams
-  bool cgroups = true;   // false: leave it in the caller's cgroup
+  std::string pidfd_socket;  // who gets a descriptor of its process, if anybody
+  int preserve_fds = 0;      // beside the standard streams
+  bool cgroups = true;       // false: leave it in the caller's cgroup
   enum class Systemd { kNo, kIfItCan, kYes };
   Systemd systemd = Systemd::kNo;  // whether its cgroup is in a scope of it
   // Where swap is counted a limit of memory is one of as much swap, unless the
@@ -45,6 +46,8 @@ struct CreateOptions {
 struct ExecOptions {
   std::string console_socket;
   std::string pid_file;
+  std::string pidfd_socket;
+  std::vector<std::string> cgroups;  // below the container's, see Cgroup::Below
   int preserve_fds = 0;
   bool ignore_paused = false;
   bool keep_line_ends = false;  // on its terminal, see terminal.h
@@ -130,5 +133,11 @@ class Container {
 
 // Writes the number to `path`, all at once. Nothing for an empty path.
 Status WritePidFile(const std::string& path, pid_t pid);
+
+// Whoever listens for a pidfd, connected; invalid for an empty path.
+Result<UniqueFd> ConnectPidfdSocket(const std::string& path);
+// Sends it `pidfd`, with a word that says of what, as runc does: "standard" for
+// init, "setns" for what is executed later. Nothing where nobody listens.
+Status SendPidfd(BorrowedFd socket, BorrowedFd pidfd, const char* what);
 
 }  // namespace ufs::runtime

@@ -106,12 +106,16 @@ Result<pid_t> Container::Exec(const Process& process,
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
-  CgroupDoors doors = TRY(state_.cgroup.OpenDoors());
+  const UniqueFd pidfd_socket = TRY(ConnectPidfdSocket(options.pidfd_socket));
+  const Cgroup cgroup = options.cgroups.empty()
+                            ? state_.cgroup
+                            : TRY(state_.cgroup.Below(options.cgroups));
+  CgroupDoors doors = TRY(cgroup.OpenDoors());
   const ExecInput input{state_.pid,
                         init,
                         process,
                         spec.seccomp ? &seccomp : nullptr,
-                        state_.cgroup,
+                        cgroup,
                         doors,
                         options.preserve_fds,
                         state_.keyring,
@@ -131,6 +135,7 @@ Result<pid_t> Container::Exec(const Process& process,
   pair.theirs.reset();
 
   pid_t pid = 0;
+  UniqueFd pidfd;
   ufs::Status failure;
   while (true) {
     auto said = Listen(pair.ours);
@@ -141,6 +146,7 @@ Result<pid_t> Container::Exec(const Process& process,
     }
     if (said->word == Word::kInitIs) {
       pid = static_cast<pid_t>(std::atoi(said->text.c_str()));
+      pidfd = std::move(said->fd);
     } else if (said->word == Word::kTerminal) {
       if (options.console_socket.empty()) {
         terminal = std::move(said->fd);
@@ -156,6 +162,7 @@ Result<pid_t> Container::Exec(const Process& process,
                     "the process ended before it began: container not "
                     "running");
   if (failure.ok()) failure = WritePidFile(options.pid_file, pid);
+  if (failure.ok()) failure = SendPidfd(pidfd_socket, pidfd, "setns");
   if (!failure.ok()) {
     // It has failed, or has nobody to talk to.
     if (pid > 0) {

@@ -36,7 +36,7 @@ constexpr int kExitNotExecuted = 255;
 constexpr Verb kVerbs[] = {
     {"create",
      "[--bundle DIR] [--pid-file FILE] [--console-socket SOCKET] "
-     "[--preserve-fds N] [--no-new-keyring] ID",
+     "[--pidfd-socket SOCKET] [--preserve-fds N] [--no-new-keyring] ID",
      "Make a container from a bundle, up to where it can be started", OciCreate,
      true},
     {"start", "ID", "Run the program of a created container", OciStart, false},
@@ -51,8 +51,8 @@ constexpr Verb kVerbs[] = {
     {"delete", "[--force] ID", "Remove a stopped container", OciDelete, false},
     {"list", "[--quiet] [--format table|json]", "List containers", OciList,
      false},
-    {"ps", "[--format table|json] ID", "List the processes of a container",
-     OciPs, false},
+    {"ps", "[--format table|json] ID [PS-OPTION...]",
+     "List the processes of a container", OciPs, false},
     {"pause", "ID", "Freeze all processes", OciPause, false},
     {"resume", "ID", "Thaw them", OciResume, false},
     {"update", "[--resources FILE|-] [limits] ID", "Change the limits",

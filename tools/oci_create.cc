@@ -50,6 +50,7 @@ struct CreateArguments {
     arguments.Value({"bundle", "b"}, bundle)
         .Value({"console-socket"}, options.console_socket)
         .Value({"pid-file"}, options.pid_file)
+        .Value({"pidfd-socket"}, options.pidfd_socket)
         .Value({"preserve-fds"}, preserve_fds)
         .Flag({"no-pivot"}, no_pivot)
         .Flag({"no-new-keyring"}, no_new_keyring);
@@ -312,6 +313,8 @@ Result<int> OciExec(const OciGlobals& globals, const Words& words) {
       .Flag({"ignore-paused"}, options.ignore_paused)
       .Value({"console-socket"}, options.console_socket)
       .Value({"pid-file"}, options.pid_file)
+      .Value({"pidfd-socket"}, options.pidfd_socket)
+      .List({"cgroup"}, options.cgroups)
       .Value({"preserve-fds"}, preserve_fds);
   Words plain = TRY(arguments.Parse(words, /*words_end_options=*/true));
   if (plain.empty()) return Error(EINVAL, "no container id given");

@@ -1,4 +1,4 @@
-// ufs oci start, state, kill, delete, pause, resume, list, ps: the verbs for a
+// ufs oci start, state, kill, delete, pause, resume, list: the verbs for a
 // container that exists.
 #include <cerrno>
 #include <cstdio>
@@ -113,40 +113,6 @@ Result<int> OciList(const OciGlobals& globals, const Words& words) {
     std::printf("%s\n", list.empty() ? "null" : (list + "]").c_str());
   if (!quiet && format == "table") std::fputs(table.ToString().c_str(), stdout);
   return FinishOutput("ufs-oci list");
-}
-
-Result<int> OciPs(const OciGlobals& globals, const Words& words) {
-  std::string format = "table";
-  OciArguments arguments;
-  arguments.Value({"format", "f"}, format);
-  const std::string id = TRY(OnlyId(TRY(arguments.Parse(words))));
-  TRY(CheckFormat(format));
-  Container container = TRY(Container::Open(globals.root, id));
-  if (container.cgroup().empty())
-    return Error(ENOTSUP,
-                 "ps needs a cgroup, and the container has none; as an "
-                 "ordinary user have one delegated");
-  const auto pids = TRY(container.cgroup().Pids());
-  if (format == "json") {
-    std::string list;
-    for (pid_t pid : pids)
-      list += (list.empty() ? "" : ",") + std::to_string(pid);
-    std::printf("[%s]\n", list.c_str());
-    return FinishOutput("ufs-oci ps");
-  }
-  using enum Table::Align;
-  Table table({kRight, kLeft});
-  table.AddRow({"PID", "COMMAND"});
-  for (pid_t pid : pids) {
-    const std::string path = "/proc/" + std::to_string(pid) + "/cmdline";
-    auto text = runtime::kernel::ReadFile(path);
-    if (!text.ok()) continue;  // has ended
-    for (char& c : *text)
-      if (c == '\0') c = ' ';
-    table.AddRow({std::to_string(pid), EscapePath(*text)});
-  }
-  std::fputs(table.ToString().c_str(), stdout);
-  return FinishOutput("ufs-oci ps");
 }
 
 }  // namespace ufs

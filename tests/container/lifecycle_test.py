@@ -479,6 +479,16 @@ class ExecTest(bundle.ContainerTest):
                           self.ok("exec", "-u", "1", "--cap", cap, "ufs-box", "cat",
                                   "/proc/self/status"))
 
+    def test_processes_by_ps(self):
+        """As runc has it: what stands behind the id is for ps(1)."""
+        lines = self.ok("ps", "ufs-box", "-o", "ppid,pid,comm").splitlines()
+        self.assertEqual(lines[0].split(), ["PPID", "PID", "COMMAND"])
+        self.assertEqual([line.split()[1:] for line in lines[1:]], [[str(self.pid), "sleep"]])
+        self.assertIn("sleep 1000", self.ok("ps", "ufs-box", "--", "-ef"))
+        self.refused("couldn't find PID field in ps output", "ps", "ufs-box", "-o", "comm")
+        self.refused("ps exited with code 1", "ps", "ufs-box", "-q", "x")
+        self.assertEqual(json.loads(self.ok("ps", "-f", "json", "ufs-box")), [self.pid])
+
     def test_not_found(self):
         self.refused("executable file not found", "exec", "ufs-box", "nothing")
 
@@ -489,6 +499,59 @@ class ExecTest(bundle.ContainerTest):
             pid = int(file.read())
         self.assertEqual(sorted(json.loads(self.ok("ps", "--format", "json", "ufs-box"))),
                          sorted([self.pid, pid]))
+
+
+class PidfdTest(bundle.ContainerTest):
+    """Whoever listens gets a descriptor of the process, as from runc."""
+
+    def setUp(self):
+        super().setUp()
+        self.path = self.dir + "/pidfd"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.listener.close)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.listener.settimeout(30)
+
+    def receive(self):
+        """(the word that goes along, the pid it is of)"""
+        peer, _ = self.listener.accept()
+        word, control, _, _ = peer.recvmsg(4096, socket.CMSG_SPACE(4))
+        peer.close()
+        fd = array.array("i", control[0][2][:4])[0]
+        with open(f"/proc/self/fdinfo/{fd}") as file:
+            pid = [int(line.split()[1]) for line in file if line.startswith("Pid:")][0]
+        os.close(fd)
+        return word, pid
+
+    def test_of_init_and_of_what_is_executed(self):
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("create", "-b", self.bundle, "--pidfd-socket", self.path, "ufs-box")
+        self.assertEqual(self.receive(), (b"standard", self.status()["pid"]))
+        self.ok("start", "ufs-box")
+        self.detached("exec", "--detach", "--pid-file", self.dir + "/pid", "--pidfd-socket",
+                      self.path, "ufs-box", "sleep", "1000")
+        with open(self.dir + "/pid") as file:
+            self.assertEqual(self.receive(), (b"setns", int(file.read())))
+
+    def test_run(self):
+        self.script("exit 3")
+        box = subprocess.Popen(self.command("run", "-b", self.bundle, "--pidfd-socket", self.path,
+                                            "ufs-box"))
+        word, pid = self.receive()
+        self.assertEqual(word, b"standard")
+        self.assertEqual(box.wait(timeout=30), 3)
+
+    def test_nobody_listens(self):
+        self.listener.close()
+        self.script("touch /ran")
+        for words in ("create",), ("run",):
+            self.refused("pidfd socket .*: Connection refused", *words, "-b", self.bundle,
+                         "--pidfd-socket", self.path, "ufs-box")
+        self.start_box()
+        self.refused("pidfd socket .*: Connection refused", "exec", "--pidfd-socket", self.path,
+                     "ufs-box", "touch", "/ran")
 
 
 class TerminalTest(bundle.ContainerTest):

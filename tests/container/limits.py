@@ -50,3 +50,6 @@ class Bombs:
             write(cgroup + "/inner/cgroup.procs", pid)
         write(cgroup + "/cgroup.subtree_control", "+" + controller)
         self.assertIn("0::/inner\n", self.ok("exec", "ufs-box", "cat", "/proc/self/cgroup"))
+        # Who names a place is taken at his word.
+        self.refused("takes no process, as .*; name one of those", "exec", "--cgroup", "/", "ufs-box",
+                     "cat", "/proc/self/cgroup")

@@ -53,6 +53,15 @@ class UnifiedTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 32 << 20)
 
+    def test_exec_in_a_cgroup_below(self):
+        self.start_box()
+        os.mkdir(self.cgroup + "/sub")
+        for path in "sub", "/sub/":
+            self.assertEqual(self.ok("exec", "--cgroup", path, "ufs-box", "cat",
+                                     "/proc/self/cgroup"), "0::/sub\n")
+        self.refused("unknown controller memory", "exec", "--cgroup", "memory:sub", "ufs-box", "true")
+        self.refused("No such file", "exec", "--cgroup", "other", "ufs-box", "true")
+
     def test_controllers_that_no_limit_asked_for(self):
         self.start_box()
         self.assertEqual(limit(self.cgroup, "cgroup.controllers"),

@@ -56,6 +56,49 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         self.assertEqual(stats["data"]["pids"], {"current": 1, "limit": 30})
         self.assertEqual(stats["data"]["memory"]["usage"]["limit"], 96 << 20)
 
+    def test_exec_in_a_cgroup_below(self):
+        """As runc's `exec --cgroup`, and in its words."""
+        self.start_box()
+        where = {}
+        with open("/proc/self/cgroup") as file:
+            for _, name, own in (line.rstrip("\n").split(":", 2) for line in file):
+                path = "/sys/fs/cgroup/" + (name.removeprefix("name=") or "unified")
+                if os.path.isdir(path):
+                    where[name] = f"{path}{own}".rstrip("/") + "/ufs-ufs-box/sub"
+
+        def inside(*words):
+            lines = self.ok("exec", *words, "ufs-box", "cat", "/proc/self/cgroup").splitlines()
+            return {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+
+        def refused(message, *paths):
+            words = [word for path in paths for word in ("--cgroup", path)]
+            self.refused(message, "exec", *words, "ufs-box", "touch", "/ran")
+
+        refused("sub/(tasks|cgroup.procs): No such file", "sub")
+        os.mkdir(where["memory"])
+        refused("sub/(tasks|cgroup.procs): No such file", "sub")  # not in all of them
+        only = inside("--cgroup", "memory:sub")
+        self.assertEqual(only.pop("memory"), "/sub")
+        self.assertEqual(set(only.values()), {"/"})
+        for name, path in where.items():
+            os.makedirs(path, exist_ok=True)
+            if name == "cpuset":
+                for file in "cpuset.cpus", "cpuset.mems":
+                    limits.write(f"{path}/{file}", limit(os.path.dirname(path), file))
+        self.assertEqual({name: path for name, path in inside("--cgroup", "sub").items()
+                          if name in where}, dict.fromkeys(where, "/sub"))
+        several = inside("--cgroup", "cpu,memory:sub", "--cgroup", "pids:/sub/.")
+        self.assertEqual({name for name, path in several.items() if path == "/sub"},
+                         {"cpu", "memory", "pids"})
+        self.assertEqual(set(inside("--cgroup", "/").values()), {"/"})
+        for path in "../x", "sub/../../ufs-ufs-boxes", "memory:..":
+            refused("is not a sub cgroup path", path)
+        refused("unknown controller nope", "nope:sub")
+        refused("invalid --cgroup argument: a:b:c", "a:b:c")
+        refused("invalid --cgroup argument: a .missing <controller>: prefix", "a", "b")
+        refused("controller memory specified multiple times", "memory:sub", "memory:sub")
+        self.assertFalse(os.path.exists(self.bundle + "/rootfs/ran"))
+
     def test_update_in_the_words_of_a_command_line(self):
         self.resources(cpu={"quota": 500000, "period": 1000000})
         self.start_box()
