@@ -123,6 +123,8 @@ class RunTest(box.BoxTest):
         self.assertEqual(limit(cgroup, "memory.max"), str(64 << 20))
         if os.path.exists(cgroup + "/memory.swap.max"):
             self.assertEqual(limit(cgroup, "memory.swap.max"), str(64 << 20))
+        self.refused("--memory-swappiness: cgroup v2 has none; use --memory-swap",
+                     "--memory-swappiness", "10")
 
 
 if __name__ == "__main__":

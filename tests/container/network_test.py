@@ -179,6 +179,27 @@ class NetworkCases:
             server.settimeout(0)
             self.assertRaises(BlockingIOError, server.accept)
 
+    def test_the_machine_by_its_name(self):
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect(("203.0.113.1", 9))
+        except OSError:
+            self.skipTest("needs a machine with a network")
+        with socket.socket() as server:
+            server.bind(("", 0))
+            server.listen()
+            server.settimeout(20)
+            box = subprocess.Popen(self.command(*self.words(
+                f"nc machine {server.getsockname()[1]} </dev/null; cat /etc/hosts",
+                "--network", self.helper, "--add-host", "machine:host-gateway")),
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            peer, _ = server.accept()
+            peer.send(b"hello\n")
+            peer.close()
+            text, errors = box.communicate(timeout=30)
+        self.assertEqual((box.returncode, errors), (0, ""))
+        self.assertRegex(text, r"(?s)^hello\n.*\n[0-9.]+\tmachine\n$")
+
     def test_restarted(self):
         port, found = self.serve("--restart", "always")
         os.kill(found["pid"], signal.SIGKILL)

@@ -29,7 +29,15 @@ class FileTest(box.BoxTest):
         text = self.out("cat /etc/resolv.conf", "--dns-search", ".")
         self.assertNotIn("search", text)
         self.assertEqual([line for line in text.splitlines(True) if line.startswith("nameserver")], own)
-        self.refused("--dns 'none': is no address", "--dns", "none")
+        self.write("base/etc/resolv.conf", "# of the image\n")
+        self.assertEqual(self.out("cat /etc/resolv.conf; echo more >>/etc/resolv.conf;"
+                                  "wc -l </etc/resolv.conf", "--dns", "none"),
+                         "# of the image\n2\n")
+        for option in "--dns=192.0.2.1", "--dns-search=a", "--dns-option=b":
+            self.refused("--dns none and others of --dns.*: choose", "--dns", "none", option)
+        os.unlink(self.base + "/etc/resolv.conf")
+        self.assertEqual(self.box("cat /etc/resolv.conf", "--dns", "none").returncode, 1)
+        self.refused("--dns 'nobody': is no address", "--dns", "nobody")
         self.refused("--dns-search 'a b': is no domain", "--dns-search", "a b")
         for option in ("--dns-option", "--hostname", "--domainname"):
             self.refused(f"{option} (?s:.*)takes one word", option, "a\n192.0.2.9")
@@ -43,7 +51,10 @@ class FileTest(box.BoxTest):
             self.assertIn("localhost", text)
         for wrong in ("one", "one:", ":192.0.2.1", "one:here", "o ne:192.0.2.1"):
             self.refused("--add-host '.*': not NAME:ADDRESS", "--add-host", wrong)
-        self.refused("there is no gateway .* name its address", "--add-host", "x:host-gateway")
+        self.assertTrue(self.out("cat /etc/hosts", "--network", "host", "--add-host",
+                                 "x:host-gateway").endswith("127.0.0.1\tx\n"))
+        self.refused("--add-host: host-gateway: --network none leads nowhere; use --network private",
+                     "--add-host", "x=host-gateway")
 
     def test_shared_memory(self):
         text = self.out("mount | grep ' /dev/shm '", "--shm-size", "3m")

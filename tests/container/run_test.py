@@ -232,6 +232,18 @@ class OptionTest(box.BoxTest):
         self.refused("--memory-swap is the sum of memory and swap, so not below --memory",
                      "-m", "64m", "--memory-swap", "32m")
 
+    def test_how_soon_memory_is_swapped_out(self):
+        file = bundle.own_cgroup("memory") + "/ufs-box/memory.swappiness"
+        if not os.path.exists(bundle.own_cgroup("memory") + "/memory.swappiness"):
+            self.skipTest("needs a memory controller of v1")
+        own = self.read(bundle.own_cgroup("memory") + "/memory.swappiness")
+        for value, expected in (("0", "0\n"), ("37", "37\n"), ("100", "100\n"), ("-1", own)):
+            self.start("sleep 1000", f"--memory-swappiness={value}")
+            self.assertEqual(self.read(file), expected)
+            self.ok("rm", "--force", "box")
+        for wrong in "101", "-2":
+            self.refused("--memory-swappiness '.*': not 0 to 100", f"--memory-swappiness={wrong}")
+
     def test_memory_that_runs_out_is_told(self):
         self.box("exec dd if=/dev/zero of=/dev/null bs=64M count=1", "-m", "16m",
                  "--memory-swap", "16m", "--keep", "--name", "small")

@@ -95,11 +95,9 @@ Json MountOf(const runtime::Mount& mount) {
 void AddMounts(const RunOptions& options, const std::string& directory,
                Json& config) {
   std::vector<runtime::Mount> mounts;
-  for (const char* name : kNetworkFiles)
-    mounts.push_back({std::string("/etc/") + name,
-                      "bind",
-                      directory + "/" + name,
-                      {"bind", "rprivate"}});
+  for (const std::string& name : NetworkFiles(options))
+    mounts.push_back(
+        {"/etc/" + name, "bind", directory + "/" + name, {"bind", "rprivate"}});
   for (const RequestedMount& requested : options.mounts) {
     const runtime::Mount& mount = requested.mount;
     std::erase_if(mounts, [&](const runtime::Mount& other) {

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <utility>
 
 #include "layerdb/base/syscall.h"
+#include "runtime/cgroup_layout.h"
 #include "tools/run/bytes.h"
 
 namespace ufs {
@@ -38,6 +40,25 @@ Status SetMemorySwap(const LimitWords& words, RunOptions& options) {
     return Error(EINVAL,
                  "--memory-swap is the sum of memory and swap, so not below "
                  "--memory");
+  return Ok();
+}
+
+// -1 is what nobody has said, as with docker.
+Status SetSwappiness(const LimitWords& words, RunOptions& options) {
+  const int64_t wanted = words.memory_swappiness.value_or(-1);
+  if (wanted < -1 || wanted > 100)
+    return InvalidOption("--memory-swappiness", std::to_string(wanted),
+                         "not 0 to 100");
+  if (wanted == -1) return Ok();
+  const auto layout = TRY(runtime::ReadCgroupLayout());
+  const auto memory =
+      std::find_if(layout.begin(), layout.end(),
+                   [](const auto& one) { return one.Has("memory"); });
+  if (memory != layout.end() && memory->v2)
+    return Error(ENOTSUP,
+                 "--memory-swappiness: cgroup v2 has none; use --memory-swap "
+                 "to say how much may be swapped out");
+  options.resources["memory"]["swappiness"] = wanted;
   return Ok();
 }
 
@@ -105,6 +126,10 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
        "Memory and swap, twice the memory if nobody says; -1: no limit");
   text("--memory-reservation", words.memory_reservation, "BYTES",
        "When memory is short");
+  parser
+      .add_option("--memory-swappiness", words.memory_swappiness,
+                  "0 to 100: how soon it is swapped out; cgroup v1 alone")
+      ->type_name("N");
   text("--shm-size", words.shm_size, "BYTES",
        "Of /dev/shm, 64m if nobody says");
   text("--cpus", words.cpus, "NUMBER", "How many processors' time");
@@ -137,6 +162,7 @@ Status CombineLimits(const LimitWords& words, RunOptions& options) {
   TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
                options));
   TRY(SetMemorySwap(words, options));
+  TRY(SetSwappiness(words, options));
   if (!words.shm_size.empty())
     options.shm_bytes = TRY(ParseBytes(words.shm_size).With("--shm-size"));
   TRY(SetProcessorTime(words, options));

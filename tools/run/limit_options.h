@@ -17,6 +17,7 @@ struct LimitWords {
       cpuset_cpus, cpuset_mems;
   // DEVICE:RATE each.
   std::vector<std::string> read_bps, write_bps, read_iops, write_iops;
+  std::optional<int64_t> memory_swappiness;
   int64_t pids_limit = 0, cpu_shares = 0, cpu_quota = 0, cpu_period = 0,
           blkio_weight = 0;
 };

@@ -32,7 +32,6 @@ constexpr struct {
     {"--cpu-rt-period", kRealTime},
     {"--cpu-rt-runtime", kRealTime},
     {"--kernel-memory", "it counts as memory: --memory"},
-    {"--memory-swappiness", "use --memory-swap"},
     {"--oom-kill-disable", "use --memory-reservation or --oom-score-adj"},
     {"--link", "containers have no network among themselves"},
     {"--network-alias", "containers have no network among themselves"},

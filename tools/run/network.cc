@@ -40,14 +40,15 @@ Result<UniqueFd> MakeNetwork() {
 
 Result<kernel::Child> ConnectNetwork(Network kind, BorrowedFd network,
                                      const std::vector<PublishedPort>& ports,
-                                     const std::string& directory) {
+                                     const std::string& directory,
+                                     bool host_gateway) {
   std::vector<PublishedPort> tcp;
   for (const PublishedPort& port : ports) {
     TRY(BindPort(port));
     if (!port.udp) tcp.push_back(port);
   }
   return kind == Network::kPasta
-             ? ConnectByPasta(network, tcp, directory)
+             ? ConnectByPasta(network, tcp, directory, host_gateway)
              : ConnectBySlirp4netns(network, tcp, directory);
 }
 

@@ -21,12 +21,13 @@ Result<UniqueFd> MakeNetwork();
 // Connects it to the host's network by the program that `kind` names. Returns
 // when it is connected and the TCP ports are published (udp_forwarder.h has the
 // others), all of which were free; the helper, a child of
-// ours, serves until it is ended. `directory` is for what the two of us say to
-// one another; nothing is left in it.
-// REQUIRES: a mount namespace of our own.
+// ours, serves until it is ended. The machine's own loopback is out of reach,
+// unless `host_gateway` asks for an address that leads there. `directory` is
+// for what the two of us say to one another; nothing is left in it. REQUIRES: a
+// mount namespace of our own.
 Result<runtime::kernel::Child> ConnectNetwork(
     Network kind, BorrowedFd network, const std::vector<PublishedPort>& ports,
-    const std::string& directory);
+    const std::string& directory, bool host_gateway);
 
 // Where the container finds the helper's name server.
 const char* NameServerOf(Network kind);

@@ -7,6 +7,7 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
+#include "tools/run/host_gateway.h"
 #include "tools/run/network.h"
 
 namespace ufs {
@@ -31,14 +32,20 @@ std::string WithNewline(std::string text) {
   return text;
 }
 
-std::string HostsOf(const RunOptions& options, const std::string& hostname) {
+Result<std::string> HostsOf(const RunOptions& options,
+                            const std::string& hostname) {
   std::string text = options.network == Network::kHost
                          ? WithNewline(HostFile("/etc/hosts"))
                          : "127.0.0.1\tlocalhost\n"
                            "::1\tlocalhost ip6-localhost ip6-loopback\n"
                            "127.0.1.1\t" +
                                hostname + "\n";
-  for (const std::string& line : options.hosts) text += line + "\n";
+  for (std::string line : options.hosts) {
+    if (line.starts_with(kHostGateway))
+      line.replace(0, kHostGateway.size() - 1,
+                   TRY(HostGateway(options.network)));
+    text += line + "\n";
+  }
   return text;
 }
 
@@ -78,18 +85,25 @@ std::string MakeResolvConf(const std::string& text, const RunOptions& options) {
          LineOf("options", options.dns_options);
 }
 
+Strings NetworkFiles(const RunOptions& options) {
+  Strings names = {"hosts", "hostname"};
+  if (options.own_resolv_conf) names.emplace_back("resolv.conf");
+  return names;
+}
+
 Status WriteNetworkFiles(const RunOptions& options,
                          const std::string& directory,
                          const std::string& hostname) {
   TRY(WriteWhole(directory + "/hostname", hostname + "\n"));
-  TRY(WriteWhole(directory + "/hosts", HostsOf(options, hostname)));
-  const std::string resolv_conf =
+  TRY(WriteWhole(directory + "/hosts", TRY(HostsOf(options, hostname))));
+  std::string resolv_conf =
       IsPrivate(options.network)
           ? std::string("nameserver ") + NameServerOf(options.network) + "\n"
           : HostFile("/etc/resolv.conf");
-  TRY(WriteWhole(directory + "/resolv.conf",
-                 MakeResolvConf(resolv_conf, options)));
-  for (const char* name : kNetworkFiles)
+  resolv_conf = MakeResolvConf(resolv_conf, options);
+  if (options.own_resolv_conf)
+    TRY(WriteWhole(directory + "/resolv.conf", resolv_conf));
+  for (const std::string& name : NetworkFiles(options))
     TRY(Relabel(directory + "/" + name, options.selinux.mount,
                 /*shared=*/false));
   return Ok();
@@ -99,14 +113,12 @@ Result<std::string> ParseAddHost(const std::string& text) {
   const size_t sign = std::min(text.find_first_of(":="), text.size());
   const std::string name = text.substr(0, sign);
   std::string address = text.substr(std::min(sign + 1, text.size()));
-  if (address == "host-gateway")
-    return Error(EINVAL, "--add-host '" + text +
-                             "': there is no gateway to the machine; name its "
-                             "address");
   if (address.size() > 2 && address.front() == '[' && address.back() == ']')
     address = address.substr(1, address.size() - 2);
-  if (name.empty() || HasBlank(name) || !IsAddress(address))
-    return Error(EINVAL, "--add-host '" + text + "': not NAME:ADDRESS");
+  const bool gateway = address + "\t" == kHostGateway;
+  if (name.empty() || HasBlank(name) || !(gateway || IsAddress(address)))
+    return Error(EINVAL, "--add-host '" + text +
+                             "': not NAME:ADDRESS, nor NAME:host-gateway");
   return address + "\t" + name;
 }
 

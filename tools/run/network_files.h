@@ -3,14 +3,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "layerdb/base/result.h"
 #include "tools/run/options.h"
 
 namespace ufs {
 
-inline constexpr const char* kNetworkFiles[] = {"hosts", "hostname",
-                                                "resolv.conf"};
+// Those that it gets, by their names in /etc.
+std::vector<std::string> NetworkFiles(const RunOptions& options);
 
 // Writes them to `directory`, by these names.
 Status WriteNetworkFiles(const RunOptions& options,

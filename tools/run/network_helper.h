@@ -45,6 +45,6 @@ Result<runtime::kernel::Child> ConnectBySlirp4netns(
     const std::string& directory);
 Result<runtime::kernel::Child> ConnectByPasta(
     BorrowedFd network, const std::vector<PublishedPort>& ports,
-    const std::string& directory);
+    const std::string& directory, bool host_gateway);
 
 }  // namespace ufs

@@ -46,7 +46,8 @@ void AddPorts(const std::vector<PublishedPort>& ports,
 
 Result<kernel::Child> ConnectByPasta(BorrowedFd network,
                                      const std::vector<PublishedPort>& ports,
-                                     const std::string& directory) {
+                                     const std::string& directory,
+                                     bool host_gateway) {
   const std::string pin = directory + "/netns";
   // It writes its number there once it serves.
   const std::string fifo = directory + "/pasta.pid";
@@ -58,12 +59,24 @@ Result<kernel::Child> ConnectByPasta(BorrowedFd network,
   TRY(PinNamespace(network, pin).With(pin));
   TRY(sys::MkNodAt({AT_FDCWD, fifo.c_str()}, S_IFIFO | 0600, 0).With(fifo));
   const UniqueFd ready = TRY(sys::Open(fifo.c_str(), O_RDONLY | O_NONBLOCK));
-  std::vector<std::string> words = {
-      "--foreground", "--quiet", "--config-net", "--netns", pin, "--netns-only",
-      "--no-netns-quit", "--pid", fifo,
-      // The machine's own loopback is not the container's to reach.
-      "--no-map-gw", "--tcp-ns", "none", "--udp-ns", "none", "--dns-forward",
-      NameServerOf(Network::kPasta)};
+  std::vector<std::string> words = {"--foreground",
+                                    "--quiet",
+                                    "--config-net",
+                                    "--netns",
+                                    pin,
+                                    "--netns-only",
+                                    "--no-netns-quit",
+                                    "--pid",
+                                    fifo,
+                                    "--tcp-ns",
+                                    "none",
+                                    "--udp-ns",
+                                    "none",
+                                    "--dns-forward",
+                                    NameServerOf(Network::kPasta)};
+  // The machine's own loopback is not the container's to reach unasked; but
+  // its own address, which it shares, leads nowhere else.
+  if (!host_gateway) words.emplace_back("--no-map-gw");
   // It would become nobody, who may not enter the namespace.
   if (runtime::InInitialUserNamespace())
     words.insert(words.end(), {"--runas", "0"});

@@ -19,6 +19,7 @@
 #include "tools/run/detach_keys.h"
 #include "tools/run/duration.h"
 #include "tools/run/exit_code.h"
+#include "tools/run/host_gateway.h"
 #include "tools/run/limit_options.h"
 #include "tools/run/missing_options.h"
 #include "tools/run/network_files.h"
@@ -170,8 +171,10 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   };
   text("--hostname", options.hostname, "NAME", "Default: the name");
   text("--domainname", options.domainname, "NAME", "Of NIS");
-  List(parser, "--add-host", words.hosts, "NAME:ADDRESS", "For its /etc/hosts");
-  List(parser, "--dns", options.dns, "ADDRESS", "Name server");
+  List(parser, "--add-host", words.hosts, "NAME:ADDRESS",
+       "For its /etc/hosts; host-gateway: the machine's");
+  List(parser, "--dns", options.dns, "ADDRESS",
+       "Name server; none: resolv.conf is the image's");
   List(parser, "--dns-search", options.dns_search, "DOMAIN",
        "Where names are looked up; a dot: nowhere");
   List(parser, "--dns-option", options.dns_options, "OPTION",
@@ -382,6 +385,17 @@ Status CombineNamespaces(const Words& words, RunOptions& options) {
 Status CombineNames(const Words& words, RunOptions& options) {
   for (const std::string& text : words.hosts)
     options.hosts.push_back(TRY(ParseAddHost(text)));
+  // Better now than once it is to start.
+  if (WantsHostGateway(options))
+    TRY(HostGateway(options.network).With("--add-host"));
+  if (std::erase(options.dns, "none") > 0) {
+    if (!(options.dns.empty() && options.dns_search.empty() &&
+          options.dns_options.empty()))
+      return Error(EINVAL,
+                   "--dns none and others of --dns, --dns-search, "
+                   "--dns-option: choose");
+    options.own_resolv_conf = false;
+  }
   for (const std::string& text : options.dns) TRY(CheckNameServer(text));
   for (const std::string& text : options.dns_search)
     TRY(CheckWord("--dns-search", text, "is no domain"));

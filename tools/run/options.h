@@ -68,7 +68,8 @@ struct RunOptions {
   Network network = Network::kNone;
   bool host_uts = false, host_ipc = false, host_pid = false,
        host_cgroup = false;
-  std::vector<std::string> hosts;  // lines for /etc/hosts
+  std::vector<std::string> hosts;  // lines for /etc/hosts, see host_gateway.h
+  bool own_resolv_conf = true;     // false: what the image has
   std::vector<std::string> dns, dns_search, dns_options;
   std::vector<PublishedPort> ports;
   std::vector<std::string> exposed;  // beside the image's

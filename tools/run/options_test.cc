@@ -162,6 +162,7 @@ TEST(ParseAddHost, TakesBothKinds) {
   EXPECT_EQ(*ParseAddHost("a:192.0.2.1"), "192.0.2.1\ta");
   EXPECT_EQ(*ParseAddHost("a=::1"), "::1\ta");
   EXPECT_EQ(*ParseAddHost("a:[::1]"), "::1\ta");
+  EXPECT_EQ(*ParseAddHost("a:host-gateway"), "host-gateway\ta");
   for (const char* wrong : {"", "a", "a:", ":::1", "a:b", "a b:::1"})
     EXPECT_EQ(ParseAddHost(wrong).code(), EINVAL) << wrong;
 }

@@ -23,6 +23,7 @@
 #include "tools/mount_union.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/health_monitor.h"
+#include "tools/run/host_gateway.h"
 #include "tools/run/network.h"
 #include "tools/run/record.h"
 #include "tools/run/streams.h"
@@ -215,8 +216,9 @@ class Supervisor {
     if (!IsPrivate(options_.network)) return Ok();
     if (!network_.valid()) network_ = TRY(MakeNetwork());
     if (network_helper_.pid <= 0)
-      network_helper_ = TRY(ConnectNetwork(options_.network, network_,
-                                           options_.ports, directory_));
+      network_helper_ =
+          TRY(ConnectNetwork(options_.network, network_, options_.ports,
+                             directory_, WantsHostGateway(options_)));
     const auto is_udp = [](const PublishedPort& port) { return port.udp; };
     if (udp_forwarder_.pid <= 0 &&
         std::any_of(options_.ports.begin(), options_.ports.end(), is_udp))
