@@ -367,8 +367,8 @@ Status Container::Start() {
       return Error(EPROTO, "container init said something unexpected");
     TRY(HandNotifier(*spec.seccomp, starter, std::atoi(word.text.c_str())));
   }
-  const auto hooks =
-      RunHooks("poststart", spec.hooks.poststart, TRY(StateJson()));
+  const auto hooks = RunHooks("poststart", spec.hooks.poststart,
+                              TRY(StateJson()), state_.bundle);
   if (!hooks.ok()) {
     (void)KillAndWait();
     return hooks;
@@ -384,7 +384,12 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 
 Status Container::Kill(int signal, bool all) {
   // Without a new pid namespace what it has started does not end with it.
-  if (signal == SIGKILL && !TRY(Spec()).HasNew(NamespaceType::kPid)) all = true;
+  if (signal == SIGKILL && !all && !TRY(Spec()).HasNew(NamespaceType::kPid)) {
+    all = true;
+    state_.cgroup.LeaveToOther();
+    if (!IsAlive() && TRY(state_.cgroup.Pids()).empty())
+      return Error(ESRCH, "container not running");
+  }
   if (all) state_.cgroup.LeaveToOther();
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
@@ -453,7 +458,7 @@ Status Container::Delete(bool force) {
   TRY(RemoveAll());
   // The container is gone whatever they do.
   if (spec.ok() && state.ok())
-    RunEveryHook("poststop", spec->hooks.poststop, *state);
+    RunEveryHook("poststop", spec->hooks.poststop, *state, state_.bundle);
   return Ok();
 }
 

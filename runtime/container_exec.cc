@@ -103,6 +103,7 @@ Result<pid_t> Container::Exec(const Process& process,
   if (now == RunState::kPaused && !options.ignore_paused)
     return Error(EBUSY, "cannot exec in a paused container");
   TRY(CheckLabels(process));
+  WarnOfUnknownCapabilities(process);
   const ContainerSpec spec = TRY(Spec());
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
@@ -21,6 +22,16 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
     pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   return pointers;
+}
+
+// Not to be entered by an ordinary user's container, it may be. And by a name
+// in /proc a directory of the container's is one outside of it
+// (CVE-2024-21626).
+void Enter(const std::string& directory) {
+  (void)kernel::Check(chdir(directory.c_str()));
+  char path[PATH_MAX];
+  if (getcwd(path, sizeof(path)) == nullptr || path[0] != '/')
+    (void)kernel::Check(chdir("/"));
 }
 
 Status RunHook(const Hook& hook, const std::string& state,
@@ -40,8 +51,7 @@ Status RunHook(const Hook& hook, const std::string& state,
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
-    // Not to be entered by an ordinary user's container, it may be.
-    if (!directory.empty()) (void)kernel::Check(chdir(directory.c_str()));
+    Enter(directory);
     if (kernel::DuplicateTo(input, STDIN_FILENO).ok() &&
         kernel::CloseOnExecFrom(3).ok())
       execve(hook.path.c_str(), argv.data(), env.data());
@@ -97,10 +107,10 @@ Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
 }
 
 void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
-                  const std::string& state) {
+                  const std::string& state, const std::string& directory) {
   for (const Hook& hook : hooks) {
-    const auto run =
-        RunHook(hook, state, "").With(std::string(kind) + " hook " + hook.path);
+    const auto run = RunHook(hook, state, directory)
+                         .With(std::string(kind) + " hook " + hook.path);
     if (run.ok()) continue;
     const Error& error = run.error();
     // Where the hook has failed, not a call of ours, there is no errno.

@@ -17,11 +17,11 @@ Result<UniqueFd> MakeStateFile(const std::string& state);
 // Runs them in order in the calling process's namespaces; the first that fails
 // or takes too long ends it, with an error that names the hook. A hook sees
 // the environment that its configuration gives it and nothing of ours, and is
-// in `directory`, if one is given.
+// in `directory`, if that can be entered and is below its root.
 Status RunHooks(const char* kind, const std::vector<Hook>& hooks,
-                const std::string& state, const std::string& directory = "");
+                const std::string& state, const std::string& directory);
 // Runs all of them; one that fails is a warning in the log, no more.
 void RunEveryHook(const char* kind, const std::vector<Hook>& hooks,
-                  const std::string& state);
+                  const std::string& state, const std::string& directory);
 
 }  // namespace ufs::runtime

@@ -130,7 +130,7 @@ bool HasHooksBeforeRoot(const Hooks& hooks) {
 }
 
 // Returns the state that hooks are given; empty where there are none.
-Result<std::string> RunCreationHooks(const InitInput& input,
+Result<std::string> RunCreationHooks(const InitInput& input, BorrowedFd root,
                                      BorrowedFd channel) {
   const Hooks& hooks = input.spec.hooks;
   if (!HasHooksBeforeRoot(hooks) && hooks.start_container.empty())
@@ -138,7 +138,9 @@ Result<std::string> RunCreationHooks(const InitInput& input,
   TRY(Say(channel, Word::kMounted));
   const Said go = TRY(Expect(channel, Word::kGo));
   std::string state = TRY(kernel::ReadAll(go.fd, SIZE_MAX));
-  TRY(RunHooks("createContainer", hooks.create_container, state, input.bundle));
+  // In the root, as with runc; crun's are in the bundle.
+  TRY(RunHooks("createContainer", hooks.create_container, state,
+               "/proc/self/fd/" + std::to_string(root.get())));
   // By the next ones it is no longer "creating".
   auto json = nlohmann::ordered_json::parse(state, nullptr, /*throw=*/false);
   if (!json.is_object()) return Error(EPROTO, "the state is no JSON object");
@@ -195,7 +197,7 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   TRY(SetNames(spec));
   if (!spec.sysctl.empty()) TRY(SetSysctls(spec, TRY(TrustedProc())));
   Built built;
-  built.state = TRY(RunCreationHooks(input, channel));
+  built.state = TRY(RunCreationHooks(input, rootfs.root(), channel));
   TRY(rootfs.Seal());
   TRY(rootfs.Enter(input.pivot));
   abandon.Dismiss();
@@ -249,7 +251,7 @@ void RunInit(const InitInput& input, UniqueFd channel) {
   const auto started = RunHooks(
       "startContainer",
       WithEnvironment(input.spec.hooks.start_container, input.spec.process.env),
-      built->state);
+      built->state, input.spec.process.cwd);
   if (!started.ok()) {
     SayError(*starter, started.error());
     _exit(1);

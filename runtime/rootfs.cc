@@ -357,8 +357,14 @@ Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
 
 // For what other mounts may need a place in.
 Status Rootfs::ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags) {
-  const bool late = (flags.set & MOUNT_ATTR_RDONLY) != 0;
-  flags.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  // "rro" is this mount's alone: what lies below has come with others' options.
+  const auto has_it = [](uint64_t set) {
+    return (set & MOUNT_ATTR_RDONLY) != 0;
+  };
+  const bool late = has_it(flags.set_recursive) ||
+                    (has_it(flags.set) && !has_it(flags.clear_recursive));
+  for (uint64_t* set : {&flags.set, &flags.set_recursive})
+    *set &= ~uint64_t{MOUNT_ATTR_RDONLY};
   TRY(ApplyFlags(tree, flags));
   if (late) read_only_later_.push_back(TRY(kernel::Duplicate(tree)));
   return Ok();

@@ -96,20 +96,42 @@ void PrintVersion() {
               runtime::kOciVersion);
 }
 
-// To stderr for people, and to the log in the form its reader expects: podman
-// parses the whole file as one JSON object.
-void Tell(const OciGlobals& globals, const std::string& message) {
-  Complain("ufs-oci", message, 0);
-  if (globals.log.empty()) return;
+// As logrus has them, which runc writes by.
+const char* NameOf(log::Level level) {
+  switch (level) {
+    case log::Level::kDebug:
+      return "debug";
+    case log::Level::kInfo:
+      return "info";
+    case log::Level::kWarn:
+      return "warning";
+    case log::Level::kError:
+      return "error";
+  }
+  return "error";
+}
+
+// In the form its reader expects: podman parses the whole file as one JSON
+// object, which it is when there is nothing but a failure to tell.
+void WriteToLog(const OciGlobals& globals, log::Level level,
+                std::string_view message) {
   const std::string quoted = QuoteJson(message);
   const std::string time = runtime::NowRfc3339();
+  const std::string name = NameOf(level);
   const std::string text =
-      globals.log_json ? "{\"level\":\"error\",\"msg\":" + quoted +
-                             ",\"time\":\"" + time + "\"}"
-                       : "time=\"" + time + "\" level=error msg=" + quoted;
+      globals.log_json
+          ? "{\"level\":\"" + name + "\",\"msg\":" + quoted + ",\"time\":\"" +
+                time + "\"}"
+          : "time=\"" + time + "\" level=" + name + " msg=" + quoted;
   const auto file =
       sys::Open(globals.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (file.ok()) (void)runtime::kernel::WriteAll(*file, text + "\n");
+}
+
+// To stderr for people, and to the log.
+void Tell(const OciGlobals& globals, const std::string& message) {
+  Complain("ufs-oci", message, 0);
+  if (!globals.log.empty()) WriteToLog(globals, log::Level::kError, message);
 }
 
 struct CommandLine {
@@ -202,6 +224,11 @@ int RunOci(int argc, char** argv) {
     line.globals.root = std::move(root).value();
   }
   if (line.globals.debug) log::SetLevel(log::Level::kDebug);
+  if (!line.globals.log.empty())
+    log::CopyTo(
+        [globals = line.globals](log::Level level, std::string_view message) {
+          WriteToLog(globals, level, message);
+        });
   if (verb->enters_container) {
     // By the name that leads here again, also from `ufs oci`.
     std::vector<std::string> words = {"ufs-oci"};

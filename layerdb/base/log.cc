@@ -20,6 +20,7 @@ struct State {
   Level level GUARDED_BY(mu) = Level::kWarn;
   std::string syslog_ident GUARDED_BY(mu);  // empty: stderr
   std::shared_ptr<spdlog::logger> logger GUARDED_BY(mu);
+  std::function<void(Level, std::string_view)> copy GUARDED_BY(mu);
 };
 State& Get() {
   static State* const state = new State;
@@ -85,10 +86,22 @@ void UseSyslog(const char* ident) {
   state.logger = nullptr;
 }
 
+void CopyTo(std::function<void(Level, std::string_view)> copy) {
+  State& state = Get();
+  MutexLock lock(state.mu);
+  state.copy = std::move(copy);
+}
+
 void Write(Level level, std::string_view line) {
-  if (const auto logger = LoggerFor(level))
-    logger->log(ToSpdlog(level),
-                spdlog::string_view_t(line.data(), line.size()));
+  const auto logger = LoggerFor(level);
+  if (logger == nullptr) return;
+  logger->log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  const auto copy = [] {
+    State& state = Get();
+    MutexLock lock(state.mu);
+    return state.copy;
+  }();
+  if (copy) copy(level, line);
 }
 
 }  // namespace ufs::log

@@ -3,6 +3,7 @@
 // Threads: any.
 #pragma once
 
+#include <functional>
 #include <string_view>
 
 namespace ufs::log {
@@ -15,6 +16,9 @@ bool Enabled(Level level);
 
 // From now on to syslog, as `ident`, instead of stderr.
 void UseSyslog(const char* ident);
+
+// Every line that is not dropped goes there, too.
+void CopyTo(std::function<void(Level, std::string_view)> copy);
 
 void Write(Level level, std::string_view line);
 

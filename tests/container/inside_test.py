@@ -312,11 +312,16 @@ class MountTest(bundle.ContainerTest):
             else mount for mount in old])
         self.add_mount("/at", "tmpfs", "tmpfs", "ro")
         self.add_mount("/at/below", "tmpfs", "tmpfs")
+        self.add_mount("/all", "tmpfs", "tmpfs", "rro", "tmpcopyup")
+        self.add_mount("/all/below", "tmpfs", "tmpfs")
+        self.add_mount("/not", "tmpfs", "tmpfs", "ro", "rrw")
+        os.makedirs(self.bundle + "/rootfs/all/of")
         # As podman mounts it for systemd.
         self.add_mount("/sys/fs/cgroup/mine", "bind", self.dir, "bind")
-        self.assertEqual(self.run_box("touch /at/below/x; ls /dev/null /dev/pts/ptmx;"
-                                      "for d in /dev /at; do touch $d/x 2>/dev/null || echo $d; done"),
-                         "/dev/null\n/dev/pts/ptmx\n/dev\n/at\n")
+        self.assertEqual(self.run_box("touch /at/below/x /all/below/x /not/x;"
+                                      "ls -d /dev/null /dev/pts/ptmx /all/of;"
+                                      "for d in /dev /at /all; do touch $d/x 2>/dev/null || echo $d; done"),
+                         "/all/of\n/dev/null\n/dev/pts/ptmx\n/dev\n/at\n/all\n")
 
     def test_root_is_read_only(self):
         self.assertEqual(self.run_box("touch /x 2>/dev/null; echo $?"), "1\n")

@@ -361,12 +361,72 @@ class LifeTest(bundle.ContainerTest):
         """In the container's mount namespace, and what they mount there stays: so do those for
         graphics cards."""
         os.mkdir(self.bundle + "/rootfs/more")
-        find = {"path": "/bin/sh", "args": ["sh", "-c", "test -e rootfs/proc/self"]}
+        find = {"path": "/bin/sh", "args": ["sh", "-c", "test -e proc/self"]}
         add = {"path": "/bin/sh", "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "args": [
             "sh", "-c", "pid=$(grep -o '\"pid\":[^,]*' | tr -dc 0-9);"
             f"nsenter -t $pid -m mount -t tmpfs more {self.bundle}/rootfs/more"]}
         self.configure(hooks={"createRuntime": [add], "createContainer": [find]})
         self.assertEqual(self.run_box("grep -c '^more /more ' /proc/mounts"), "1\n")
+
+    def test_where_hooks_are(self):
+        """As with runc, whoever calls from wherever; peer_test compares."""
+        def hook(kind):
+            return [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {kind} $(pwd) >>{self.dir}/hooks"]}]
+        self.configure(**{"process.cwd": "/tmp", "root.readonly": False, "hooks": {
+            **{kind: hook(kind) for kind in ("prestart", "createRuntime", "createContainer",
+                                             "poststart", "poststop")},
+            "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "pwd >/hook"]}]}})
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir("/usr")
+        self.start_box()
+        self.ok("delete", "--force", "ufs-box")
+        with open(self.dir + "/hooks") as file:
+            where = dict(line.split() for line in file)
+        self.assertEqual(where.pop("createContainer"), self.bundle + "/rootfs")
+        self.assertEqual(where, dict.fromkeys(("prestart", "createRuntime", "poststart", "poststop"),
+                                              self.bundle))
+        with open(self.bundle + "/rootfs/hook") as file:
+            self.assertEqual(file.read(), "/tmp\n")
+
+    def test_a_kill_once_it_has_stopped(self):
+        """Without a pid namespace SIGKILL is for all that it has left, and for nobody at last."""
+        self.configure(**{"linux.namespaces": lambda old: [n for n in old if n["type"] != "pid"],
+                          "mounts": lambda old: [m for m in old if m["type"] != "proc"],
+                          "linux.maskedPaths": [], "linux.readonlyPaths": []})
+        pid = self.start_box("sleep 1000 & exec sleep 1001")
+        os.kill(pid, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.status()["status"] == "stopped"))
+        self.assertNotEqual(self.ok("ps", "--format", "json", "ufs-box"), "[]\n")
+        self.ok("kill", "ufs-box", "KILL")
+        self.assertTrue(wait_until(lambda: self.ok("ps", "--format", "json", "ufs-box") == "[]\n"))
+        for sent in "KILL", "TERM":
+            self.refused("container not running", "kill", "ufs-box", sent)
+        self.ok("kill", "--all", "ufs-box", "KILL")
+
+    def test_warnings_go_to_the_log(self):
+        self.configure(**{"process.capabilities.bounding": ["CAP_KILL", "CAP_NEW"]})
+        log = self.dir + "/log"
+        self.script("sleep 1000")
+        self.addCleanup(self.oci, "delete", "--force", "ufs-box")
+        self.detached("--log", log, "create", "-b", self.bundle, "ufs-box")
+        self.assertIn('"CAP_NEW" is no capability', self.output())
+        with open(log) as file:
+            self.assertRegex(file.read(), '^time="[^ ]+" level=warning msg="process.capabilities: '
+                             '.*CAP_NEW.*left out"\n$')
+        os.unlink(log)
+        self.ok("start", "ufs-box")
+        path = self.dir + "/process.json"
+        with open(path, "w") as file:
+            json.dump({"args": ["true"], "cwd": "/", "capabilities": {"bounding": ["CAP_OTHER"]}},
+                      file)
+        done = self.oci("--log", log, "--log-format", "json", "exec", "--process", path, "ufs-box")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('"CAP_OTHER" is no capability', done.stderr)
+        with open(log) as file:
+            told = json.loads(file.read())
+        self.assertEqual(told["level"], "warning")
+        self.assertIn("CAP_OTHER", told["msg"])
 
     def test_environment_of_hooks(self):
         """Those in the container have its own, unless they are given another."""

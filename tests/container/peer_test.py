@@ -62,6 +62,7 @@ class SameBundle(bundle.ContainerTest):
     # Devices in which it differs, on purpose; what it says of a state, too, but else.
     OTHER_DEVICES = "none"
     OTHER_STATE = ()
+    ROOT_HOOKS = ("createContainer",)
 
     def peer(self, *words, **options):
         return run(*self.PEER, "--root", self.state, *words, **options)
@@ -151,6 +152,27 @@ class SameBundle(bundle.ContainerTest):
             theirs, ours = self.both("run", "-b", self.bundle, "ufs-box")
             self.assertEqual(ours, theirs, text)
 
+    def test_where_hooks_are(self):
+        def told(name):
+            try:
+                with open(name) as file:
+                    return file.read()
+            finally:
+                os.unlink(name)
+
+        def hook(kind):
+            return [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {kind} $(pwd) >>{self.dir}/hooks"]}]
+        self.configure(**{"process.cwd": "/tmp", "root.readonly": False, "hooks": {
+            **{kind: hook(kind) for kind in ("prestart", "createRuntime", *self.ROOT_HOOKS,
+                                             "poststart", "poststop")},
+            "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "pwd >/hook"]}]}})
+        self.script("true")
+        places = []
+        for call in self.peer, self.oci:
+            self.assertEqual(call("run", "-b", self.bundle, "ufs-box").returncode, 0)
+            places.append(told(self.dir + "/hooks") + told(self.bundle + "/rootfs/hook"))
+        self.assertEqual(*places)
+
     def test_state_and_list(self):
         pid = self.start_box()
         ours = json.loads(self.ok("state", "ufs-box"))
@@ -188,6 +210,7 @@ class SameBundleAsCrun(SameBundle):
     # It makes a link to kcore, and gives its standard input, null, to the user.
     OTHER_DEVICES = "/dev/core |/proc/kcore$|/dev/null "
     OTHER_STATE = ("rootfs",)  # as it was written
+    ROOT_HOOKS = ()  # they are in its bundle
 
     def setUp(self):
         super().setUp()
