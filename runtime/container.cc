@@ -164,6 +164,18 @@ Result<Container> Container::Open(const std::string& state_root,
   return Container(state_root, std::move(entry), std::move(state).value());
 }
 
+Status Container::CheckLimits(Resources resources, const std::string& id,
+                              bool limit_swap) {
+  if (limit_swap) LimitSwap(resources);
+  const auto layout = TRY(ReadCgroupLayout());
+  Cgroup trial =
+      TRY(Cgroup::Plan(layout, "", id + ".trial." + std::to_string(getpid())));
+  auto set = trial.Make();
+  if (set.ok()) set = trial.Apply(resources, /*with_devices=*/false);
+  auto removed = trial.Remove();
+  return set.ok() ? removed : set;
+}
+
 // What Open has read may be out of date by now: the creation done, or another
 // container in the place of the one that was meant (R11).
 Result<StateEntry> Container::LockAndReload() {

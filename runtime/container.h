@@ -64,6 +64,11 @@ class Container {
   static Result<Container> Open(const std::string& state_root,
                                 const std::string& id);
 
+  // Whether these limits can be set for a container of that id, by setting them
+  // in a cgroup that is made for it and removed. Not those on devices.
+  static ufs::Status CheckLimits(Resources resources, const std::string& id,
+                                 bool limit_swap);
+
   const ContainerState& state() const { return state_; }
   const std::string& id() const { return state_.id; }
   Result<RunState> Status() const;

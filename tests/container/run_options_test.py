@@ -200,6 +200,28 @@ class LifeTest(box.BoxTest):
                 ("sysctl", "--sysctl", "kernel.panic=1")):
             self.refused(message, "--replace", "--name", "box", *words)
             self.assertEqual(self.inspect()["status"], "running", words)
+        for message, *words in (
+                ("--user nobody-here: ", "-u", "nobody-here"),
+                ("--user www:nogroup: ", "-u", "www:nogroup"),
+                ("no group \"nogroup\" in the container", "--group-add", "nogroup"),
+                ("cpu.cpus cannot be set", "--cpuset-cpus", "999")):
+            self.refused(message, "--replace", "--name", "box", *words)
+            self.assertEqual(self.inspect()["status"], "running", words)
+        self.assertEqual(sorted(os.listdir(self.store)), ["box"])
+        self.assertEqual(self.out("id -u; id -G", "--replace", "--name", "box", "-u", "www",
+                                  "--group-add", "77", "--cpuset-cpus", "0"), "33\n44 55 77\n")
+
+    def test_limits_without_a_controller_replace_nothing(self):
+        """As where somebody has not mounted it."""
+        self.start()
+        words = self.words("true", "--replace", "--name", "box", "-m", "64m")
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", "umount /sys/fs/cgroup/memory || exit 99;"
+                               'exec "$@"', "sh", *self.command(*words)], capture_output=True, text=True)
+        if done.returncode == 99:
+            self.skipTest("needs a memory controller of v1")
+        self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn("no cgroup hierarchy here has the memory controller", done.stderr)
+        self.assertEqual(self.inspect()["status"], "running")
 
     def test_time_to_stop(self):
         self.start("trap '' TERM; echo ready; while :; do sleep 0.05; done", "--stop-timeout", "0")

@@ -24,6 +24,7 @@
 #include "tools/run/for_each.h"
 #include "tools/run/random_name.h"
 #include "tools/run/supervisor.h"
+#include "tools/run/trial.h"
 #include "tools/run/volume_store.h"
 #include "tools/state_dir.h"
 
@@ -118,7 +119,7 @@ Result<int> Run(RunOptions& options) {
   if (options.replace) {
     // Not for one that could not start.
     TRY(FindDirectories(input.parts));
-    TRY(CheckRunConfig(options, image));
+    TRY(TryToMake(input));
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   }
   // One that comes while it starts is passed on once it runs.

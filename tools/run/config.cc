@@ -406,15 +406,30 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
   return TextOf(config);
 }
 
-Status CheckRunConfig(const RunOptions& options, const ImageConfig& image) {
+Result<runtime::ContainerSpec> CheckRunConfig(const RunOptions& options,
+                                              const ImageConfig& image) {
   Json config = BaseConfig();
   config["root"] = {{"path", "/"}};
   TRY(SetFromWords(options, image, HostnameOf(options), /*network=*/"",
                    config));
   if (options.init) TRY(AddInit(options.host_pid, config));
-  const auto spec = TRY(runtime::ParseConfig(TextOf(config)));
+  auto spec = TRY(runtime::ParseConfig(TextOf(config)));
   if (spec.seccomp) TRY(runtime::CompileSeccomp(*spec.seccomp));
-  return Ok();
+  return spec;
+}
+
+bool NamesUsers(const RunOptions& options, const ImageConfig& image) {
+  const auto is_name = [](const std::string& word) {
+    return word.find_first_not_of("0123456789:") != word.npos;
+  };
+  return is_name(options.user.empty() ? image.user : options.user) ||
+         std::any_of(options.groups.begin(), options.groups.end(), is_name);
+}
+
+Status CheckUser(const RunOptions& options, const ImageConfig& image,
+                 const std::string& root) {
+  Json user;
+  return SetUser(options, image, root, user);
 }
 
 }  // namespace ufs

@@ -28,8 +28,15 @@ Result<std::string> MakeRunConfig(const RunOptions& options,
                                   const std::string& network);
 
 // What of that can be told before there is a root, and by the caller: what is
-// asked for exists, and the runtime would take it.
-Status CheckRunConfig(const RunOptions& options, const ImageConfig& image);
+// asked for exists, and the runtime would take it. As far as it is known then.
+Result<runtime::ContainerSpec> CheckRunConfig(const RunOptions& options,
+                                              const ImageConfig& image);
+
+// Whether a user or group is given by name, which a root gives a meaning to;
+// and whether the one mounted at `root` does.
+bool NamesUsers(const RunOptions& options, const ImageConfig& image);
+Status CheckUser(const RunOptions& options, const ImageConfig& image,
+                 const std::string& root);
 
 // A capability as config.json spells it, of a name with or without CAP_ and in
 // any case; ALL stays.

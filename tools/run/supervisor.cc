@@ -523,16 +523,21 @@ class Supervisor {
 
 }  // namespace
 
-Result<runtime::Launched> StartSupervisor(const SupervisorInput& input) {
+Result<runtime::Launched> LaunchApart(
+    const runtime::IdMaps& maps, const std::function<void(UniqueFd)>& body) {
   runtime::ContainerSpec spec;
   spec.namespaces = {{runtime::NamespaceType::kMount, ""}};
-  if (!input.maps.uids.empty()) {
+  if (!maps.uids.empty()) {
     spec.namespaces.push_back({runtime::NamespaceType::kUser, ""});
-    spec.uid_mappings = input.maps.uids;
-    spec.gid_mappings = input.maps.gids;
+    spec.uid_mappings = maps.uids;
+    spec.gid_mappings = maps.gids;
   }
   runtime::CgroupDoors none;  // it stays in its maker's
-  return runtime::Launch(spec, none, [&](UniqueFd channel) {
+  return runtime::Launch(spec, none, body);
+}
+
+Result<runtime::Launched> StartSupervisor(const SupervisorInput& input) {
+  return LaunchApart(input.maps, [&](UniqueFd channel) {
     Supervisor(input, std::move(channel)).Run();
     _exit(0);
   });

@@ -5,6 +5,7 @@
 // first process.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,5 +33,10 @@ struct SupervisorInput {
 // a word is that of the supervisor.
 // Threads: in a process with one thread.
 Result<runtime::Launched> StartSupervisor(const SupervisorInput& input);
+
+// Runs `body` as a process where supervisors live: with mounts of its own, and
+// for an ordinary user in a user namespace. See runtime::Launch.
+Result<runtime::Launched> LaunchApart(
+    const runtime::IdMaps& maps, const std::function<void(UniqueFd)>& body);
 
 }  // namespace ufs
