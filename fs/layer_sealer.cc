@@ -134,6 +134,9 @@ class Sealer {
     }
     const LowerFound found = TRY(stack_->Lookup(dir.parts, name));
     if (found.kind == LowerFound::Kind::kAbsent) return Ok();
+    if (!source_.places.empty() && !dir.whole &&
+        TRY(IsPlace(dir.parts, name, found)))
+      return Ok();
     if (found.kind == LowerFound::Kind::kFile) {
       if (S_ISSOCK(found.attr.mode)) return LeaveOut(dir, name);
       return PutFile(dir.to, entry.name, found);
@@ -145,15 +148,52 @@ class Sealer {
     return Ok();
   }
 
+  // What the layers have under that name, the directory aside.
+  Result<LowerFound> FindBelow(const std::vector<LowerPart>& parts, Name name) {
+    if (parts.size() < 2) return LowerFound();
+    return stack_->Lookup({parts.begin() + 1, parts.end()}, name);
+  }
+
+  static std::string PathOf(const NodeRef& dir, Name name) {
+    const std::string parent = dir.layer().PathOf(dir);
+    return (parent == "/" ? "" : parent) + "/" + name.str();
+  }
+
+  // See SealSource::places. They are few, and so is what they hold.
+  Result<bool> IsPlace(const std::vector<LowerPart>& parts, Name name,
+                       const LowerFound& found) {
+    const Attr& attr = found.attr;
+    const bool directory = S_ISDIR(attr.mode);
+    if (!IsTop(parts[0].rank) || !IsTop(found.rank) ||
+        !source_.places.contains(PathOf(parts[0].node, name)))
+      return false;
+    if (attr.uid != 0 || attr.gid != 0 ||
+        (attr.mode & 07777) != (directory ? 0755 : 0644) ||
+        (!directory && (!S_ISREG(attr.mode) || attr.size_bytes != 0 ||
+                        attr.nlink != 1 || found.partial)))
+      return false;
+    const Layer& layer = found.node.layer();
+    const std::string listed = TRY(layer.ListXattr(found.node));
+    for (const std::string& xattr : XattrNames(listed))
+      if (xattr != kSelinuxXattr) return false;
+    if (TRY(FindBelow(parts, name)).kind != LowerFound::Kind::kAbsent)
+      return false;
+    if (!directory) return true;
+    for (const LayerDirEntry& entry : TRY(layer.List(found.node))) {
+      if (entry.whiteout) return false;
+      const Name below = Name::Trusted(entry.name);
+      const LowerFound inside = TRY(stack_->Lookup(found.parts, below));
+      if (!TRY(IsPlace(found.parts, below, inside))) return false;
+    }
+    return true;
+  }
+
   // A socket. What the layers have beneath it is not to show instead.
   Status LeaveOut(const Dir& dir, Name name) {
-    const NodeRef& here = dir.parts[0].node;
-    const std::string parent = here.layer().PathOf(here);
     if (source_.sockets != nullptr)
-      source_.sockets->insert((parent == "/" ? "" : parent) + "/" + name.str());
-    if (dir.whole || dir.parts.size() < 2) return Ok();
-    const LowerFound below =
-        TRY(stack_->Lookup({dir.parts.begin() + 1, dir.parts.end()}, name));
+      source_.sockets->insert(PathOf(dir.parts[0].node, name));
+    if (dir.whole) return Ok();
+    const LowerFound below = TRY(FindBelow(dir.parts, name));
     const bool is_socket =
         below.kind == LowerFound::Kind::kFile && S_ISSOCK(below.attr.mode);
     if (below.kind == LowerFound::Kind::kAbsent || is_socket) return Ok();

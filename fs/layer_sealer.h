@@ -39,6 +39,10 @@ struct SealSource {
   // What fails is passed over, to be returned at the end: for a pass over a
   // directory that somebody may be changing.
   bool keep_going = false;
+  // Paths ("/dev") that were made to mount something there: left out where the
+  // layers have nothing and all there is an empty directory or file of root's,
+  // as it was made. A directory may hold others of them.
+  std::set<std::string> places;
   // Borrowed: gets the paths of the sockets that were left out.
   std::set<std::string>* sockets = nullptr;
 };

@@ -392,6 +392,35 @@ TEST_F(LayerSealerTest, SealsAgainWhatChangedMeanwhile) {
   EXPECT_EQ(store_->OpenObject(before).code(), ENOENT);
 }
 
+TEST_F(LayerSealerTest, LeavesOutPlacesThatAreAsTheyWereMade) {
+  // a/b is in the layer.
+  for (const char* dir : {"a/b", "dev", "etc", "proc", "sys/in", "run", "srv"})
+    stdfs::create_directories(root_ / "upper" / dir);
+  for (const char* dir :
+       {"a", "a/b", "dev", "etc", "proc", "sys", "sys/in", "run", "srv"})
+    ASSERT_EQ(chmod((root_ / "upper" / dir).c_str(), 0755), 0);
+  for (const char* file : {"etc/hosts", "etc/full", "srv/other"}) {
+    std::ofstream(root_ / "upper" / file);
+    ASSERT_EQ(chmod((root_ / "upper" / file).c_str(), 0644), 0);
+  }
+  std::ofstream(root_ / "upper/etc/full") << "x";
+  ASSERT_EQ(chmod((root_ / "upper/run").c_str(), 0700), 0);
+  stdfs::create_directories(root_ / "stage");
+  ObjectStage stage(store_, Folder("stage"));
+  SealSource source;
+  source.directory = root_ / "upper";
+  source.layers = {root_ / "base"};
+  source.places = {"/a/b", "/dev",  "/etc", "/etc/hosts", "/etc/full",
+                   "/run", "/proc", "/sys", "/srv",       "/srv/other"};
+  TreeBuilder tree;
+  const Status sealed = SealDirectory(source, tree, stage);
+  ASSERT_TRUE(sealed.ok()) << sealed.error().ToString();
+  for (const char* gone : {"dev", "etc/hosts", "proc", "srv", "srv/other"})
+    EXPECT_FALSE(tree.Find(gone).has_value()) << gone;
+  for (const char* kept : {"a/b", "etc", "etc/full", "run", "sys", "sys/in"})
+    EXPECT_TRUE(tree.Find(kept).has_value()) << kept;
+}
+
 TEST_F(LayerSealerTest, NeedsTheLayersThatMarksLeadTo) {
   Open(Layers(), /*with_upper=*/true);
   AttrChange mode;

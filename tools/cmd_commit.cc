@@ -47,6 +47,7 @@ struct CommitArguments {
   bool as_json = false;
   Progress* progress = nullptr;
   std::set<std::string>* sockets = nullptr;  // that were left out
+  std::set<std::string> places;              // see SealSource
   std::string source;                        // what they call it
 };
 
@@ -184,6 +185,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   SealedContents contents;
   source.contents = &contents;
   source.sockets = arguments.sockets;
+  source.places = arguments.places;
   source.keep_going = true;
   const auto ingest = TRY(BeginIngest(store, arguments));
   const Status sealed =
@@ -240,6 +242,7 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
   source.index = IndexOf(unmounted.WorkPath());
   source.trusted_marks = unmounted.HasTrustedMarks();
   source.sockets = arguments.sockets;
+  source.places = arguments.places;
   const auto ingest = TRY(BeginIngest(store, arguments));
   TRY(SealDirectory(source, ingest->tree(), ingest->objects()));
   return SealIngest(store, *ingest, arguments.name, *arguments.progress);
@@ -297,6 +300,8 @@ Status CommitContainer(const FoundContainer& container,
         arguments.layers = where.layers;
         arguments.work = where.work;
         arguments.store = store;
+        arguments.places = {container.record.places.begin(),
+                            container.record.places.end()};
         arguments.layers_store = where.store;
         return CommitAndPrint(std::move(arguments));
       });

@@ -147,6 +147,41 @@ class UnionVerbs:
         self.assertEqual(self.out("cat /tmp/one /tmp/two; stat -c %u:%g:%a /tmp/one; ls /etc"),
                          "one\ntwo\n33:44:600\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n")
 
+    def test_places_of_the_runtime_are_in_no_layer(self):
+        """What it made to mount something there, and what of that somebody has changed."""
+        def in_layer(name):
+            lines = self.ok("layer", "tree", "--json", name).splitlines()
+            return {json.loads(line)["path"].lstrip("/") for line in lines} - {"", "tmp", "tmp/one"}
+        script = ("echo one >/tmp/one; sleep 1000", "-v", "/usr:/place:ro")
+        self.start(*script)
+        self.assertTrue(wait_until(lambda: "A /tmp/one\n" in self.ok("diff", "box")))
+        self.assertIn("A /proc", self.ok("diff", "box"))
+        self.ok("commit", "box", "--name", "live:1")
+        # What is asked for is as with docker; /etc is the image's, with another time.
+        self.assertEqual(in_layer("live:1"), {"etc", "place"})
+        self.assertEqual(self.ok("exec", "box", "sh", "-c", "cat /tmp/one; ls /proc/self/comm"),
+                         "one\n/proc/self/comm\n")
+        self.ok("rm", "--force", "box")
+
+        # Of one that has ended, and where the layers have nothing of /etc.
+        for name in "passwd", "group":
+            os.unlink(f"{self.base}/etc/{name}")
+        for directory in self.base, self.app:
+            shutil.rmtree(directory + "/etc")
+        self.out("true", "--name", "box", "--keep")
+        self.assertEqual(self.ok("diff", "box").split()[1::2],
+                         ["/dev", "/etc", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc",
+                          "/sys"])
+        self.ok("commit", "box", "--name", "ended:1")
+        self.assertEqual(in_layer("ended:1"), set())
+        upper = self.inspect()["upper"]
+        os.chmod(upper + "/proc", 0o700)
+        with open(upper + "/etc/hosts", "a") as file:
+            file.write("mine\n")
+        self.ok("commit", "box", "--name", "ended:2")
+        self.assertEqual(in_layer("ended:2"), {"etc", "etc/hosts", "proc"})
+        self.ok("rm", "box")
+
 
 class ImageMaker:
     """Beside a BoxTest."""

@@ -70,6 +70,7 @@ std::string RunRecord::ToJson() const {
                {"started", started},
                {"finished", finished},
                {"upper", upper},
+               {"places", places},
                {"volumes", volumes},
                {"anonymous_volumes", anonymous_volumes},
                {"network", network},
@@ -157,6 +158,7 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Read("started", record.started));
     TRY(reader.Read("finished", record.finished));
     TRY(reader.Read("upper", record.upper));
+    TRY(reader.Read("places", record.places));
     TRY(reader.Read("volumes", record.volumes));
     TRY(reader.Read("anonymous_volumes", record.anonymous_volumes));
     TRY(reader.Read("network", record.network));

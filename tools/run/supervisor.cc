@@ -18,6 +18,7 @@
 #include "runtime/names.h"
 #include "runtime/namespaces.h"
 #include "runtime/privileges.h"
+#include "runtime/rooted_path.h"
 #include "runtime/systemd_scope.h"
 #include "tools/command.h"
 #include "tools/mount_union.h"
@@ -25,6 +26,7 @@
 #include "tools/run/health_monitor.h"
 #include "tools/run/host_gateway.h"
 #include "tools/run/network.h"
+#include "tools/run/network_files.h"
 #include "tools/run/record.h"
 #include "tools/run/streams.h"
 #include "tools/run/udp_forwarder.h"
@@ -90,6 +92,7 @@ class Supervisor {
     TRY(PrepareProcess());
     TRY(MakeRecord());
     TRY(MountTheUnion());
+    TRY(NotePlaces());
     TRY(PrepareVolumes());
     TRY(RelabelMounts());
     TRY(ConnectPrivateNetwork());
@@ -190,6 +193,20 @@ class Supervisor {
       request.options.mount.mount_options.push_back(
           "context=\"" + options_.selinux.mount + "\"");
     daemon_ = TRY(StartUnion(std::move(request)));
+    return Ok();
+  }
+
+  // What the container's changes are not: 'ufs commit' leaves it out.
+  Status NotePlaces() {
+    const UniqueFd root =
+        TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
+    std::vector<std::string> wanted = {"/dev", "/etc", "/proc", "/sys"};
+    for (const std::string& name : NetworkFiles(options_))
+      wanted.push_back("/etc/" + name);
+    for (const std::string& path : wanted)
+      if (runtime::OpenInRoot(root, path, O_PATH, runtime::Links::kInRoot)
+              .code() == ENOENT)
+        record_.places.push_back(path);
     return Ok();
   }
 
