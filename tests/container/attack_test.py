@@ -2,12 +2,14 @@
 lists them with the test that shows each fail."""
 import ctypes
 import os
+import socket
 import stat
 import subprocess
 import threading
 import time
 
 import bundle
+from bundle import wait_until
 
 RENAME_EXCHANGE = 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -244,18 +246,42 @@ class LeakTest(bundle.ContainerTest):
                                stderr=subprocess.PIPE).returncode, 0, number)
 
     def test_descriptors_before_the_start(self):
-        """One that is created may wait for long, with nothing of the host's open."""
+        """One that is created may wait for long, with nothing of the host's open, sockets
+        neither: but for the one by which it will be started."""
         host = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         os.set_inheritable(host, True)
         self.addCleanup(os.close, host)
+        console, manager = self.dir + "/console", self.dir + "/manager"
+        sockets = [*socket.socketpair(), socket.socket(), socket.socket(socket.AF_UNIX),
+                   socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)]
+        for one in sockets:
+            self.addCleanup(one.close)
+            one.set_inheritable(True)
+        sockets[2].bind(("127.0.0.1", 0))
+        sockets[3].bind(console)
+        sockets[4].bind(manager)
+        for listener in sockets[2:4]:
+            listener.listen()
+        self.configure(**{"process.terminal": True})
         self.addCleanup(self.oci, "delete", "--force", "ufs-box")
         with open(self.dir + "/output", "w") as output:
-            subprocess.run(self.command("create", "-b", self.bundle, "ufs-box"), close_fds=False,
+            subprocess.run(self.command("create", "-b", self.bundle, "--console-socket", console,
+                                        "--pidfd-socket", console, "ufs-box"), close_fds=False,
+                           env={**os.environ, "NOTIFY_SOCKET": manager},
                            stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
                            timeout=30)
         place = f"/proc/{self.status()['pid']}/fd"
-        held = {os.readlink(f"{place}/{name}") for name in os.listdir(place) if int(name) > 2}
-        self.assertEqual([name for name in held if not name.startswith("socket:")], [])
+
+        def held():
+            return [os.readlink(f"{place}/{name}") for name in os.listdir(place) if int(name) > 2]
+        # It lets go of the runtime a moment after that was told that it is ready.
+        self.assertTrue(wait_until(lambda: len(held()) == 1, 5), held())
+        number = held()[0].removeprefix("socket:[").removesuffix("]")
+        with open("/proc/net/unix") as file:
+            [(_, _, _, flags, kind, _, _, *path)] = [line.split() for line in file
+                                                     if line.split()[6] == number]
+        self.assertEqual((int(flags, 16), int(kind)), (1 << 16, socket.SOCK_SEQPACKET))  # it listens
+        self.assertTrue(path[0].endswith("/start"), path)
 
     def test_working_directory_through_a_descriptor(self):
         """CVE-2024-21626"""
