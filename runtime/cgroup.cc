@@ -276,9 +276,11 @@ void Cgroup::EnableControllers() const {
 }
 
 Result<Cgroup> Cgroup::PlanScope(const std::string& path, const std::string& id,
-                                 const std::string& created) {
+                                 const std::string& created,
+                                 std::vector<SystemdProperty> properties) {
   Cgroup cgroup;
   cgroup.scope_ = TRY(ParseScope(path, id, created));
+  cgroup.scope_->properties = std::move(properties);
   return cgroup;
 }
 

@@ -73,7 +73,8 @@ class Cgroup {
   // told to who sets a limit that is not to be had so.
   static Result<Cgroup> PlanScope(const std::string& path,
                                   const std::string& id,
-                                  const std::string& created);
+                                  const std::string& created,
+                                  std::vector<SystemdProperty> properties);
   Status MakeScope(pid_t pid, const Resources& resources,
                    std::optional<Cgroup> otherwise = std::nullopt);
   bool in_scope() const { return scope_.has_value(); }

@@ -235,7 +235,8 @@ Status Container::PlanCgroup(const ContainerSpec& spec,
   if (!options.cgroups) return entry_.Save(state_);
   if (options.systemd != kNo) {
     state_.cgroup =
-        TRY(Cgroup::PlanScope(spec.cgroups_path, state_.id, state_.created));
+        TRY(Cgroup::PlanScope(spec.cgroups_path, state_.id, state_.created,
+                              TRY(PropertiesIn(spec.annotations))));
     return entry_.Save(state_);
   }
   const auto layout = TRY(ReadCgroupLayout());

@@ -22,6 +22,7 @@ class DBusWriter {
  public:
   void PutByte(uint8_t value) { data_ += static_cast<char>(value); }
   void PutBool(bool value) { PutUint32(value ? 1 : 0); }
+  void PutUint16(uint16_t value) { PutAligned(&value, sizeof(value)); }
   void PutUint32(uint32_t value) { PutAligned(&value, sizeof(value)); }
   void PutUint64(uint64_t value) { PutAligned(&value, sizeof(value)); }
   // A string, or the path of an object.

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cctype>
 #include <cerrno>
 #include <chrono>
@@ -197,6 +198,64 @@ class Manager {
   std::chrono::steady_clock::time_point end_;
 };
 
+// What values of that type are aligned to, by its first letter.
+size_t AlignmentOf(char type) {
+  switch (type) {
+    case 'y':
+    case 'g':
+      return 1;
+    case 'n':
+    case 'q':
+      return 2;
+    case 'x':
+    case 't':
+    case 'd':
+    case '(':
+      return 8;
+    default:  // lengths come first in strings and arrays
+      return 4;
+  }
+}
+
+void PutValue(DBusWriter& out, const PropertyValue& value) {
+  switch (value.type[0]) {
+    case 'a': {
+      const auto array = out.BeginArray(AlignmentOf(value.type[1]));
+      for (const PropertyValue& part : value.parts) PutValue(out, part);
+      out.EndArray(array);
+      return;
+    }
+    case '(':
+      out.BeginStruct();
+      for (const PropertyValue& part : value.parts) PutValue(out, part);
+      return;
+    case 'b':
+    case 'i':
+    case 'u':
+      out.PutUint32(static_cast<uint32_t>(value.number));
+      return;
+    case 'y':
+      out.PutByte(static_cast<uint8_t>(value.number));
+      return;
+    case 'n':
+    case 'q':
+      out.PutUint16(static_cast<uint16_t>(value.number));
+      return;
+    case 'x':
+    case 't':
+      out.PutUint64(value.number);
+      return;
+    case 'd':
+      out.PutUint64(std::bit_cast<uint64_t>(value.real));
+      return;
+    case 'g':
+      out.PutSignature(value.text);
+      return;
+    default:
+      out.PutString(value.text);
+  }
+}
+
 // Properties of a unit: "a(sv)".
 class Properties {
  public:
@@ -218,6 +277,12 @@ class Properties {
     for (const auto& [name, value] : ScopeLimits(resources)) {
       Begin(name.c_str(), "t");
       out_.PutUint64(value);
+    }
+  }
+  void Given(const std::vector<SystemdProperty>& properties) {
+    for (const SystemdProperty& property : properties) {
+      Begin(property.name.c_str(), property.value.type.c_str());
+      PutValue(out_, property.value);
     }
   }
   void End() { out_.EndArray(array_); }
@@ -358,6 +423,8 @@ Status StartScope(const SystemdScope& scope, pid_t pid,
   properties.Text("CollectMode", "inactive-or-failed");
   properties.Process("PIDs", pid);
   properties.Limits(resources);
+  // Last: they may be another word on what stands above.
+  properties.Given(scope.properties);
   properties.End();
   arguments.EndArray(arguments.BeginArray(8));  // no other units
   auto answer = manager.RunJob("StartTransientUnit", kTypes, arguments);

@@ -15,6 +15,7 @@
 
 #include "layerdb/base/result.h"
 #include "runtime/spec.h"
+#include "runtime/systemd_property.h"
 
 namespace ufs::runtime {
 
@@ -23,6 +24,8 @@ struct SystemdScope {
   std::string slice;  // "machine.slice"
   // Tells it from others that have, or had, its name.
   std::string description;
+  // That it is to have beside the limits; only for who makes it.
+  std::vector<SystemdProperty> properties = {};
 };
 
 // From "linux.cgroupsPath" as callers write it for systemd, SLICE:PREFIX:NAME;

@@ -80,6 +80,30 @@ class ScopeTest(bundle.ContainerTest):
         self.assertEqual(self.systemd.calls("SetUnitProperties")[1],
                          [UNIT, True, {"CPUQuotaPerSecUSec": 500000}])
 
+    def test_properties_of_the_caller(self):
+        def annotate(**values):
+            self.configure(annotations={"org.systemd.property." + name: value
+                                        for name, value in values.items()})
+        annotate(TimeoutStopUSec="uint64 1234567", RuntimeMaxSec="90", CollectMode="'inactive'",
+                 IOAccounting="true", After="['a.service', 'b.service']", CPUWeight="uint64 7",
+                 DeviceAllow="[('/dev/null', 'rw')]", Mixed="(byte 1, int64 -2, 'x', 1.5, [uint16 7])")
+        self.configure(**{"linux.resources": {"cpu": {"shares": 1024}}})
+        self.start_box()
+        [(_, _, properties, _)] = self.systemd.calls("StartTransientUnit")
+        for name, value in (("TimeoutStopUSec", 1234567), ("RuntimeMaxUSec", 90000000),
+                            ("CollectMode", "inactive"), ("IOAccounting", True), ("CPUWeight", 7),
+                            ("After", ["a.service", "b.service"]),
+                            ("DeviceAllow", [["/dev/null", "rw"]]),
+                            ("Mixed", [1, -2, "x", 1.5, [7]])):
+            self.assertEqual(properties[name], value, name)
+        self.ok("delete", "--force", "ufs-box")
+        for name, value, message in (("KillMode", "none", "a string is in quotes"),
+                                     ("Kill_Mode", "'none'", "is no name of a property"),
+                                     ("TimeoutStopSec", "'soon'", "is no number of seconds"),
+                                     ("Description", "'mine'", "names the container")):
+            annotate(**{name: value})
+            self.run_refused(f"annotation org.systemd.property.{name}: .*{message}")
+
     def test_own_view(self):
         self.add_mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro")
         text = self.run_box("cat /proc/self/cgroup; ls -d /sys/fs/cgroup/*/cgroup.procs "

@@ -1,0 +1,114 @@
+#include "runtime/systemd_property.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace ufs::runtime {
+namespace {
+
+std::string Show(const PropertyValue& value) {
+  if (!value.parts.empty() || value.type[0] == 'a') {
+    std::string text = value.type + ":[";
+    for (const PropertyValue& part : value.parts) text += Show(part) + ";";
+    return text + "]";
+  }
+  if (value.type == "d") return "d:" + std::to_string(value.real);
+  if (value.type == "s" || value.type == "o" || value.type == "g")
+    return value.type + ":" + value.text;
+  return value.type + ":" + std::to_string(static_cast<int64_t>(value.number));
+}
+
+std::string Parsed(const char* text) {
+  const auto value = ParsePropertyValue(text);
+  return value.ok() ? Show(*value) : "error " + value.error().ToString();
+}
+
+TEST(PropertyValueTest, AsGVariantWritesThem) {
+  for (const auto& [text, shown] :
+       {std::pair("true", "b:1"),
+        {"boolean false", "b:0"},
+        {"12", "i:12"},
+        {"-12", "i:-12"},
+        {"0x10", "i:16"},
+        {"uint64 18446744073709551615", "t:-1"},
+        {"int64 -1", "x:-1"},
+        {"byte 255", "y:255"},
+        {"1.5", "d:1.500000"},
+        {"double 2", "d:2.000000"},
+        {"'inactive-or-failed'", "s:inactive-or-failed"},
+        {"\"it's\"", "s:it's"},
+        {"'a\\'b\\n'", "s:a'b\n"},
+        {"objectpath '/a'", "o:/a"},
+        {"['a', 'b']", "as:[s:a;s:b;]"},
+        {"@as []", "as:[]"},
+        {"[uint32 1, 2]", "au:[u:1;u:2;]"},
+        {"@at [1]", "at:[t:1;]"},
+        {"[('/dev/null', 'rw')]", "a(ss):[(ss):[s:/dev/null;s:rw;];]"},
+        {"(1,)", "(i):[i:1;]"},
+        {"@(st) ('a', 1)", "(st):[s:a;t:1;]"}})
+    EXPECT_EQ(Parsed(text), shown) << text;
+}
+
+TEST(PropertyValueTest, WhatIsNoneIsRefused) {
+  for (const char* text : {"",
+                           "word",
+                           "'open",
+                           "[",
+                           "[]",
+                           "()",
+                           "[1, 'a']",
+                           "1 2",
+                           "byte 256",
+                           "byte -1",
+                           "2147483648",
+                           "uint64 x",
+                           "uint64 'a'",
+                           "@q 'a'",
+                           "@v 1",
+                           "@a [1]",
+                           "@(s) ('a', 'b')",
+                           "@(ss) ('a',)",
+                           "{'a': 1}",
+                           "<1>",
+                           "1e999",
+                           "objectpath 'a'",
+                           "objectpath '/a/'",
+                           "signature 'z'",
+                           "'\\u0041'",
+                           "[[[[[[[[[[1]]]]]]]]]]",
+                           "--1",
+                           "0x",
+                           "+"})
+    EXPECT_EQ(ParsePropertyValue(text).code(), EINVAL) << text;
+}
+
+TEST(PropertiesInTest, NamesAndSeconds) {
+  const auto found =
+      PropertiesIn({{"org.systemd.property.TimeoutStopSec", "3"},
+                    {"org.systemd.property.RuntimeMaxSec", "1.5"},
+                    {"org.systemd.property.KillMode", "'none'"},
+                    {"org.systemd.property.MaxUSec", "uint64 7"},
+                    {"org.example", "anything"}});
+  ASSERT_TRUE(found.ok()) << found.error().ToString();
+  std::string all;
+  for (const SystemdProperty& property : *found)
+    all += property.name + "=" + Show(property.value) + " ";
+  EXPECT_EQ(all,
+            "KillMode=s:none MaxUSec=t:7 RuntimeMaxUSec=t:1500000 "
+            "TimeoutStopUSec=t:3000000 ");
+  for (const char* name : {"", "Ab", "Kill-Mode", "Kill Mode", "Description"})
+    EXPECT_EQ(
+        PropertiesIn({{std::string("org.systemd.property.") + name, "'a'"}})
+            .code(),
+        EINVAL)
+        << name;
+  for (const char* text : {"'soon'", "-1", "uint64 18446744073709551615"})
+    EXPECT_EQ(
+        PropertiesIn({{"org.systemd.property.TimeoutStopSec", text}}).code(),
+        EINVAL)
+        << text;
+}
+
+}  // namespace
+}  // namespace ufs::runtime
