@@ -85,8 +85,10 @@ Status MapMount(const ContainerSpec& spec, pid_t init, const std::string& index,
     if (!map) return Error(EPROTO);
     const Error not_permitted(
         EPERM, "source " + mount.source +
-                   " cannot be idmapped: that takes root on the host, and a "
-                   "mount that is not idmapped already");
+                   " cannot be idmapped: that takes root of the user namespace "
+                   "that its file system was mounted in, which of one of the "
+                   "host's is root on the host, and a mount that is not "
+                   "idmapped already");
     const auto ids =
         map->uids.empty() ? UserNamespaceOf(init) : MakeUserNamespace(*map);
     if (ids.code() == EACCES || ids.code() == EPERM) return not_permitted;

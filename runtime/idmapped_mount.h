@@ -1,11 +1,13 @@
 // Idmapped mounts: bind mounts whose files belong to other ids than the file
 // system says (mount_setattr(2), MOUNT_ATTR_IDMAP).
 //
-// The right to map is had where the file system was mounted, so by the runtime
-// on the host. But the tree is opened by init, in the container's mount
-// namespace, where whatever the host has made read-only or has mounted over
-// something stays so for a privileged container in a user namespace. So init
-// asks over the channel, before it attaches the tree (R3).
+// The right to map is root's of the user namespace that the file system was
+// mounted in, so the runtime's on the host; in a user namespace it is had of
+// what was mounted there, and by nobody of what the host has mounted. But the
+// tree is opened by init, in the container's mount namespace, where whatever
+// the host has made read-only or has mounted over something stays so for a
+// privileged container in a user namespace. So init asks over the channel,
+// before it attaches the tree (R3).
 #pragma once
 
 #include <optional>

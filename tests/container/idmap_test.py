@@ -240,7 +240,36 @@ class IdmapTest(bundle.ContainerTest):
         done = bundle.run(*as_user(bundle.UFS, "oci", "--root", self.bundle + "/state", "run",
                                    "-b", self.bundle, "ufs-box"))
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, "mount /data: .*root")
+        self.assertRegex(done.stderr, "mount /data: .*root of the user namespace that its file "
+                         "system was mounted in")
+
+    OWN = """
+mount -t tmpfs tmpfs "$1" && mkdir "$1/source" && echo of the user >"$1/source/file" || exit 99
+shift; exec "$@"
+"""
+
+    def test_what_an_ordinary_user_has_mounted(self):
+        """In a user namespace of his own, whose root he is."""
+        if tuple(map(int, platform.release().split(".")[:2])) < (6, 3):
+            self.skipTest("needs a tmpfs that can be idmapped")
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", self.bundle, self.source], check=True)
+        os.makedirs(self.dir + "/own")
+        self.source = self.dir + "/own/source"
+        self.configure(**{"linux.namespaces": [{"type": t} for t in ("pid", "ipc", "uts", "mount")],
+                          "linux.resources": {}, "root.readonly": False})
+        self.configure(mounts=lambda old: [m for m in old if m["destination"] in ("/proc", "/dev")])
+        self.script("stat -c %u:%g /data/file")
+        # By the map, its owner is nobody's number.
+        for options, owner in ((["bind"], "0:0"), (["bind", "idmap=uids=7-0-1;gids=0-0-1"],
+                                                   "65534:0")):
+            self.add_idmap(options)
+            done = bundle.run(*as_user(
+                "unshare", "--map-root-user", "--mount", "sh", "-c", self.OWN, "sh",
+                self.dir + "/own", bundle.UFS, "oci", "--cgroup-manager", "disabled", "--root",
+                self.dir + "/own/state", "run", "-b", self.bundle, "ufs-box"))
+            if done.returncode == 99:
+                self.skipTest("needs user namespaces for everybody")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, owner + "\n", ""))
 
     def test_announced(self):
         features = json.loads(self.ok("features"))
