@@ -167,6 +167,7 @@ class Cgroup {
   static void EnableAllV2(const Directory& directory);
   static bool IsFrozen(const Directory& directory);
   static Status MakeDirectory(Directory& directory);
+  static bool IsCpuV1(const Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
   Status GoBelow(const std::string& controllers, const std::string& path,
                  std::set<const Directory*>& done);

@@ -1,7 +1,9 @@
 // How a process comes into a container's cgroups: into v1's by a write of its
 // own, into v2's by being born there.
 #include <fcntl.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <sstream>
 
@@ -18,6 +20,23 @@ constexpr char kHandedOn[] =
     "of those";
 
 Status Join(BorrowedFd file) { return kernel::WriteOnce(file, "0"); }
+
+// Or under a deadline, which comes before it.
+bool IsRealTime() {
+  const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+  return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE;
+}
+
+// EINVAL is all that the kernel says, to runc and crun, too.
+Status WhyNot(Status joined, bool cpu_v1, const std::string& directory) {
+  if (joined.code() != EINVAL || !cpu_v1 || !IsRealTime())
+    return std::move(joined).With(kJoining);
+  return Error(EINVAL,
+               std::string(kJoining) + ": " + directory +
+                   " has no time for real-time scheduling, which the caller "
+                   "is under; start with another (chrt --other 0), or give it "
+                   "some: linux.resources.cpu.realtimeRuntime");
+}
 
 Result<std::string> PathBelow(const std::string& directory,
                               const std::string& path) {
@@ -58,7 +77,8 @@ Result<kernel::Child> CgroupDoors::Clone(uint64_t flags) {
 Status Cgroup::Join(const CgroupDoors& doors) const {
   for (size_t i = 0; i < doors.files_.size(); ++i)
     if (!(directories_[i].v2 && doors.born_in_v2_))
-      TRY(runtime::Join(doors.files_[i]).With(kJoining));
+      TRY(WhyNot(runtime::Join(doors.files_[i]), IsCpuV1(directories_[i]),
+                 directories_[i].path));
   return Ok();
 }
 
@@ -75,9 +95,14 @@ Status Cgroup::JoinLater(const CgroupDoors& doors, pid_t init) const {
     if (joined.code() == EBUSY && directory.v2)
       joined = below_ ? Error(EBUSY, directory.path + kHandedOn)
                       : JoinV2Of(directory, init);
-    TRY(std::move(joined).With(kJoining));
+    TRY(WhyNot(std::move(joined), IsCpuV1(directory), directory.path));
   }
   return Ok();
+}
+
+bool Cgroup::IsCpuV1(const Directory& directory) {
+  const auto& has = directory.controllers;
+  return !directory.v2 && std::find(has.begin(), has.end(), "cpu") != has.end();
 }
 
 Result<Cgroup> Cgroup::Below(const std::vector<std::string>& words) const {

@@ -99,6 +99,33 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         refused("controller memory specified multiple times", "memory:sub", "memory:sub")
         self.assertFalse(os.path.exists(self.bundle + "/rootfs/ran"))
 
+    def test_real_time_scheduling_of_the_caller(self):
+        """A new cgroup has no time for it: runc and crun say invalid argument."""
+        own = own_cgroup("cpu") + "/cpu.rt_runtime_us"
+        if not os.path.exists(own) or int(limit(os.path.dirname(own), "cpu.rt_runtime_us")) < 5000:
+            self.skipTest("needs real-time scheduling by groups")
+
+        def at(*scheduling):
+            return subprocess.run(["chrt", *scheduling, *self.command("run", "-b", self.bundle,
+                                                                      "ufs-box2")],
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                  timeout=30)
+        self.script("echo ran")
+        for policy in "--fifo", "--rr":
+            done = at(policy, "10")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertRegex(done.stderr, "joining the container's cgroup: .*/ufs-ufs-box2 has no time "
+                             "for real-time scheduling.*; start with another .chrt --other 0.")
+        self.assertEqual(at("--other", "0").stdout, "ran\n")
+        self.start_box()
+        done = subprocess.run(["chrt", "--fifo", "10", *self.command("exec", "ufs-box", "true")],
+                              capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("has no time for real-time scheduling", done.stderr)
+        self.resources(cpu={"realtimeRuntime": 1000, "realtimePeriod": 1000000})
+        self.script("echo ran")
+        self.assertEqual(at("--fifo", "10").stdout, "ran\n")
+
     def test_update_in_the_words_of_a_command_line(self):
         self.resources(cpu={"quota": 500000, "period": 1000000})
         self.start_box()
