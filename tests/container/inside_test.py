@@ -14,7 +14,7 @@ import unittest
 
 import bundle
 import harness
-from bundle import run
+from bundle import own_cgroup, run
 
 
 class NamespaceTest(bundle.ContainerTest):
@@ -316,8 +316,9 @@ class MountTest(bundle.ContainerTest):
         self.add_mount("/all/below", "tmpfs", "tmpfs")
         self.add_mount("/not", "tmpfs", "tmpfs", "ro", "rrw")
         os.makedirs(self.bundle + "/rootfs/all/of")
-        # As podman mounts it for systemd.
-        self.add_mount("/sys/fs/cgroup/mine", "bind", self.dir, "bind")
+        if own_cgroup("memory"):
+            # As podman mounts it for systemd: over a tmpfs. One of v2 is no place for others.
+            self.add_mount("/sys/fs/cgroup/mine", "bind", self.dir, "bind")
         self.assertEqual(self.run_box("touch /at/below/x /all/below/x /not/x;"
                                       "ls -d /dev/null /dev/pts/ptmx /all/of;"
                                       "for d in /dev /at /all; do touch $d/x 2>/dev/null || echo $d; done"),
