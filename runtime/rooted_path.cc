@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <vector>
 
@@ -100,6 +101,33 @@ Result<UniqueFd> MakeInRoot(BorrowedFd root, const std::string& path,
                             bool directory, Links links) {
   int links_left = kMaxLinks;
   return Make(root, path, directory, links, links_left).With(path);
+}
+
+std::vector<std::string> MissingInRoot(BorrowedFd root,
+                                       const std::string& path) {
+  int links_left = kMaxLinks;
+  std::vector<std::string> missing;
+  std::string left = CleanPath(path), done;
+  while (!left.empty() && left != "/") {
+    const size_t end = std::min(left.find('/', 1), left.size());
+    const std::string next = done + left.substr(0, end);
+    left.erase(0, end);
+    const auto there = missing.empty()
+                           ? OpenInRoot(root, next, O_PATH | O_NOFOLLOW)
+                           : Result<UniqueFd>(Error(ENOENT));
+    if (there.code() == ENOENT) missing.push_back(next);
+    const auto target = there.ok() ? sys::ReadLinkAt({*there})
+                                   : Result<std::string>(Error(ENOENT));
+    if (!target.ok()) {
+      done = next;
+      continue;
+    }
+    if (--links_left < 0) return {};
+    left = CleanPath(
+        (target->starts_with('/') ? *target : done + "/" + *target) + left);
+    done.clear();
+  }
+  return missing;
 }
 
 Result<Place> PlaceInRoot(BorrowedFd root, const std::string& path,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "layerdb/base/result.h"
 #include "layerdb/base/syscall.h"
@@ -31,6 +32,11 @@ Result<UniqueFd> OpenInRoot(BorrowedFd root, const std::string& path, int flags,
 // and is the other kind.
 Result<UniqueFd> MakeInRoot(BorrowedFd root, const std::string& path,
                             bool directory, Links links = Links::kInRoot);
+
+// What MakeInRoot would make for `path`, where no link is in its way: paths
+// without links, parents first. Empty for what is there.
+std::vector<std::string> MissingInRoot(BorrowedFd root,
+                                       const std::string& path);
 
 // The directory that holds `path`, made if missing, and the name in it.
 struct Place {

@@ -46,6 +46,29 @@ TEST(CleanPathTest, NeverAboveTheRoot) {
   EXPECT_EQ(CleanPath("../../.."), "/");
 }
 
+TEST_F(RootedPathTest, WhatIsMissingIsWhatIsMade) {
+  using Paths = std::vector<std::string>;
+  for (const char* directory : {"/root/etc", "/root/usr/run"})
+    stdfs::create_directories(dir_ + directory);
+  Link("../run/resolve/stub", "/etc/link");
+  Link("usr/run", "/run");
+  Link("/etc", "/absolute");
+  Link("loop", "/loop");
+  Link("/outside", "/out");
+  EXPECT_EQ(MissingInRoot(root_, "/etc"), Paths{});
+  EXPECT_EQ(MissingInRoot(root_, "/"), Paths{});
+  EXPECT_EQ(MissingInRoot(root_, "/absolute/hosts"), Paths{"/etc/hosts"});
+  EXPECT_EQ(MissingInRoot(root_, "/a/../b/c"), (Paths{"/b", "/b/c"}));
+  EXPECT_EQ(MissingInRoot(root_, "/etc/link"),
+            (Paths{"/usr/run/resolve", "/usr/run/resolve/stub"}));
+  EXPECT_EQ(MissingInRoot(root_, "/out/in"),
+            (Paths{"/outside", "/outside/in"}));
+  EXPECT_EQ(MissingInRoot(root_, "/loop"), Paths{});
+  ASSERT_TRUE(MakeInRoot(root_, "/etc/link", false).ok());
+  EXPECT_TRUE(Exists("/root/usr/run/resolve/stub"));
+  EXPECT_EQ(MissingInRoot(root_, "/etc/link"), Paths{});
+}
+
 TEST_F(RootedPathTest, MakesDirectoriesAndFiles) {
   ASSERT_TRUE(MakeInRoot(root_, "/a/b/c", true).ok());
   EXPECT_TRUE(stdfs::is_directory(dir_ + "/root/a/b/c"));

@@ -152,10 +152,12 @@ class UnionVerbs:
         def in_layer(name):
             lines = self.ok("layer", "tree", "--json", name).splitlines()
             return {json.loads(line)["path"].lstrip("/") for line in lines} - {"", "tmp", "tmp/one"}
+        os.symlink("../run/resolve/stub", self.base + "/etc/resolv.conf")  # as of systemd's
         script = ("echo one >/tmp/one; sleep 1000", "-v", "/usr:/place:ro")
         self.start(*script)
         self.assertTrue(wait_until(lambda: "A /tmp/one\n" in self.ok("diff", "box")))
         self.assertIn("A /proc", self.ok("diff", "box"))
+        self.assertIn("A /run/resolve/stub", self.ok("diff", "box"))
         self.ok("commit", "box", "--name", "live:1")
         # What is asked for is as with docker; /etc is the image's, with another time.
         self.assertEqual(in_layer("live:1"), {"etc", "place"})

@@ -200,13 +200,14 @@ class Supervisor {
   Status NotePlaces() {
     const UniqueFd root =
         TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
-    std::vector<std::string> wanted = {"/dev", "/etc", "/proc", "/sys"};
+    std::vector<std::string> wanted = {"/dev", "/proc", "/sys"};
     for (const std::string& name : NetworkFiles(options_))
       wanted.push_back("/etc/" + name);
+    std::vector<std::string>& places = record_.places;
     for (const std::string& path : wanted)
-      if (runtime::OpenInRoot(root, path, O_PATH, runtime::Links::kInRoot)
-              .code() == ENOENT)
-        record_.places.push_back(path);
+      for (std::string& missing : runtime::MissingInRoot(root, path))
+        if (std::find(places.begin(), places.end(), missing) == places.end())
+          places.push_back(std::move(missing));
     return Ok();
   }
 
