@@ -7,6 +7,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -304,6 +305,21 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(const std::string& path,
                              kSchema);
   }
   return std::unique_ptr<Catalog>(new Catalog(std::move(database)));
+}
+
+Status Catalog::CheckRoomFor(size_t objects) {
+  // A row in the batch, which doubles as it grows, and in the table in memory;
+  // a large layer's go in pieces, to two of these at most. Each family's table
+  // takes memory in blocks of an eighth of its buffer.
+  constexpr size_t kRowBytes = 256;
+  constexpr size_t kMost = 3 * kBatchBytes + 2 * kWriteBufferBytes;
+  const size_t bytes =
+      std::min(objects * kRowBytes, kMost) + kFamilies * kWriteBufferBytes / 8;
+  void* const room = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) return Error(ENOMEM);
+  munmap(room, bytes);
+  return Ok();
 }
 
 Status Catalog::PutLayer(const LayerInfo& info,

@@ -212,6 +212,9 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   if (there.code() == EUCLEAN)
     if (const auto known = store_->InfoFrom(catalog.get(), diff_id); known.ok())
       info.of_image = of_image_ && known->of_image;
+  // Once its files are visible it is there, whatever becomes of the catalog's
+  // rows: an import that ends for want of memory must do so before.
+  TRY(Catalog::CheckRoomFor(objects.size()).With(what));
   TRY(PublishTexts(info).With(what));
   TRY(PublishIndex(diff_id, there.code() == EUCLEAN).With(what));
   TRY(kCatalog.Visit());
