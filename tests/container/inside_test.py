@@ -119,6 +119,7 @@ class NamespaceTest(bundle.ContainerTest):
         os.sched_setaffinity(0, {min(every)})
         self.addCleanup(os.sched_setaffinity, 0, every)
         self.start_box("grep Cpus_allowed_list /proc/self/status; exec sleep 1000")
+        self.assertTrue(bundle.wait_until(self.output))
         inside = self.ok("exec", "ufs-box", "grep", "Cpus_allowed_list", "/proc/self/status")
         self.assertEqual(self.output(), inside)
         self.assertNotEqual(inside.split()[1], str(min(every)))
