@@ -5,6 +5,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/channel.h"
+#include "runtime/container.h"
 #include "runtime/kernel.h"
 #include "runtime/privileges.h"
 #include "runtime/systemd_scope.h"
