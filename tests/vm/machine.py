@@ -152,7 +152,7 @@ class Machine:
         run("sh", "-c", "find . | cpio -o -H newc --quiet | gzip -1 >../initramfs.gz", cwd=tree)
 
     def make_image(self, program, root=None):
-        """A Debian root with `program` and its libraries, and this source's tests; `root`, where
+        """A Debian root with `program`, the libraries it may have, and this source's tests; `root`, where
         another than the usual is to be used, boots systemd."""
         upper, work, merged = (self.folder / name for name in ("upper", "work", "merged"))
         for path in (upper, work, merged):

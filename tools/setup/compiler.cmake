@@ -9,9 +9,14 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 # Starting is most of what `ufs umount` or a call of the OCI runtime takes, and
-# binding the symbols of shared libraries was two thirds of that. libc stays
-# shared: it finds users by plug-ins.
+# binding the symbols of shared libraries was two thirds of that.
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
+
+# The programs themselves (those with the property UFS_STATIC) have libc in them,
+# too: another quarter, and a fork copies less. What libc would load as plug-ins,
+# for users, hosts and character sets, they must not ask for. A toolchain without
+# a static libc links them as it links the tests.
+option(UFS_STATIC "Link the programs statically; needs all libraries as archives" ON)
 
 set(UFS_SANITIZE "" CACHE STRING "Instrument everything: address (with undefined), thread, or empty")
 set_property(CACHE UFS_SANITIZE PROPERTY STRINGS "" address thread)
@@ -57,7 +62,17 @@ if(ufs_sanitizers)
 else()
   add_compile_options(-fstack-protector-strong)
   add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-  add_link_options(-pie -Wl,-z,relro,-z,now -static-libstdc++ -static-libgcc)
+  check_linker_flag(CXX -static-pie ufs_links_static_pie)
+  set(ufs_static "$<BOOL:$<TARGET_PROPERTY:UFS_STATIC>>")
+  # One or the other: all three make gcc link a static program to a shared libc.
+  add_link_options(-Wl,-z,relro,-z,now
+    "$<IF:${ufs_static},-static-pie,-pie;-static-libstdc++;-static-libgcc>")
+  # The linker warns of dlopen in libfuse, by which it would load the modules that
+  # a program of its high-level interface was asked for. None of ours is.
+  check_linker_flag(CXX -Wl,--no-warnings ufs_linker_keeps_quiet)
+  if(ufs_linker_keeps_quiet)
+    add_link_options("$<${ufs_static}:-Wl,--no-warnings>")
+  endif()
   check_linker_flag(CXX -Wl,-z,pack-relative-relocs ufs_packs_relocations)
   if(ufs_packs_relocations)
     add_link_options(-Wl,-z,pack-relative-relocs)
