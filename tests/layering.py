@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails when an #include breaks the layering of the tree.
+"""Fails when an #include, or a call, breaks the layering of the tree.
 
     layering.py ROOT          checks the tree at ROOT
     layering.py --self-test   shows that each rule can fail
@@ -12,6 +12,9 @@
 One home for each foreign interface: RocksDB in layerdb/catalog.cc, OpenSSL in
 layerdb/digest.cc, libfuse in fs/fuse_adapter* and fs/session*.cc. Project
 headers are included from the root of the repository, in quotes, and must exist.
+
+Nobody calls what libc does by plug-ins: the programs are static, where it works,
+fails or crashes as the host has it, and the linker's warnings are switched off.
 """
 
 import os
@@ -43,6 +46,9 @@ XXHASH_HOME = re.compile(r"layerdb/(digest\.cc|tree_\w+\.(h|cc))$")
 LIBFUSE = re.compile(r"(fuse3/|(fuse|fuse_lowlevel|fuse_common|fuse_opt|fuse_log|cuse_lowlevel)\.h$)")
 LIBFUSE_HOME = re.compile(r"fs/(fuse_adapter\w*\.(cc|h)|session\w*\.cc)$")
 
+# Not "getpwuid(3)", which is the manual's page.
+PLUG_INS = re.compile(r"\b((?:get|set|end)(?:pw|gr|sp|net|proto|serv|host)(?:ent|nam|[ug]id|by\w+)(?:_r)?|"
+                      r"getaddrinfo|getnameinfo|getgrouplist|initgroups|iconv_open|dlopen)\s*\((?!\d\))")
 INCLUDE = re.compile(r'^\s*#\s*(?:include|include_next|import)\s*([<"])([^">]+)[">]', re.M)
 SOURCES = (".cc", ".h", ".cpp", ".hpp", ".c", ".inc")
 
@@ -56,6 +62,9 @@ def problems_of(root, path, text):
     """Yields a message for each include of `path` that breaks a rule."""
     folder = folder_of(path)
     foreign_allowed = folder in ("tests", "bench")
+    if not foreign_allowed and not path.endswith("_test.cc"):
+        for call in PLUG_INS.findall(text):
+            yield f"{path}: calls {call}, which a static program cannot"
     for quote, target in INCLUDE.findall(text):
         if ROCKSDB.match(target) and not foreign_allowed and not ROCKSDB_HOME.match(path):
             yield f"{path}: includes {target}; RocksDB belongs in layerdb/catalog.cc"
@@ -104,7 +113,8 @@ GOOD = {
     "fs/inode_test.cc": '#include "fs/inode.h"\n#include "tests/harness/tree.h"\n',
     "fs/fuse_adapter.cc": '#include <fuse_lowlevel.h>\n#include "fs/inode.h"\n',
     "fs/session.cc": "#include <fuse3/fuse_lowlevel.h>\n",
-    "runtime/spec.h": '#include "layerdb/base/result.h"\n',
+    "runtime/spec.h": '#include "layerdb/base/result.h"\n// not by getpwuid(3): getpwuid is a plug-in\n',
+    "runtime/net.cc": "setsockopt(1); gethostname(a, 2);\n",
     "tools/main.cc": '#include "fs/inode.h"\n#include "runtime/spec.h"\n',
     "tests/harness/tree.h": '#include "fs/inode.h"\n',
     "bench/bench.cc": '#include "layerdb/index.h"\n#include <rocksdb/db.h>\n',
@@ -130,6 +140,10 @@ BAD = {
     "a header beside the file": ("fs/merge.cc", '#include "inode.h"\n'),
     "a header by the parent": ("fs/merge.cc", '#include "fs/../runtime/spec.h"\n'),
     "a missing header": ("fs/merge.cc", '#include "fs/gone.h"\n'),
+    "users by plug-ins": ("runtime/spec.cc", "auto* p = getpwuid(geteuid());\n"),
+    "users by plug-ins, reentrant": ("tools/spec.cc", "getpwnam_r (name, &p, b, n, &f);\n"),
+    "hosts by plug-ins": ("tools/run/net.cc", "if (getaddrinfo(a, b, c, d)) return;\n"),
+    "libraries at run time": ("layerdb/spec.cc", 'dlopen("libisal.so.2", 1);\n'),
     "own header in angle brackets": ("runtime/spec.cc", "#include <layerdb/index.h>\n"),
 }
 
