@@ -141,11 +141,13 @@ def make_rows(roles, lists, archive, pool):
     python = ("exec", "--chroot", "--", "python3", "-B", "-c", _IMPORTS)
     compiled, git, sqlite = _shell(_COMPILE), _shell(_GIT), _shell(_SQLITE)
     tar = ("exec", "--", "sh", "-c", "tar --exclude=./bench -cf - . | wc -c")
+    find = ("exec", "--", "sh", "-c", "find . -path ./bench -prune -o -ls | wc -l")
     moved = roles.remove + ".moved"
     fio = ("exec", "--", "sh", "-ec", _FIO.replace("SIZE", str(roles.write_mib << 17)))
     rows = [
         Row("walk cold", walk, cold=True, reads_only=True, scales=True, quick=True),
         Row("walk warm", walk, warmups=2, warmup=walk, reads_only=True, scales=True, quick=True),
+        Row("find -ls cold", find, cold=True, reads_only=True, scales=True),
         Row("readdir warm", listing, warmups=2, warmup=listing, reads_only=True, scales=True),
         Row("stat cold", stat, cold=True, reads_only=True, scales=True),
         Row("stat warm", stat, warmups=2, warmup=stat, reads_only=True, scales=True, quick=True),
