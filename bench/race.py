@@ -53,8 +53,9 @@ def prepare(names, machine, work, layer_set, results, log, cleanup):
 class Race:
     """All rows of one set of layers."""
 
-    def __init__(self, machine, layer_set, candidates, rows, results, log, gives_up):
+    def __init__(self, machine, layer_set, candidates, rows, results, log, gives_up, prefix=()):
         self.machine = machine
+        self.prefix = prefix      # of the command that runs the workload
         self.gives_up = gives_up  # who does not answer once is not waited for again
         self.layer_set = layer_set
         self.candidates = candidates
@@ -67,7 +68,7 @@ class Race:
 
     def workload(self, candidate, command, timeout):
         operation, *options = command
-        return json.loads(candidate.run([self.machine.workload, operation, candidate.root, *options], timeout))
+        return json.loads(candidate.run([*self.prefix, self.machine.workload, operation, candidate.root, *options], timeout))
 
     def reference_answers(self):
         """What must be read, and what must be there afterwards, taken from the tree that was merged without a union."""
