@@ -17,6 +17,7 @@
 
 #include "fs/metrics.h"
 #include "fs/request_gate.h"
+#include "fs/ring_scheduling.h"
 #include "fs/union_fs.h"
 #include "fs/worker_pool.h"
 
@@ -88,6 +89,8 @@ class FuseAdapter {
   WorkerPool& pool() const { return pool_; }
   // Every request is inside from its arrival until its handler is done.
   RequestGate& gate() { return gate_; }
+  // Hears of every request that comes over io_uring.
+  RingScheduling& rings() { return rings_; }
   bool debug() const { return options_.debug; }
   // Whether the kernel may have newer contents of a file than the union.
   bool writeback() const { return options_.writeback; }
@@ -103,6 +106,7 @@ class FuseAdapter {
   const Options options_;
   const double timeout_s_;
   RequestGate gate_;
+  RingScheduling rings_;
   ForgetAttrs forget_attrs_;
   DropPages drop_pages_;
   DropPages drop_pages_soon_;

@@ -82,6 +82,7 @@ Request::Request(fuse_req_t req, Message message, fuse_ino_t node)
       start_(Clock::now()),
       pass_(adapter().gate().Enter()) {
   ForbidCancellation();
+  if (fuse_req_is_uring(req)) adapter().rings().Count();
 }
 
 Caller Request::caller() const {

@@ -41,6 +41,8 @@ struct MountConfig {
   Transport transport = Transport::kAuto;
   // Threads that read requests on the classic transport; 0: the default.
   int threads = 0;
+  // The threads of rings may be SCHED_IDLE where more is answered then.
+  bool rings_may_idle = true;
   // How long the kernel may answer from what it knows. All changes come through
   // the mount, so the default is long.
   std::chrono::milliseconds cache_timeout = std::chrono::hours(24);

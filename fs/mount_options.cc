@@ -311,6 +311,13 @@ Status ApplyTransport(State& state, const OptionText& option) {
   return Ok();
 }
 
+Status ApplyRings(State& state, const OptionText& option) {
+  if (option.value != "auto" && option.value != "normal")
+    return BadValue(option, "auto or normal");
+  state.mount.rings_may_idle = option.value == "auto";
+  return Ok();
+}
+
 Status ApplyTimeout(State& state, const OptionText& option) {
   state.mount.cache_timeout = TRY(Seconds(option));
   return Ok();
@@ -547,6 +554,9 @@ constexpr Option kOptions[] = {
 
     {"transport", kRequired, ApplyTransport,
      "auto|io_uring|classic  how the kernel talks to the daemon"},
+    {"rings", kRequired, ApplyRings,
+     "auto|normal  auto: threads of io_uring are SCHED_IDLE while more is "
+     "answered then"},
     {"timeout", kRequired, ApplyTimeout,
      "SECONDS  how long the kernel may answer from its caches"},
     {"threaded", kRequired, ApplyThreaded,

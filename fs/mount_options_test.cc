@@ -279,10 +279,13 @@ TEST(MountOptions, HintsAreCheckedAndOtherwiseFree) {
   EXPECT_EQ(MustParse("threaded=0").mount.threads, 1);
   EXPECT_EQ(MustParse("threaded=1").mount.threads, 0);
   EXPECT_EQ(MustParse("max_threads=3").mount.threads, 3);
+  EXPECT_TRUE(MustParse("rings=auto").mount.rings_may_idle);
+  EXPECT_FALSE(MustParse("rings=normal").mount.rings_may_idle);
   EXPECT_TRUE(MustParse("clone_fd,max_idle_threads=4,xino=auto,fast_ino=0")
                   .notes.empty());
   Refusal("max_idle_threads=many");
   Refusal("max_threads=0");
+  Refusal("rings=idle");
   Refusal("threaded=2");
   Refusal("xino=perhaps");
   EXPECT_EQ(MustParse("static_nlink").notes.size(), 1u);

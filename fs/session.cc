@@ -60,6 +60,7 @@ constexpr auto kHoldLimit = std::chrono::seconds(30);
 // What may have to come up while it does.
 constexpr uint64_t kMostWhileHeldBytes = 64 << 20;
 
+constexpr char kIoUring[] = "io_uring";
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
 constexpr char kPassthrough[] =
@@ -314,6 +315,8 @@ Status Session::StartThreads() {
     notifier_->Start();
     dropper_->Start();
     if (control_ != nullptr) control_->Serve();
+    if (facts_.transport == kIoUring && config_.rings_may_idle)
+      adapter_.rings().Start();
     if (config_.complete_rate > 0)
       completer_ = std::make_unique<Completer>(
           config_.complete_rate, [this] { return fs_.CompleteSome(); });
@@ -327,7 +330,7 @@ Status Session::StartThreads() {
 // Whether the rings came up shows only now.
 Status Session::SettleTransport(bool rings_run) {
   if (rings_ > 0 && rings_run) {
-    facts_.transport = "io_uring";
+    facts_.transport = kIoUring;
     facts_.readers = rings_;
     return Ok();
   }
@@ -392,7 +395,9 @@ void Session::StartControl() {
   auto control = ControlServer::Listen(
       device_,
       [this] {
-        return StatusReport(facts_, fs_.Info(), fs_.Stats(),
+        SessionFacts facts = facts_;
+        facts.rings_idle = adapter_.rings().idle();
+        return StatusReport(facts, fs_.Info(), fs_.Stats(),
                             metrics_.Snapshot());
       },
       {[this] { return Hold(); }, [this] { adapter_.gate().Open(); },
@@ -481,6 +486,7 @@ void Session::End() {
   if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
+  adapter_.rings().Stop();
   readers_.reset();
   pool_.Close();
   // They send through the session. Requests may still add to them: those of

@@ -11,13 +11,14 @@
 
 namespace ufs {
 
-// What does not change while a session is live.
+// What does not change while a session is live, but for `rings_idle`.
 struct SessionFacts {
   std::string mountpoint;
   std::string source;
   unsigned connection = 0;       // as in /sys/fs/fuse/connections
   std::string transport;         // "io_uring" or "classic"
   std::string transport_reason;  // why not io_uring; empty when it is
+  bool rings_idle = false;       // whether they are SCHED_IDLE at the moment
   std::string data_path;
   std::string data_path_reason;  // why not passthrough
   unsigned readers = 0;          // threads that take requests
