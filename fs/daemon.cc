@@ -55,7 +55,9 @@ Result<pid_t> DaemonStart::Begin() {
   int* thread_id = nullptr;
   if (prctl(PR_GET_TID_ADDRESS, &thread_id) == 0 && thread_id != nullptr &&
       syscall(SYS_get_robust_list, 0, &robust_list_, &robust_list_size_) == 0)
-    return Share(thread_id);
+    // Emulators and filters may refuse what no thread and no fork(2) asks for.
+    if (auto daemon = Share(thread_id); daemon.ok()) return daemon;
+  robust_list_ = nullptr;
 #endif
   return Copy();
 }
@@ -68,8 +70,11 @@ Result<pid_t> DaemonStart::Share(int* thread_id) {
   void* const stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return Error(errno, "memory for the daemon's stack");
-  if (mprotect(stack, kGuardBytes, PROT_NONE) != 0)
-    return Error(errno, "the guard of the daemon's stack");
+  if (mprotect(stack, kGuardBytes, PROT_NONE) != 0) {
+    const Error error(errno, "the guard of the daemon's stack");
+    munmap(stack, kStackBytes);
+    return error;
+  }
 
   // The daemon's number stays when this process goes.
   int unused = 0;

@@ -25,8 +25,8 @@ class Daemon {
   // only if there can be no other process.
   //
   // The two are one memory: this one does nothing but wait. So starting takes
-  // no copy of page tables, and running none of the pages; a third of the time
-  // that a mount of hashed layers took.
+  // no copy of page tables, and running none of the pages. REQUIRES: no handler
+  // of a signal, which would run in either.
   static Status Run(const std::function<int(Daemon&)>& body);
 
   // Lets go: own session, working directory /, /dev/null for the three standard

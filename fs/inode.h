@@ -180,8 +180,8 @@ class Inode {
   std::atomic<bool> lost_capability{false};
   // A directory whose names changed since the kernel was told to drop them.
   std::atomic<bool> names_changed{false};
-  // Whether a name was asked for since somebody began to list it.
-  std::atomic<bool> looked_into{false};
+  // How often a name was asked for of late, while somebody lists it.
+  std::atomic<uint32_t> looked_into{0};
 
   // Of its object in the upper, if that is a file or a directory.
   SilentXattrs silent;

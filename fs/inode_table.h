@@ -120,10 +120,10 @@ class InodeTable {
   friend class Inode;
 
   // Numbers of one directory are near each other: so are their places, which a
-  // walk finds in the processor's cache. The table is of a prime size.
+  // walk finds in the processor's cache.
   struct IdentityHash {
     size_t operator()(const Identity& i) const noexcept {
-      return i.ino + (size_t{i.layer} << 32);
+      return i.ino + size_t{i.layer} * 0x9E3779B97F4A7C15u;
     }
   };
 

@@ -6,7 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <new>
+#include <system_error>
+
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
@@ -17,9 +21,26 @@ constexpr int kQuietTicks = 20;
 // So many messages of a ring have somebody watch again.
 constexpr uint64_t kCallEach = 64;
 
+// Whether rings of this process are SCHED_IDLE at times.
+std::atomic<bool> chooses{false};
+
 bool SetPolicy(pid_t thread, int policy) {
   const sched_param none{};
   return sched_setscheduler(thread, policy, &none) == 0;
+}
+
+// As ioprio_get(2) has them, which has no header. 0 is none.
+constexpr int kOfAThread = 1, kBestEffort = 2 << 13 | 4;
+
+int IoPriority(pid_t thread) {
+  const long priority = syscall(SYS_ioprio_get, kOfAThread, thread);
+  constexpr int kClassShift = 13;
+  return priority >> kClassShift == 0 ? 0 : static_cast<int>(priority);
+}
+
+void SetIoPriority(pid_t thread, int priority) {
+  // Who may set a policy may set this; and it is for schedulers of disks alone.
+  (void)syscall(SYS_ioprio_set, kOfAThread, thread, priority);
 }
 
 // Of this thread, and with it of all that may be changed by it.
@@ -89,8 +110,21 @@ bool RingChooser::Compare() {
   return Go(State::kIdle);
 }
 
+void RingScheduling::LeaveRings() {
+  // The main thread's, which is no ring's.
+  cpu_set_t processors;
+  if (sched_getaffinity(getpid(), sizeof(processors), &processors) == 0)
+    (void)sched_setaffinity(0, sizeof(processors), &processors);
+  // Else it is the whole process that somebody wants to be so.
+  if (chooses && sched_getscheduler(0) == SCHED_IDLE) SetPolicy(0, SCHED_OTHER);
+}
+
 void RingScheduling::Start() {
-  thread_ = std::thread([this] { Run(); });
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {
+    log::Info("no thread to choose how rings are scheduled: they stay normal");
+  }
 }
 
 void RingScheduling::Stop() {
@@ -103,12 +137,12 @@ void RingScheduling::Stop() {
 }
 
 void RingScheduling::Count() noexcept {
-  thread_local const RingScheduling* counted_by = nullptr;
-  thread_local Ring* ring = nullptr;
-  if (counted_by != this) {
-    counted_by = this;
-    ring = AddRing();
+  thread_local Counted counted;
+  if (counted.by != this) {
+    counted.by = this;
+    counted.ring = AddRing();
   }
+  Ring* const ring = counted.ring;
   if (ring == nullptr) return;
   const uint64_t count = ring->messages.load(std::memory_order_relaxed) + 1;
   ring->messages.store(count, std::memory_order_relaxed);
@@ -119,16 +153,21 @@ void RingScheduling::Count() noexcept {
 // Null where there is no memory: it is not counted then.
 RingScheduling::Ring* RingScheduling::AddRing() noexcept {
   try {
-    // What it reads stays as urgent as a normal thread's.
-    constexpr int kOfAThread = 1, kBestEffort = 2 << 13 | 4;
-    syscall(SYS_ioprio_set, kOfAThread, 0, kBestEffort);
     const std::lock_guard lock(mu_);
     Ring& ring = rings_.emplace_back();
     ring.thread = gettid();
+    ring.io_priority = IoPriority(ring.thread);
     return &ring;
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
+}
+
+// Its number may be another thread's soon.
+RingScheduling::Counted::~Counted() {
+  if (ring == nullptr) return;
+  const std::lock_guard lock(by->mu_);
+  ring->thread = 0;
 }
 
 void RingScheduling::Call() noexcept {
@@ -143,6 +182,7 @@ void RingScheduling::Call() noexcept {
 void RingScheduling::Run() {
   pthread_setname_np(pthread_self(), "ufs-rings");
   if (!MayComeBack()) return;
+  chooses = true;
   std::unique_lock lock(mu_);
   while (!stop_) {
     watching_ = false;
@@ -157,43 +197,56 @@ void RingScheduling::Run() {
 // While there are messages.
 void RingScheduling::Watch() {
   using Clock = std::chrono::steady_clock;
-  uint64_t seen = Total();
+  Resume();
   auto then = Clock::now();
-  chooser_.Resume();
-  for (int quiet = 0; quiet < kQuietTicks && Tick();) {
-    const uint64_t total = Total();
+  for (int quiet = 0; quiet < kQuietTicks;) {
+    {
+      std::unique_lock lock(mu_);
+      if (wake_.wait_for(lock, kTick, [this] { return stop_; })) break;
+    }
     const auto now = Clock::now();
     const std::chrono::duration<double> passed = now - then, tick = kTick;
-    const auto messages = static_cast<uint64_t>(
-        static_cast<double>(total - seen) * (tick / passed));
-    seen = total;
     then = now;
-    Apply(chooser_.Next(messages));
-    quiet = messages < RingChooser::kManyMessages ? quiet + 1 : 0;
+    quiet = Choose(passed / tick) ? 0 : quiet + 1;
   }
-  Apply(false);
+  Resume();
 }
 
-bool RingScheduling::Tick() {
-  std::unique_lock lock(mu_);
-  return !wake_.wait_for(lock, kTick, [this] { return stop_; });
-}
-
-uint64_t RingScheduling::Total() const {
+bool RingScheduling::Choose(double ticks) {
   const std::lock_guard lock(mu_);
-  uint64_t total = 0;
-  for (const Ring& ring : rings_)
-    total += ring.messages.load(std::memory_order_relaxed);
-  return total;
-}
-
-void RingScheduling::Apply(bool idle) {
-  if (idle == idle_) return;
+  bool many = false;
+  size_t idle = 0;
+  for (Ring& ring : rings_) {
+    const uint64_t total = ring.messages.load(std::memory_order_relaxed);
+    const auto messages =
+        static_cast<uint64_t>(static_cast<double>(total - ring.seen) / ticks);
+    ring.seen = total;
+    Apply(ring, ring.chooser.Next(messages));
+    idle += ring.idle;
+    many |= messages >= RingChooser::kManyMessages;
+  }
   idle_ = idle;
+  return many;
+}
+
+// All normal, at the beginning and at the end of work.
+void RingScheduling::Resume() {
   const std::lock_guard lock(mu_);
-  // One that is gone is no matter.
-  for (const Ring& ring : rings_)
-    SetPolicy(ring.thread, idle ? SCHED_IDLE : SCHED_OTHER);
+  for (Ring& ring : rings_) {
+    ring.seen = ring.messages.load(std::memory_order_relaxed);
+    ring.chooser.Resume();
+    Apply(ring, false);
+  }
+  idle_ = 0;
+}
+
+// What fails is tried again at the next tick.
+void RingScheduling::Apply(Ring& ring, bool idle) {
+  if (idle == ring.idle || ring.thread == 0) return;
+  // What it reads stays as urgent as a normal thread's: without a priority of
+  // its own it would have that of its policy.
+  if (ring.io_priority == 0) SetIoPriority(ring.thread, idle ? kBestEffort : 0);
+  if (SetPolicy(ring.thread, idle ? SCHED_IDLE : SCHED_OTHER)) ring.idle = idle;
 }
 
 }  // namespace ufs

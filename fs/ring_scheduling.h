@@ -10,9 +10,9 @@
 // kernel/sched/fair.c, select_idle_sibling() and sched_idle_cpu()).
 //
 // But such a thread gets what others leave, which beside a program that
-// computes may be nothing. So nobody is kept for longer than a tick from what
-// turns out worse. Only root may go back from SCHED_IDLE; for others all stays
-// as it is.
+// computes may be nothing. So each ring is compared with itself, and none is so
+// for much longer than a tick if that turns out far worse. Going back from
+// SCHED_IDLE takes CAP_SYS_NICE or RLIMIT_NICE; for others all stays as it is.
 #pragma once
 
 #include <sys/types.h>
@@ -26,7 +26,8 @@
 
 namespace ufs {
 
-// Decides by the messages of each tick, a few milliseconds. Threads: one.
+// Decides for one ring, by its messages of each tick, a few milliseconds.
+// Threads: one.
 class RingChooser {
  public:
   // Fewer in a tick, and nobody waits for them.
@@ -34,14 +35,14 @@ class RingChooser {
   // What it must bring.
   static constexpr double kBetter = 1.15;
   // What is better is measured again so often, as the other was at that time.
-  static constexpr int kTrustTicks = 100;
+  static constexpr int kTrustTicks = 50;
   // What was worse is tried again after so many ticks, and each time it is
   // worse once more, after twice as many.
   static constexpr int kFirstRestTicks = 5;
   static constexpr int kLastRestTicks = 200;
 
-  // Whether rings shall be SCHED_IDLE in the next tick, after one in which they
-  // answered `messages`.
+  // Whether the ring shall be SCHED_IDLE in the next tick, after one in which
+  // it answered `messages`.
   bool Next(uint64_t messages);
   // After a time without ticks, and without messages.
   void Resume();
@@ -75,42 +76,57 @@ class RingScheduling {
   RingScheduling(const RingScheduling&) = delete;
   RingScheduling& operator=(const RingScheduling&) = delete;
 
-  // Begins to choose, on a thread of its own, where this process may. Throws
-  // what std::thread does.
+  // Begins to choose, on a thread of its own, where this process may and there
+  // is a thread to be had.
   void Start();
   // The rings' threads are as they were. They may still count messages.
   void Stop();
 
-  // Called by a ring's thread for each message.
+  // Called by a ring's thread for each message. It ends before this does.
   void Count() noexcept;
 
-  // Whether the rings are SCHED_IDLE now.
-  bool idle() const { return idle_.load(std::memory_order_relaxed); }
+  // Called by a thread that a ring's may have started, and which is no ring's:
+  // it has that one's policy and its one processor.
+  static void LeaveRings();
+
+  // How many rings are SCHED_IDLE now.
+  size_t idle() const { return idle_.load(std::memory_order_relaxed); }
 
  private:
   struct alignas(64) Ring {
-    pid_t thread = 0;
+    pid_t thread = 0;  // 0: it has ended
+    int io_priority = 0;
     std::atomic<uint64_t> messages{0};  // written by that thread alone
+    // Of the thread that chooses, with mu_ held.
+    RingChooser chooser;
+    uint64_t seen = 0;
+    bool idle = false;
+  };
+  // What a ring's thread knows of itself.
+  struct Counted {
+    RingScheduling* by = nullptr;
+    Ring* ring = nullptr;
+    ~Counted();
   };
 
   Ring* AddRing() noexcept;
   void Call() noexcept;
   void Run();
   void Watch();
-  // Waits for the next tick. False: it is to end.
-  bool Tick();
-  uint64_t Total() const;
-  void Apply(bool idle);
+  // Has each ring go on as is best after a tick, of which `ticks` passed.
+  // Whether any had many messages.
+  bool Choose(double ticks);
+  void Resume();
+  static void Apply(Ring& ring, bool idle);
 
-  mutable std::mutex mu_;
+  std::mutex mu_;
   std::condition_variable wake_;  // called, or stop
   std::deque<Ring> rings_;        // guarded by mu_; stay where they are
   bool called_ = false;           // guarded by mu_
   bool stop_ = false;             // guarded by mu_
 
-  std::atomic<bool> idle_{false};
+  std::atomic<size_t> idle_{0};
   std::atomic<bool> watching_{true};  // nobody waits to be called
-  RingChooser chooser_;               // of the thread
   std::thread thread_;
 };
 

@@ -396,7 +396,7 @@ void Session::StartControl() {
       device_,
       [this] {
         SessionFacts facts = facts_;
-        facts.rings_idle = adapter_.rings().idle();
+        facts.rings_idle = adapter_.rings().idle() > 0;
         return StatusReport(facts, fs_.Info(), fs_.Stats(),
                             metrics_.Snapshot());
       },

@@ -18,7 +18,7 @@ struct SessionFacts {
   unsigned connection = 0;       // as in /sys/fs/fuse/connections
   std::string transport;         // "io_uring" or "classic"
   std::string transport_reason;  // why not io_uring; empty when it is
-  bool rings_idle = false;       // whether they are SCHED_IDLE at the moment
+  bool rings_idle = false;       // whether some are SCHED_IDLE at the moment
   std::string data_path;
   std::string data_path_reason;  // why not passthrough
   unsigned readers = 0;          // threads that take requests

@@ -100,9 +100,13 @@ void* numa_alloc_local(size_t size) {
   static size_t left = 0;
   const std::lock_guard lock(mu);
   if (size > left) {
-    const size_t bytes = std::max(size, kMappingBytes);
-    void* const made = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const auto map = [](size_t bytes) {
+      return mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    };
+    size_t bytes = std::max(size, kMappingBytes);
+    void* made = map(bytes);
+    if (made == MAP_FAILED) made = map(bytes = size);  // little may be had
     if (made == MAP_FAILED) return nullptr;
     if (left > 0) munmap(next, left);
     next = static_cast<char*>(made);

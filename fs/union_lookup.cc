@@ -322,7 +322,7 @@ Entry UnionFs::MakeEntry(const InodeRef& inode, const Attr& attr) {
 
 Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   const InodeRef dir = TRY(GetDir(parent));
-  dir->looked_into.store(true, std::memory_order_relaxed);
+  dir->looked_into.fetch_add(1, std::memory_order_relaxed);
   return LookupIn(dir, name);
 }
 
@@ -595,10 +595,12 @@ Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
   }
   const auto listing = TRY(ListingOf(dir));
   const size_t begin = listing->After(offset);
-  if (begin == 0) dir->looked_into = false;
+  // One look may be anybody's. They grow old by the answers.
+  const uint32_t looks = begin == 0 ? 0 : dir->looked_into.load();
+  dir->looked_into = looks - (looks + 15) / 16;
   bool full = false;
   for (size_t i = begin; i < listing->items().size() && !full; ++i) {
-    const bool wanted = plus && (i < kListedWithAttrs || dir->looked_into);
+    const bool wanted = plus && (i < kListedWithAttrs || looks > 1);
     TRY(AddEntry(dir, *listing, listing->items()[i], wanted, sink, full));
   }
   // Read to the end: the kernel keeps the names now.

@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "fs/ring_scheduling.h"
+
 namespace ufs {
 
 WorkerPool::WorkerPool(size_t threads, size_t capacity)
@@ -60,6 +62,7 @@ void WorkerPool::Close() {
 
 void WorkerPool::Run() {
   pthread_setname_np(pthread_self(), "ufs-worker");
+  RingScheduling::LeaveRings();
   std::unique_lock lock(mu_);
   while (true) {
     wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
