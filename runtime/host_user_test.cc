@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 
@@ -77,6 +78,18 @@ TEST_F(HostUserTest, WhatMakesNoSenseIsNobody) {
         "echo me:x:4242:8::/home/me:; while echo me:x:7:8::/:; do :; done\n"}) {
     Script(text);
     EXPECT_FALSE(Find(4242).has_value()) << text;
+  }
+}
+
+// As with a directory server that is out of reach.
+TEST_F(HostUserTest, WhoTakesTooLongIsNotWaitedFor) {
+  for (const char* text : {"exec sleep 60\n", "exec >&- sleep 60\n"}) {
+    Script(text);
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_FALSE(Find(4242).has_value()) << text;
+    EXPECT_LT(std::chrono::steady_clock::now() - begin,
+              std::chrono::seconds(30))
+        << text;
   }
 }
 
