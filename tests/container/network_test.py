@@ -47,6 +47,11 @@ def fetch(port):
         return str(error)
 
 
+def knows_map_guest_addr():
+    done = subprocess.run(["pasta", "--help"], capture_output=True, text=True)
+    return "--map-guest-addr" in done.stdout + done.stderr
+
+
 class NetworkCases:
     """`self.helper` connects."""
 
@@ -167,19 +172,27 @@ class NetworkCases:
         text = self.out("ip addr; ip route; cat /etc/resolv.conf", "--network", self.helper)
         self.assertRegex(text, r"(?s)LOOPBACK,UP.*inet \d.*default via .*nameserver " + self.server)
 
-    def test_own_loopback_of_the_machine_is_out_of_reach(self):
+    def check_loopback_is_closed(self, place, *options):
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))
             server.listen()
-            port = server.getsockname()[1]
-            gateway = self.out("ip route", "--network", self.helper).split("default via ")[1]
-            for place in ("127.0.0.1", gateway.split()[0]):
-                done = self.box(f"nc -w 2 {place} {port} </dev/null", "--network", self.helper)
-                self.assertNotEqual(done.returncode, 0, place)
+            done = self.box(f"nc -w 2 {place} {server.getsockname()[1]} </dev/null",
+                            "--network", self.helper, *options)
+            self.assertNotEqual(done.returncode, 0, place)
             server.settimeout(0)
             self.assertRaises(BlockingIOError, server.accept)
 
+    def test_own_loopback_of_the_machine_is_out_of_reach(self):
+        gateway = self.out("ip route", "--network", self.helper).split("default via ")[1]
+        for place in ("127.0.0.1", gateway.split()[0]):
+            self.check_loopback_is_closed(place)
+
     def test_the_machine_by_its_name(self):
+        if self.helper == "pasta" and not knows_map_guest_addr():
+            self.refused("--add-host: host-gateway: this pasta cannot lead to the machine but by its "
+                         "loopback, .*; use --network slirp4netns or host, or give the address",
+                         "--network", "pasta", "--add-host", "machine:host-gateway")
+            return
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.connect(("203.0.113.1", 9))
@@ -198,6 +211,7 @@ class NetworkCases:
             peer.close()
             text, errors = box.communicate(timeout=30)
         self.assertEqual((box.returncode, errors), (0, ""))
+        self.check_loopback_is_closed("machine", "--add-host", "machine:host-gateway")
         self.assertRegex(text, r"(?s)^hello\n.*\n[0-9.]+\tmachine\n$")
 
     def test_restarted(self):
@@ -237,6 +251,35 @@ class Slirp4netns(NetworkCases):
 class Pasta(NetworkCases):
     helper = "pasta"
     server = r"169\.254\.1\.1"
+
+    def test_what_a_newer_one_is_told(self):
+        """Whether the one here knows the option or not."""
+        self.write("said", "")
+        said, newer = self.at("said"), self.at("newer")
+        os.chmod(said, 0o666)
+        real = self.at("pasta")
+        shutil.copy("/usr/bin/pasta", real)
+        self.write("newer", f"""#!/bin/sh
+            [ "$*" != --help ] || {{ echo "  --map-guest-addr ADDR"; exit 0; }}
+            echo "$*" >{said}
+            for word; do
+                shift
+                case $word in --map-guest-addr|169.254.1.2) ;; *) set -- "$@" "$word" ;; esac
+            done
+            exec {real} "$@"
+            """)
+        os.chmod(newer, 0o755)
+        subprocess.run(["mount", "--bind", newer, "/usr/bin/pasta"], check=True)
+        self.addCleanup(bundle.run, "umount", "/usr/bin/pasta")
+        hosts = self.out("cat /etc/hosts", "--network", "pasta", "--add-host", "machine:host-gateway")
+        self.assertIn("169.254.1.2\tmachine\n", hosts)
+        with open(said) as file:
+            text = file.read()
+        self.assertIn(" --no-map-gw ", text)
+        self.assertIn(" --map-guest-addr 169.254.1.2 ", text)
+        self.assertNotIn("machine", self.out("cat /etc/hosts", "--network", "pasta"))
+        with open(said) as file:
+            self.assertNotIn("--map-guest-addr", file.read())
 
 
 class UserCases:

@@ -3,17 +3,14 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <net/route.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <sstream>
 
 #include "layerdb/base/unique_fd.h"
-#include "runtime/kernel.h"
+#include "tools/run/network.h"
 
 namespace ufs {
 namespace {
@@ -58,28 +55,6 @@ std::string AnyAddress() {
   return found;
 }
 
-// That of the default route, of the best if there are several.
-std::string Gateway() {
-  const auto table = runtime::kernel::ReadFile("/proc/self/net/route");
-  if (!table.ok()) return "";
-  std::istringstream lines(*table);
-  std::string found;
-  unsigned best = UINT32_MAX;
-  for (std::string line; std::getline(lines, line);) {
-    unsigned destination = 0, gateway = 0, flags = 0, metric = 0, mask = 0;
-    // Addresses are in hexadecimal, in the order of the wire.
-    if (std::sscanf(line.c_str(), "%*s %x %x %x %*d %*d %u %x", &destination,
-                    &gateway, &flags, &metric, &mask) != 5)
-      continue;
-    if (destination != 0 || mask != 0 || (flags & RTF_GATEWAY) == 0 ||
-        metric >= best)
-      continue;
-    best = metric;
-    found = TextOf(in_addr{gateway});
-  }
-  return found;
-}
-
 Result<std::string> OrRefuse(std::string address, const char* why) {
   if (!address.empty()) return address;
   return Error(ENOTSUP, std::string("host-gateway: ") + why);
@@ -102,10 +77,11 @@ Result<std::string> HostGateway(Network network) {
                       "--network host");
     }
     case Network::kPasta:
-      return OrRefuse(Gateway(),
-                      "with pasta it is the gateway of the default route of "
-                      "IPv4, and the machine has none; use --network "
-                      "slirp4netns or host");
+      return OrRefuse(PastaReachesMachine() ? kMachineByPasta : "",
+                      "this pasta cannot lead to the machine but by its "
+                      "loopback, which stays closed (newer ones can, by "
+                      "--map-guest-addr); use --network slirp4netns or host, "
+                      "or give the address of another interface");
   }
   return Error(EINVAL);
 }

@@ -13,10 +13,11 @@ namespace ufs {
 // How lines of RunOptions::hosts begin in which the address is yet to come.
 inline constexpr std::string_view kHostGateway = "host-gateway\t";
 
-// An address by which a container in that network reaches the machine. With
+// An address by which a container in that network reaches the machine, as seen
+// from outside: what listens on its loopback alone stays out of reach. With
 // slirp4netns one of the machine's own; with pasta, which gives that to the
-// container, the gateway's, which stands for the machine's loopback then. An
-// error that says what to do where there is none.
+// container, one that is made to lead there. An error that says what to do
+// where there is none.
 // REQUIRES: the machine's network namespace.
 Result<std::string> HostGateway(Network network);
 

@@ -7,6 +7,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
 #include "runtime/namespaces.h"
+#include "runtime/programs.h"
 #include "tools/run/network.h"
 #include "tools/run/network_helper.h"
 
@@ -14,6 +15,12 @@ namespace ufs {
 namespace {
 
 namespace kernel = runtime::kernel;
+
+// Has what is sent there arrive at the machine's own address, which the
+// container has, too, and so cannot reach by itself. Since 2024.
+constexpr char kMapMachine[] = "--map-guest-addr";
+constexpr size_t kHelpBytesMax = 256 << 10;
+constexpr int kHelpPatienceMs = 10'000;
 
 // A file that is the namespace: newer ones close all descriptors that they
 // inherit before they look for it.
@@ -44,6 +51,16 @@ void AddPorts(const std::vector<PublishedPort>& ports,
 
 }  // namespace
 
+bool PastaReachesMachine() {
+  const std::string path = runtime::FindProgram("pasta");
+  if (path.empty()) return false;
+  // Where that goes to differs between versions, and so does its exit status.
+  const auto help =
+      runtime::AskProgram(path, {"--help"}, kHelpBytesMax, kHelpPatienceMs,
+                          runtime::Errors::kWithOutput);
+  return help.ok() && help->find(kMapMachine) != help->npos;
+}
+
 Result<kernel::Child> ConnectByPasta(BorrowedFd network,
                                      const std::vector<PublishedPort>& ports,
                                      const std::string& directory,
@@ -59,24 +76,13 @@ Result<kernel::Child> ConnectByPasta(BorrowedFd network,
   TRY(PinNamespace(network, pin).With(pin));
   TRY(sys::MkNodAt({AT_FDCWD, fifo.c_str()}, S_IFIFO | 0600, 0).With(fifo));
   const UniqueFd ready = TRY(sys::Open(fifo.c_str(), O_RDONLY | O_NONBLOCK));
-  std::vector<std::string> words = {"--foreground",
-                                    "--quiet",
-                                    "--config-net",
-                                    "--netns",
-                                    pin,
-                                    "--netns-only",
-                                    "--no-netns-quit",
-                                    "--pid",
-                                    fifo,
-                                    "--tcp-ns",
-                                    "none",
-                                    "--udp-ns",
-                                    "none",
-                                    "--dns-forward",
-                                    NameServerOf(Network::kPasta)};
-  // The machine's own loopback is not the container's to reach unasked; but
-  // its own address, which it shares, leads nowhere else.
-  if (!host_gateway) words.emplace_back("--no-map-gw");
+  std::vector<std::string> words = {
+      "--foreground", "--quiet", "--config-net", "--netns", pin, "--netns-only",
+      "--no-netns-quit", "--pid", fifo, "--tcp-ns", "none", "--udp-ns", "none",
+      "--dns-forward", NameServerOf(Network::kPasta),
+      // Would lead to the machine's loopback.
+      "--no-map-gw"};
+  if (host_gateway) words.insert(words.end(), {kMapMachine, kMachineByPasta});
   // It would become nobody, who may not enter the namespace.
   if (runtime::InInitialUserNamespace())
     words.insert(words.end(), {"--runas", "0"});
