@@ -33,42 +33,79 @@ Result<UniqueFd> CheckKind(UniqueFd fd, bool directory) {
   return fd;
 }
 
-Result<UniqueFd> Make(BorrowedFd root, std::string path, bool directory,
-                      Links links, int& links_left);
+// Where a path leads, as the kernel has it but for the end, which is not there.
+struct Reached {
+  std::string path;  // what there is of it, without links; empty: the root
+  std::vector<std::string> missing;  // the names that are to follow
+};
 
-Result<UniqueFd> MakeMissing(BorrowedFd root, const std::string& path,
-                             bool directory, Links links, int& links_left) {
-  const UniqueFd parent =
-      TRY(Make(root, ParentOf(path), /*directory=*/true, links, links_left));
-  const std::string name = NameOf(path);
-  const sys::At at{parent, name.c_str()};
-  Status made;
-  if (directory) {
-    made = sys::MkDirAt(at, 0755);
-  } else {
-    const auto file = sys::OpenAt(at, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    if (!file.ok()) made = file.error();
+// A link to nothing, such as /etc/resolv.conf often is, leads to what it names.
+Result<Reached> Reach(BorrowedFd root, const std::string& path, Links links) {
+  int links_left = kMaxLinks;
+  Reached at;
+  std::string left = CleanPath(path);
+  while (true) {
+    const size_t begin = left.find_first_not_of('/');
+    if (begin == left.npos) return at;
+    const size_t end = std::min(left.find('/', begin), left.size());
+    const std::string name = left.substr(begin, end - begin);
+    left.erase(0, end);
+    if (name == ".") continue;
+    if (name == "..") {  // a link's: up from where that really is
+      if (!at.missing.empty()) {
+        at.missing.pop_back();
+      } else if (!at.path.empty()) {
+        at.path.erase(at.path.rfind('/'));
+      }
+      continue;
+    }
+    const std::string next = at.path + "/" + name;
+    const auto there = at.missing.empty()
+                           ? OpenInRoot(root, next, O_PATH | O_NOFOLLOW)
+                           : Result<UniqueFd>(Error(ENOENT));
+    if (there.code() == ENOENT) {
+      at.missing.push_back(name);
+      continue;
+    }
+    if (!there.ok()) return there.error();
+    if (!S_ISLNK(TRY(sys::Statx({*there})).stx_mode)) {
+      at.path = next;
+      continue;
+    }
+    if (links == Links::kRefused || --links_left < 0) return Error(ELOOP);
+    const std::string target = TRY(sys::ReadLinkAt({*there}));
+    if (target.starts_with('/')) at.path.clear();
+    left = target + left;
   }
-  if (!made.ok() && made.code() != EEXIST) return std::move(made).error();
-  auto fd = TRY(sys::OpenAt(at, O_PATH));
-  const auto stat = TRY(sys::Statx({fd}));
-  if (!S_ISLNK(stat.stx_mode)) return CheckKind(std::move(fd), directory);
-  // A link to nothing, such as /etc/resolv.conf often is: what it names is
-  // made, inside the root.
-  if (links == Links::kRefused || --links_left < 0) return Error(ELOOP);
-  const std::string target = TRY(sys::ReadLinkAt({fd}));
-  return Make(root,
-              target.starts_with('/') ? target : ParentOf(path) + "/" + target,
-              directory, links, links_left);
 }
 
-Result<UniqueFd> Make(BorrowedFd root, std::string path, bool directory,
-                      Links links, int& links_left) {
-  path = CleanPath(path);
-  auto there = sys::OpenAt2(root, path.c_str(), O_PATH, ResolveFlags(links));
+Result<UniqueFd> MakeMissing(BorrowedFd root, const Reached& reached,
+                             bool directory) {
+  UniqueFd fd = TRY(OpenInRoot(root, reached.path.empty() ? "/" : reached.path,
+                               O_PATH, Links::kRefused));
+  for (size_t i = 0; i < reached.missing.size(); ++i) {
+    const sys::At at{fd, reached.missing[i].c_str()};
+    Status made;
+    if (directory || i + 1 < reached.missing.size()) {
+      made = sys::MkDirAt(at, 0755);
+    } else {
+      const auto file = sys::OpenAt(at, O_WRONLY | O_CREAT | O_EXCL, 0644);
+      if (!file.ok()) made = file.error();
+    }
+    if (!made.ok() && made.code() != EEXIST) return std::move(made).error();
+    fd = TRY(sys::OpenAt(at, O_PATH | O_NOFOLLOW));
+  }
+  // Somebody has made it a link just now.
+  if (S_ISLNK(TRY(sys::Statx({fd})).stx_mode)) return Error(ELOOP);
+  return CheckKind(std::move(fd), directory);
+}
+
+Result<UniqueFd> Make(BorrowedFd root, const std::string& path, bool directory,
+                      Links links) {
+  auto there = OpenInRoot(root, CleanPath(path), O_PATH, links);
   if (there.ok()) return CheckKind(std::move(there).value(), directory);
-  if (there.code() != ENOENT || path == "/") return there;
-  return MakeMissing(root, path, directory, links, links_left);
+  if (there.code() != ENOENT) return there;
+  return MakeMissing(root, TRY(Reach(root, path, links)), directory);
 }
 
 }  // namespace
@@ -99,35 +136,20 @@ Result<UniqueFd> OpenInRoot(BorrowedFd root, const std::string& path, int flags,
 
 Result<UniqueFd> MakeInRoot(BorrowedFd root, const std::string& path,
                             bool directory, Links links) {
-  int links_left = kMaxLinks;
-  return Make(root, path, directory, links, links_left).With(path);
+  return Make(root, path, directory, links).With(path);
 }
 
-std::vector<std::string> MissingInRoot(BorrowedFd root,
-                                       const std::string& path) {
-  int links_left = kMaxLinks;
-  std::vector<std::string> missing;
-  std::string left = CleanPath(path), done;
-  while (!left.empty() && left != "/") {
-    const size_t end = std::min(left.find('/', 1), left.size());
-    const std::string next = done + left.substr(0, end);
-    left.erase(0, end);
-    const auto there = missing.empty()
-                           ? OpenInRoot(root, next, O_PATH | O_NOFOLLOW)
-                           : Result<UniqueFd>(Error(ENOENT));
-    if (there.code() == ENOENT) missing.push_back(next);
-    const auto target = there.ok() ? sys::ReadLinkAt({*there})
-                                   : Result<std::string>(Error(ENOENT));
-    if (!target.ok()) {
-      done = next;
-      continue;
-    }
-    if (--links_left < 0) return {};
-    left = CleanPath(
-        (target->starts_with('/') ? *target : done + "/" + *target) + left);
-    done.clear();
+std::vector<std::string> StepsInRoot(BorrowedFd root, const std::string& path) {
+  const auto reached = Reach(root, path, Links::kInRoot);
+  std::vector<std::string> steps;
+  if (!reached.ok()) return steps;
+  std::string whole = reached->path;
+  for (const std::string& name : reached->missing) whole.append("/" + name);
+  for (size_t end = 0; end < whole.size();) {
+    end = std::min(whole.find('/', end + 1), whole.size());
+    steps.push_back(whole.substr(0, end));
   }
-  return missing;
+  return steps;
 }
 
 Result<Place> PlaceInRoot(BorrowedFd root, const std::string& path,

@@ -33,10 +33,10 @@ Result<UniqueFd> OpenInRoot(BorrowedFd root, const std::string& path, int flags,
 Result<UniqueFd> MakeInRoot(BorrowedFd root, const std::string& path,
                             bool directory, Links links = Links::kInRoot);
 
-// What MakeInRoot would make for `path`, where no link is in its way: paths
-// without links, parents first. Empty for what is there.
-std::vector<std::string> MissingInRoot(BorrowedFd root,
-                                       const std::string& path);
+// What MakeInRoot makes for `path` where it is missing: that, where links lead,
+// and its parents, as paths without links, parents first. Empty where links
+// lead nowhere.
+std::vector<std::string> StepsInRoot(BorrowedFd root, const std::string& path);
 
 // The directory that holds `path`, made if missing, and the name in it.
 struct Place {

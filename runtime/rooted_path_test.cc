@@ -46,7 +46,7 @@ TEST(CleanPathTest, NeverAboveTheRoot) {
   EXPECT_EQ(CleanPath("../../.."), "/");
 }
 
-TEST_F(RootedPathTest, WhatIsMissingIsWhatIsMade) {
+TEST_F(RootedPathTest, StepsAreWhatIsMade) {
   using Paths = std::vector<std::string>;
   for (const char* directory : {"/root/etc", "/root/usr/run"})
     stdfs::create_directories(dir_ + directory);
@@ -55,18 +55,37 @@ TEST_F(RootedPathTest, WhatIsMissingIsWhatIsMade) {
   Link("/etc", "/absolute");
   Link("loop", "/loop");
   Link("/outside", "/out");
-  EXPECT_EQ(MissingInRoot(root_, "/etc"), Paths{});
-  EXPECT_EQ(MissingInRoot(root_, "/"), Paths{});
-  EXPECT_EQ(MissingInRoot(root_, "/absolute/hosts"), Paths{"/etc/hosts"});
-  EXPECT_EQ(MissingInRoot(root_, "/a/../b/c"), (Paths{"/b", "/b/c"}));
-  EXPECT_EQ(MissingInRoot(root_, "/etc/link"),
-            (Paths{"/usr/run/resolve", "/usr/run/resolve/stub"}));
-  EXPECT_EQ(MissingInRoot(root_, "/out/in"),
-            (Paths{"/outside", "/outside/in"}));
-  EXPECT_EQ(MissingInRoot(root_, "/loop"), Paths{});
+  EXPECT_EQ(StepsInRoot(root_, "/etc"), Paths{"/etc"});
+  EXPECT_EQ(StepsInRoot(root_, "/"), Paths{});
+  EXPECT_EQ(StepsInRoot(root_, "/absolute/hosts"),
+            (Paths{"/etc", "/etc/hosts"}));
+  EXPECT_EQ(StepsInRoot(root_, "/a/../b/c"), (Paths{"/b", "/b/c"}));
+  const Paths steps = {"/usr", "/usr/run", "/usr/run/resolve",
+                       "/usr/run/resolve/stub"};
+  EXPECT_EQ(StepsInRoot(root_, "/etc/link"), steps);
+  EXPECT_EQ(StepsInRoot(root_, "/out/in"), (Paths{"/outside", "/outside/in"}));
+  EXPECT_EQ(StepsInRoot(root_, "/loop"), Paths{});
   ASSERT_TRUE(MakeInRoot(root_, "/etc/link", false).ok());
   EXPECT_TRUE(Exists("/root/usr/run/resolve/stub"));
-  EXPECT_EQ(MissingInRoot(root_, "/etc/link"), Paths{});
+  EXPECT_EQ(StepsInRoot(root_, "/etc/link"), steps);
+}
+
+// A relative link starts where its directory really is.
+TEST_F(RootedPathTest, LinksBehindLinksLeadWhereTheKernelHasThem) {
+  stdfs::create_directories(dir_ + "/root/usr/etc");
+  stdfs::create_directories(dir_ + "/root/opt/far");
+  Link("usr/etc", "/etc");
+  Link("../run/x", "/usr/etc/resolv.conf");
+  Link("/opt/far", "/near");
+  Link("near/../y", "/up");
+  EXPECT_EQ(StepsInRoot(root_, "/etc/resolv.conf").back(), "/usr/run/x");
+  EXPECT_EQ(StepsInRoot(root_, "/up").back(), "/opt/y");
+  ASSERT_TRUE(MakeInRoot(root_, "/etc/resolv.conf", false).ok());
+  EXPECT_TRUE(stdfs::is_regular_file(dir_ + "/root/usr/run/x"));
+  EXPECT_FALSE(Exists("/root/run"));
+  ASSERT_TRUE(MakeInRoot(root_, "/up", true).ok());
+  EXPECT_TRUE(stdfs::is_directory(dir_ + "/root/opt/y"));
+  EXPECT_TRUE(OpenInRoot(root_, "/up", O_PATH | O_DIRECTORY).ok());
 }
 
 TEST_F(RootedPathTest, MakesDirectoriesAndFiles) {

@@ -184,6 +184,18 @@ class UnionVerbs:
         self.assertEqual(in_layer("ended:2"), {"etc", "etc/hosts", "proc"})
         self.ok("rm", "box")
 
+        # Of an upper that another container was over.
+        os.mkdir(self.base + "/etc")
+        os.symlink("../run/resolve/stub", self.base + "/etc/resolv.conf")
+        upper = os.path.dirname(self.store) + "/again"
+        self.addCleanup(shutil.rmtree, upper, ignore_errors=True)
+        self.out("echo one >/tmp/one", "--upper", upper)
+        self.out("true", "--name", "box", "--keep", "--upper", upper)
+        self.assertIn("A /run/resolve/stub", self.ok("diff", "box"))
+        self.ok("commit", "box", "--name", "again:1")
+        self.assertEqual(in_layer("again:1"), {"etc"})
+        self.ok("rm", "box")
+
 
 class ImageMaker:
     """Beside a BoxTest."""

@@ -43,7 +43,8 @@ struct RunRecord {
   std::map<std::string, std::string> labels;  // of the image and its own
   std::string created, started, finished;     // RFC 3339; empty: not yet
   std::string upper;
-  // That the runtime makes in it for mounts of ours: the image had none.
+  // Of what the runtime makes in it for mounts of ours, where the image has
+  // none.
   std::vector<std::string> places;
   std::vector<std::string> volumes;            // by name
   std::vector<std::string> anonymous_volumes;  // those made up for it

@@ -196,7 +196,10 @@ class Supervisor {
     return Ok();
   }
 
-  // What the container's changes are not: 'ufs commit' leaves it out.
+  // What the container's changes are not: 'ufs commit' leaves out those that
+  // the layers do not have, and that are as the runtime makes them. What is
+  // there already may be the layers', or what another container left in the
+  // upper.
   Status NotePlaces() {
     const UniqueFd root =
         TRY(sys::Open(Root().c_str(), O_PATH | O_DIRECTORY).With(Root()));
@@ -205,9 +208,9 @@ class Supervisor {
       wanted.push_back("/etc/" + name);
     std::vector<std::string>& places = record_.places;
     for (const std::string& path : wanted)
-      for (std::string& missing : runtime::MissingInRoot(root, path))
-        if (std::find(places.begin(), places.end(), missing) == places.end())
-          places.push_back(std::move(missing));
+      for (std::string& step : runtime::StepsInRoot(root, path))
+        if (std::find(places.begin(), places.end(), step) == places.end())
+          places.push_back(std::move(step));
     return Ok();
   }
 
