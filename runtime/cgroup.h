@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
@@ -169,8 +170,12 @@ class Cgroup {
   static Status MakeDirectory(Directory& directory);
   static bool IsCpuV1(const Directory& directory);
   static Status JoinV2Of(const Directory& directory, pid_t init);
-  Status GoBelow(const std::string& controllers, const std::string& path,
-                 std::set<const Directory*>& done);
+  // What Below was asked for with "CONTROLLER[,...]:PATH".
+  struct Choice {
+    std::set<std::string> controllers;
+    std::map<const Directory*, std::string> paths;
+  };
+  Status Choose(const std::string& word, Choice& choice) const;
 
   std::optional<SystemdScope> scope_;
   std::vector<Directory> directories_;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <sstream>
+#include <string>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup.h"
@@ -15,6 +15,7 @@ namespace ufs::runtime {
 namespace {
 
 constexpr char kJoining[] = "joining the container's cgroup";
+constexpr char kInvalid[] = "invalid --cgroup argument: ";
 constexpr char kHandedOn[] =
     " takes no process, as it hands controllers on to cgroups below; name one "
     "of those";
@@ -110,41 +111,50 @@ Result<Cgroup> Cgroup::Below(const std::vector<std::string>& words) const {
     return Error(ENOTSUP, "the container has no cgroup for one to be below");
   Cgroup below = *this;
   below.below_ = true;
-  std::set<const Directory*> done;
+  Choice choice;
   for (const std::string& word : words) {
-    const size_t colon = word.find(':');
-    if (colon != word.npos) {
-      if (word.find(':', colon + 1) != word.npos)
-        return Error(EINVAL, "invalid --cgroup argument: " + word);
-      TRY(below.GoBelow(word.substr(0, colon), word.substr(colon + 1), done));
+    if (word.find(':') != word.npos) {
+      TRY(Choose(word, choice));
       continue;
     }
     if (words.size() > 1)
-      return Error(EINVAL, "invalid --cgroup argument: " + word +
-                               " (missing <controller>: prefix)");
+      return Error(EINVAL, kInvalid + word + " (missing <controller>: prefix)");
     for (Directory& directory : below.directories_)
       directory.path = TRY(PathBelow(directory.path, word));
   }
+  for (const auto& [directory, path] : choice.paths)
+    below.directories_[static_cast<size_t>(directory - directories_.data())]
+        .path = path;
   return below;
 }
 
-Status Cgroup::GoBelow(const std::string& controllers, const std::string& path,
-                       std::set<const Directory*>& done) {
-  std::istringstream list(controllers);
-  std::set<Directory*> chosen;  // several controllers may share one
-  for (std::string controller; std::getline(list, controller, ',');) {
-    auto* const directory = const_cast<Directory*>(Find(controller));
+Status Cgroup::Choose(const std::string& word, Choice& choice) const {
+  const size_t colon = word.find(':');
+  if (word.find(':', colon + 1) != word.npos)
+    return Error(EINVAL, kInvalid + word);
+  // Comma after comma: getline would not see an empty one at the end.
+  for (size_t begin = 0; begin <= colon;) {
+    const size_t end = std::min(word.find(',', begin), colon);
+    const std::string controller = word.substr(begin, end - begin);
+    begin = end + 1;
+    if (controller.empty())
+      return Error(EINVAL, kInvalid + word + " (empty <controller> prefix)");
+    const Directory* const directory = Find(controller);
     // That of v2 is one for all: what is moved there is moved for each.
     if (directory == nullptr || directory->v2)
       return Error(EINVAL, "unknown controller " + controller +
                                " in --cgroup: none of cgroup v1");
-    chosen.insert(directory);
-  }
-  for (Directory* directory : chosen) {
-    if (!done.insert(directory).second)
+    if (!choice.controllers.insert(controller).second)
       return Error(EINVAL, "invalid --cgroup argument(s): controller " +
-                               controllers + " specified multiple times");
-    directory->path = TRY(PathBelow(directory->path, path));
+                               controller + " specified multiple times");
+    std::string path = TRY(PathBelow(directory->path, word.substr(colon + 1)));
+    // Several controllers may share a hierarchy.
+    const auto [chosen, is_new] = choice.paths.emplace(directory, path);
+    if (!is_new && chosen->second != path)
+      return Error(EINVAL, "invalid --cgroup argument(s): controller " +
+                               controller +
+                               " shares a hierarchy with one that is to be "
+                               "elsewhere");
   }
   return Ok();
 }

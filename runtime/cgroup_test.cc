@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,43 @@ TEST(ParseCgroupLayoutTest, ABindOfAPart) {
 TEST(ParseCgroupLayoutTest, Nonsense) {
   EXPECT_TRUE(ParseCgroupLayout("", "").empty());
   EXPECT_TRUE(ParseCgroupLayout("a b c - cgroup\n - \nx", "::\n:\n").empty());
+}
+
+TEST(CgroupBelowTest, ControllersThatShareAHierarchy) {
+  const auto cgroup = Cgroup::Load({{"directories",
+                                     {{{"path", "/c/cpu,cpuacct/box"},
+                                       {"mountpoint", "/c/cpu,cpuacct"},
+                                       {"controllers", {"cpu", "cpuacct"}}},
+                                      {{"path", "/c/memory/box"},
+                                       {"mountpoint", "/c/memory"},
+                                       {"controllers", {"memory"}}}}}});
+  ASSERT_TRUE(cgroup.ok()) << cgroup.error().ToString();
+  const auto paths = [&](const std::vector<std::string>& words) {
+    std::string text;
+    const auto below = cgroup->Below(words);
+    if (!below.ok()) return below.error().ToString();
+    const auto saved = below->Save();
+    for (const auto& directory : saved["directories"])
+      text += directory["path"].get<std::string>() + " ";
+    return text;
+  };
+  const std::string sub = "/c/cpu,cpuacct/box/sub /c/memory/box ";
+  EXPECT_EQ(paths({"cpu:sub"}), sub);
+  EXPECT_EQ(paths({"cpu,cpuacct:sub"}), sub);
+  EXPECT_EQ(paths({"cpu:sub", "cpuacct:/sub/."}), sub);
+  EXPECT_EQ(paths({"cpu:sub", "memory:a"}),
+            "/c/cpu,cpuacct/box/sub /c/memory/box/a ");
+  for (const char* word :
+       {":sub", "memory,:sub", ",memory:sub", "cpu,,memory:"})
+    EXPECT_NE(paths({word}).find(std::string("invalid --cgroup argument: ") +
+                                 word + " (empty <controller> prefix)"),
+              std::string::npos)
+        << word << ": " << paths({word});
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"cpu:a", "cpuacct:b"}, {"cpu:a", "cpu:a"}})
+    EXPECT_NE(paths(words).find("invalid --cgroup argument(s)"),
+              std::string::npos)
+        << paths(words);
 }
 
 // A directory that plays a cgroup2 mount; made directories in it are empty.

@@ -97,6 +97,13 @@ class LimitTest(limits.Bombs, bundle.ContainerTest):
         refused("invalid --cgroup argument: a:b:c", "a:b:c")
         refused("invalid --cgroup argument: a .missing <controller>: prefix", "a", "b")
         refused("controller memory specified multiple times", "memory:sub", "memory:sub")
+        for word in ":sub", "memory,:sub", ",memory:sub", "memory,,pids:sub":
+            refused(f"invalid --cgroup argument: {word} .empty <controller> prefix", word)
+        shared = [name.split(",") for name in where if "," in name]
+        for one, other, *_ in shared:
+            several = inside("--cgroup", one + ":sub", "--cgroup", other + ":/sub/.")
+            self.assertEqual({path for name, path in several.items() if one in name}, {"/sub"})
+            refused("shares a hierarchy with one that is to be elsewhere", one + ":sub", other + ":/")
         self.assertFalse(os.path.exists(self.bundle + "/rootfs/ran"))
 
     def test_real_time_scheduling_of_the_caller(self):
