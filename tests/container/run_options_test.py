@@ -211,6 +211,16 @@ class LifeTest(box.BoxTest):
         self.assertEqual(self.out("id -u; id -G", "--replace", "--name", "box", "-u", "www",
                                   "--group-add", "77", "--cpuset-cpus", "0"), "33\n44 55 77\n")
 
+    def test_a_union_that_cannot_be_mounted_replaces_nothing(self):
+        self.start()
+        words = self.words("true", "--replace", "--name", "box", "-u", "www")
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /dev/fuse; exec "$@"',
+                               "sh", *self.command(*words)], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (125, ""))
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("ufs run: mounting on ", done.stderr)
+        self.assertEqual(self.inspect()["status"], "running")
+
     def test_limits_without_a_controller_replace_nothing(self):
         """As where somebody has not mounted it."""
         self.start()

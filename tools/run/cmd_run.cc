@@ -119,7 +119,10 @@ Result<int> Run(RunOptions& options) {
   if (options.replace) {
     // Not for one that could not start.
     TRY(FindDirectories(input.parts));
-    TRY(TryToMake(input));
+    const auto tried = TryToMake(input);
+    if (tried.code() == ECHILD && tried.error().context().empty())
+      return kExitNotStarted;  // said already
+    if (!tried.ok()) return tried.error();
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   }
   // One that comes while it starts is passed on once it runs.
