@@ -12,6 +12,7 @@
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/json_reader.h"
 #include "layerdb/base/syscall.h"
+#include "runtime/cgroup_trial.h"
 #include "runtime/channel.h"
 #include "runtime/config.h"
 #include "runtime/hooks.h"
@@ -167,13 +168,7 @@ Result<Container> Container::Open(const std::string& state_root,
 Status Container::CheckLimits(Resources resources, const std::string& id,
                               bool limit_swap) {
   if (limit_swap) LimitSwap(resources);
-  const auto layout = TRY(ReadCgroupLayout());
-  Cgroup trial =
-      TRY(Cgroup::Plan(layout, "", id + ".trial." + std::to_string(getpid())));
-  auto set = trial.Make();
-  if (set.ok()) set = trial.Apply(resources, /*with_devices=*/false);
-  auto removed = trial.Remove();
-  return set.ok() ? removed : set;
+  return TryLimits(resources, id);
 }
 
 // What Open has read may be out of date by now: the creation done, or another

@@ -221,6 +221,35 @@ class LifeTest(box.BoxTest):
         self.assertIn("ufs run: mounting on ", done.stderr)
         self.assertEqual(self.inspect()["status"], "running")
 
+    def test_trials_that_were_killed_leave_nothing(self):
+        own = bundle.own_cgroup("memory")
+        if own is None:
+            self.skipTest("needs a memory controller of v1")
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        left, live, other = (f"{own}/ufs-box{name}" for name in
+                             (f"~trial.{gone.pid}", f"~trial.{os.getpid()}", f"-trial.{gone.pid}"))
+        for path in left, live, other:
+            os.mkdir(path)
+        try:
+            self.out("true")
+            self.assertEqual([os.path.exists(path) for path in (left, live, other)], [False, True, True])
+        finally:
+            for path in left, live, other:
+                if os.path.exists(path):
+                    os.rmdir(path)
+
+    def test_signals_while_it_is_tried(self):
+        before = bundle.cgroups()
+        words = self.words("true", "--replace", "--name", "box", "-m", "64m")
+        for step in range(40):
+            started = subprocess.Popen(self.command(*words), stderr=subprocess.DEVNULL)
+            time.sleep(step / 1000)
+            started.terminate()
+            started.wait()
+            self.assertEqual([path for path in bundle.cgroups() if "trial" in path], [], step)
+        self.assertTrue(wait_until(lambda: bundle.cgroups() == before))
+
     def test_limits_without_a_controller_replace_nothing(self):
         """As where somebody has not mounted it."""
         self.start()

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "runtime/cgroup_trial.h"
 #include "runtime/kernel.h"
 #include "runtime/namespaces.h"
 #include "tools/run/scratch.h"
@@ -81,6 +82,7 @@ Result<FoundContainer> FindContainer(const std::string& name) {
 }
 
 void Sweep(const std::string& root) {
+  runtime::RemoveLeftTrials();
   RemoveScratch(root);
   const auto records = ListRecords(root);
   if (!records.ok()) return;
