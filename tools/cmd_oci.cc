@@ -42,7 +42,13 @@ constexpr Verb kVerbs[] = {
     {"start", "ID", "Run the program of a created container", OciStart, false},
     {"run", "[options of create] [--detach] [--keep] ID",
      "Create, start, wait, delete", OciRun, true},
-    {"exec", "[options] ID COMMAND [ARG...]",
+    {"exec",
+     "[--process FILE] [--cwd DIR] [--user UID[:GID]] [--env NAME=VALUE]... "
+     "[--additional-gids GID]... [--cap CAPABILITY]... [--no-new-privs] "
+     "[--apparmor PROFILE] [--process-label LABEL] [--tty] [--detach] "
+     "[--ignore-paused] [--cgroup [CONTROLLER[,...]:]PATH]... "
+     "[--console-socket SOCKET] [--pid-file FILE] [--pidfd-socket SOCKET] "
+     "[--preserve-fds N] ID COMMAND [ARG...]",
      "Run another process in a container", OciExec, true, true,
      kExitNotExecuted},
     {"state", "ID", "Print the state as JSON", OciState, false},
@@ -76,7 +82,7 @@ void PrintHelp(FILE* out) {
       "  --root DIR             where state is kept (default: /run/ufs-oci, "
       "or\n"
       "                         $XDG_RUNTIME_DIR/ufs-oci)\n"
-      "  --log FILE             failures are written there too\n"
+      "  --log FILE             failures and warnings are written there too\n"
       "  --log-format text|json\n"
       "  --debug                say more\n"
       "  --rootless true|false|auto    accepted; it is found out\n"
