@@ -39,8 +39,10 @@ class Catalog {
   // Both durable and all at once on return. Putting a layer again replaces what
   // was known of it, but not its objects: they never change.
   Status PutLayer(const LayerInfo& info, std::span<const ObjectId> objects);
-  // Whether there is memory for putting a layer of so many, else ENOMEM.
-  // RocksDB itself finds out when the rows are in its log already.
+  // Whether there is address space for putting a layer of so many, else ENOMEM:
+  // RocksDB itself finds out when the rows are in its log already. It sees
+  // RLIMIT_AS, and what the kernel does not overcommit; not a cgroup's limit,
+  // which takes effect when memory is touched, by a SIGKILL.
   static Status CheckRoomFor(size_t objects);
   Status RemoveLayer(const Digest& diff_id);
 
