@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <utility>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
@@ -15,6 +16,10 @@ namespace {
 
 constexpr char kBus[] = "org.freedesktop.DBus";
 constexpr char kBusPath[] = "/org/freedesktop/DBus";
+
+// Far beyond what we are told.
+constexpr size_t kMessageMax = 1 << 20;
+constexpr size_t kSignalsMax = 4096;
 
 // "%2f" is '/'. A wrong one stays as it is, and is then no name of a socket.
 std::string Unescaped(std::string_view text) {
@@ -131,21 +136,35 @@ Status DBusConnection::Send(std::string_view bytes, Time end) {
 }
 
 Status DBusConnection::Receive(Time end) {
-  char buffer[4096];
+  char buffer[16 << 10];
   TRY(Await(POLLIN, end));
   const size_t got = TRY(kernel::Read(socket_, buffer, sizeof(buffer)));
   if (got == 0) return Error(ECONNRESET);
-  received_.append(buffer, got);
+  const size_t dropped = std::min(passed_over_, got);
+  passed_over_ -= dropped;
+  received_.append(buffer + dropped, got - dropped);
   return Ok();
 }
 
 Result<DBusMessage> DBusConnection::Next(Time end) {
-  while (received_.size() < kDBusFixedBytes) TRY(Receive(end));
-  const size_t length = TRY(DBusLength(received_));
-  while (received_.size() < length) TRY(Receive(end));
-  auto message = DecodeDBus(std::string_view(received_).substr(0, length));
-  received_.erase(0, length);
-  return message;
+  while (true) {
+    while (received_.size() < kDBusFixedBytes) TRY(Receive(end));
+    const size_t length = TRY(DBusLength(received_));
+    if (length > kMessageMax) {
+      const size_t dropped = std::min(length, received_.size());
+      passed_over_ = length - dropped;
+      received_.erase(0, dropped);
+      continue;
+    }
+    while (received_.size() < length) TRY(Receive(end));
+    auto message = DecodeDBus(std::string_view(received_).substr(0, length));
+    received_.erase(0, length);
+    if (message.ok()) return message;
+  }
+}
+
+bool DBusConnection::IsWanted(const DBusMessage& message) const {
+  return message.type == DBusType::kSignal && wanted_ && wanted_(message);
 }
 
 Result<DBusMessage> DBusConnection::Call(const DBusCall& call, Time end) {
@@ -155,10 +174,15 @@ Result<DBusMessage> DBusConnection::Call(const DBusCall& call, Time end) {
     DBusMessage message = TRY(Next(end));
     // Nobody has a reason to call us, and answers to calls that were given up
     // are too late.
-    if (message.type == DBusType::kSignal)
+    if (IsWanted(message)) {
+      // The signal that belongs to an answer comes shortly before it.
+      if (signals_.size() == kSignalsMax) signals_.pop_front();
       signals_.push_back(std::move(message));
-    else if (message.type != DBusType::kCall && message.reply_to == serial)
+    } else if ((message.type == DBusType::kReturn ||
+                message.type == DBusType::kError) &&
+               message.reply_to == serial) {
       return message;
+    }
   }
 }
 
@@ -174,7 +198,9 @@ Result<DBusMessage> DBusConnection::CallBus(std::string_view method,
   return Call(call, end);
 }
 
-Status DBusConnection::Subscribe(std::string_view rule, Time end) {
+Status DBusConnection::Subscribe(std::string_view rule, Filter wanted,
+                                 Time end) {
+  wanted_ = std::move(wanted);
   const auto answer = TRY(CallBus("AddMatch", rule, end));
   if (answer.type == DBusType::kError)
     return Error(EACCES, TextOfDBusError(answer));
@@ -184,7 +210,7 @@ Status DBusConnection::Subscribe(std::string_view rule, Time end) {
 Result<DBusMessage> DBusConnection::NextSignal(Time end) {
   while (signals_.empty()) {
     DBusMessage message = TRY(Next(end));
-    if (message.type == DBusType::kSignal) return message;
+    if (IsWanted(message)) return message;
   }
   DBusMessage message = std::move(signals_.front());
   signals_.pop_front();

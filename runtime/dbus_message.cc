@@ -7,10 +7,12 @@
 namespace ufs::runtime {
 namespace {
 
-constexpr char kByteOrder =
-    std::endian::native == std::endian::little ? 'l' : 'B';
+constexpr bool kLittle = std::endian::native == std::endian::little;
+constexpr char kByteOrder = kLittle ? 'l' : 'B';
+constexpr char kOtherOrder = kLittle ? 'B' : 'l';
 constexpr uint8_t kProtocol = 1;
-constexpr size_t kBytesMax = 1 << 20;
+constexpr size_t kBytesMax = size_t{128} << 20;
+constexpr size_t kFieldsMax = size_t{64} << 20;  // as of any array
 
 enum Field : uint8_t {
   kPath = 1,
@@ -52,8 +54,31 @@ std::string* TextOf(DBusMessage& message, uint8_t code) {
 }
 
 Error NoMessage() { return Error(EPROTO, "no message of D-Bus"); }
+Error NotUnderstood() {
+  return Error(EBADMSG, "a message of D-Bus that is not understood");
+}
 
 }  // namespace
+
+size_t DBusAlignment(char type) {
+  switch (type) {
+    case 'y':
+    case 'g':
+    case 'v':
+      return 1;
+    case 'n':
+    case 'q':
+      return 2;
+    case 'x':
+    case 't':
+    case 'd':
+    case '(':
+    case '{':
+      return 8;
+    default:  // lengths come first in strings and arrays
+      return 4;
+  }
+}
 
 void DBusWriter::PutAligned(const void* number, size_t size) {
   Align(size);
@@ -138,6 +163,43 @@ size_t DBusReader::BeginArray(size_t alignment) {
   return at_ + length;
 }
 
+void DBusReader::Skip(std::string_view type) {
+  switch (type.empty() ? '\0' : type[0]) {
+    case 's':
+    case 'o':
+      (void)TakeString();
+      return;
+    case 'g':
+      (void)TakeSignature();
+      return;
+    case 'a':
+      if (type.size() > 1) {
+        const size_t end = BeginArray(DBusAlignment(type[1]));
+        (void)Take(end - at_);
+        return;
+      }
+      break;
+    case 'y':
+    case 'n':
+    case 'q':
+    case 'b':
+    case 'i':
+    case 'u':
+    case 'h':
+    case 'x':
+    case 't':
+    case 'd': {
+      const size_t size = DBusAlignment(type[0]);
+      Align(size);
+      (void)Take(size);
+      return;
+    }
+    default:
+      break;
+  }
+  failed_ = true;
+}
+
 std::string EncodeCall(const DBusCall& call, uint32_t serial) {
   constexpr uint8_t kNoFlags = 0;
   DBusWriter out;
@@ -171,20 +233,23 @@ std::string EncodeCall(const DBusCall& call, uint32_t serial) {
 }
 
 Result<size_t> DBusLength(std::string_view begin) {
-  if (begin.size() < kDBusFixedBytes || begin[0] != kByteOrder ||
-      begin[3] != kProtocol)
+  if (begin.size() < kDBusFixedBytes || begin[3] != kProtocol ||
+      (begin[0] != kByteOrder && begin[0] != kOtherOrder))
     return NoMessage();
-  const size_t arguments = NumberAt(begin, 4);
-  const size_t fields = NumberAt(begin, 12);
-  const size_t length = AlignedTo(8, kDBusFixedBytes + fields) + arguments;
-  if (length > kBytesMax) return NoMessage();
+  const auto number = [&](size_t at) -> size_t {
+    const uint32_t native = NumberAt(begin, at);
+    return begin[0] == kByteOrder ? native : __builtin_bswap32(native);
+  };
+  const size_t fields = number(12);
+  const size_t length = AlignedTo(8, kDBusFixedBytes + fields) + number(4);
+  if (fields > kFieldsMax || length > kBytesMax) return NoMessage();
   return length;
 }
 
 Result<DBusMessage> DecodeDBus(std::string_view bytes) {
   DBusReader in(bytes);
   DBusMessage message;
-  (void)in.TakeByte();  // the order
+  if (in.TakeByte() != static_cast<uint8_t>(kByteOrder)) return NotUnderstood();
   message.type = static_cast<DBusType>(in.TakeByte());
   (void)in.TakeByte();  // flags, which are for those who are called
   (void)in.TakeByte();  // the protocol
@@ -206,14 +271,14 @@ Result<DBusMessage> DecodeDBus(std::string_view bytes) {
       std::string types = in.TakeSignature();
       if (code == kSignature) message.signature = std::move(types);
     } else {
-      // All that there are have these types.
-      return NoMessage();
+      // All that we know have these types; the others are to be ignored.
+      in.Skip(type);
     }
   }
-  if (in.position() != end) return NoMessage();
+  if (in.position() != end) return NotUnderstood();
   in.Align(8);
   if (in.failed() || bytes.size() - in.position() != arguments)
-    return NoMessage();
+    return NotUnderstood();
   message.arguments = bytes.substr(in.position());
   return message;
 }

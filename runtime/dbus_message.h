@@ -1,6 +1,7 @@
 // Messages of D-Bus, as its specification has them on the wire: what a caller
-// of methods sends, and what it gets. In the byte order of this machine, as
-// nobody who speaks to systemd over a socket of it has another.
+// of methods sends, and what it gets. We write in the byte order of this
+// machine, as systemd and the bus do. Anybody on the bus may send us signals in
+// the other one: of those we know where they end, no more.
 //
 // We speak it ourselves: libdbus says to the bus that it is the user it sees,
 // which in a user namespace is not whom the bus sees, and ends the process over
@@ -50,6 +51,9 @@ class DBusWriter {
   std::string data_;
 };
 
+// What values of a type are aligned to, by its first letter.
+size_t DBusAlignment(char type);
+
 // Takes arguments in order. What is not there, or is not as it must be, fails,
 // and so does all after it. `data` stays the caller's.
 class DBusReader {
@@ -62,6 +66,8 @@ class DBusReader {
   std::string TakeSignature();
   // Ends with the returned position; the elements are taken by the caller.
   size_t BeginArray(size_t alignment);
+  // Passes over one value of that type. Fails at structures and variants.
+  void Skip(std::string_view type);
   void Align(size_t alignment);
   size_t position() const { return at_; }
   bool failed() const { return failed_; }
@@ -101,9 +107,11 @@ struct DBusMessage {
 
 // As many bytes as say how long a message is.
 constexpr size_t kDBusFixedBytes = 16;
-// The length of the message that begins so; EPROTO if none does, or one beyond
-// what anybody sends to us.
+// The length of the message that begins so, in either byte order; EPROTO if
+// none does, or one beyond the 128 MiB of the specification.
 Result<size_t> DBusLength(std::string_view begin);
+// EBADMSG for one that is not to be understood, the other byte order among it:
+// where the next begins is known all the same.
 // REQUIRES: `bytes` is as long as DBusLength says.
 Result<DBusMessage> DecodeDBus(std::string_view bytes);
 

@@ -155,13 +155,18 @@ class Manager {
   Status ConnectTo(const std::vector<DBusSocket>& sockets) {
     bus_ = TRY(DBusConnection::Open(sockets, end_));
     // Before the first job: it may be over before we know its name.
-    return bus_->Subscribe(kJobEnds, end_);
+    return bus_->Subscribe(kJobEnds, IsJobEnd, end_);
   }
 
   static constexpr char kJobEnds[] =
       "type='signal',sender='org.freedesktop.systemd1',"
       "path='/org/freedesktop/systemd1',"
       "interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+
+  static bool IsJobEnd(const DBusMessage& signal) {
+    return signal.path == kObject && signal.interface == kManager &&
+           signal.member == "JobRemoved" && signal.signature == "uoss";
+  }
 
   Status AwaitJob(const char* method, const Answer& job) {
     std::string result;
@@ -184,9 +189,7 @@ class Manager {
   // Empty unless the signal is that of the job's end, which anybody on the bus
   // could send us: only who began the job is believed.
   static std::string ResultOf(const Answer& job, const DBusMessage& signal) {
-    if (signal.sender != job.sender || signal.interface != kManager ||
-        signal.member != "JobRemoved" || signal.signature != "uoss")
-      return "";
+    if (signal.sender != job.sender) return "";
     DBusReader reader(signal.arguments);
     (void)reader.TakeUint32();  // its number
     if (reader.TakeString() != job.path) return "";
@@ -198,29 +201,10 @@ class Manager {
   std::chrono::steady_clock::time_point end_;
 };
 
-// What values of that type are aligned to, by its first letter.
-size_t AlignmentOf(char type) {
-  switch (type) {
-    case 'y':
-    case 'g':
-      return 1;
-    case 'n':
-    case 'q':
-      return 2;
-    case 'x':
-    case 't':
-    case 'd':
-    case '(':
-      return 8;
-    default:  // lengths come first in strings and arrays
-      return 4;
-  }
-}
-
 void PutValue(DBusWriter& out, const PropertyValue& value) {
   switch (value.type[0]) {
     case 'a': {
-      const auto array = out.BeginArray(AlignmentOf(value.type[1]));
+      const auto array = out.BeginArray(DBusAlignment(value.type[1]));
       for (const PropertyValue& part : value.parts) PutValue(out, part);
       out.EndArray(array);
       return;
