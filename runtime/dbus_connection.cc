@@ -67,11 +67,12 @@ Result<DBusConnection> DBusConnection::Open(
     const std::vector<DBusSocket>& sockets, Time end) {
   Error failure(EADDRNOTAVAIL);
   for (const DBusSocket& socket : sockets) {
-    auto connected = socket.abstract
-                         ? kernel::ConnectAbstract(socket.name, SOCK_STREAM)
-                         : kernel::ConnectUnix(socket.name, SOCK_STREAM);
+    auto connected =
+        socket.abstract ? kernel::ConnectAbstract(socket.name, SOCK_STREAM, end)
+                        : kernel::ConnectUnix(socket.name, SOCK_STREAM, end);
     if (!connected.ok()) {
       failure = Error(connected.code());
+      if (connected.code() == ETIMEDOUT) break;
       continue;
     }
     DBusConnection bus(std::move(connected).value());

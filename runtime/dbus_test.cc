@@ -352,5 +352,41 @@ TEST(DBusOpenTest, NoSocket) {
   EXPECT_EQ(DBusConnection::Open({{"/nowhere/bus"}}, In(1s)).code(), ENOENT);
 }
 
+// Whoever listens takes nobody in, as one does who is stopped.
+TEST(DBusOpenTest, AFullBacklog) {
+  DBusTestBus bus;
+  std::vector<UniqueFd> waiting;
+  for (int i = 0; i < 2; ++i)
+    waiting.push_back(kernel::ConnectUnix(bus.socket(), SOCK_STREAM).value());
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(DBusConnection::Open({{bus.socket()}}, In(200ms)).code(),
+            ETIMEDOUT);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 200ms);
+}
+
+TEST(DBusOpenTest, SignalsOfTheKernelDoNotEndIt) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "ufs dbus_test " + std::to_string(getpid());
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 +
+                                        name.size())),
+            0);
+  ASSERT_EQ(listen(listener.get(), 0), 0);
+  const UniqueFd waiting = kernel::ConnectAbstract(name, SOCK_STREAM).value();
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) {};
+  ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
+  itimerval timer{{0, 20'000}, {0, 20'000}};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &timer, nullptr), 0);
+  EXPECT_EQ(DBusConnection::Open({{name, true}}, In(200ms)).code(), ETIMEDOUT);
+  timer = {};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &timer, nullptr), 0);
+  ASSERT_EQ(sigaction(SIGALRM, &before, nullptr), 0);
+}
+
 }  // namespace
 }  // namespace ufs::runtime

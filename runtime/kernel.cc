@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -369,6 +370,32 @@ Result<sockaddr_un> AddressOf(sys::At at) {
   return address;
 }
 
+Result<UniqueFd> Connect(const sockaddr_un& address, size_t size, int type,
+                         ConnectEnd end) {
+  using std::chrono::microseconds;
+  constexpr long kSecond = 1'000'000;
+  UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
+  while (true) {
+    if (end) {
+      // No poll(2) tells when there is a place.
+      const long left = std::chrono::ceil<microseconds>(
+                            *end - std::chrono::steady_clock::now())
+                            .count();
+      if (left <= 0) return Error(ETIMEDOUT);
+      const timeval timeout{left / kSecond, left % kSecond};
+      TRY(Check(setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout,
+                           sizeof(timeout))));
+    }
+    const Status status =
+        Check(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                      static_cast<socklen_t>(size)));
+    if (status.ok()) return fd;
+    const bool again =
+        status.code() == EINTR || (end && status.code() == EAGAIN);
+    if (!again) return status.error();
+  }
+}
+
 }  // namespace
 
 Result<UniqueFd> BindUnix(sys::At at, int type) {
@@ -385,19 +412,18 @@ Result<UniqueFd> ListenUnix(sys::At at, int type) {
   return fd;
 }
 
-Result<UniqueFd> ConnectAbstract(const std::string& name, int type) {
+Result<UniqueFd> ConnectAbstract(const std::string& name, int type,
+                                 ConnectEnd end) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (name.size() >= sizeof(address.sun_path)) return Error(ENAMETOOLONG);
   std::memcpy(address.sun_path + 1, name.data(), name.size());
-  UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
-  TRY(Check(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
-                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 +
-                                           name.size()))));
-  return fd;
+  return Connect(address, offsetof(sockaddr_un, sun_path) + 1 + name.size(),
+                 type, end);
 }
 
-Result<UniqueFd> ConnectUnix(const std::string& path, int type) {
+Result<UniqueFd> ConnectUnix(const std::string& path, int type,
+                             ConnectEnd end) {
   const size_t slash = path.rfind('/');
   const std::string directory =
       slash == path.npos ? "." : path.substr(0, slash + 1);
@@ -405,12 +431,7 @@ Result<UniqueFd> ConnectUnix(const std::string& path, int type) {
   const UniqueFd parent =
       TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY));
   const sockaddr_un address = TRY(AddressOf({parent, name.c_str()}));
-  UniqueFd fd = TRY(FdOf(socket(AF_UNIX, type | SOCK_CLOEXEC, 0)));
-  TRY(Check(sys::Restart([&] {
-    return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
-                   sizeof(address));
-  })));
-  return fd;
+  return Connect(address, sizeof(address), type, end);
 }
 
 Result<UniqueFd> Accept(BorrowedFd listener) {

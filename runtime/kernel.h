@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -125,9 +126,14 @@ Result<Message> ReceiveMessage(BorrowedFd socket, size_t limit);
 // SOCK_DGRAM but for ListenUnix.
 Result<UniqueFd> BindUnix(sys::At at, int type);
 Result<UniqueFd> ListenUnix(sys::At at, int type);
-Result<UniqueFd> ConnectUnix(const std::string& path, int type);
+// A listener with a full backlog is waited for: until `end`, if given, and
+// ETIMEDOUT then.
+using ConnectEnd = std::optional<std::chrono::steady_clock::time_point>;
+Result<UniqueFd> ConnectUnix(const std::string& path, int type,
+                             ConnectEnd end = {});
 // The same by a name that no file system has.
-Result<UniqueFd> ConnectAbstract(const std::string& name, int type);
+Result<UniqueFd> ConnectAbstract(const std::string& name, int type,
+                                 ConnectEnd end = {});
 Result<UniqueFd> Accept(BorrowedFd listener);
 
 }  // namespace ufs::runtime::kernel
