@@ -606,8 +606,16 @@ Status Cgroup::KillAll(int signal) {
   return signal == SIGKILL ? ThawForKill() : Ok();
 }
 
-void Cgroup::LeaveToOther() {
-  if (scope_ && IsAnothers(*scope_)) *this = Cgroup();
+Status Cgroup::LeaveToOther() {
+  if (!scope_) return Ok();
+  auto anothers = IsAnothers(*scope_);
+  // Without directories nothing of ours is known to be there: not even in doubt
+  // is there a reason to touch it.
+  if (!anothers.ok() && !directories_.empty())
+    return std::move(anothers).error().With(
+        "nothing of it is killed, as it may be another's by now; try again");
+  if (!anothers.ok() || *anothers) *this = Cgroup();
+  return Ok();
 }
 
 Status Cgroup::Remove() {

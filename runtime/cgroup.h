@@ -122,8 +122,9 @@ class Cgroup {
 
   // Gives up a scope whose name is another's by now, with the directories,
   // which are the other's then: ours has ended, or was never made. To be asked
-  // before all of it is killed or removed.
-  void LeaveToOther();
+  // before all of it is killed or removed, neither of which may be done when it
+  // fails: systemd does not tell whose the scope is.
+  Status LeaveToOther();
 
   // Kills what is left and removes the directories, and parents that Make
   // made, if nothing else is in them.

@@ -129,8 +129,10 @@ Result<Container> Container::Create(const std::string& state_root,
   if (built.ok()) built = container.entry_.Unlock();
   if (!built.ok()) {
     // The first failure is the one to tell.
-    (void)container.KillAndWait();
-    (void)container.RemoveAll();
+    const bool killed = container.KillAndWait().ok();
+    // A scope that may be another's by now waits for its deletion.
+    if (killed || !container.state_.cgroup.in_scope())
+      (void)container.RemoveAll();
     return std::move(built).error();
   }
   return container;
@@ -394,11 +396,11 @@ Status Container::Kill(int signal, bool all) {
   // Without a new pid namespace what it has started does not end with it.
   if (signal == SIGKILL && !all && !TRY(Spec()).HasNew(NamespaceType::kPid)) {
     all = true;
-    state_.cgroup.LeaveToOther();
+    TRY(state_.cgroup.LeaveToOther());
     if (!IsAlive() && TRY(state_.cgroup.Pids()).empty())
       return Error(ESRCH, "container not running");
   }
-  if (all) state_.cgroup.LeaveToOther();
+  if (all) TRY(state_.cgroup.LeaveToOther());
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
     auto fd = kernel::PidfdOpen(state_.pid);
@@ -434,16 +436,17 @@ Status Container::Update(const Resources& resources) {
 }
 
 Status Container::KillAndWait() {
-  state_.cgroup.LeaveToOther();
-  if (!state_.cgroup.empty()) (void)state_.cgroup.KillAll(SIGKILL);
+  // Init is ours in any case.
+  ufs::Status ours = state_.cgroup.LeaveToOther();
+  if (ours.ok() && !state_.cgroup.empty()) (void)state_.cgroup.KillAll(SIGKILL);
   const auto pidfd = kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1);
-  if (!pidfd.ok() || !IsAlive()) return Ok();
+  if (!pidfd.ok() || !IsAlive()) return ours;
   (void)kernel::PidfdSignal(*pidfd, SIGKILL);
   for (int waited_ms = 0; waited_ms < kKillPatienceMs;
        waited_ms += kThawAgainMs) {
-    if (kernel::WaitForExit(*pidfd, kThawAgainMs)) return Ok();
+    if (kernel::WaitForExit(*pidfd, kThawAgainMs)) return ours;
     // From inside it may have been frozen again before it died.
-    TRY(state_.cgroup.ThawForKill());
+    if (ours.ok()) TRY(state_.cgroup.ThawForKill());
   }
   return Error(EBUSY, "container init does not end");
 }

@@ -111,7 +111,7 @@ Result<StateEntry> StateEntry::Create(const std::string& root,
       if (state->pid != 0) return exists;
       // A creation that was killed: its cgroups are still there.
       ContainerState left = *state;
-      left.cgroup.LeaveToOther();
+      TRY(left.cgroup.LeaveToOther());
       TRY(left.cgroup.Remove());
     }
     TRY(RemoveContents(entry.dir_));

@@ -80,6 +80,9 @@ class Manager {
     const auto sockets = BusSockets(user);
     const Status status = ConnectTo(sockets);
     if (status.ok()) return Ok();
+    nobody_listens_ = status.code() == EADDRNOTAVAIL ||
+                      status.code() == ENOENT || status.code() == ENOTDIR ||
+                      status.code() == ECONNREFUSED;
     // In words of our own: podman takes strerror's for a missing program.
     const std::string why = sockets.empty() ? "no address"
                             : status.code() == ENOENT
@@ -93,6 +96,10 @@ class Manager {
                              "enable-linger, and set XDG_RUNTIME_DIR"
                            : "start it, or leave --systemd-cgroup out"));
   }
+
+  // Why Connect has failed: there is no bus, rather than one that could not be
+  // talked to.
+  bool nobody_listens() const { return nobody_listens_; }
 
   struct Answer {
     Status status;
@@ -129,18 +136,22 @@ class Manager {
     return answer;
   }
 
-  // Empty when it is not told.
-  std::string DescriptionOf(const std::string& unit_path) {
+  Result<std::string> DescriptionOf(const std::string& unit_path) {
     DBusWriter arguments;
     arguments.PutString(kUnit);
     arguments.PutString("Description");
-    const auto reply = bus_->Call(
+    const auto reply = TRY(bus_->Call(
         {kDestination, unit_path, kProperties, "Get", "ss", arguments.data()},
-        end_);
-    if (!reply.ok() || reply->signature != "v") return "";
-    DBusReader reader(reply->arguments);
-    if (reader.TakeSignature() != "s") return "";
-    return reader.TakeString();
+        end_));
+    if (reply.type == DBusType::kError)
+      return Error(ErrnoOf(reply.error_name), TextOfDBusError(reply));
+    DBusReader reader(reply.arguments);
+    const bool is_text =
+        reply.signature == "v" && reader.TakeSignature() == "s";
+    std::string description = is_text ? reader.TakeString() : "";
+    if (description.empty() || reader.failed())
+      return Error(EPROTO, "no description of a unit");
+    return description;
   }
 
   // As Call, and waits for the job it begins.
@@ -198,6 +209,7 @@ class Manager {
   }
 
   std::optional<DBusConnection> bus_;
+  bool nobody_listens_ = false;
   std::chrono::steady_clock::time_point end_;
 };
 
@@ -444,14 +456,18 @@ Status EnterScope(const SystemdScope& scope, const std::string& below) {
       .status.With("entering the scope " + scope.unit);
 }
 
-bool IsAnothers(const SystemdScope& scope) {
+Result<bool> IsAnothers(const SystemdScope& scope) {
   Manager manager(kStopPatience);
-  if (!manager.Connect().ok()) return false;
-  const auto unit = manager.Call("GetUnit", "s", Texts({scope.unit}),
-                                 /*gives_path=*/true);
-  if (!unit.status.ok()) return false;
-  const std::string found = manager.DescriptionOf(unit.path);
-  return !found.empty() && found != scope.description;
+  if (Status connected = manager.Connect(); !connected.ok()) {
+    if (manager.nobody_listens()) return false;
+    return std::move(connected).error().With("the scope " + scope.unit);
+  }
+  auto unit = manager.Call("GetUnit", "s", Texts({scope.unit}),
+                           /*gives_path=*/true);
+  if (unit.error_name == kNoSuchUnit) return false;
+  TRY(std::move(unit.status).With("the scope " + scope.unit));
+  return TRY(manager.DescriptionOf(unit.path).With(
+             "the scope " + scope.unit)) != scope.description;
 }
 
 Status StopScope(const SystemdScope& scope) {

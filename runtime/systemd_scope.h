@@ -50,8 +50,9 @@ Status SetScopeLimits(const SystemdScope& scope, const Resources& resources);
 // ordinary user, who may move nobody there from elsewhere.
 Status EnterScope(const SystemdScope& scope, const std::string& below);
 // Whether the name is by now that of a scope which somebody else has made.
-// False, too, where nobody can be asked.
-bool IsAnothers(const SystemdScope& scope);
+// False, too, where nobody can be asked, as there is no bus; an error where
+// somebody was, and has not told.
+Result<bool> IsAnothers(const SystemdScope& scope);
 // Ends and forgets it; one that is not there any more, too. Without a bus there
 // is nothing to do: an empty scope ends by itself.
 Status StopScope(const SystemdScope& scope);

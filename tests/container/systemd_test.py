@@ -117,6 +117,32 @@ class ScopeTest(bundle.ContainerTest):
         self.start_box()
         self.assertGreater(time.monotonic() - begin, 0.5)
 
+    def test_strangers_on_the_bus(self):
+        """Who can send to us neither ends a job nor keeps us from asking."""
+        self.systemd.mode("stranger")
+        self.start_box()
+        second = self.make_bundle("second")
+        self.configure(bundle=second, **{"linux.cgroupsPath": "ufs-test.slice:libpod:ufs-box"})
+        self.refused("another scope libpod-ufs-box.scope exists", "run", "-b", second, "ufs-box2")
+        self.assertEqual(self.systemd.calls("StopUnit"), [])
+        self.ok("delete", "--force", "ufs-box")
+        self.assertEqual(self.systemd.calls("StopUnit"), [[UNIT, "replace"]])
+
+    def test_a_manager_that_does_not_tell_whose_a_scope_is(self):
+        """It may be another's: what is in it is not killed."""
+        self.start_box()
+        self.systemd.mode("mute")
+        doubt = "may be another's by now; try again: .*GetUnit: not told"
+        self.refused(doubt, "kill", "--all", "ufs-box", "KILL")
+        self.assertEqual(self.status()["status"], "running")
+        # The container's own process is its own in any case.
+        self.refused(doubt, "delete", "--force", "ufs-box")
+        self.assertEqual(self.status()["status"], "stopped")
+        self.assertEqual(self.systemd.calls("StopUnit"), [])
+        self.systemd.mode("")
+        self.ok("delete", "ufs-box")
+        self.assertEqual(os.listdir(self.state), [])
+
     def test_failures_leave_nothing(self):
         for mode, message in (("refuse", "StartTransientUnit: not today"),
                               ("fail", 'StartTransientUnit has ended as "failed"'),
