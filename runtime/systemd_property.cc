@@ -15,6 +15,42 @@ constexpr std::string_view kPrefix = "org.systemd.property.";
 constexpr std::string_view kIntegers = "ynqiuxt";
 constexpr size_t kSignatureMax = 255;
 
+// What stays within the scope and takes back nothing that it is made with. All
+// else, who may name an annotation must not get by it: other processes moved
+// into the scope (PIDs), other units started or stopped with it (Wants,
+// Conflicts, OnFailure), the host rebooted at its end (FailureAction).
+//
+// Those that callers set themselves are among them: podman KillSignal and
+// TimeoutStopUSec; CRI-O CollectMode, DefaultDependencies, by which a shutdown
+// ends the scope, and After, which orders and starts nothing.
+constexpr std::string_view kTaken[] = {
+    "After",         "AllowedCPUs",    "AllowedMemoryNodes",
+    "Before",        "CollectMode",    "DefaultDependencies",
+    "DeviceAllow",   "DevicePolicy",   "FinalKillSignal",
+    "IPAddressDeny", "IPAddressAllow", "KillMode",
+    "KillSignal",    "OOMPolicy",      "RestartKillSignal",
+    "SendSIGHUP",    "SendSIGKILL",
+};
+// Resource control: CPUWeight, StartupCPUWeight, IOReadBandwidthMax. With what
+// else begins so no scope of systemd's is made.
+constexpr std::string_view kTakenBeginnings[] = {
+    "BlockIO", "CPU",    "DefaultMemory", "DefaultStartupMemory",
+    "IO",      "Memory", "RuntimeMax",    "RuntimeRandomizedExtra",
+    "Startup", "Tasks",  "TimeoutStop",
+};
+constexpr std::string_view kTakenEnd = "Accounting";
+
+bool IsTaken(std::string_view name) {
+  const auto is_name = [&](std::string_view taken) { return name == taken; };
+  const auto begins = [&](std::string_view taken) {
+    return name.starts_with(taken);
+  };
+  return std::any_of(std::begin(kTaken), std::end(kTaken), is_name) ||
+         std::any_of(std::begin(kTakenBeginnings), std::end(kTakenBeginnings),
+                     begins) ||
+         name.ends_with(kTakenEnd);
+}
+
 constexpr struct {
   std::string_view word;
   char type;
@@ -313,6 +349,10 @@ Result<SystemdProperty> PropertyOf(std::string name, const std::string& text) {
   // By it a scope is told from another of its name.
   if (name == "Description")
     return Wrong("the description of the scope names the container");
+  if (!IsTaken(name))
+    return Wrong("\"" + name +
+                 "\" is not among the properties that may be given: it may "
+                 "reach beyond the scope, or undo what it is made with");
   PropertyValue value = TRY(ParsePropertyValue(text).With("\"" + text + "\""));
   if (name.size() > 3 && name.ends_with("Sec") &&
       std::islower(static_cast<unsigned char>(name[name.size() - 4]))) {

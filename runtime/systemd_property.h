@@ -35,8 +35,10 @@ struct SystemdProperty {
 // strings, which no property of a scope has. EINVAL.
 Result<PropertyValue> ParsePropertyValue(std::string_view text);
 
-// Those among the annotations. A name that ends in Sec is given in seconds, and
-// goes by USec, as systemd has it on the bus. EINVAL names the annotation.
+// Those among the annotations: only what stays within the scope, that is
+// limits, accounting, and how and when it ends. A name that ends in Sec is
+// given in seconds, and goes by USec, as systemd has it on the bus. EINVAL
+// names the annotation.
 Result<std::vector<SystemdProperty>> PropertiesIn(
     const std::map<std::string, std::string>& annotations);
 

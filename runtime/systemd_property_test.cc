@@ -88,14 +88,14 @@ TEST(PropertiesInTest, NamesAndSeconds) {
       PropertiesIn({{"org.systemd.property.TimeoutStopSec", "3"},
                     {"org.systemd.property.RuntimeMaxSec", "1.5"},
                     {"org.systemd.property.KillMode", "'none'"},
-                    {"org.systemd.property.MaxUSec", "uint64 7"},
+                    {"org.systemd.property.CPUQuotaPeriodUSec", "uint64 7"},
                     {"org.example", "anything"}});
   ASSERT_TRUE(found.ok()) << found.error().ToString();
   std::string all;
   for (const SystemdProperty& property : *found)
     all += property.name + "=" + Show(property.value) + " ";
   EXPECT_EQ(all,
-            "KillMode=s:none MaxUSec=t:7 RuntimeMaxUSec=t:1500000 "
+            "CPUQuotaPeriodUSec=t:7 KillMode=s:none RuntimeMaxUSec=t:1500000 "
             "TimeoutStopUSec=t:3000000 ");
   for (const char* name : {"", "Ab", "Kill-Mode", "Kill Mode", "Description"})
     EXPECT_EQ(
@@ -108,6 +108,63 @@ TEST(PropertiesInTest, NamesAndSeconds) {
         PropertiesIn({{"org.systemd.property.TimeoutStopSec", text}}).code(),
         EINVAL)
         << text;
+}
+
+int Given(const std::string& name) {
+  return PropertiesIn({{"org.systemd.property." + name, "true"}}).code();
+}
+
+TEST(PropertiesInTest, WhatStaysWithinTheScope) {
+  for (const char* name :
+       {"After", "Before", "CollectMode", "CPUWeight", "CPUAccounting",
+        "DefaultDependencies", "DeviceAllow", "IOAccounting", "IOWeight",
+        "IPAccounting", "KillMode", "KillSignal", "MemoryHigh", "MemorySwapMax",
+        "RuntimeMaxUSec", "SendSIGKILL", "StartupCPUWeight", "TasksMax",
+        "TimeoutStopUSec"})
+    EXPECT_EQ(Given(name), 0) << name;
+}
+
+TEST(PropertiesInTest, WhatReachesBeyondItIsRefused) {
+  for (const char* name : {"PIDs",
+                           "PIDFDs",
+                           "Slice",
+                           "Delegate",
+                           "DelegateSubgroup",
+                           "Controller",
+                           "User",
+                           "Group",
+                           "Description",
+                           "FailureAction",
+                           "SuccessAction",
+                           "JobTimeoutAction",
+                           "StartLimitAction",
+                           "RebootArgument",
+                           "JobTimeoutUSec",
+                           "JobTimeoutSec",
+                           "JobRunningTimeoutUSec",
+                           "JobTimeoutRebootArgument",
+                           "Wants",
+                           "Requires",
+                           "Requisite",
+                           "BindsTo",
+                           "PartOf",
+                           "Upholds",
+                           "Conflicts",
+                           "OnFailure",
+                           "OnSuccess",
+                           "OnFailureJobMode",
+                           "PropagatesReloadTo",
+                           "PropagatesStopTo",
+                           "ReloadPropagatedFrom",
+                           "StopPropagatedFrom",
+                           "JoinsNamespaceOf",
+                           "RequiresMountsFor",
+                           "StopWhenUnneeded",
+                           "BPFProgram",
+                           "IPIngressFilterPath",
+                           "ManagedOOMPreference",
+                           "Aftermath"})
+    EXPECT_EQ(Given(name), EINVAL) << name;
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ class ScopeTest(bundle.ContainerTest):
                                         for name, value in values.items()})
         annotate(TimeoutStopUSec="uint64 1234567", RuntimeMaxSec="90", CollectMode="'inactive'",
                  IOAccounting="true", After="['a.service', 'b.service']", CPUWeight="uint64 7",
-                 DeviceAllow="[('/dev/null', 'rw')]", Mixed="(byte 1, int64 -2, 'x', 1.5, [uint16 7])")
+                 DeviceAllow="[('/dev/null', 'rw')]", AllowedCPUs="[byte 1]", SendSIGHUP="true",
+                 DefaultDependencies="true")
         self.configure(**{"linux.resources": {"cpu": {"shares": 1024}}})
         self.start_box()
         [(_, _, properties, _)] = self.systemd.calls("StartTransientUnit")
@@ -94,12 +95,16 @@ class ScopeTest(bundle.ContainerTest):
                             ("CollectMode", "inactive"), ("IOAccounting", True), ("CPUWeight", 7),
                             ("After", ["a.service", "b.service"]),
                             ("DeviceAllow", [["/dev/null", "rw"]]),
-                            ("Mixed", [1, -2, "x", 1.5, [7]])):
+                            ("AllowedCPUs", [1]), ("SendSIGHUP", True),
+                            ("DefaultDependencies", True)):
             self.assertEqual(properties[name], value, name)
         self.ok("delete", "--force", "ufs-box")
         for name, value, message in (("KillMode", "none", "a string is in quotes"),
                                      ("Kill_Mode", "'none'", "is no name of a property"),
                                      ("TimeoutStopSec", "'soon'", "is no number of seconds"),
+                                     ("PIDs", "[uint32 4294967295]", "may reach beyond the scope"),
+                                     ("Conflicts", "['a.service']", "may reach beyond the scope"),
+                                     ("FailureAction", "'reboot'", "may reach beyond the scope"),
                                      ("Description", "'mine'", "names the container")):
             annotate(**{name: value})
             self.run_refused(f"annotation org.systemd.property.{name}: .*{message}")
