@@ -133,7 +133,7 @@ class Parser {
     const std::string given(rest_.substr(1, end - 1));
     rest_.remove_prefix(end);
     std::string_view left = given;
-    if (!SkipType(left, 0) || !left.empty())
+    if (given.size() > kSignatureMax || !SkipType(left, 0) || !left.empty())
       return Wrong("\"" + given + "\" is no type that is known here");
     TRY(Agree(type, given));
     return Value(given, depth + 1);
@@ -151,6 +151,7 @@ class Parser {
     }
     if (element.empty()) return Wrong("an empty array needs its type: @as []");
     array.type = "a" + element;
+    if (array.type.size() > kSignatureMax) return Wrong("too much in one");
     return array;
   }
 
@@ -264,6 +265,9 @@ class Parser {
     const bool negative = word.starts_with('-');
     at += negative || word.starts_with('+') ? 1 : 0;
     if (hex) at += 2;
+    // GVariant reads 010 as 8, who writes it means 10 rather.
+    if (!hex && stop - at > 1 && *at == '0')
+      return Wrong("\"" + word + "\" begins with a 0");
     uint64_t magnitude = 0;
     const auto [left, error] =
         std::from_chars(at, stop, magnitude, hex ? 16 : 10);

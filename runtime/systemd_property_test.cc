@@ -51,36 +51,40 @@ TEST(PropertyValueTest, AsGVariantWritesThem) {
 }
 
 TEST(PropertyValueTest, WhatIsNoneIsRefused) {
-  for (const char* text : {"",
-                           "word",
-                           "'open",
-                           "[",
-                           "[]",
-                           "()",
-                           "[1, 'a']",
-                           "1 2",
-                           "byte 256",
-                           "byte -1",
-                           "2147483648",
-                           "uint64 x",
-                           "uint64 'a'",
-                           "@q 'a'",
-                           "@v 1",
-                           "@a [1]",
-                           "@(s) ('a', 'b')",
-                           "@(ss) ('a',)",
-                           "{'a': 1}",
-                           "<1>",
-                           "1e999",
-                           "objectpath 'a'",
-                           "objectpath '/a/'",
-                           "signature 'z'",
-                           "'\\u0041'",
-                           "[[[[[[[[[[1]]]]]]]]]]",
-                           "--1",
-                           "0x",
-                           "+"})
+  for (const char* text :
+       {"", "word", "'open", "[", "[]", "()", "[1, 'a']", "1 2", "byte 256",
+        "byte -1", "2147483648", "uint64 x", "uint64 'a'", "@q 'a'", "@v 1",
+        "@a [1]", "@(s) ('a', 'b')", "@(ss) ('a',)", "{'a': 1}", "<1>", "1e999",
+        "objectpath 'a'", "objectpath '/a/'", "signature 'z'", "'\\u0041'",
+        "[[[[[[[[[[1]]]]]]]]]]", "--1", "0x", "+",
+        // Octal to GVariant.
+        "010", "-010", "uint64 00"})
     EXPECT_EQ(ParsePropertyValue(text).code(), EINVAL) << text;
+}
+
+TEST(PropertyValueTest, ZerosThatAreNotOctal) {
+  for (const auto& [text, shown] : {std::pair("0", "i:0"),
+                                    {"-0", "i:0"},
+                                    {"0x010", "i:16"},
+                                    {"0.5", "d:0.500000"}})
+    EXPECT_EQ(Parsed(text), shown) << text;
+}
+
+// No signature of D-Bus is longer.
+TEST(PropertyValueTest, ATypeHas255Letters) {
+  const auto annotated = [](size_t members) {
+    return "@a(" + std::string(members, 's') + ") []";
+  };
+  EXPECT_EQ(Parsed(annotated(252).c_str()),
+            "a(" + std::string(252, 's') + "):[]");
+  EXPECT_EQ(ParsePropertyValue(annotated(253)).code(), EINVAL);
+  const auto array = [](size_t members) {
+    std::string text = "[(1";
+    for (size_t i = 1; i < members; ++i) text += ", 1";
+    return text + ")]";
+  };
+  EXPECT_TRUE(ParsePropertyValue(array(252)).ok());
+  EXPECT_EQ(ParsePropertyValue(array(253)).code(), EINVAL);
 }
 
 TEST(PropertiesInTest, NamesAndSeconds) {
