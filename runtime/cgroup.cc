@@ -287,8 +287,9 @@ Result<Cgroup> Cgroup::PlanScope(const std::string& path, const std::string& id,
 Status Cgroup::MakeScope(pid_t pid, const Resources& resources,
                          std::optional<Cgroup> otherwise) {
   auto started = StartScope(*scope_, pid, resources);
-  // What is only late may come yet.
-  if (!started.ok() && otherwise && started.code() != ETIMEDOUT) {
+  // What is only late may come yet. Properties are to be had of systemd alone.
+  if (!started.ok() && otherwise && started.code() != ETIMEDOUT &&
+      scope_->properties.empty()) {
     *this = std::move(*otherwise);
     missing_.push_back(started.error().ToString());
     TRY(Make());

@@ -70,8 +70,9 @@ class Cgroup {
   // The same below a scope that systemd is to make: `path` is
   // "linux.cgroupsPath" as ParseScope has it. A scope must have a process, so
   // that it is made later and with one: `pid` is moved into it, all the way.
-  // Where systemd refuses, `otherwise` is made, if given, in its place; why is
-  // told to who sets a limit that is not to be had so.
+  // Where systemd refuses, `otherwise` is made, if given, in its place, unless
+  // there are properties; why is told to who sets a limit that is not to be had
+  // so.
   static Result<Cgroup> PlanScope(const std::string& path,
                                   const std::string& id,
                                   const std::string& created,

@@ -287,6 +287,11 @@ class UserScopeTest(box.UserBoxTest):
         self.assertEqual(self.out("echo ran"), "ran\n")
         self.refused("memory.limit cannot be set: .*StartTransientUnit: not today", "-m", "64m")
 
+    def test_properties_are_to_be_had_of_the_manager_alone(self):
+        self.systemd.mode("refuse")
+        self.refused("StartTransientUnit: not today",
+                     "--annotation", "org.systemd.property.CPUWeight=uint64 7")
+
     def test_no_manager(self):
         os.remove(self.user.home + "/run/systemd/private")
         self.assertEqual(self.out("echo ran"), "ran\n")
