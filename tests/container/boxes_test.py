@@ -173,6 +173,7 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
 
     def test_top_and_stats(self):
         found = self.start("sleep 1001 & exec sleep 1002")
+        self.assertTrue(wait_until(lambda: "exec" not in self.ok("top", "box")))  # of the shell
         self.assertTrue(wait_until(lambda: self.ok("top", "box").count("sleep 100") == 2))
         processes = json.loads(self.ok("top", "--json", "box"))
         self.assertEqual({p["command"] for p in processes}, {"sleep 1001", "sleep 1002"})
