@@ -172,7 +172,7 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   text("--hostname", options.hostname, "NAME", "Default: the name");
   text("--domainname", options.domainname, "NAME", "Of NIS");
   List(parser, "--add-host", words.hosts, "NAME:ADDRESS",
-       "For its /etc/hosts; host-gateway: the machine's, not its loopback's");
+       "For its /etc/hosts; host-gateway: the machine's");
   List(parser, "--dns", options.dns, "ADDRESS",
        "Name server; none: resolv.conf is the image's");
   List(parser, "--dns-search", options.dns_search, "DOMAIN",
