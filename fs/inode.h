@@ -180,8 +180,6 @@ class Inode {
   std::atomic<bool> lost_capability{false};
   // A directory whose names changed since the kernel was told to drop them.
   std::atomic<bool> names_changed{false};
-  // How often a name was asked for of late, while somebody lists it.
-  std::atomic<uint32_t> looked_into{0};
 
   // Of its object in the upper, if that is a file or a directory.
   SilentXattrs silent;
@@ -255,7 +253,14 @@ class Inode {
   };
 
   std::atomic<uint32_t> references_{1};
-  uint32_t part_count_ = 0;
+  uint32_t part_count_ : 24 = 0;
+
+ public:
+  // Of directories: how often a name was asked for of late, while somebody
+  // lists it. Here, where there is room.
+  std::atomic<uint8_t> looked_into{0};
+
+ private:
   std::unique_ptr<const LowerPart[]> parts_;
   InodeTable& table_;
 

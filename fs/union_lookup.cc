@@ -322,7 +322,9 @@ Entry UnionFs::MakeEntry(const InodeRef& inode, const Attr& attr) {
 
 Result<std::optional<Entry>> UnionFs::Lookup(NodeId parent, Name name) {
   const InodeRef dir = TRY(GetDir(parent));
-  dir->looked_into.fetch_add(1, std::memory_order_relaxed);
+  // One that is lost to another thread, or beyond its limit, is no matter.
+  if (const uint8_t looks = dir->looked_into; looks < UINT8_MAX)
+    dir->looked_into = looks + 1;
   return LookupIn(dir, name);
 }
 
@@ -596,7 +598,7 @@ Status UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus,
   const auto listing = TRY(ListingOf(dir));
   const size_t begin = listing->After(offset);
   // One look may be anybody's. They grow old by the answers.
-  const uint32_t looks = begin == 0 ? 0 : dir->looked_into.load();
+  const uint8_t looks = begin == 0 ? 0 : dir->looked_into.load();
   dir->looked_into = looks - (looks + 15) / 16;
   bool full = false;
   for (size_t i = begin; i < listing->items().size() && !full; ++i) {
