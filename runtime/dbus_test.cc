@@ -287,7 +287,7 @@ std::string TextIn(const Result<DBusMessage>& message) {
   return DBusReader(message->arguments).TakeString();
 }
 
-constexpr DBusCall kCall{"a.dest", "/p", "an.interface", "Method"};
+const DBusCall kCall{"a.dest", "/p", "an.interface", "Method"};
 
 TEST_F(DBusConnectionTest, StrangersDoNotEndTheConversation) {
   const std::string mib(1 << 20, 'x');
