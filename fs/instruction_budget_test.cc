@@ -87,7 +87,7 @@ TEST_F(InstructionBudgetTest, AnUpperThatBeginsAfresh) {
     ASSERT_NE(Walk(name), NodeId::kNone);
   }
   int made = 0;
-  ExpectAtMost(700000, [&] {
+  ExpectAtMost(400000, [&] {
     const std::string name = "new" + std::to_string(++made);
     return fs_->Create(dir_, N(name.c_str()), 0644, O_EXCL, root_caller_)
                .ok() &&
