@@ -30,6 +30,14 @@ int StatusOfParent(F child) {
   return WEXITSTATUS(status);
 }
 
+// One that notes who holds it: the number that the C library has of itself.
+struct HeldMutex {
+  HeldMutex() { pthread_mutex_lock(&mutex); }
+  pid_t owner() const { return mutex.__data.__owner; }
+
+  pthread_mutex_t mutex = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+};
+
 TEST(DaemonTest, ParentExitsWithZeroOnceDetachedWhileTheChildGoesOn) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
@@ -72,18 +80,13 @@ TEST(DaemonTest, ParentExitsWithWhatTheBodyReturns) {
 TEST(DaemonTest, TheDaemonIsAWholeProcess) {
   EXPECT_EQ(
       StatusOfParent([](Daemon&) {
-        pthread_mutexattr_t checked;
-        pthread_mutexattr_init(&checked);
-        pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
-        pthread_mutex_t mutex;
-        pthread_mutex_init(&mutex, &checked);
-        pthread_mutex_lock(&mutex);
-        const pid_t owner = mutex.__data.__owner;
+        HeldMutex held;
+        const pid_t owner = held.owner();
         if (owner != getpid() || owner != gettid()) _exit(1);
         int other = 0;
-        std::thread([&] { other = pthread_mutex_trylock(&mutex); }).join();
+        std::thread([&] { other = pthread_mutex_trylock(&held.mutex); }).join();
         if (other != EBUSY) _exit(2);
-        if (pthread_mutex_lock(&mutex) != EDEADLK) _exit(3);
+        if (pthread_mutex_lock(&held.mutex) != EDEADLK) _exit(3);
         const pid_t child = fork();
         if (child == 0) _exit(getppid() == owner ? 7 : 0);
         int status = 0;
@@ -100,13 +103,7 @@ TEST(DaemonTest, ItsNumberOutlivesTheParent) {
               const pid_t parent = getppid();
               daemon.Detach("daemon_test");
               while (getppid() == parent) usleep(1000);
-              pthread_mutexattr_t checked;
-              pthread_mutexattr_init(&checked);
-              pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
-              pthread_mutex_t mutex;
-              pthread_mutex_init(&mutex, &checked);
-              pthread_mutex_lock(&mutex);
-              const char byte = mutex.__data.__owner == gettid() ? 'y' : 'n';
+              const char byte = HeldMutex().owner() == gettid() ? 'y' : 'n';
               if (write(back[1], &byte, 1) != 1) _exit(1);
               _exit(0);
             }),

@@ -253,7 +253,7 @@ class Inode {
   };
 
   std::atomic<uint32_t> references_{1};
-  uint32_t part_count_ : 24 = 0;
+  uint32_t part_count_ : 24 = 0;  // as many as layers, at most
 
  public:
   // Of directories: how often a name was asked for of late, while somebody

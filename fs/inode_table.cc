@@ -31,7 +31,7 @@ uint64_t InoOf(const Identity& identity) {
 Inode::~Inode() { table_.Remove(*this); }
 
 void Inode::set_parts(std::vector<LowerPart> parts) {
-  part_count_ = static_cast<uint32_t>(parts.size()) & 0xFFFFFF;
+  part_count_ = static_cast<uint32_t>(parts.size());
   parts_ = nullptr;
   if (parts.empty()) return;
   auto own = std::make_unique<LowerPart[]>(parts.size());

@@ -394,13 +394,12 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 
 Status Container::Kill(int signal, bool all) {
   // Without a new pid namespace what it has started does not end with it.
-  if (signal == SIGKILL && !all && !TRY(Spec()).HasNew(NamespaceType::kPid)) {
-    all = true;
-    TRY(state_.cgroup.LeaveToOther());
-    if (!IsAlive() && TRY(state_.cgroup.Pids()).empty())
-      return Error(ESRCH, "container not running");
-  }
+  const bool with_init =
+      signal == SIGKILL && !all && !TRY(Spec()).HasNew(NamespaceType::kPid);
+  all |= with_init;
   if (all) TRY(state_.cgroup.LeaveToOther());
+  if (with_init && !IsAlive() && TRY(state_.cgroup.Pids()).empty())
+    return Error(ESRCH, "container not running");
   if (all && !state_.cgroup.empty()) return state_.cgroup.KillAll(signal);
   const UniqueFd pidfd = [&] {
     auto fd = kernel::PidfdOpen(state_.pid);

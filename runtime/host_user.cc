@@ -15,15 +15,12 @@ constexpr int kPatienceMs = 3'000;
 
 }  // namespace
 
-std::optional<PasswdEntry> FindHostUser(uid_t uid) {
-  return FindHostUser(uid, "/etc/passwd", FindProgram("getent"));
-}
-
 std::optional<PasswdEntry> FindHostUser(uid_t uid, const std::string& passwd,
-                                        const std::string& getent) {
+                                        std::string getent) {
   const std::string number = std::to_string(uid);
   if (const auto text = kernel::ReadFile(passwd, kPasswdBytesMax); text.ok())
     if (auto entry = FindUser(*text, number)) return entry;
+  if (getent.empty()) getent = FindProgram("getent");
   if (getent.empty()) return std::nullopt;
   // Its exit status adds nothing to what it prints.
   const auto text =

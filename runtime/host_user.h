@@ -13,11 +13,10 @@
 
 namespace ufs::runtime {
 
-// Nothing where nobody knows the user.
-std::optional<PasswdEntry> FindHostUser(uid_t uid);
-
-// The same by other files, for tests. An empty `getent` is none.
-std::optional<PasswdEntry> FindHostUser(uid_t uid, const std::string& passwd,
-                                        const std::string& getent);
+// Nothing where nobody knows the user. By other files for tests; without a
+// `getent` by the host's.
+std::optional<PasswdEntry> FindHostUser(
+    uid_t uid, const std::string& passwd = "/etc/passwd",
+    std::string getent = "");
 
 }  // namespace ufs::runtime
