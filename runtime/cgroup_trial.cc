@@ -6,7 +6,6 @@
 
 #include <charconv>
 #include <string_view>
-#include <vector>
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/syscall.h"
@@ -33,14 +32,8 @@ pid_t MakerOf(std::string_view name) {
 void RemoveLeftTrials(const std::string& directory) {
   const auto fd = sys::Open(directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) return;
-  std::vector<std::string> names;
-  (void)sys::ForEachEntry(*fd, [&](const char* name, uint8_t, uint64_t) {
-    const pid_t maker = MakerOf(name);
-    if (maker > 0 && !kernel::StartTimeOf(maker).ok()) names.emplace_back(name);
-    return true;
-  });
   // Nobody was ever in one. What fails is left to the next.
-  for (const std::string& name : names)
+  for (const std::string& name : kernel::NamesOfGoneMakers(*fd, MakerOf))
     (void)sys::UnlinkAt({*fd, name.c_str()}, AT_REMOVEDIR);
 }
 

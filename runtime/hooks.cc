@@ -16,14 +16,6 @@
 namespace ufs::runtime {
 namespace {
 
-std::vector<char*> Pointers(const std::vector<std::string>& words) {
-  std::vector<char*> pointers;
-  for (const std::string& word : words)
-    pointers.push_back(const_cast<char*>(word.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // Not to be entered by an ordinary user's container, it may be. And by a name
 // in /proc a directory of the container's is one outside of it
 // (CVE-2024-21626).
@@ -39,8 +31,8 @@ Status RunHook(const Hook& hook, const std::string& state,
   const UniqueFd input = TRY(MakeStateFile(state));
   std::vector<std::string> args = hook.args;
   if (args.empty()) args.push_back(hook.path);
-  const auto argv = Pointers(args);
-  const auto env = Pointers(hook.env);
+  const auto argv = kernel::PointersTo(args);
+  const auto env = kernel::PointersTo(hook.env);
   auto failure = TRY(kernel::MakePipe());  // why it cannot be executed
   const kernel::Child child = TRY(kernel::Clone(0));
   if (child.pid == 0) {

@@ -49,9 +49,7 @@ Status RunHelper(const char* name, pid_t pid,
     words.push_back(std::to_string(map.host_id));
     words.push_back(std::to_string(map.size));
   }
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const auto argv = kernel::PointersTo(words);
   char* no_environment[] = {nullptr};
   pid_t helper;
   const int error = posix_spawn(&helper, path.c_str(), nullptr, nullptr,

@@ -113,6 +113,26 @@ Result<uint64_t> StartTimeOf(pid_t pid) {
   return std::strtoull(text->c_str() + at, nullptr, 10);
 }
 
+std::vector<std::string> NamesOfGoneMakers(
+    BorrowedFd directory, pid_t (*maker_of)(std::string_view)) {
+  std::vector<std::string> names;
+  // Those that cannot be read are left to the next who looks.
+  (void)sys::ForEachEntry(directory, [&](const char* name, uint8_t, uint64_t) {
+    const pid_t maker = maker_of(name);
+    if (maker > 0 && !StartTimeOf(maker).ok()) names.emplace_back(name);
+    return true;
+  });
+  return names;
+}
+
+std::vector<char*> PointersTo(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (const std::string& word : words)
+    pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 Result<UniqueFd> OpenTree(sys::At at, unsigned flags, bool follow) {
   if (at.name[0] == '\0') flags |= AT_EMPTY_PATH;
   if (!follow) flags |= AT_SYMLINK_NOFOLLOW;

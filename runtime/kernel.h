@@ -45,11 +45,17 @@ Result<UniqueFd> PidfdGetFd(BorrowedFd pidfd, int number);
 Result<int> WaitPid(pid_t pid);
 // Whether the process ends within the time.
 bool WaitForExit(BorrowedFd pidfd, int timeout_ms);
+// What execve(2) takes; good as long as the words stay as they are.
+std::vector<char*> PointersTo(const std::vector<std::string>& words);
 // What a shell would report: the exit code, or 128 plus the signal.
 int ExitCodeOf(int wait_status);
 // When the process began, in clock ticks since boot; tells apart two processes
 // that were given the same id. ESRCH when it is gone or a zombie.
 Result<uint64_t> StartTimeOf(pid_t pid);
+// The names in a directory that say whose process made them, where that is
+// gone. `maker_of` is 0 for a name that says nothing.
+std::vector<std::string> NamesOfGoneMakers(BorrowedFd directory,
+                                           pid_t (*maker_of)(std::string_view));
 
 // --- mounts ----------------------------------------------------------------
 

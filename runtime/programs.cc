@@ -25,9 +25,7 @@ int MillisecondsTo(Clock::time_point end) {
 
 Result<pid_t> Spawn(const std::string& path, std::vector<std::string> words,
                     BorrowedFd output, Errors errors) {
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const auto argv = kernel::PointersTo(words);
   char* no_environment[] = {nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

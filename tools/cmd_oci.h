@@ -73,6 +73,9 @@ class OciArguments {
 // Exactly one plain word: the container's id.
 Result<std::string> OnlyId(const std::vector<std::string>& words);
 
+// Of --format: "table" or "json", else EINVAL.
+Status CheckFormat(const std::string& format);
+
 // A whole number from `text`; EINVAL that names `what`.
 Result<int> ParseNumber(const std::string& text, const std::string& what);
 

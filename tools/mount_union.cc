@@ -296,4 +296,8 @@ Result<runtime::kernel::Child> StartUnion(MountRequest request) {
   _exit(MountUnion(std::move(request)));
 }
 
+bool SaidByUnion(const Error& error) {
+  return error.code() == ECHILD && error.context().empty();
+}
+
 }  // namespace ufs

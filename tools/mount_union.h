@@ -30,5 +30,7 @@ int MountUnion(MountRequest request);
 // ECHILD without context: it could not be mounted, and stderr says why.
 // Threads: in a process with one thread.
 Result<runtime::kernel::Child> StartUnion(MountRequest request);
+// Whether that is what it failed with, so that nothing is left to be said.
+bool SaidByUnion(const Error& error);
 
 }  // namespace ufs

@@ -95,6 +95,11 @@ Result<std::string> OnlyId(const std::vector<std::string>& words) {
   return words[0];
 }
 
+Status CheckFormat(const std::string& format) {
+  if (format == "table" || format == "json") return Ok();
+  return Error(EINVAL, "--format: table or json, not " + format);
+}
+
 Result<int> ParseNumber(const std::string& text, const std::string& what) {
   int number = 0;
   const auto [end, error] =

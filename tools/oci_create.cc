@@ -169,9 +169,7 @@ void SealOwnProgram(std::vector<std::string> words) {
   // either, unless it is the user's own.
   const auto view = sys::CloneMount("/proc/self/exe", /*read_only=*/true);
   if (!view.ok()) return;
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const auto argv = runtime::kernel::PointersTo(words);
   execveat(view->get(), "", argv.data(), environ, AT_EMPTY_PATH);
 }
 

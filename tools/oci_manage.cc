@@ -20,11 +20,6 @@ Result<Container> OpenOnly(const OciGlobals& globals, const Words& words) {
   return Container::Open(globals.root, TRY(OnlyId(TRY(none.Parse(words)))));
 }
 
-Status CheckFormat(const std::string& format) {
-  if (format == "table" || format == "json") return Ok();
-  return Error(EINVAL, "--format: table or json, not " + format);
-}
-
 }  // namespace
 
 Result<int> OciStart(const OciGlobals& globals, const Words& words) {

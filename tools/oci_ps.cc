@@ -26,9 +26,7 @@ Result<std::string> RunPs(const std::vector<std::string>& options) {
                  "procps, or give none");
   std::vector<std::string> words = {"ps"};
   words.insert(words.end(), options.begin(), options.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const auto argv = runtime::kernel::PointersTo(words);
   auto output = TRY(runtime::kernel::MakePipe());
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -115,8 +113,7 @@ Result<int> OciPs(const OciGlobals& globals,
   const std::string id = plain.front();
   plain.erase(plain.begin());
   if (!plain.empty() && plain.front() == "--") plain.erase(plain.begin());
-  if (format != "table" && format != "json")
-    return Error(EINVAL, "--format: table or json, not " + format);
+  TRY(CheckFormat(format));
   auto container = TRY(runtime::Container::Open(globals.root, id));
   if (container.cgroup().empty())
     return Error(ENOTSUP,

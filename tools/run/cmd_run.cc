@@ -14,6 +14,7 @@
 #include "tools/cmd_oci.h"
 #include "tools/command.h"
 #include "tools/layer_words.h"
+#include "tools/mount_union.h"
 #include "tools/output.h"
 #include "tools/run/attach_client.h"
 #include "tools/run/commands.h"
@@ -120,8 +121,7 @@ Result<int> Run(RunOptions& options) {
     // Not for one that could not start.
     TRY(FindDirectories(input.parts));
     const auto tried = TryToMake(input);
-    if (tried.code() == ECHILD && tried.error().context().empty())
-      return kExitNotStarted;  // said already
+    if (!tried.ok() && SaidByUnion(tried.error())) return kExitNotStarted;
     if (!tried.ok()) return tried.error();
     TRY(RemoveNamesake(options.name).With("--replace " + options.name));
   }

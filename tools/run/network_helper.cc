@@ -55,9 +55,7 @@ Status PutInPlace(const std::string& directory, const std::vector<int>& fds,
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   words.insert(words.begin(), path);
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const auto argv = kernel::PointersTo(words);
   char own_path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   char* environment[] = {own_path, nullptr};
   if (PutInPlace(directory, fds, errors).ok())

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <string_view>
-#include <vector>
 
 #include "layerdb/base/remove_tree.h"
 #include "layerdb/base/syscall.h"
@@ -19,9 +18,10 @@ namespace {
 constexpr std::string_view kMark = ".draft.";
 
 // 0 for what is no scratch.
-pid_t MakerOf(const std::string& name) {
+pid_t MakerOf(std::string_view name) {
   if (!name.starts_with(kMark)) return 0;
-  return static_cast<pid_t>(std::atol(name.c_str() + kMark.size()));
+  return static_cast<pid_t>(
+      std::atol(std::string(name.substr(kMark.size())).c_str()));
 }
 
 }  // namespace
@@ -44,14 +44,8 @@ Status RemoveTreeOfContainers(const std::string& path) {
 void RemoveScratch(const std::string& directory) {
   const auto dir = sys::Open(directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!dir.ok()) return;
-  std::vector<std::string> names;
-  (void)sys::ForEachEntry(*dir, [&](const char* name, uint8_t, uint64_t) {
-    const pid_t maker = MakerOf(name);
-    if (maker > 0 && !runtime::kernel::StartTimeOf(maker).ok())
-      names.emplace_back(name);
-    return true;
-  });
-  for (const std::string& name : names)
+  for (const std::string& name :
+       runtime::kernel::NamesOfGoneMakers(*dir, MakerOf))
     (void)RemoveTreeOfContainers(directory + "/" + name);
 }
 

@@ -74,10 +74,8 @@ class Supervisor {
       TellEnd();
     } else {
       const Error& error = started.error();
-      const bool said =
-          error.code() == ECHILD && error.context().empty();  // by the union
       const std::string message = std::to_string(ExitCodeFor(error)) + " " +
-                                  (said ? "" : Explain(error));
+                                  (SaidByUnion(error) ? "" : Explain(error));
       record_.remove = true;
       CleanUp();
       Tell(AttachWord::kFailed, message);
