@@ -23,8 +23,9 @@ int MillisecondsTo(Clock::time_point end) {
   return static_cast<int>(std::max<int64_t>(left.count(), 0));
 }
 
-Result<pid_t> Spawn(const std::string& path, std::vector<std::string> words,
-                    BorrowedFd output, Errors errors) {
+Result<pid_t> Spawn(const std::string& path,
+                    const std::vector<std::string>& words, BorrowedFd output,
+                    Errors errors) {
   const auto argv = kernel::PointersTo(words);
   char* no_environment[] = {nullptr};
   posix_spawn_file_actions_t actions;
@@ -91,8 +92,7 @@ Result<std::string> AskProgram(const std::string& path,
   const auto end = Clock::now() + std::chrono::milliseconds(patience_ms);
   arguments.insert(arguments.begin(), path.substr(path.rfind('/') + 1));
   kernel::Pipe pipe = TRY(kernel::MakePipe());
-  const pid_t child =
-      TRY(Spawn(path, std::move(arguments), pipe.write, errors));
+  const pid_t child = TRY(Spawn(path, arguments, pipe.write, errors));
   pipe.write.reset();
   auto text = ReadUntil(pipe.read, bytes_max, end);
   pipe.read.reset();

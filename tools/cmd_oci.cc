@@ -239,7 +239,7 @@ int RunOci(int argc, char** argv) {
     // By the name that leads here again, also from `ufs oci`.
     std::vector<std::string> words = {"ufs-oci"};
     words.insert(words.end(), argv + 1, argv + argc);
-    SealOwnProgram(std::move(words));
+    SealOwnProgram(words);
   }
   const auto done = verb->run(line.globals, line.verb);
   if (done.ok()) return *done;

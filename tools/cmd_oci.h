@@ -90,6 +90,6 @@ void HoldSignals();
 // from a read-only view of its own file, so that nothing in a container can
 // ever open it for writing (CVE-2019-5736). Returns at once where that is so
 // already, or cannot matter, or cannot be done.
-void SealOwnProgram(std::vector<std::string> words);
+void SealOwnProgram(const std::vector<std::string>& words);
 
 }  // namespace ufs

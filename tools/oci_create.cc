@@ -161,7 +161,7 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
   return runtime::kernel::ExitCodeOf(status);
 }
 
-void SealOwnProgram(std::vector<std::string> words) {
+void SealOwnProgram(const std::vector<std::string>& words) {
   struct statvfs st;
   if (statvfs("/proc/self/exe", &st) != 0 || (st.f_flag & ST_RDONLY) != 0)
     return;

@@ -118,7 +118,7 @@ int RunExec(int argc, char** argv) {
     return usage("-t: standard input is no terminal");
   std::vector<std::string> own = {"ufs"};
   own.insert(own.end(), argv, argv + argc);
-  SealOwnProgram(std::move(own));
+  SealOwnProgram(own);
   const auto code = Exec(arguments);
   if (code.ok()) return *code;
   return Complain(kUfsExec, Explain(code.error()), ExitCodeFor(code.error()));

@@ -167,7 +167,7 @@ int RunRun(int argc, char** argv) {
   // It starts the program again: before anything is read that can be read once.
   std::vector<std::string> words = {"ufs"};
   words.insert(words.end(), argv, argv + argc);
-  SealOwnProgram(std::move(words));
+  SealOwnProgram(words);
   RunOptions options;
   if (auto done = ParseRunOptions(argc, argv, options)) return *done;
   const auto code = Run(options);
