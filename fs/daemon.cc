@@ -150,6 +150,9 @@ void Daemon::Detach(const char* ident) {
   ssize_t written;
   do written = write(done_.get(), &byte, 1);
   while (written < 0 && errno == EINTR);
+  // Whoever reads it was woken on this processor, as if we had to wait now; and
+  // its end needs the memory that our next threads would change.
+  sched_yield();
   done_.reset();  // a parent that is gone by now needs no word
 }
 

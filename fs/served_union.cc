@@ -31,7 +31,7 @@ constexpr unsigned kPatienceSeconds = 60;
 
 // What the daemon tells: 'y', or the text of an error.
 [[noreturn]] void RunDaemon(const std::string& root, MountConfig config,
-                            int tell) {
+                            const ReadyFn& ready, int tell) {
   const auto say = [tell](const std::string& text) {
     if (write(tell, text.data(), text.size()) < 0) _exit(97);
   };
@@ -45,7 +45,10 @@ constexpr unsigned kPatienceSeconds = 60;
     say(fs.error().ToString());
     _exit(1);
   }
-  const Status served = Serve(config, **fs, [&] { say("y"); });
+  const Status served = Serve(config, **fs, [&] {
+    ready();
+    say("y");
+  });
   if (!served.ok()) say(served.error().ToString());
   fs->reset();
   // Not exit(): what the test registered to run at its end is not for us. But
@@ -89,7 +92,7 @@ std::string ServedUnion::Mount(const MountConfig& config) {
   daemon_ = fork();
   if (daemon_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    RunDaemon(root_, config, tell.get());
+    RunDaemon(root_, config, ready_, tell.get());
   }
   tell.reset();
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fs/mount_config.h"
+#include "fs/session.h"
 
 namespace ufs::test {
 
@@ -24,6 +25,8 @@ class ServedUnion {
   ServedUnion(const ServedUnion&) = delete;
   ServedUnion& operator=(const ServedUnion&) = delete;
 
+  // What the daemon does when it is ready, before it says so. Before Mount.
+  void SetReady(ReadyFn ready) { ready_ = std::move(ready); }
   // A file, or a directory, of the lower layer. Before Mount.
   void AddFile(const std::string& path, const std::string& content);
   void AddDirectory(const std::string& path);
@@ -32,6 +35,8 @@ class ServedUnion {
   std::string Mount(const MountConfig& config = {});
   // Unmounts, and returns the exit status of the daemon.
   int Unmount();
+  // For the end that it comes to by itself; as waitpid's status.
+  int WaitForDaemon();
   // Sends a signal to the daemon and waits for its end; as waitpid's status.
   int Kill(int signal);
 
@@ -48,9 +53,8 @@ class ServedUnion {
   std::map<std::string, uint64_t> Counts() const;
 
  private:
-  int WaitForDaemon();
-
   std::string root_;
+  ReadyFn ready_ = [] {};
   pid_t daemon_ = -1;
   pid_t watchdog_ = -1;
 };

@@ -145,11 +145,16 @@ class Session {
                   .debug = config.debug}) {}
   ~Session() { End(); }
 
-  // Decides the transport. An error if the one that was asked for cannot be
-  // had.
-  Status ChooseTransport();
+  // Whoever asks for something then waits for GoLive.
   Status Mount();
-  // Returns when the mount answers; or with the reason why it never will.
+  // Whether one of the choices may turn out to be an error, which only a mount
+  // that answers knows.
+  bool MayBeRefused() const {
+    return config_.transport == Transport::kIoUring ||
+           config_.passthrough == Passthrough::kOn;
+  }
+  // Returns when the mount answers, or is gone; or with the reason why it never
+  // will.
   Status GoLive();
   // Returns when the mount is gone.
   void WaitForEnd(EndSignals& signals);
@@ -158,6 +163,8 @@ class Session {
   Status AfterReady();
 
  private:
+  // An error if the transport that was asked for cannot be had.
+  Status ChooseTransport();
   Status MakeSession();
   Status SettleTransport(bool rings_run);
   Status SettleDataPath();
@@ -181,6 +188,7 @@ class Session {
   unsigned rings_ = 0;  // of io_uring, if that is the transport
   SessionFacts facts_;
 
+  UniqueFd fuse_;  // the device, until the session has it
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
   dev_t device_ = 0;
@@ -229,6 +237,12 @@ Status Session::MakeSession() {
       fuse_session_new(&args, &operations, sizeof(operations), &adapter_);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) return Error(ENOMEM, "making a FUSE session");
+
+  // libfuse takes the descriptor over by name, and closes it with the session.
+  const std::string name = "/dev/fd/" + std::to_string(fuse_.get());
+  if (fuse_session_mount(session_, name.c_str()) != 0)
+    return Error(EIO, "handing the device to libfuse");
+  fuse_.release();
   return Ok();
 }
 
@@ -238,32 +252,28 @@ Status Session::Mount() {
   // Its file may lie where nobody answers once this is mounted.
   if (!config_.start_trace.empty())
     tracer_ = std::make_unique<StartTracer>(fs_, config_.start_trace);
-  TRY(MakeSession());
 
   Result<UniqueFd> device = MountDirectly(config_, options);
   if (device.code() == EPERM && geteuid() != 0)
     device = MountThroughHelper(config_, options);
-  UniqueFd fuse = TRY(std::move(device));
+  fuse_ = TRY(std::move(device));
   mounted_ = true;
   device_ = TRY(DeviceAt(config_.mountpoint));
   fs_.NoteMount(device_);
 
-  // libfuse takes the descriptor over by name, and closes it with the session.
-  const std::string name = "/dev/fd/" + std::to_string(fuse.get());
-  if (fuse_session_mount(session_, name.c_str()) != 0)
-    return Error(EIO, "handing the device to libfuse");
-  fuse.release();
-  return Ok();
-}
-
-Status Session::GoLive() {
   facts_.start = std::chrono::steady_clock::now();
   facts_.mountpoint = config_.mountpoint;
   facts_.source = config_.source;
   facts_.connection = minor(device_);
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
+  StartControl();
+  return Ok();
+}
 
+Status Session::GoLive() {
+  TRY(ChooseTransport());
+  TRY(MakeSession());
   const auto forget_attrs = [this](NodeId node) {
     // ENOENT: the kernel does not know the node (any more).
     fuse_lowlevel_notify_inval_inode(session_, static_cast<fuse_ino_t>(node),
@@ -285,13 +295,15 @@ Status Session::GoLive() {
 
   const uint64_t threads = CountThreads();
   readers_ = TRY(FuseReaders::Start(session_, adapter_));
-  if (!adapter_.initialized() || readers_->ended())
+  if (!adapter_.initialized() || readers_->ended()) {
+    const Result<dev_t> there = DeviceAt(config_.mountpoint);
+    mounted_ = there.ok() && *there == device_;
+    if (!mounted_) return Ok();  // unmounted before it was used
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
                              config_.mountpoint);
+  }
   TRY(SettleTransport(/*rings_run=*/CountThreads() > threads));
-  TRY(SettleDataPath());
-  StartControl();
-  return Ok();
+  return SettleDataPath();
 }
 
 Status Session::AfterReady() {
@@ -480,7 +492,6 @@ void Session::Unmount() {
 }
 
 void Session::End() {
-  if (session_ == nullptr) return;
   fs_.StopCompleting();
   completer_.reset();
   if (tracer_ != nullptr) tracer_->Stop();
@@ -493,12 +504,14 @@ void Session::End() {
   // the ring threads.
   if (notifier_ != nullptr) notifier_->Stop();
   if (dropper_ != nullptr) dropper_->Stop();
-  // The session has exited: the loop ends at once. But it is the only way that
-  // libfuse has to stop its ring threads.
-  fuse_session_exit(session_);
-  fuse_session_loop(session_);
-  fuse_session_destroy(session_);
-  session_ = nullptr;
+  if (session_ != nullptr) {
+    // It has exited: the loop ends at once. But it is the only way that libfuse
+    // has to stop its ring threads.
+    fuse_session_exit(session_);
+    fuse_session_loop(session_);
+    fuse_session_destroy(session_);
+    session_ = nullptr;
+  }
   fs_.SetInvalidate({});
   fs_.SetForgetAttrs({});
 }
@@ -510,10 +523,13 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   KeepHeapsShort();
   const auto signals = TRY(EndSignals::Block());
   Session session(config, fs);
-  TRY(session.ChooseTransport());
+  // The first request waits for INIT, and the rings it starts; whoever mounts
+  // has a program to start until then.
+  const bool ahead = session.MayBeRefused();
   TRY(session.Mount());
-  TRY(session.GoLive());
+  if (ahead) TRY(session.GoLive());
   ready();
+  if (!ahead) TRY(session.GoLive());
   TRY(session.AfterReady());
   session.WaitForEnd(*signals);
   return Ok();

@@ -13,7 +13,8 @@
 
 namespace ufs {
 
-// Called once, on a thread of the session, when the mount answers requests.
+// Called once, on a thread of the session, when the mount is there: whoever
+// asks it for something is answered, if not at once.
 using ReadyFn = std::function<void()>;
 
 // Mounts `fs` and serves it. Returns when it is unmounted, by whomever, or

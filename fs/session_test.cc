@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -73,6 +74,25 @@ TEST_P(SessionTest, EndsBySignal) {
     EXPECT_TRUE(ExitedWithZero(fs_.Kill(signal))) << signal;
     EXPECT_FALSE(fs_.IsMounted()) << signal;
   }
+}
+
+// It is mounted before it can answer, unless that may be refused.
+TEST_P(SessionTest, MayBeUnmountedBeforeItAnswers) {
+  config_.transport =
+      GetParam() == Transport::kIoUring ? Transport::kAuto : GetParam();
+  fs_.SetReady([this] { umount2(fs_.mountpoint().c_str(), 0); });
+  ASSERT_EQ(fs_.Mount(config_), "");
+  EXPECT_TRUE(ExitedWithZero(fs_.WaitForDaemon()));
+  EXPECT_FALSE(fs_.IsMounted());
+}
+
+TEST_P(SessionTest, MayEndBySignalBeforeItAnswers) {
+  config_.transport =
+      GetParam() == Transport::kIoUring ? Transport::kAuto : GetParam();
+  fs_.SetReady([] { kill(getpid(), SIGTERM); });
+  ASSERT_EQ(fs_.Mount(config_), "");
+  EXPECT_TRUE(ExitedWithZero(fs_.WaitForDaemon()));
+  EXPECT_FALSE(fs_.IsMounted());
 }
 
 TEST_P(SessionTest, EndsBySignalThoughAFileIsOpen) {

@@ -174,7 +174,7 @@ int RunMount(int argc, char** argv) {
                         "ufs mount [options] LAYER... MOUNTPOINT\n"
                         "       ufs mount [options] -o lowerdir=TOP:...:BOTTOM "
                         "MOUNTPOINT",
-                        kDescription, MountFooter());
+                        kDescription, MountFooter);
   MountArguments arguments;
   Declare(parser, arguments);
   if (auto done = parser.Parse(argc, argv)) return *done;

@@ -30,12 +30,18 @@ class HelpFormatter : public CLI::Formatter {
 }  // namespace
 
 ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
-                               std::string description, std::string foot)
+                               std::string description,
+                               std::function<std::string()> make_footer)
     : CLI::App(std::move(description), who) {
   formatter(std::make_shared<HelpFormatter>(std::move(usage)));
-  footer(std::move(foot));
+  footer(std::move(make_footer));
   set_help_flag("-h,--help", "Print this and exit");
 }
+
+ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
+                               std::string description, std::string foot)
+    : ArgumentParser(who, std::move(usage), std::move(description),
+                     [foot = std::move(foot)] { return foot; }) {}
 
 std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
   // CLI11 takes its arguments last to first.

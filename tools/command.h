@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,6 +50,11 @@ class ArgumentParser : public CLI::App {
   // `who` begins each message, `usage` is what follows "Usage: ".
   ArgumentParser(const std::string& who, std::string usage,
                  std::string description, std::string footer);
+  // The same, where the footer takes time to make: only who asks for help
+  // waits.
+  ArgumentParser(const std::string& who, std::string usage,
+                 std::string description,
+                 std::function<std::string()> make_footer);
 
   // Nullopt to go on; else the exit code, when help was asked for (and
   // printed) or the arguments make no sense (and stderr says why).
