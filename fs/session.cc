@@ -1,10 +1,12 @@
 #include "fs/session.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -123,6 +125,24 @@ void KeepHeapsShort() {
   mallopt(M_TRIM_THRESHOLD, kTrimThresholdBytes);
   // Small pieces would be kept on lists, and join too late.
   mallopt(M_MXFAST, 0);
+}
+
+// A start goes once through megabytes of the program that serving needs no
+// more. They are the host's pages, and stay there for who does.
+void LetGoOfProgram() {
+  dl_iterate_phdr(
+      [](dl_phdr_info* program, size_t, void*) {
+        for (size_t i = 0; i < program->dlpi_phnum; ++i) {
+          const auto& part = program->dlpi_phdr[i];
+          if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
+          const auto start = program->dlpi_addr + part.p_vaddr;
+          const auto page = start & ~(part.p_align - 1);
+          madvise(reinterpret_cast<void*>(page), start + part.p_memsz - page,
+                  MADV_DONTNEED);
+        }
+        return 1;  // the first is the program itself
+      },
+      nullptr);
 }
 
 // The kernel has either this or its keeping of writes.
@@ -318,6 +338,7 @@ Status Session::AfterReady() {
   // May wait for the disk. Where there is no thread for it, it can be missed.
   WorkerPool::Task read = [this] { fs_.ReadNamesAhead(); };
   (void)pool_.Submit(read);
+  LetGoOfProgram();
   return Ok();
 }
 
