@@ -10,8 +10,9 @@
     (*_test.cc) may include tests/harness
 
 One home for each foreign interface: RocksDB in layerdb/catalog.cc, OpenSSL in
-layerdb/digest.cc, libfuse in fs/fuse_adapter* and fs/session*.cc. Project
-headers are included from the root of the repository, in quotes, and must exist.
+layerdb/digest.cc, libfuse in fs/fuse_adapter* and fs/session*.cc, CLI11 in
+tools/argument_parser.cc. Project headers are included from the root of the
+repository, in quotes, and must exist.
 
 Nobody calls what libc does by plug-ins: the programs are static, where it works,
 fails or crashes as the host has it, and the linker's warnings are switched off.
@@ -45,6 +46,8 @@ XXHASH_HOME = re.compile(r"layerdb/(digest\.cc|tree_\w+\.(h|cc))$")
 # libfuse's own headers; <linux/fuse.h> is the kernel's and free to use.
 LIBFUSE = re.compile(r"(fuse3/|(fuse|fuse_lowlevel|fuse_common|fuse_opt|fuse_log|cuse_lowlevel)\.h$)")
 LIBFUSE_HOME = re.compile(r"fs/(fuse_adapter\w*\.(cc|h)|session\w*\.cc)$")
+CLI11 = re.compile(r"CLI/")
+CLI11_HOME = re.compile(r"tools/argument_parser\.cc$")
 
 # Not "getpwuid(3)", which is the manual's page.
 PLUG_INS = re.compile(r"\b((?:get|set|end)(?:pw|gr|sp|net|proto|serv|host)(?:ent|nam|[ug]id|by\w+)(?:_r)?|"
@@ -74,6 +77,8 @@ def problems_of(root, path, text):
             yield f"{path}: includes {target}; in layerdb xxHash belongs in digest.cc and tree_*"
         if LIBFUSE.match(target) and not foreign_allowed and not LIBFUSE_HOME.match(path):
             yield f"{path}: includes {target}; libfuse belongs in fs/fuse_adapter* and fs/session*.cc"
+        if CLI11.match(target) and not CLI11_HOME.match(path):
+            yield f"{path}: includes {target}; CLI11 belongs in tools/argument_parser.cc"
         ours = target.split("/")[0] in {f.split("/")[0] for f in MAY_INCLUDE}
         if quote == "<":
             if ours and os.path.exists(os.path.join(root, target)):
@@ -115,6 +120,7 @@ GOOD = {
     "fs/session.cc": "#include <fuse3/fuse_lowlevel.h>\n",
     "runtime/spec.h": '#include "layerdb/base/result.h"\n// not by getpwuid(3): getpwuid is a plug-in\n',
     "runtime/net.cc": "setsockopt(1); gethostname(a, 2);\n",
+    "tools/argument_parser.cc": "#include <CLI/CLI.hpp>\n",
     "tools/main.cc": '#include "fs/inode.h"\n#include "runtime/spec.h"\n',
     "tests/harness/tree.h": '#include "fs/inode.h"\n',
     "bench/bench.cc": '#include "layerdb/index.h"\n#include <rocksdb/db.h>\n',
@@ -137,6 +143,7 @@ BAD = {
     "libfuse in the union": ("fs/union_fs.cc", "#include <fuse_lowlevel.h>\n"),
     "libfuse in the session's header": ("fs/session.h", "#include <fuse3/fuse.h>\n"),
     "libfuse in tools": ("tools/main.cc", "#include <fuse_opt.h>\n"),
+    "CLI11 in another tool": ("tools/command.h", "#include <CLI/CLI.hpp>\n"),
     "a header beside the file": ("fs/merge.cc", '#include "inode.h"\n'),
     "a header by the parent": ("fs/merge.cc", '#include "fs/../runtime/spec.h"\n'),
     "a missing header": ("fs/merge.cc", '#include "fs/gone.h"\n'),

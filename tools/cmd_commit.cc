@@ -334,8 +334,7 @@ int RunCommit(int argc, char** argv) {
       .add_option("--layer", arguments.layers,
                   "A layer under UPPER; once for each, bottom to top")
       ->type_name("LAYER")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->repeatable();
   parser
       .add_option("--work", arguments.work,
                   "UPPER's work directory (default: UPPER.work)")

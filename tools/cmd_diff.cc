@@ -103,8 +103,7 @@ int RunDiff(int argc, char** argv) {
       .add_option("--layer,--layers", upper.layers,
                   "A layer under UPPER; once for each, bottom to top")
       ->type_name("LAYER")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->repeatable();
   parser
       .add_option("--work", upper.work,
                   "UPPER's work directory (default: UPPER.work)")

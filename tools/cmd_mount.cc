@@ -76,8 +76,7 @@ void Declare(ArgumentParser& parser, MountArguments& arguments) {
   parser.add_option("paths", arguments.paths);
   parser.add_option("-o", arguments.options, "Mount options, listed below")
       ->type_name("OPTION[,OPTION...]")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->repeatable();
   parser
       .add_option("--upper", arguments.upper,
                   "Takes all changes; made if missing")

@@ -264,7 +264,7 @@ int RunStat(int argc, char** argv) {
                   "Between two reports of --watch "
                   "(default: 1)")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.05, 86400.0).description(""));
+      ->range(0.05, 86400.0);
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (mountpoint.empty())
     return Complain(kUfsStat,

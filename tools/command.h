@@ -2,14 +2,13 @@
 // and turns what they answer into text and an exit code.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "layerdb/base/result.h"
+#include "tools/argument_parser.h"
 
 namespace ufs {
 
@@ -43,23 +42,6 @@ int RunOci(int argc, char** argv);
 // The same mount under the names other programs call it by.
 int RunMountHelper(int argc, char** argv);    // mount.fuse.ufs, by mount(8)
 int RunFuseOverlayfs(int argc, char** argv);  // fuse-overlayfs, by podman
-
-// An argument parser with our form of help: usage, options, `footer`.
-class ArgumentParser : public CLI::App {
- public:
-  // `who` begins each message, `usage` is what follows "Usage: ".
-  ArgumentParser(const std::string& who, std::string usage,
-                 std::string description, std::string footer);
-  // The same, where the footer takes time to make: only who asks for help
-  // waits.
-  ArgumentParser(const std::string& who, std::string usage,
-                 std::string description,
-                 std::function<std::string()> make_footer);
-
-  // Nullopt to go on; else the exit code, when help was asked for (and
-  // printed) or the arguments make no sense (and stderr says why).
-  std::optional<int> Parse(int argc, char** argv);
-};
 
 // What a person is told: the errno's text too, unless the context says it all
 // and that would only puzzle.

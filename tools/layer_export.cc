@@ -236,14 +236,12 @@ int RunLayerExport(int argc, char** argv) {
                   "tar (a layer's, the default), dir (files: of a layer with "
                   "its whiteouts, of an image what it shows), oci (a "
                   "directory), oci-archive or docker-archive")
-      ->check(
-          CLI::IsMember({"tar", "dir", "oci", "oci-archive", "docker-archive"})
-              .description(""))
+      ->one_of({"tar", "dir", "oci", "oci-archive", "docker-archive"})
       ->type_name("FORMAT");
   parser
       .add_option("--compress", arguments.compression,
                   "none, gzip or zstd: what is not compressed already")
-      ->check(CLI::IsMember({"none", "gzip", "zstd"}).description(""))
+      ->one_of({"none", "gzip", "zstd"})
       ->type_name("HOW");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.reference.empty())

@@ -277,7 +277,7 @@ int RunLayerImport(int argc, char** argv) {
   parser
       .add_option("--max-size", arguments.max_bytes,
                   "Refuse what is larger when uncompressed")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
+      ->bytes()
       ->type_name("SIZE");
   parser
       .add_option("--max-ratio", arguments.max_ratio,

@@ -83,10 +83,7 @@ int RunExec(int argc, char** argv) {
       "  ufs exec -u www -w /srv web ls -l\n");
   const auto list = [&](const char* name, std::vector<std::string>& target,
                         const char* type, const char* help) {
-    parser.add_option(name, target, help)
-        ->type_name(type)
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    parser.add_option(name, target, help)->type_name(type)->repeatable();
   };
   parser.add_flag("-i,--interactive", arguments.interactive,
                   "Give COMMAND our standard input");

@@ -155,7 +155,7 @@ int RunLogs(int argc, char** argv) {
                   "When each line was written");
   parser.add_option("-n,--tail", arguments.tail, "The last lines alone")
       ->type_name("LINES")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40).description(""));
+      ->range(int64_t{0}, int64_t{1} << 40);
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.name.empty())
     return Complain(kUfsLogs, "no container given; see 'ufs logs --help'",

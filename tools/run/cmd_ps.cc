@@ -171,8 +171,7 @@ int RunPs(int argc, char** argv) {
                   "label=KEY[=VALUE], name=PART, status=STATUS, "
                   "health=HEALTH")
       ->type_name("FILTER")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->repeatable();
   parser.add_flag("-q,--quiet", quiet, "Names alone");
   parser.add_flag("--json", json, "For programs");
   if (auto done = parser.Parse(argc, argv)) return *done;

@@ -33,7 +33,7 @@ int RunStop(int argc, char** argv) {
       .add_option("-t,--time", seconds,
                   "Before it is killed (default: its --stop-timeout, 10)")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0, kStopSecondsMax).description(""));
+      ->range(0, kStopSecondsMax);
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
   return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
     return StopContainer(found, seconds.value_or(found.record.stop_timeout));

@@ -147,8 +147,7 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
                         const char* help) {
     parser.add_option(name, target, help)
         ->type_name("DEVICE:RATE")
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        ->repeatable();
   };
   rate("--device-read-bps", words.read_bps, "Bytes a second, with k, m or g");
   rate("--device-write-bps", words.write_bps, "The same of writes");

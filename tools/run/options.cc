@@ -64,12 +64,9 @@ struct Words {
   LimitWords limits;
 };
 
-CLI::Option* List(ArgumentParser& parser, const char* name, Strings& target,
-                  const char* type, const char* text) {
-  return parser.add_option(name, target, text)
-      ->type_name(type)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+void List(ArgumentParser& parser, const char* name, Strings& target,
+          const char* type, const char* text) {
+  parser.add_option(name, target, text)->type_name(type)->repeatable();
 }
 
 void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
@@ -99,7 +96,7 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
       .add_option("--stop-timeout", options.stop_timeout,
                   "How long that waits, 10 if nobody says")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0, kStopSecondsMax).description(""));
+      ->range(0, kStopSecondsMax);
   parser.add_flag("--replace", options.replace,
                   "Remove one of that name first");
   text("--cidfile", options.cidfile, "FILE", "Takes its name");
@@ -151,7 +148,7 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
       .add_option("--oom-score-adj", options.oom_score_adj,
                   "How soon it is killed for want of memory")
       ->type_name("N")
-      ->check(CLI::Range(-1000, 1000).description(""));
+      ->range(-1000, 1000);
   parser.add_flag("--init", options.init,
                   "Under a process 1 that reaps and passes signals on");
   List(parser, "--ulimit", words.ulimits, "NAME=SOFT[:HARD]", "Limit");

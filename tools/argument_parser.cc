@@ -1,0 +1,202 @@
+#include "tools/argument_parser.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <deque>
+#include <utility>
+
+#include "tools/command.h"
+#include "tools/output.h"
+
+namespace ufs {
+namespace {
+
+class HelpFormatter : public CLI::Formatter {
+ public:
+  // With a footer of our own: CLI11 ends one that a function makes with a line
+  // more.
+  HelpFormatter(std::string usage, std::function<std::string()> make_footer)
+      : usage_(std::move(usage)), make_footer_(std::move(make_footer)) {
+    column_width(26);
+  }
+  std::string make_help(const CLI::App* app, std::string,
+                        CLI::AppFormatMode mode) const override {
+    return "Usage: " + usage_ + "\n\n" + app->get_description() + "\n" +
+           make_groups(app, mode) + "\n" + make_footer_();
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string value = option->get_type_name();
+    return value.empty() ? "" : " " + value;
+  }
+
+ private:
+  const std::string usage_;
+  const std::function<std::string()> make_footer_;
+};
+
+// The help tells of values in its own words.
+void Check(CLI::Option* option, const CLI::Validator& validator) {
+  option->check(validator.description(""));
+}
+
+}  // namespace
+
+using Option = ArgumentParser::Option;
+
+Option* Option::type_name(const std::string& name) {
+  option_->type_name(name);
+  return this;
+}
+
+Option* Option::required() {
+  option_->required();
+  return this;
+}
+
+Option* Option::repeatable() {
+  option_->allow_extra_args(false)->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeAll);
+  return this;
+}
+
+Option* Option::range(int lowest, int highest) {
+  Check(option_, CLI::Range(lowest, highest));
+  return this;
+}
+
+Option* Option::range(int64_t lowest, int64_t highest) {
+  Check(option_, CLI::Range(lowest, highest));
+  return this;
+}
+
+Option* Option::range(double lowest, double highest) {
+  Check(option_, CLI::Range(lowest, highest));
+  return this;
+}
+
+Option* Option::one_of(std::initializer_list<const char*> words) {
+  Check(option_, CLI::IsMember(words));
+  return this;
+}
+
+Option* Option::bytes() {
+  option_->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""));
+  return this;
+}
+
+Option* Option::check(
+    std::function<std::string(const std::string&)> problem_of) {
+  option_->check(std::move(problem_of));
+  return this;
+}
+
+struct ArgumentParser::Impl {
+  template <typename T>
+  Option* Add(const char* names, T& target, const char* help) {
+    return &options.emplace_back(Option(app.add_option(names, target, help)));
+  }
+
+  CLI::App app;
+  std::deque<Option> options;  // which stay where they are: callers have them
+};
+
+ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
+                               std::string description,
+                               std::function<std::string()> make_footer)
+    : impl_(new Impl{CLI::App(std::move(description), who), {}}) {
+  impl_->app.formatter(std::make_shared<HelpFormatter>(std::move(usage),
+                                                       std::move(make_footer)));
+  impl_->app.set_help_flag("-h,--help", "Print this and exit");
+}
+
+ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
+                               std::string description, std::string footer)
+    : ArgumentParser(who, std::move(usage), std::move(description),
+                     [footer = std::move(footer)] { return footer; }) {}
+
+ArgumentParser::~ArgumentParser() = default;
+
+Option* ArgumentParser::add_option(const char* names, std::string& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names,
+                                   std::vector<std::string>& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names, int& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names,
+                                   std::optional<int>& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names, int64_t& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names,
+                                   std::optional<int64_t>& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names, uint64_t& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+Option* ArgumentParser::add_option(const char* names, double& target,
+                                   const char* help) {
+  return impl_->Add(names, target, help);
+}
+
+void ArgumentParser::add_flag(const char* names, bool& target,
+                              const char* help) {
+  impl_->app.add_flag(names, target, help);
+}
+
+void ArgumentParser::prefix_command() { impl_->app.prefix_command(); }
+
+std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
+  CLI::App& app = impl_->app;
+  // CLI11 takes its arguments last to first.
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) {
+    std::string word = argv[i];
+    // CLI11 would take "[a,b]" for a list. A path means the same with this;
+    // what is none takes it off again.
+    if (word.starts_with('[')) word.insert(0, "./");
+    words.push_back(std::move(word));
+  }
+  try {
+    app.parse(words);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return FinishOutput(app.get_name());
+  } catch (const CLI::ParseError& error) {
+    return Complain(
+        app.get_name(),
+        std::string(error.what()) + "; see '" + app.get_name() + " --help'",
+        kExitUsage);
+  }
+}
+
+size_t ArgumentParser::count(const char* name) const {
+  return impl_->app.count(name);
+}
+
+std::vector<std::string> ArgumentParser::remaining() const {
+  return impl_->app.remaining();
+}
+
+}  // namespace ufs
