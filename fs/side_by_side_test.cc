@@ -38,7 +38,7 @@ TEST_F(SideBySideTest, DirectoriesMove) {
   std::thread moves_a([&] {
     EXPECT_EQ(fs_->Rename(a_, N("dir"), a_, N("moved"), 0).code(), 0);
   });
-  while (!stdfs::exists(root_ / "upper/a/moved")) std::this_thread::yield();
+  AwaitFault();
   EXPECT_TRUE(EndsMeanwhile([&] {
     EXPECT_EQ(fs_->Rename(b_, N("dir"), b_, N("moved"), 0).code(), 0);
     EXPECT_EQ(Read(Walk("b/moved/below")), "b");
@@ -85,7 +85,7 @@ TEST_F(FixedTest, FilesComeUpIntoFixedDirectories) {
   std::atomic<bool> looks{false};
   int seen = 0;
   std::thread changes_a([&] { EXPECT_TRUE(ChangeMode(low_a, 0600).ok()); });
-  while (FixingOnHost("upper/a") != 0) std::this_thread::yield();
+  AwaitFault();
   std::thread looks_at_a([&] {
     looks = true;
     seen = Fixing(a_);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "fs/union_fs.h"
 #include "layerdb/base/fault.h"
@@ -127,6 +129,13 @@ class UnionFsTest : public testing::Test {
     sink.names.erase(".");
     sink.names.erase("..");
     return sink.names;
+  }
+  // Returns when somebody has come to the fault point that was armed.
+  static void AwaitFault() {
+    const auto points = FaultPoint::All();
+    while (std::any_of(points.begin(), points.end(),
+                       [](const FaultPoint* point) { return point->armed(); }))
+      std::this_thread::yield();
   }
   // Whether `work` comes to its end while somebody waits at a fault point, who
   // is let go on then.

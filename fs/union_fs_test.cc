@@ -454,7 +454,7 @@ TEST_F(UnionFsTest, ACopyUpTakesNoTimesBack) {
       mode.mode = 0700;
       EXPECT_TRUE(fs_->SetAttr(Walk(std::string("d/") + name), mode, {}).ok());
     });
-    while (!stdfs::exists(root_ / "upper/d" / name)) std::this_thread::yield();
+    AwaitFault();
     const std::string other = std::string("beside-") + name;
     EXPECT_TRUE(
         fs_->Create(d, N(other.c_str()), 0644, O_EXCL, root_caller_).ok());
@@ -494,8 +494,7 @@ TEST_F(UnionFsTest, WhatIsBelowADirectoryThatMovesIsFound) {
                     .code(),
                 0);
     });
-    while (!stdfs::exists(root_ / "upper" / step.to / "sub"))
-      std::this_thread::yield();
+    AwaitFault();
     const auto attr = fs_->GetAttr(f);
     EXPECT_TRUE(attr.ok()) << attr.error().ToString();
     move.join();

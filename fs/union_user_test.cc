@@ -291,7 +291,7 @@ TEST_F(UserTest, NobodyWaitsForAModeLentToAnotherObject) {
   std::atomic<bool> looks{false};
   mode_t seen = 0;
   std::thread reads_a([&] { EXPECT_EQ(Read(a), "a"); });
-  while (HostMode("upper/a") != 0644) std::this_thread::yield();
+  AwaitFault();
   std::thread looks_at_a([&] {
     looks = true;
     seen = Mode("a");

@@ -38,9 +38,11 @@ class FaultPoint {
 
   const char* name() const { return name_; }
   bool may_fail() const { return may_fail_; }
+  // Until what was armed happens.
+  bool armed() const { return armed_.load(std::memory_order_acquire); }
 
   Status Visit() {
-    if (!armed_.load(std::memory_order_acquire)) [[likely]]
+    if (!armed()) [[likely]]
       return Ok();
     return VisitArmed();
   }
