@@ -44,6 +44,10 @@ cmp /bin/busybox $mnt/moved/sh
 $b umount $third
 $b rm -a >/dev/null
 $b rmi -a >/dev/null
+for i in $(seq 100); do  # a daemon ends after its mount
+  pgrep -f "^$2 " || break
+  sleep 0.1
+done
 ! pgrep -f "^$2 "
 """
 
