@@ -63,6 +63,8 @@ constexpr auto kHoldLimit = std::chrono::seconds(30);
 constexpr uint64_t kMostWhileHeldBytes = 64 << 20;
 
 constexpr char kIoUring[] = "io_uring";
+// Which libfuse's rings count, and wait for themselves if it is in the mount.
+constexpr char kCpus[] = "/sys/devices/system/cpu";
 constexpr char kDataPath[] = "page cache, opens without a message";
 constexpr char kKeepsWrites[] = "; the kernel keeps writes for a while";
 constexpr char kPassthrough[] =
@@ -128,15 +130,17 @@ void KeepHeapsShort() {
 }
 
 // A start goes once through megabytes of the program that serving needs no
-// more. They are the host's pages, and stay there for who does.
+// more. They are the host's pages, and stay there for who does; only what a
+// debugger wrote into them would go.
 void LetGoOfProgram() {
+  static const auto page_bytes = static_cast<ElfW(Addr)>(sysconf(_SC_PAGESIZE));
   dl_iterate_phdr(
       [](dl_phdr_info* program, size_t, void*) {
         for (size_t i = 0; i < program->dlpi_phnum; ++i) {
           const auto& part = program->dlpi_phdr[i];
           if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
           const auto start = program->dlpi_addr + part.p_vaddr;
-          const auto page = start & ~(part.p_align - 1);
+          const auto page = start & ~(page_bytes - 1);
           madvise(reinterpret_cast<void*>(page), start + part.p_memsz - page,
                   MADV_DONTNEED);
         }
@@ -149,6 +153,21 @@ void LetGoOfProgram() {
 bool MayPassThrough(const MountConfig& config) {
   return config.passthrough != Passthrough::kOff && !config.writeback &&
          !config.read_only;
+}
+
+bool Hides(const std::string& mountpoint, const std::string& file) {
+  return mountpoint == "/" || file == mountpoint ||
+         file.starts_with(mountpoint + "/");
+}
+
+// Of what the session and the log open before a mount answers.
+bool HidesOurFiles(const std::string& mountpoint) {
+  for (const std::string& file :
+       {ControlSocketPath(0), std::string("/run"), std::string("/dev/log"),
+        std::string("/proc/self"), std::string("/sys/module/fuse"),
+        std::string(kCpus)})
+    if (Hides(mountpoint, file)) return true;
+  return false;
 }
 
 class Session {
@@ -167,15 +186,20 @@ class Session {
 
   // Whoever asks for something then waits for GoLive.
   Status Mount();
-  // Whether one of the choices may turn out to be an error, which only a mount
-  // that answers knows.
-  bool MayBeRefused() const {
+  void StartControl();
+  // Whether who mounts has to wait until the mount answers: where a choice may
+  // turn out to be an error, and where we would wait for ourselves.
+  bool MustAnswerFirst() const {
     return config_.transport == Transport::kIoUring ||
-           config_.passthrough == Passthrough::kOn;
+           config_.passthrough == Passthrough::kOn ||
+           HidesOurFiles(config_.mountpoint);
   }
+  // An error if the transport that was asked for cannot be had.
+  Status ChooseTransport();
   // Returns when the mount answers, or is gone; or with the reason why it never
-  // will.
+  // will. The transport is chosen.
   Status GoLive();
+  bool mounted() const { return mounted_; }
   // Returns when the mount is gone.
   void WaitForEnd(EndSignals& signals);
   // What is to be done once whoever mounts was told that it is done: each
@@ -183,14 +207,11 @@ class Session {
   Status AfterReady();
 
  private:
-  // An error if the transport that was asked for cannot be had.
-  Status ChooseTransport();
   Status MakeSession();
   Status SettleTransport(bool rings_run);
   Status SettleDataPath();
   Status StartPassthrough();
   void TunePages();
-  void StartControl();
   Status StartThreads();
   Status Hold();
   void KeepHouse();
@@ -228,7 +249,10 @@ Status Session::ChooseTransport() {
     facts_.transport_reason = "the classic transport was asked for";
     return Ok();
   }
-  const Result<unsigned> probe = ProbeIoUring();
+  const Result<unsigned> probe =
+      Hides(config_.mountpoint, kCpus)
+          ? Error(EOPNOTSUPP, std::string("the mount would hide ") + kCpus)
+          : ProbeIoUring();
   if (probe.ok()) {
     rings_ = *probe;
     return Ok();
@@ -287,12 +311,10 @@ Status Session::Mount() {
   facts_.connection = minor(device_);
   facts_.cache_timeout_s = adapter_.timeout_s();
   facts_.workers = kWorkers;
-  StartControl();
   return Ok();
 }
 
 Status Session::GoLive() {
-  TRY(ChooseTransport());
   TRY(MakeSession());
   const auto forget_attrs = [this](NodeId node) {
     // ENOENT: the kernel does not know the node (any more).
@@ -320,7 +342,8 @@ Status Session::GoLive() {
     mounted_ = there.ok() && *there == device_;
     if (!mounted_) return Ok();  // unmounted before it was used
     return Error(EPROTO, "the kernel and libfuse could not agree on " +
-                             config_.mountpoint);
+                             config_.mountpoint +
+                             ", or somebody aborted the connection");
   }
   TRY(SettleTransport(/*rings_run=*/CountThreads() > threads));
   return SettleDataPath();
@@ -546,11 +569,17 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   Session session(config, fs);
   // The first request waits for INIT, and the rings it starts; whoever mounts
   // has a program to start until then.
-  const bool ahead = session.MayBeRefused();
+  const bool ahead = session.MustAnswerFirst();
+  if (ahead) TRY(session.ChooseTransport());
   TRY(session.Mount());
   if (ahead) TRY(session.GoLive());
+  session.StartControl();
   ready();
-  if (!ahead) TRY(session.GoLive());
+  if (!ahead) {
+    TRY(session.ChooseTransport());
+    TRY(session.GoLive());
+  }
+  if (!session.mounted()) return Ok();
   TRY(session.AfterReady());
   session.WaitForEnd(*signals);
   return Ok();

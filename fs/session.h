@@ -18,9 +18,9 @@ namespace ufs {
 using ReadyFn = std::function<void()>;
 
 // Mounts `fs` and serves it. Returns when it is unmounted, by whomever, or
-// after SIGINT, SIGTERM or SIGHUP unmounted it. An Error from before the mount
-// was live names its cause and the remedy; nothing is mounted then and `ready`
-// was not called.
+// after SIGINT, SIGTERM or SIGHUP unmounted it. An Error names its cause and
+// the remedy, and nothing is mounted then. After `ready` it can only be that
+// the kernel's first message was not answered, for want of a thread or memory.
 Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready);
 
 }  // namespace ufs

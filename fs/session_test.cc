@@ -80,7 +80,18 @@ TEST_P(SessionTest, EndsBySignal) {
 TEST_P(SessionTest, MayBeUnmountedBeforeItAnswers) {
   config_.transport =
       GetParam() == Transport::kIoUring ? Transport::kAuto : GetParam();
-  fs_.SetReady([this] { umount2(fs_.mountpoint().c_str(), 0); });
+  fs_.SetReady([this] {
+    const pid_t asks = fork();
+    if (asks == 0) {
+      struct stat st;
+      _exit(stat((fs_ / "file").c_str(), &st));
+    }
+    usleep(20'000);
+    if (waitpid(asks, nullptr, WNOHANG) != 0) _exit(96);  // it was answered
+    kill(asks, SIGKILL);
+    waitpid(asks, nullptr, 0);
+    if (umount2(fs_.mountpoint().c_str(), 0) != 0) _exit(95);
+  });
   ASSERT_EQ(fs_.Mount(config_), "");
   EXPECT_TRUE(ExitedWithZero(fs_.WaitForDaemon()));
   EXPECT_FALSE(fs_.IsMounted());

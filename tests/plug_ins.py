@@ -10,7 +10,8 @@ import sys
 
 # The functions that every lookup of names goes through. dlopen alone is no sign: libfuse and OpenSSL have calls of it that
 # nobody makes.
-PLUG_INS = re.compile(r"\b[tTW] (__nss_\w*(?:lookup|database)\w*|getaddrinfo|get(?:pw|gr|host)\w+(?:id|nam|name)(?:_r)?)$",
+PLUG_INS = re.compile(r"\b[tTW] (__nss_\w*(?:lookup|database)\w*|getaddrinfo|get(?:pw|gr)(?:nam|uid|gid|ent)(?:_r)?|"
+                      r"gethostby\w+|getgrouplist|initgroups)$",
                       re.M)
 
 

@@ -18,15 +18,15 @@ struct MountRequest {
   bool fresh_upper = false;  // a new one under the state directory
   std::string who;           // begins each message, "ufs mount"
   int failure_code = 1;
-  std::function<void()> ready;  // in the foreground: called when it answers
+  std::function<void()> ready;  // in the foreground: called when it is mounted
 };
 
 // Returns an exit code. On success the caller's process has ended before, when
-// the mount answered, or with `foreground` it returns after the unmount.
+// the mount is there, or with `foreground` it returns after the unmount.
 int MountUnion(MountRequest request);
 
 // The same in a child process, with a session of its own and nothing of ours
-// open, which ends with the mount or with us. Returns when the mount answers.
+// open, which ends with the mount or with us. Returns when the mount is there.
 // ECHILD without context: it could not be mounted, and stderr says why.
 // Threads: in a process with one thread.
 Result<runtime::kernel::Child> StartUnion(MountRequest request);

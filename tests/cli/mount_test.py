@@ -457,6 +457,17 @@ class Background(CliTest):
             self.assertEqual(os.readlink(f"/proc/{pid}/fd/{fd}"), "/dev/null")
         self.assertEqual(os.getsid(int(pid)), int(pid))
 
+    def test_may_lie_over_files_that_it_opens_itself(self):
+        """It would wait for itself, if it did so before it answers."""
+        for place in ("/run", "/sys"):
+            with self.subTest(place):
+                self.mount("--upper", self.at("up" + place.replace("/", "-")), self.base, place)
+                self.assertEqual(self.read(place + "/both"), "base")
+                # Its control socket may be in there, which keeps it busy.
+                os.kill(int(harness.daemons(self.dir)[0].split(":")[0]), signal.SIGTERM)
+                self.assertTrue(wait_until(lambda: not harness.daemons(self.dir)))
+                self.assertNotIn("fuse.ufs", mounts()[place])
+
     def test_streams_that_the_caller_has_closed(self):
         """Their numbers go to nothing that the daemon works with."""
         for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):

@@ -67,8 +67,13 @@ else()
   # One or the other: all three make gcc link a static program to a shared libc.
   add_link_options(-Wl,-z,relro,-z,now
     "$<IF:${ufs_static},-static-pie,-pie;-static-libstdc++;-static-libgcc>")
-  # What nobody calls need not be relocated at each start.
-  add_link_options(-Wl,--gc-sections)
+  # What nobody calls need not be relocated at each start. Sections that are
+  # known by where they begin (rocksdb_start) stay, which lld is to be told.
+  add_link_options(-Wl,--gc-sections -Wl,-z,text)
+  check_linker_flag(CXX -Wl,-z,nostart-stop-gc ufs_linker_keeps_named_sections)
+  if(ufs_linker_keeps_named_sections)
+    add_link_options(-Wl,-z,nostart-stop-gc)
+  endif()
   # The linker warns of dlopen in libfuse, by which it would load the modules that
   # a program of its high-level interface was asked for. None of ours is.
   check_linker_flag(CXX -Wl,--no-warnings ufs_linker_keeps_quiet)
