@@ -91,11 +91,6 @@ Option* Option::check(
 }
 
 struct ArgumentParser::Impl {
-  template <typename T>
-  Option* Add(const char* names, T& target, const char* help) {
-    return &options.emplace_back(Option(app.add_option(names, target, help)));
-  }
-
   CLI::App app;
   std::deque<Option> options;  // which stay where they are: callers have them
 };
@@ -116,47 +111,11 @@ ArgumentParser::ArgumentParser(const std::string& who, std::string usage,
 
 ArgumentParser::~ArgumentParser() = default;
 
-Option* ArgumentParser::add_option(const char* names, std::string& target,
+template <typename T>
+Option* ArgumentParser::add_option(const char* names, T& target,
                                    const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names,
-                                   std::vector<std::string>& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names, int& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names,
-                                   std::optional<int>& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names, int64_t& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names,
-                                   std::optional<int64_t>& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names, uint64_t& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
-}
-
-Option* ArgumentParser::add_option(const char* names, double& target,
-                                   const char* help) {
-  return impl_->Add(names, target, help);
+  return &impl_->options.emplace_back(
+      Option(impl_->app.add_option(names, target, help)));
 }
 
 void ArgumentParser::add_flag(const char* names, bool& target,
@@ -198,5 +157,22 @@ size_t ArgumentParser::count(const char* name) const {
 std::vector<std::string> ArgumentParser::remaining() const {
   return impl_->app.remaining();
 }
+
+// All that there is: what else is asked for, the linker misses.
+template Option* ArgumentParser::add_option(const char*, std::string&,
+                                            const char*);
+template Option* ArgumentParser::add_option(const char*,
+                                            std::vector<std::string>&,
+                                            const char*);
+template Option* ArgumentParser::add_option(const char*, int&, const char*);
+template Option* ArgumentParser::add_option(const char*, std::optional<int>&,
+                                            const char*);
+template Option* ArgumentParser::add_option(const char*, int64_t&, const char*);
+template Option* ArgumentParser::add_option(const char*,
+                                            std::optional<int64_t>&,
+                                            const char*);
+template Option* ArgumentParser::add_option(const char*, uint64_t&,
+                                            const char*);
+template Option* ArgumentParser::add_option(const char*, double&, const char*);
 
 }  // namespace ufs

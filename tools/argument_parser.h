@@ -54,20 +54,11 @@ class ArgumentParser {
   ArgumentParser& operator=(const ArgumentParser&) = delete;
 
   // `names` is "-n,--name" or, for what has its place instead of a name, a
-  // word. Without an argument of that name `target` stays as it is.
-  Option* add_option(const char* names, std::string& target,
-                     const char* help = "");
-  Option* add_option(const char* names, std::vector<std::string>& target,
-                     const char* help = "");
-  Option* add_option(const char* names, int& target, const char* help = "");
-  Option* add_option(const char* names, std::optional<int>& target,
-                     const char* help = "");
-  Option* add_option(const char* names, int64_t& target, const char* help = "");
-  Option* add_option(const char* names, std::optional<int64_t>& target,
-                     const char* help = "");
-  Option* add_option(const char* names, uint64_t& target,
-                     const char* help = "");
-  Option* add_option(const char* names, double& target, const char* help = "");
+  // word. Without an argument of that name `target` stays as it is: a string, a
+  // vector of them, an int, int64_t, uint64_t or double, and an int or int64_t
+  // that is optional.
+  template <typename T>
+  Option* add_option(const char* names, T& target, const char* help = "");
   void add_flag(const char* names, bool& target, const char* help);
   // The first word that is no option, and all behind it, are left alone.
   void prefix_command();
