@@ -123,6 +123,7 @@ Result<Container> Container::Create(const std::string& state_root,
   if (options.new_keyring) state.keyring = "_ses." + id + "." + state.created;
   state.annotations = spec.annotations;
   Container container(state_root, std::move(entry), std::move(state));
+  container.spec_ = spec;
   auto built = container.entry_.SaveConfig(config);
   if (built.ok()) built = container.AddToSpec(options, spec);
   if (built.ok()) built = container.Build(spec, options);
@@ -325,6 +326,7 @@ Result<RunState> Container::Status() const {
 }
 
 Result<ContainerSpec> Container::Spec() const {
+  if (spec_) return *spec_;
   const std::string text = TRY(entry_.ReadConfig());
   return ParseConfig(text);
 }

@@ -133,6 +133,7 @@ class Container {
   std::string root_;
   StateEntry entry_;
   ContainerState state_;
+  std::optional<ContainerSpec> spec_;  // where it was made here
   UniqueFd terminal_;
 };
 

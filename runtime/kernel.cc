@@ -304,6 +304,22 @@ Status WriteAll(BorrowedFd fd, std::string_view data) {
   return Ok();
 }
 
+Status ReplaceFile(sys::At at, std::string_view text) {
+  const std::string name = std::string(at.name) + ".new";
+  const sys::At draft{at.dir, name.c_str()};
+  const UniqueFd file =
+      TRY(sys::OpenAt(draft, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  TRY(WriteAll(file, text));
+  // ext4 writes a file out before it lets it take another's place by a rename,
+  // and who removes it soon after waits for the disk.
+  const auto exchanged = sys::RenameAt2(draft, at, RENAME_EXCHANGE);
+  if (exchanged.ok()) return sys::UnlinkAt(draft);
+  // ENOENT: there is none. EINVAL: the file system has no exchange.
+  if (exchanged.code() != ENOENT && exchanged.code() != EINVAL)
+    return exchanged;
+  return sys::RenameAt2(draft, at);
+}
+
 Status MakeDirectories(const std::string& path, mode_t mode) {
   const auto made = sys::MkDirAt({AT_FDCWD, path.c_str()}, mode);
   if (made.ok() || made.code() == EEXIST) return Ok();

@@ -263,11 +263,8 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
   for (const Device& device : devices_) {
     UniqueFd node;
     if (device.type != 'p') {
-      auto tree = OpenHostDevice(device.path, device);
-      if (tree.ok()) {
-        tree = kernel::OpenTree({*tree}, OPEN_TREE_CLONE);
-        if (tree.ok()) node = std::move(tree).value();
-      }
+      auto opened = OpenHostDevice(device.path, device);
+      if (opened.ok()) node = std::move(opened).value();
     }
     // Without one the node must be made, which only root can.
     host_devices_.push_back(std::move(node));
@@ -481,7 +478,10 @@ Status Rootfs::BindDevice(const Device& device) {
     const UniqueFd target =
         TRY(MakeInRoot(root_, device.path,
                        /*directory=*/false, Links::kRefused));
-    return AttachHostNode(host_devices_[i], target);
+    // No sooner: to close a copy that was not needed takes an RCU grace period.
+    const UniqueFd tree =
+        TRY(kernel::OpenTree({host_devices_[i]}, OPEN_TREE_CLONE));
+    return AttachHostNode(tree, target);
   }
   return Error(ENODEV);
 }

@@ -122,14 +122,6 @@ Result<StateEntry> StateEntry::Create(const std::string& root,
 
 Status StateEntry::Unlock() { return sys::FLock(dir_, LOCK_UN); }
 
-Status StateEntry::Replace(const char* name, std::string_view text) const {
-  const std::string draft = std::string(name) + ".new";
-  const UniqueFd file = TRY(
-      sys::OpenAt({dir_, draft.c_str()}, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  TRY(kernel::WriteAll(file, text));
-  return sys::RenameAt2({dir_, draft.c_str()}, {dir_, name});
-}
-
 Status StateEntry::Save(const ContainerState& state) const {
   const nlohmann::json json = {{"id", state.id},
                                {"bundle", state.bundle},
@@ -142,7 +134,8 @@ Status StateEntry::Save(const ContainerState& state) const {
                                {"annotations", state.annotations},
                                {"cgroup", state.cgroup.Save()}};
   using Handler = nlohmann::json::error_handler_t;
-  return Replace(kStateFile, json.dump(1, ' ', false, Handler::replace))
+  return kernel::ReplaceFile({dir_, kStateFile},
+                             json.dump(1, ' ', false, Handler::replace))
       .With(path_ + "/" + kStateFile);
 }
 
@@ -169,7 +162,8 @@ Result<ContainerState> StateEntry::Load() const {
 }
 
 Status StateEntry::SaveConfig(std::string_view text) const {
-  return Replace(kConfigFile, text).With(path_ + "/" + kConfigFile);
+  return kernel::ReplaceFile({dir_, kConfigFile}, text)
+      .With(path_ + "/" + kConfigFile);
 }
 
 Result<std::string> StateEntry::ReadConfig() const {

@@ -77,7 +77,6 @@ class StateEntry {
  private:
   StateEntry(std::string path, UniqueFd dir)
       : path_(std::move(path)), dir_(std::move(dir)) {}
-  Status Replace(const char* name, std::string_view text) const;
 
   std::string path_;
   UniqueFd dir_;  // holds the lock

@@ -66,6 +66,24 @@ TEST_F(StateTest, SavesAndLoads) {
   EXPECT_TRUE(ListIds(root_)->empty());
 }
 
+TEST_F(StateTest, WhatIsSavedAgainReplacesTheFirst) {
+  auto entry = StateEntry::Create(root_, "box");
+  ASSERT_TRUE(entry.ok());
+  ContainerState state = Some();
+  for (state.pid = 1; state.pid < 4; ++state.pid) {
+    ASSERT_TRUE(entry->Save(state).ok());
+    EXPECT_EQ(entry->Load()->pid, state.pid);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root_ + "/box"),
+                            std::filesystem::directory_iterator()),
+              1);
+  }
+  // What a killed one left half written is in nobody's way.
+  std::ofstream(root_ + "/box/state.json.new") << "{\"pid\": ";
+  ASSERT_TRUE(entry->Save(state).ok());
+  EXPECT_EQ(entry->Load()->pid, 4);
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/box/state.json.new"));
+}
+
 TEST_F(StateTest, AnIdIsTakenOnce) {
   auto entry = StateEntry::Create(root_, "box");
   ASSERT_TRUE(entry.ok());

@@ -48,13 +48,7 @@ Status ReadMaps(const JsonReader& json, std::vector<runtime::IdMapping>& maps) {
 Status WriteText(const std::string& directory, std::string_view text) {
   const UniqueFd dir =
       TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
-  const std::string draft = std::string(kFile) + ".new";
-  {
-    const UniqueFd file = TRY(
-        sys::OpenAt({dir, draft.c_str()}, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-    TRY(kernel::WriteAll(file, text));
-  }
-  return sys::RenameAt2({dir, draft.c_str()}, {dir, kFile});
+  return kernel::ReplaceFile({dir, kFile}, text);
 }
 
 }  // namespace
