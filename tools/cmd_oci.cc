@@ -16,6 +16,7 @@
 #include "runtime/state.h"
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/own_program.h"
 
 namespace ufs {
 namespace {

@@ -86,10 +86,4 @@ Result<int> Attend(pid_t pid, UniqueFd terminal);
 // Keeps the signals that Attend passes on until it is called.
 void HoldSignals();
 
-// Restarts this program, with these words, the first the name it is called by,
-// from a read-only view of its own file, so that nothing in a container can
-// ever open it for writing (CVE-2019-5736). Returns at once where that is so
-// already, or cannot matter, or cannot be done.
-void SealOwnProgram(const std::vector<std::string>& words);
-
 }  // namespace ufs

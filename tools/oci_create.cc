@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -159,18 +158,6 @@ Result<int> Attend(pid_t pid, UniqueFd master) {
   }
   if (terminal) terminal->Drain();
   return runtime::kernel::ExitCodeOf(status);
-}
-
-void SealOwnProgram(const std::vector<std::string>& words) {
-  struct statvfs st;
-  if (statvfs("/proc/self/exe", &st) != 0 || (st.f_flag & ST_RDONLY) != 0)
-    return;
-  // EPERM without privilege: then the file is not the container's to write
-  // either, unless it is the user's own.
-  const auto view = sys::CloneMount("/proc/self/exe", /*read_only=*/true);
-  if (!view.ok()) return;
-  const auto argv = runtime::kernel::PointersTo(words);
-  execveat(view->get(), "", argv.data(), environ, AT_EMPTY_PATH);
 }
 
 Result<int> OciCreate(const OciGlobals& globals, const Words& words) {

@@ -9,6 +9,7 @@
 #include "runtime/kernel.h"
 #include "tools/cmd_oci.h"
 #include "tools/command.h"
+#include "tools/own_program.h"
 #include "tools/run/commands.h"
 #include "tools/run/container_user.h"
 #include "tools/run/exit_code.h"

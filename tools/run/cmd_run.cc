@@ -16,6 +16,7 @@
 #include "tools/layer_words.h"
 #include "tools/mount_union.h"
 #include "tools/output.h"
+#include "tools/own_program.h"
 #include "tools/run/attach_client.h"
 #include "tools/run/commands.h"
 #include "tools/run/config.h"

@@ -1,0 +1,83 @@
+#include "tools/own_program.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "layerdb/base/syscall.h"
+#include "runtime/kernel.h"
+
+namespace ufs {
+namespace {
+
+constexpr char kAgain[] = "UFS_TEST_STARTED_AGAIN";
+// What was written before is still there, and can be written.
+std::string text_of_the_program = "before";
+int number_of_the_program = 1;
+
+// 0, or where it went wrong.
+int WhatIsWrong(bool again) {
+  // No open for writing tells: that fails while it runs wherever it lies.
+  struct statvfs st;
+  if (statvfs("/proc/self/exe", &st) != 0 || (st.f_flag & ST_RDONLY) == 0)
+    return 1;
+  const auto maps =
+      runtime::kernel::ReadFile({AT_FDCWD, "/proc/self/maps"}, 1 << 22);
+  if (!maps.ok()) return 2;
+  // A view has the file as its root.
+  if (maps->find("own_program_test") != std::string::npos ||
+      maps->find("tools_test") != std::string::npos)
+    return 3;
+  if (again) return 0;
+  if (text_of_the_program != "after" || number_of_the_program != 2) return 4;
+  number_of_the_program = 3;
+  text_of_the_program = std::string(100, 'x');
+  try {
+    throw std::runtime_error("unwound");
+  } catch (const std::exception& error) {
+    if (error.what() != std::string("unwound")) return 5;
+  }
+  return getpid() == getppid() || number_of_the_program != 3 ? 6 : 0;
+}
+
+int InAChild(auto work) {
+  const pid_t child = fork();
+  if (child == 0) _exit(work());
+  int status = 0;
+  waitpid(child, &status, 0);
+  return runtime::kernel::ExitCodeOf(status);
+}
+
+TEST(OwnProgramTest, CannotBeWrittenFromHereOn) {
+  if (getenv(kAgain) != nullptr) _exit(WhatIsWrong(true));
+  if (!sys::CloneMount("/", false).ok()) GTEST_SKIP() << "not root";
+  EXPECT_EQ(InAChild([] {
+              text_of_the_program = "after";
+              number_of_the_program = 2;
+              setenv(kAgain, "1", 1);
+              SealOwnProgram({"tools_test", "--gtest_filter=OwnProgramTest.*"});
+              return WhatIsWrong(false);
+            }),
+            0);
+}
+
+TEST(OwnProgramTest, SecondTimeIsNothing) {
+  if (getenv(kAgain) != nullptr) return;
+  if (!sys::CloneMount("/", false).ok()) GTEST_SKIP() << "not root";
+  EXPECT_EQ(InAChild([] {
+              setenv(kAgain, "1", 1);
+              SealOwnProgram({"tools_test", "--gtest_filter=OwnProgramTest.*"});
+              SealOwnProgram({"tools_test", "--gtest_filter=OwnProgramTest.*"});
+              return WhatIsWrong(true);
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace ufs
