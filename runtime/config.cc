@@ -24,7 +24,6 @@ constexpr struct {
     {"", "vm"},
     {"", "zos"},
     {"", "freebsd"},
-    {"process", "execCPUAffinity"},
     {"linux", "intelRdt"},
     {"linux", "netDevices"},
     {"linux", "memoryPolicy"},

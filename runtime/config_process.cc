@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <set>
 
 #include "runtime/config.h"
@@ -157,6 +158,49 @@ Status ReadIoPriority(const JsonReader& json,
   return Ok();
 }
 
+// "0-3,7"
+Status ReadProcessors(const JsonReader& json, const char* key,
+                      Processors& target) {
+  constexpr unsigned kProcessorsMax = 8192;  // the kernel's own limit
+  constexpr unsigned kBits = 8 * sizeof(Processors::value_type);
+  std::string text;
+  TRY(json.Read(key, text));
+  if (text.empty()) return Ok();
+  const auto invalid = [&] {
+    return Error(EINVAL, json.path() + "." + key + " has \"" + text +
+                             "\", which is no list of processors as 0-3,7");
+  };
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (true) {
+    unsigned first = 0;
+    auto read = std::from_chars(at, end, first);
+    if (read.ec != std::errc()) return invalid();
+    unsigned last = first;
+    if (read.ptr != end && *read.ptr == '-')
+      read = std::from_chars(read.ptr + 1, end, last);
+    if (read.ec != std::errc() || last < first || last >= kProcessorsMax)
+      return invalid();
+    target.resize(std::max<size_t>(target.size(), last / kBits + 1));
+    for (unsigned processor = first; processor <= last; ++processor)
+      target[processor / kBits] |= 1UL << processor % kBits;
+    if (read.ptr == end) return Ok();
+    if (*read.ptr != ',') return invalid();
+    at = read.ptr + 1;
+  }
+}
+
+Status ReadExecAffinity(const JsonReader& json,
+                        std::optional<ExecAffinity>& target) {
+  if (!json.present()) return Ok();
+  ExecAffinity affinity;
+  TRY(ReadProcessors(json, "initial", affinity.initial));
+  TRY(ReadProcessors(json, "final", affinity.final));
+  if (!affinity.initial.empty() || !affinity.final.empty())
+    target = std::move(affinity);
+  return Ok();
+}
+
 }  // namespace
 
 Status ReadProcess(const JsonReader& json, Process& process) {
@@ -190,7 +234,9 @@ Status ReadProcess(const JsonReader& json, Process& process) {
       (*process.oom_score_adj < -1000 || *process.oom_score_adj > 1000))
     return Error(EINVAL, json.path() + ".oomScoreAdj must be -1000 to 1000");
   TRY(ReadScheduler(TRY(json.Get("scheduler")), process.scheduler));
-  return ReadIoPriority(TRY(json.Get("ioPriority")), process.io_priority);
+  TRY(ReadIoPriority(TRY(json.Get("ioPriority")), process.io_priority));
+  return ReadExecAffinity(TRY(json.Get("execCPUAffinity")),
+                          process.exec_affinity);
 }
 
 }  // namespace ufs::runtime

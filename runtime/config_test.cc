@@ -124,15 +124,35 @@ TEST(ParseConfigTest, NamesWhatIsWrong) {
 }
 
 TEST(ParseConfigTest, RefusesWhatItHasNotByName) {
-  EXPECT_EQ(Complaint(With("/process/execCPUAffinity/initial", "0")),
-            "process.execCPUAffinity is not supported");
-  EXPECT_EQ(Complaint(With("/process/execCPUAffinity", Json::object())), "");
   EXPECT_EQ(Complaint(With("/linux/intelRdt/closID", "x")),
             "linux.intelRdt is not supported");
   EXPECT_EQ(Complaint(With("/vm/hypervisor/path", "/x")),
             "vm is not supported");
   EXPECT_EQ(Complaint(With("/linux/namespaces", Json::array())),
             "a container without a mount namespace is not supported");
+}
+
+TEST(ParseConfigTest, ProcessorsOfWhatIsExecuted) {
+  const auto parsed = [](const char* initial, const char* final) {
+    Json config = With("/process/execCPUAffinity/initial", initial);
+    config["process"]["execCPUAffinity"]["final"] = final;
+    return ParseConfig(config.dump());
+  };
+  const auto both = parsed("0-3,7", "64,8191");
+  ASSERT_TRUE(both.ok()) << both.error().ToString();
+  EXPECT_EQ(both->process.exec_affinity->initial, Processors{0x8f});
+  const Processors& final = both->process.exec_affinity->final;
+  ASSERT_EQ(final.size(), 128u);
+  EXPECT_EQ(final[1], 1u);
+  EXPECT_EQ(final[127], 1ul << 63);
+  EXPECT_FALSE(parsed("", "")->process.exec_affinity.has_value());
+  EXPECT_TRUE(parsed("", "1")->process.exec_affinity->initial.empty());
+  for (const char* bad :
+       {"a", "-1", "1-", "3-1", "1,", ",1", "0 1", "1\n", "8192", "0-99999999",
+        "99999999999999999999", "0x1", "+1"})
+    EXPECT_EQ(Complaint(With("/process/execCPUAffinity/final", bad)),
+              "process.execCPUAffinity.final has \"" + std::string(bad) +
+                  "\", which is no list of processors as 0-3,7");
 }
 
 TEST(ParseConfigTest, SecurityLabels) {

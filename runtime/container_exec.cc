@@ -33,6 +33,7 @@ struct ExecInput {
   std::string keyring;
   std::optional<int> oom_score_adj;
   std::optional<unsigned long> personality;
+  std::optional<ExecAffinity> affinity;
   bool keep_line_ends;
 };
 
@@ -70,7 +71,12 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.doors, input.init));
-  UseEveryProcessor();
+  if (!input.affinity) {
+    UseEveryProcessor();
+  } else if (!input.affinity->final.empty()) {
+    TRY(UseProcessors(input.affinity->final)
+            .With("process.execCPUAffinity.final"));
+  }
   RaiseHardLimits(input.process, 0);
   const UniqueFd host_proc = TRY(OpenProcForLabels(input.process));
   TRY(JoinProcess(input.init, input.init_fd));
@@ -123,8 +129,14 @@ Result<pid_t> Container::Exec(const Process& process,
                         process.oom_score_adj ? process.oom_score_adj
                                               : spec.process.oom_score_adj,
                         spec.personality,
+                        process.exec_affinity ? process.exec_affinity
+                                              : spec.process.exec_affinity,
                         options.keep_line_ends};
 
+  // Ours, and so of the helper, which may be born in the cgroup.
+  if (input.affinity && !input.affinity->initial.empty())
+    TRY(UseProcessors(input.affinity->initial)
+            .With("process.execCPUAffinity.initial"));
   auto pair = TRY(kernel::MakeSocketPair());
   const auto helper = TRY(doors.Clone(0));
   if (helper.pid == 0) {

@@ -169,6 +169,12 @@ void UseEveryProcessor() {
   (void)sched_setaffinity(0, sizeof(all), reinterpret_cast<cpu_set_t*>(all));
 }
 
+Status UseProcessors(const Processors& processors) {
+  const auto* mask = reinterpret_cast<const cpu_set_t*>(processors.data());
+  return Check(sched_setaffinity(
+      0, processors.size() * sizeof(Processors::value_type), mask));
+}
+
 Status SetPersonality(unsigned long value) {
   return Check(personality(value)).With("linux.personality cannot be set");
 }

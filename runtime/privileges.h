@@ -31,6 +31,8 @@ void WarnOfUnknownCapabilities(const Process& process);
 
 // Those of its cgroup, whatever its caller was bound to.
 void UseEveryProcessor();
+// These alone, of the calling thread. EINVAL where its cgroup has none of them.
+Status UseProcessors(const Processors& processors);
 
 // Resource limits, priority, personality. Before the ids are given up.
 Status SetLimits(const Process& process);

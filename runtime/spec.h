@@ -118,6 +118,17 @@ struct Scheduler {
   uint64_t period_ns = 0;
 };
 
+// A mask of processors, as sched_setaffinity(2) takes it; empty: none is asked
+// for.
+using Processors = std::vector<unsigned long>;
+
+// Where a process that is executed runs: before it is in the container's
+// cgroup, and from then on.
+struct ExecAffinity {
+  Processors initial;
+  Processors final;
+};
+
 struct Process {
   bool terminal = false;
   std::optional<ConsoleSize> console_size;
@@ -134,6 +145,7 @@ struct Process {
   std::optional<int> oom_score_adj;
   std::optional<IoPriority> io_priority;
   std::optional<Scheduler> scheduler;
+  std::optional<ExecAffinity> exec_affinity;  // not init's
 };
 
 // A value for one block device.

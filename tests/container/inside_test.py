@@ -124,6 +124,28 @@ class NamespaceTest(bundle.ContainerTest):
         self.assertEqual(self.output(), inside)
         self.assertNotEqual(inside.split()[1], str(min(every)))
 
+    @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "needs two processors")
+    def test_processors_of_what_is_executed(self):
+        every = sorted(os.sched_getaffinity(0))
+        first, last = str(every[0]), str(every[-1])
+        self.start_box()
+
+        def where(**affinity):
+            process = dict(self.config()["process"], args=["grep", "Cpus_allowed_list", "/proc/self/status"],
+                           terminal=False, execCPUAffinity=affinity)
+            with open(self.dir + "/process.json", "w") as file:
+                json.dump(process, file)
+            done = self.oci("exec", "--process", self.dir + "/process.json", "ufs-box")
+            return done.stdout.split()[-1] if done.returncode == 0 else done.stderr
+
+        self.assertEqual(where(final=last), last)
+        self.assertEqual(where(initial=first, final=last), last)
+        # Nobody but the kernel changes it then.
+        self.assertEqual(where(initial=first), first)
+        self.assertNotIn(where(), (first, last))
+        self.assertIn("process.execCPUAffinity.final: Invalid argument", where(final="8000"))
+        self.assertIn("process.execCPUAffinity.initial: Invalid argument", where(initial="8000"))
+
     def test_time_offsets(self):
         self.configure(**{"linux.namespaces": lambda old: old + [{"type": "time"}],
                           "linux.timeOffsets": {"boottime": {"secs": 1000000}}})
