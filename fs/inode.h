@@ -267,6 +267,8 @@ class Inode {
   // Guarded by the table's mutex.
   LinkName name_;  // without a parent: it has none
   std::unique_ptr<Extra> extra_;
+  Inode* next_by_id_ = nullptr;
+  Inode* next_by_identity_ = nullptr;
   uint64_t upper_ino_ = 0;  // the host's number of the upper object
   uint64_t lookups_ = 0;    // the kernel's references
 };

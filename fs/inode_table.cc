@@ -78,22 +78,18 @@ void InodeRef::Drop(Inode* inode) {
 InodeTable::~InodeTable() {
   std::vector<InodeRef> held;  // let go after the lock
   MutexLock lock(mu_);
-  for (const auto& [id, inode] : by_id_)
-    if (inode->lookups_ > 0) held.push_back(InodeRef(inode));
+  by_id_.ForEach([&](Inode& inode) {
+    if (inode.lookups_ > 0) held.push_back(InodeRef(&inode));
+  });
 }
 
 InodeRef InodeTable::Retain(Inode* inode) {
+  if (inode == nullptr) return nullptr;
   uint32_t count = inode->references_.load(std::memory_order_relaxed);
   while (count != 0)
     if (inode->references_.compare_exchange_weak(count, count + 1))
       return InodeRef(inode);
   return nullptr;
-}
-
-template <typename Map>
-InodeRef InodeTable::FindIn(const Map& map, const typename Map::key_type& key) {
-  const auto at = map.find(key);
-  return at == map.end() ? nullptr : Retain(at->second);
 }
 
 Inode::Extra& InodeTable::ExtraOf(Inode& inode) {
@@ -122,8 +118,8 @@ InodeRef InodeTable::MakeLocked(NodeId id, Birth birth) {
   if (!birth.index_name.empty())
     ExtraOf(*inode).index_name = std::move(birth.index_name);
   inode->upper_ino_ = birth.upper_ino;
-  by_id_[id] = inode.get();
-  by_identity_[birth.identity] = inode.get();
+  by_id_.Put(*inode);
+  by_identity_.Put(*inode);
   if (birth.upper_ino != 0) by_upper_[birth.upper_ino] = inode.get();
   return inode;
 }
@@ -132,19 +128,19 @@ InodeRef InodeTable::Intern(Birth birth) {
   // Declared first: a reference given up here must go after the lock.
   InodeRef found;
   MutexLock lock(mu_);
-  found = FindIn(by_identity_, birth.identity);
+  found = Retain(by_identity_.Find(birth.identity));
   if (found != nullptr) {
     const bool other_object = birth.upper_ino != 0 && found->upper_ino_ != 0 &&
                               found->upper_ino_ != birth.upper_ino;
     if (!other_object && found->type == birth.type) return found;
     if (birth.upper_ino != 0) {
       birth.identity = {0, birth.upper_ino};
-      InodeRef own = FindIn(by_identity_, birth.identity);
+      InodeRef own = Retain(by_identity_.Find(birth.identity));
       if (own != nullptr && own->upper_ino_ == birth.upper_ino) return own;
       // Taken as well, by what was born in the upper before a commit, under a
       // number that the host has given again.
       if (own != nullptr) birth.identity.ino |= kGivenAgain;
-      if (own != nullptr) own = FindIn(by_identity_, birth.identity);
+      if (own != nullptr) own = Retain(by_identity_.Find(birth.identity));
       if (own != nullptr) return own;
     }
   }
@@ -161,17 +157,18 @@ InodeRef InodeTable::MakeRoot(Birth birth) {
 
 InodeRef InodeTable::Find(NodeId id) const {
   MutexLock lock(mu_);
-  return FindIn(by_id_, id);
+  return Retain(by_id_.Find(id));
 }
 
 InodeRef InodeTable::FindByUpper(uint64_t upper_ino) const {
   MutexLock lock(mu_);
-  return FindIn(by_upper_, upper_ino);
+  const auto at = by_upper_.find(upper_ino);
+  return at == by_upper_.end() ? nullptr : Retain(at->second);
 }
 
 InodeRef InodeTable::FindByIdentity(const Identity& identity) const {
   MutexLock lock(mu_);
-  return FindIn(by_identity_, identity);
+  return Retain(by_identity_.Find(identity));
 }
 
 void InodeTable::AddLookup(const InodeRef& inode) {
@@ -182,33 +179,33 @@ void InodeTable::AddLookup(const InodeRef& inode) {
 bool InodeTable::Forget(NodeId id, uint64_t lookups) {
   InodeRef last;  // may free the inode, with the lock given back
   MutexLock lock(mu_);
-  const auto at = by_id_.find(id);
-  if (at == by_id_.end() || at->second->lookups_ == 0) return false;
-  Inode& inode = *at->second;
-  inode.lookups_ -= std::min(lookups, inode.lookups_);
-  if (inode.lookups_ > 0 || id == NodeId::kRoot) return false;
-  last = InodeRef(&inode);
+  Inode* const inode = by_id_.Find(id);
+  if (inode == nullptr || inode->lookups_ == 0) return false;
+  inode->lookups_ -= std::min(lookups, inode->lookups_);
+  if (inode->lookups_ > 0 || id == NodeId::kRoot) return false;
+  last = InodeRef(inode);
   return true;
 }
 
-void InodeTable::Remove(const Inode& inode) {
+void InodeTable::Remove(Inode& inode) {
   // Nobody will ask for it again, and it may hold the space of a deleted file.
   fds_.Erase(inode.fd_key());
   if (inode.chunks) fds_.Erase(~inode.fd_key());
-  const auto take = [&inode](auto& map, const auto& key) {
-    if (const auto at = map.find(key); at != map.end() && at->second == &inode)
-      map.erase(at);
-  };
   MutexLock lock(mu_);
-  take(by_id_, inode.id);
-  take(by_identity_, inode.identity);
-  take(by_upper_, inode.upper_ino_);
+  by_id_.Remove(inode);
+  by_identity_.Remove(inode);
+  TakeUpper(inode);
+}
+
+void InodeTable::TakeUpper(const Inode& inode) {
+  const auto at = by_upper_.find(inode.upper_ino_);
+  if (at != by_upper_.end() && at->second == &inode) by_upper_.erase(at);
 }
 
 void InodeTable::Shrink() {
   MutexLock lock(mu_);
-  by_id_.rehash(0);
-  by_identity_.rehash(0);
+  by_id_.Shrink();
+  by_identity_.Shrink();
   by_upper_.rehash(0);
 }
 
@@ -312,9 +309,7 @@ LinkNames InodeTable::TakeNamesLeft(const InodeRef& inode) {
 
 void InodeTable::SetUpper(const InodeRef& inode, uint64_t upper_ino) {
   MutexLock lock(mu_);
-  if (const auto before = by_upper_.find(inode->upper_ino_);
-      before != by_upper_.end() && before->second == inode.get())
-    by_upper_.erase(before);
+  TakeUpper(*inode);
   inode->upper_ino_ = upper_ino;
   inode->silent.Forget();
   by_upper_[upper_ino] = inode.get();
@@ -324,9 +319,7 @@ void InodeTable::ForgetUpper(const InodeRef& inode) {
   FdCache::Pin orphan;  // closed after the lock
   LinkNames left;
   MutexLock lock(mu_);
-  if (const auto at = by_upper_.find(inode->upper_ino_);
-      at != by_upper_.end() && at->second == inode.get())
-    by_upper_.erase(at);
+  TakeUpper(*inode);
   inode->upper_ino_ = 0;
   if (inode->extra_ == nullptr) return;
   inode->extra_->index_name.clear();
@@ -339,8 +332,9 @@ std::vector<InodeRef> InodeTable::All() const {
   std::vector<InodeRef> all;
   MutexLock lock(mu_);
   all.reserve(by_id_.size());
-  for (const auto& [id, inode] : by_id_)
-    if (InodeRef held = Retain(inode)) all.push_back(std::move(held));
+  by_id_.ForEach([&](Inode& inode) {
+    if (InodeRef held = Retain(&inode)) all.push_back(std::move(held));
+  });
   return all;
 }
 

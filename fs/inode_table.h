@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fs/inode.h"
+#include "fs/intrusive_map.h"
 #include "layerdb/base/mutex.h"
 
 namespace ufs {
@@ -119,18 +120,22 @@ class InodeTable {
  private:
   friend class Inode;
 
-  // Numbers of one directory are near each other: so are their places, which a
-  // walk finds in the processor's cache.
-  struct IdentityHash {
-    size_t operator()(const Identity& i) const noexcept {
-      return i.ino + size_t{i.layer} * 0x9E3779B97F4A7C15u;
+  struct ById {
+    static NodeId KeyOf(const Inode& inode) { return inode.id; }
+    static uint64_t HashOf(NodeId id) { return static_cast<uint64_t>(id); }
+    static Inode*& NextOf(Inode& inode) { return inode.next_by_id_; }
+  };
+  // Numbers of one directory are near each other, as a walk meets them.
+  struct ByIdentity {
+    static Identity KeyOf(const Inode& inode) { return inode.identity; }
+    static uint64_t HashOf(const Identity& i) {
+      return i.ino + (uint64_t{i.layer} << 40);
     }
+    static Inode*& NextOf(Inode& inode) { return inode.next_by_identity_; }
   };
 
-  // Null for one that is dying: it is as good as gone.
+  // Null for none, and for one that is dying: it is as good as gone.
   static InodeRef Retain(Inode* inode);
-  template <typename Map>
-  static InodeRef FindIn(const Map& map, const typename Map::key_type& key);
   static Inode::Extra& ExtraOf(Inode& inode);
   bool HasNameLocked(const Inode& inode, const LinkNameView& name) const
       REQUIRES(mu_);
@@ -139,13 +144,15 @@ class InodeTable {
                                       const LinkNameView& name);
 
   InodeRef MakeLocked(NodeId id, Birth birth) REQUIRES(mu_);
-  void Remove(const Inode& inode);
+  void Remove(Inode& inode);
+  // Where it is the one that is known by that number.
+  void TakeUpper(const Inode& inode) REQUIRES(mu_);
 
   FdCache& fds_;
   mutable Mutex mu_;
-  std::unordered_map<NodeId, Inode*> by_id_ GUARDED_BY(mu_);
-  std::unordered_map<Identity, Inode*, IdentityHash> by_identity_
-      GUARDED_BY(mu_);
+  IntrusiveMap<Inode, ById> by_id_ GUARDED_BY(mu_);
+  IntrusiveMap<Inode, ByIdentity> by_identity_ GUARDED_BY(mu_);
+  // Few of many inodes have one.
   std::unordered_map<uint64_t, Inode*> by_upper_ GUARDED_BY(mu_);
 };
 
