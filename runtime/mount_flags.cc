@@ -150,7 +150,7 @@ Result<MountFlags> ParseMountFlags(const std::vector<std::string>& options) {
     if (TRY(ParseIdMapOption(option, flags))) continue;
     if (option == "bind" || option == "rbind") {
       flags.bind = true;
-      flags.bind_recursive = option == "rbind";
+      flags.bind_recursive |= option == "rbind";
     } else if (option == "tmpcopyup") {
       flags.copy_up = true;
     } else if (const Attribute* attribute = FindAttribute(option)) {

@@ -72,16 +72,20 @@ Status SetOptions(BorrowedFd fs, const std::vector<std::string>& options) {
   return Ok();
 }
 
+Status ApplyPropagation(BorrowedFd mount, const MountFlags& flags) {
+  for (const auto& propagation : flags.propagation)
+    TRY(kernel::SetMountAttr({mount}, {.propagation = propagation.type},
+                             propagation.recursive));
+  return Ok();
+}
+
 Status ApplyFlags(BorrowedFd mount, const MountFlags& flags) {
   TRY(kernel::SetMountAttr({mount}, {.set = flags.set, .clear = flags.clear},
                            /*recursive=*/false));
   TRY(kernel::SetMountAttr(
       {mount}, {.set = flags.set_recursive, .clear = flags.clear_recursive},
       /*recursive=*/true));
-  for (const auto& propagation : flags.propagation)
-    TRY(kernel::SetMountAttr({mount}, {.propagation = propagation.type},
-                             propagation.recursive));
-  return Ok();
+  return ApplyPropagation(mount, flags);
 }
 
 Status SetLabel(BorrowedFd fs, const std::string& label) {
@@ -155,8 +159,9 @@ Status AttachHostNode(BorrowedFd tree, BorrowedFd target) {
 }
 
 // The node the host has under that name must be what it is taken for.
-Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device) {
-  auto node = TRY(sys::Open(path.c_str(), O_PATH | O_NOFOLLOW).With(path));
+Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device,
+                                int flags = O_NOFOLLOW) {
+  auto node = TRY(sys::Open(path.c_str(), O_PATH | flags).With(path));
   const auto stat = TRY(sys::Statx({node}));
   const mode_t type = device.type == 'b' ? S_IFBLK : S_IFCHR;
   if ((stat.stx_mode & S_IFMT) != type || stat.stx_rdev_major != device.major ||
@@ -165,6 +170,11 @@ Result<UniqueFd> OpenHostDevice(const std::string& path, const Device& device) {
                              " " + std::to_string(device.major) + ":" +
                              std::to_string(device.minor));
   return node;
+}
+
+std::string NumberedPath(const Device& device) {
+  return std::string(device.type == 'b' ? "/dev/block/" : "/dev/char/") +
+         std::to_string(device.major) + ":" + std::to_string(device.minor);
 }
 
 std::vector<Device> DevicesOf(const ContainerSpec& spec) {
@@ -232,7 +242,8 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
         &mount,
         TRY(ParseMountFlags(mount.options).With("mount " + mount.destination)),
         {},
-        true};
+        true,
+        ""};
     if (mount.type == "bind") prepared.flags.bind = true;
     const auto id_map = TRY(IdMapOf(spec_, mount, prepared.flags)
                                 .With("mount " + mount.destination));
@@ -242,6 +253,11 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
                                  ": a bind mount does not take the option \"" +
                                  prepared.flags.data[0] + "\"");
       const std::string source = AbsolutePath(mount.source, bundle);
+      prepared.source_in_root = id_map ? "" : OnAMountBefore(source);
+      if (!prepared.source_in_root.empty()) {
+        mounts_.push_back(std::move(prepared));
+        continue;
+      }
       prepared.source =
           TRY(CopyMount(source, prepared.flags.bind_recursive,
                         std::to_string(mounts_.size()), helper)
@@ -264,6 +280,9 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
     UniqueFd node;
     if (device.type != 'p') {
       auto opened = OpenHostDevice(device.path, device);
+      // Under another name than in the container: where udev links it.
+      if (!opened.ok())
+        opened = OpenHostDevice(NumberedPath(device), device, /*flags=*/0);
       if (opened.ok()) node = std::move(opened).value();
     }
     // Without one the node must be made, which only root can.
@@ -311,6 +330,10 @@ Result<UniqueFd> Rootfs::MakeFilesystem(const Prepared& prepared) {
 }
 
 Status Rootfs::MountCgroups(const Prepared& prepared, BorrowedFd target) {
+  // The hierarchies are what they are.
+  if (!prepared.flags.data.empty())
+    return Error(EINVAL, "mount option \"" + prepared.flags.data[0] +
+                             "\" is not accepted");
   const bool own_view = spec_.Find(NamespaceType::kCgroup) != nullptr;
   const auto tree_of = [&](const CgroupMount& cgroup) -> Result<UniqueFd> {
     if (!own_view)
@@ -367,10 +390,33 @@ Status Rootfs::ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags) {
   return Ok();
 }
 
+// Where the root has `source` on what an earlier mount will put there, which
+// the host does not see; else empty.
+std::string Rootfs::OnAMountBefore(const std::string& source) const {
+  const std::string clean = CleanPath(source), root = CleanPath(path_);
+  if (root == "/" || !IsBelow(clean, root)) return "";
+  const std::string in_root = CleanPath(clean.substr(root.size()));
+  for (const Prepared& before : mounts_)
+    if (IsBelow(in_root, before.mount->destination)) return in_root;
+  return "";
+}
+
+Status Rootfs::OpenSourceInRoot(Prepared& prepared) {
+  const UniqueFd found =
+      TRY(OpenInRoot(root_, prepared.source_in_root, O_PATH));
+  prepared.source_is_directory = S_ISDIR(TRY(sys::Statx({found})).stx_mode);
+  prepared.source = TRY(kernel::OpenTree(
+      {found},
+      OPEN_TREE_CLONE | (prepared.flags.bind_recursive ? AT_RECURSIVE : 0)));
+  return Ok();
+}
+
 Status Rootfs::MountOne(Prepared& prepared) {
   const ufs::runtime::Mount& mount = *prepared.mount;
   const std::string& where = mount.destination;
   if (where == "/") return Error(EINVAL, "the root itself is no mount point");
+  if (!prepared.source_in_root.empty())
+    TRY(OpenSourceInRoot(prepared).With("source " + mount.source));
   const bool directory = !prepared.flags.bind || prepared.source_is_directory;
   bool existed = false;
   if (mount.type == "tmpfs" && !prepared.flags.bind) {
@@ -415,7 +461,10 @@ Status Rootfs::MountOne(Prepared& prepared) {
       !prepared.flags.bind && (mount.type == "tmpfs" || where == "/dev");
   TRY(with_others ? ApplyReadOnlyLast(tree, prepared.flags)
                   : ApplyFlags(tree, prepared.flags));
-  return kernel::MoveMount(tree, target);
+  TRY(kernel::MoveMount(tree, target));
+  if (!prepared.flags.propagation.empty() && !spec_.rootfs_propagation.empty())
+    prepared.source = std::move(tree);
+  return Ok();
 }
 
 Status Rootfs::Mount(bool at_its_path) {
@@ -634,6 +683,11 @@ Status Rootfs::Enter(bool pivot) {
     const auto propagation = TRY(ParsePropagation(spec_.rootfs_propagation));
     TRY(kernel::SetMountAttr({root_}, {.propagation = propagation.type},
                              propagation.recursive));
+    // What a mount asks for itself is not the root's to change.
+    for (const Prepared& prepared : mounts_)
+      if (prepared.source.valid())
+        TRY(ApplyPropagation(prepared.source, prepared.flags)
+                .With(WhichMount(*prepared.mount)));
   }
   return Ok();
 }

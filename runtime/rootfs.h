@@ -69,6 +69,7 @@ class Rootfs {
     MountFlags flags;
     UniqueFd source;  // of a bind: a detached copy
     bool source_is_directory = true;
+    std::string source_in_root;  // where it is still to be opened
   };
 
   explicit Rootfs(const ContainerSpec& spec) : spec_(spec) {}
@@ -77,6 +78,8 @@ class Rootfs {
   // A detached copy of the mount at `path`.
   Result<UniqueFd> CopyMount(const std::string& path, bool recursive,
                              const std::string& which, const Helper& helper);
+  std::string OnAMountBefore(const std::string& source) const;
+  Status OpenSourceInRoot(Prepared& prepared);
   Status MountOne(Prepared& prepared);
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);
   Status ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags);
