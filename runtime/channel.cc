@@ -50,6 +50,16 @@ Result<Said> Expect(BorrowedFd channel, Word word) {
   return said;
 }
 
+Status HandOverListener(BorrowedFd channel, UniqueFd listener) {
+  const std::string text =
+      static_cast<char>(Word::kNotify) + std::to_string(listener.get());
+  TRY(kernel::WriteOnce(channel, text));
+  // Where this call is notified of, too, the agent answers, who has it by then.
+  char answer = 0;
+  TRY(kernel::Read(channel, &answer, 1));
+  return answer == static_cast<char>(Word::kGo) ? Ok() : Error(EPIPE);
+}
+
 void SayError(BorrowedFd channel, const Error& error) {
   std::string text = std::to_string(error.code()) +
                      (error.explained() ? "! " : " ") +

@@ -44,6 +44,10 @@ Result<Said> Listen(BorrowedFd channel);
 // As Listen, when nothing but `word` will do.
 Result<Said> Expect(BorrowedFd channel, Word word);
 
+// Has the runtime take the seccomp listener out of this process: kNotify and an
+// answer, by write(2) and read(2) alone, as the filter holds already.
+Status HandOverListener(BorrowedFd channel, UniqueFd listener);
+
 void SayError(BorrowedFd channel, const Error& error);
 
 }  // namespace ufs::runtime

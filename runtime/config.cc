@@ -205,6 +205,10 @@ Result<ContainerSpec> ParseConfig(std::string_view text) {
   const JsonReader process = TRY(reader.Get("process"));
   if (!process.present()) return process.Invalid("is missing");
   TRY(ReadProcess(process, spec.process));
+  // crun's; podman sets it for --group-add keep-groups.
+  const auto keep = spec.annotations.find("run.oci.keep_original_groups");
+  spec.process.user.keep_groups =
+      keep != spec.annotations.end() && keep->second == "1";
   TRY(CheckWhole(spec));
   return spec;
 }

@@ -331,24 +331,23 @@ Result<ContainerSpec> Container::Spec() const {
   return ParseConfig(text);
 }
 
-Status Container::HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
-                               int number) {
-  const UniqueFd init = TRY(kernel::PidfdOpen(state_.pid));
-  const UniqueFd listener =
-      TRY(kernel::PidfdGetFd(init, number)
-              .With("taking the seccomp listener from init"));
+Status Container::HandNotifier(const Seccomp& seccomp, BorrowedFd channel,
+                               pid_t pid, int number, RunState state) {
+  const UniqueFd process = TRY(kernel::PidfdOpen(pid));
+  const UniqueFd listener = TRY(
+      kernel::PidfdGetFd(process, number).With("taking the seccomp listener"));
   const std::string message =
       "{\"ociVersion\":\"" + std::string(kOciVersion) +
-      "\",\"fds\":[\"seccompFd\"],\"pid\":" + std::to_string(state_.pid) +
+      "\",\"fds\":[\"seccompFd\"],\"pid\":" + std::to_string(pid) +
       ",\"metadata\":" + QuoteJson(seccomp.listener_metadata) +
-      ",\"state\":" + TRY(StateJson()) + "}";
+      ",\"state\":" + StateJson(state) + "}";
   const std::string what =
       "linux.seccomp.listenerPath " + seccomp.listener_path;
   const UniqueFd agent =
       TRY(kernel::ConnectUnix(seccomp.listener_path, SOCK_STREAM).With(what));
   TRY(kernel::SendMessage(agent, message, listener.get()).With(what));
   const char go = static_cast<char>(Word::kGo);
-  return kernel::WriteOnce(starter, {&go, 1});
+  return kernel::WriteOnce(channel, {&go, 1});
 }
 
 Status Container::Start() {
@@ -377,15 +376,14 @@ Status Container::Start() {
     const Said word = TRY(std::move(said));
     if (word.word != Word::kNotify || !spec.seccomp)
       return Error(EPROTO, "container init said something unexpected");
-    TRY(HandNotifier(*spec.seccomp, starter, std::atoi(word.text.c_str())));
+    TRY(HandNotifier(*spec.seccomp, starter, state_.pid,
+                     std::atoi(word.text.c_str()), RunState::kCreated));
   }
   const auto hooks = RunHooks("poststart", spec.hooks.poststart,
                               TRY(StateJson()), state_.bundle);
-  if (!hooks.ok()) {
-    (void)KillAndWait();
-    return hooks;
-  }
-  return Ok();
+  // The specification's lifecycle goes on with its end.
+  if (!hooks.ok()) (void)Destroy();
+  return hooks;
 }
 
 Result<NotifySocket> Container::BindNotifySocket() const {
@@ -464,6 +462,10 @@ Status Container::Delete(bool force) {
   if (now != RunState::kStopped && now != RunState::kCreating && !force)
     return Error(EBUSY, "cannot delete container " + id() +
                             " that is not stopped: " + NameOf(now));
+  return Destroy();
+}
+
+Status Container::Destroy() {
   TRY(KillAndWait());
   const auto spec = Spec();
   const auto state = StateJson();

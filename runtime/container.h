@@ -91,7 +91,7 @@ class Container {
 
   // Runs another process in it; returns its pid, our child. `terminal` gets
   // the master if nobody else was to.
-  Result<pid_t> Exec(const Process& process, const ExecOptions& options,
+  Result<pid_t> Exec(Process process, const ExecOptions& options,
                      UniqueFd& terminal);
 
   // The configuration it was made from.
@@ -122,13 +122,17 @@ class Container {
                          const CreateOptions& options, BorrowedFd channel);
   ufs::Status AwaitCreated(const ContainerSpec& spec,
                            const CreateOptions& options, BorrowedFd channel);
-  ufs::Status HandNotifier(const Seccomp& seccomp, BorrowedFd starter,
-                           int number);
+  // Sends the listener that `pid` has under that number to who listens for it,
+  // and says so to `channel`'s other end.
+  ufs::Status HandNotifier(const Seccomp& seccomp, BorrowedFd channel,
+                           pid_t pid, int number, RunState state);
   // For whoever changes it. ENOENT when the container that was opened is gone.
   Result<StateEntry> LockAndReload();
   bool IsAlive() const;
   ufs::Status KillAndWait();
   ufs::Status RemoveAll();
+  // To nothing left, with the lock held.
+  ufs::Status Destroy();
 
   std::string root_;
   StateEntry entry_;

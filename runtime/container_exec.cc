@@ -33,7 +33,6 @@ struct ExecInput {
   std::string keyring;
   std::optional<int> oom_score_adj;
   std::optional<unsigned long> personality;
-  std::optional<ExecAffinity> affinity;
   bool keep_line_ends;
 };
 
@@ -55,8 +54,8 @@ Status BecomeProcess(const ExecInput& input, BorrowedFd channel,
   const std::string executable = TRY(FindExecutable(process));
   TRY(SetExecLabels(host_proc, process));
   return ExecuteProcess(process, input.seccomp, input.preserve_fds, executable,
-                        [](UniqueFd) -> Status {
-                          return Error(ENOTSUP, "exec with a seccomp listener");
+                        [&](UniqueFd listener) {
+                          return HandOverListener(channel, std::move(listener));
                         });
 }
 
@@ -71,10 +70,10 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   // Whoever is in the container may look at what joins it.
   TRY(MakeUndumpable());
   TRY(input.cgroup.JoinLater(input.doors, input.init));
-  if (!input.affinity) {
+  if (!input.process.exec_affinity) {
     UseEveryProcessor();
-  } else if (!input.affinity->final.empty()) {
-    TRY(UseProcessors(input.affinity->final)
+  } else if (!input.process.exec_affinity->final.empty()) {
+    TRY(UseProcessors(input.process.exec_affinity->final)
             .With("process.execCPUAffinity.final"));
   }
   RaiseHardLimits(input.process, 0);
@@ -82,7 +81,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   TRY(JoinProcess(input.init, input.init_fd));
   // The right to, in the user namespace that has just been joined.
   if (!InInitialUserNamespace()) {
-    (void)BecomeRoot();
+    (void)BecomeRoot(input.process.user.keep_groups);
     TRY(MakeUndumpable());
   }
   if (!input.keyring.empty()) TRY(JoinSessionKeyring(input.keyring));
@@ -98,8 +97,8 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
 
 }  // namespace
 
-Result<pid_t> Container::Exec(const Process& process,
-                              const ExecOptions& options, UniqueFd& terminal) {
+Result<pid_t> Container::Exec(Process process, const ExecOptions& options,
+                              UniqueFd& terminal) {
   const UniqueFd init = TRY(kernel::PidfdOpen(state_.pid > 0 ? state_.pid : -1)
                                 .With("container not running"));
   const RunState now = TRY(Status());
@@ -111,6 +110,9 @@ Result<pid_t> Container::Exec(const Process& process,
   TRY(CheckLabels(process));
   WarnOfUnknownCapabilities(process);
   const ContainerSpec spec = TRY(Spec());
+  process.user.keep_groups = spec.process.user.keep_groups;
+  if (!process.exec_affinity)
+    process.exec_affinity = spec.process.exec_affinity;
   SeccompProgram seccomp;
   if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
   const UniqueFd pidfd_socket = TRY(ConnectPidfdSocket(options.pidfd_socket));
@@ -129,13 +131,12 @@ Result<pid_t> Container::Exec(const Process& process,
                         process.oom_score_adj ? process.oom_score_adj
                                               : spec.process.oom_score_adj,
                         spec.personality,
-                        process.exec_affinity ? process.exec_affinity
-                                              : spec.process.exec_affinity,
                         options.keep_line_ends};
 
   // Ours, and so of the helper, which may be born in the cgroup.
-  if (input.affinity && !input.affinity->initial.empty())
-    TRY(UseProcessors(input.affinity->initial)
+  if (input.process.exec_affinity &&
+      !input.process.exec_affinity->initial.empty())
+    TRY(UseProcessors(input.process.exec_affinity->initial)
             .With("process.execCPUAffinity.initial"));
   auto pair = TRY(kernel::MakeSocketPair());
   const auto helper = TRY(doors.Clone(0));
@@ -149,8 +150,9 @@ Result<pid_t> Container::Exec(const Process& process,
 
   pid_t pid = 0;
   UniqueFd pidfd;
+  std::string listener;  // its number there
   ufs::Status failure;
-  while (true) {
+  while (failure.ok()) {
     auto said = Listen(pair.ours);
     if (said.code() == EPIPE) break;  // closed by execve
     if (!said.ok()) {
@@ -160,13 +162,20 @@ Result<pid_t> Container::Exec(const Process& process,
     if (said->word == Word::kInitIs) {
       pid = static_cast<pid_t>(std::atoi(said->text.c_str()));
       pidfd = std::move(said->fd);
+    } else if (said->word == Word::kNotify && spec.seccomp) {
+      listener = std::move(said->text);
     } else if (said->word == Word::kTerminal) {
       if (options.console_socket.empty()) {
         terminal = std::move(said->fd);
       } else {
         failure = SendTerminal(options.console_socket, said->fd);
-        if (!failure.ok()) break;
       }
+    }
+    // Who made it and it itself speak at once.
+    if (failure.ok() && pid != 0 && !listener.empty()) {
+      failure = HandNotifier(*spec.seccomp, pair.ours, pid,
+                             std::atoi(listener.c_str()), now);
+      listener.clear();
     }
   }
   TRY(kernel::WaitPid(helper.pid));

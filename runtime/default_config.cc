@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/config.h"
+#include "runtime/exec.h"
 
 namespace ufs::runtime {
 namespace {
@@ -82,9 +83,7 @@ Json ProcessDefaults() {
   process["terminal"] = true;
   process["user"] = {{"uid", 0}, {"gid", 0}};
   process["args"] = {"sh"};
-  process["env"] = {
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "TERM=xterm"};
+  process["env"] = {std::string("PATH=") + kDefaultPath, "TERM=xterm"};
   process["cwd"] = "/";
   for (const char* set : {"bounding", "effective", "permitted"})
     process["capabilities"][set] = capabilities;

@@ -17,9 +17,6 @@
 namespace ufs::runtime {
 namespace {
 
-constexpr char kDefaultPath[] =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 std::string_view Variable(const Process& process, std::string_view name) {
   for (const std::string& entry : process.env)
     if (entry.size() > name.size() && entry.starts_with(name) &&
@@ -68,9 +65,11 @@ void GiveStreamsTo(uid_t uid) {
   }
 }
 
-Status Prepare(const Process& process, const SeccompProgram* seccomp,
-               int preserve_fds,
-               const std::function<Status(UniqueFd)>& listening) {
+}  // namespace
+
+Status BecomeProcess(const Process& process, const SeccompProgram* seccomp,
+                     int preserve_fds,
+                     const std::function<Status(UniqueFd)>& listening) {
   const auto filter = [&]() -> Status {
     UniqueFd listener = TRY(LoadSeccomp(*seccomp));
     return listener.valid() ? listening(std::move(listener)) : Ok();
@@ -93,8 +92,6 @@ Status Prepare(const Process& process, const SeccompProgram* seccomp,
   if (seccomp != nullptr && !filter_first) TRY(filter());
   return Ok();
 }
-
-}  // namespace
 
 Result<std::string> FindExecutable(const Process& process) {
   const std::string& name = process.args[0];
@@ -123,24 +120,23 @@ Result<std::string> FindExecutable(const Process& process) {
   return Error(ENOENT, quoted + ": executable file not found in $PATH");
 }
 
+std::vector<std::string> EnvironmentOf(const Process& process) {
+  std::vector<std::string> env = process.env;
+  if (!Variable(process, "HOME").empty()) return env;
+  std::erase(env, "HOME=");
+  const auto root = sys::Open("/", O_PATH | O_DIRECTORY);
+  env.push_back("HOME=" + (root.ok() ? HomeOf(*root, process.user.uid) : "/"));
+  return env;
+}
+
 Error ExecuteProcess(const Process& process, const SeccompProgram* seccomp,
                      int preserve_fds, const std::string& executable,
                      const std::function<Status(UniqueFd)>& listening) {
-  std::vector<char*> argv, env;
-  for (const std::string& arg : process.args)
-    argv.push_back(const_cast<char*>(arg.c_str()));
-  argv.push_back(nullptr);
-  for (const std::string& entry : process.env)
-    if (entry != "HOME=") env.push_back(const_cast<char*>(entry.c_str()));
-  std::string home = "HOME=/";
-  if (Variable(process, "HOME").empty()) {
-    const auto root = sys::Open("/", O_PATH | O_DIRECTORY);
-    if (root.ok()) home = "HOME=" + HomeOf(*root, process.user.uid);
-    env.push_back(home.data());
-  }
-  env.push_back(nullptr);
-  auto prepared = Prepare(process, seccomp, preserve_fds, listening);
-  if (!prepared.ok()) return std::move(prepared).error();
+  const auto argv = kernel::PointersTo(process.args);
+  const std::vector<std::string> environment = EnvironmentOf(process);
+  const auto env = kernel::PointersTo(environment);
+  auto become = BecomeProcess(process, seccomp, preserve_fds, listening);
+  if (!become.ok()) return std::move(become).error();
   execve(executable.c_str(), argv.data(), env.data());
   return kernel::LastError().With("exec " + executable);
 }

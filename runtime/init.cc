@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -63,7 +64,7 @@ Status BecomeContainerRoot(const ContainerSpec& spec) {
   if (spec.HasNew(NamespaceType::kUser) &&
       !(IsMapped(spec.uid_mappings, 0) && IsMapped(spec.gid_mappings, 0)))
     return Ok();
-  return BecomeRoot();
+  return BecomeRoot(spec.process.user.keep_groups);
 }
 
 Status SetNames(const ContainerSpec& spec) {
@@ -212,23 +213,30 @@ Result<Built> Build(const InitInput& input, BorrowedFd channel) {
   return built;
 }
 
-// What is run in the container by its own programs has the container's
-// environment unless it is given another, as with runc.
-std::vector<Hook> WithEnvironment(std::vector<Hook> hooks,
-                                  const std::vector<std::string>& env) {
+// As the container's program, in all that it may do.
+Status RunStartHooks(const InitInput& input, const std::string& state) {
+  const Process& process = input.spec.process;
+  std::vector<Hook> hooks = input.spec.hooks.start_container;
   for (Hook& hook : hooks)
-    if (hook.env.empty()) hook.env = env;
-  return hooks;
+    if (hook.env.empty()) hook.env = EnvironmentOf(process);
+  return RunHooks("startContainer", hooks, state, process.cwd, [&] {
+    // What a listener should decide fails: it is for the program's.
+    return BecomeProcess(process, input.seccomp, /*preserve_fds=*/0,
+                         [](UniqueFd) { return Ok(); });
+  });
 }
 
-Status HandOverListener(BorrowedFd starter, UniqueFd listener) {
-  // By write and read alone: the filter holds already, see seccomp.cc.
-  const std::string text =
-      static_cast<char>(Word::kNotify) + std::to_string(listener.get());
-  TRY(kernel::WriteOnce(starter, text));
-  char answer = 0;
-  TRY(kernel::Read(starter, &answer, 1));
-  return answer == static_cast<char>(Word::kGo) ? Ok() : Error(EPIPE);
+// The first process of a pid namespace gets no signal that it has no handler
+// for. Gone with execve.
+void EndBySignals() {
+  struct sigaction end = {};
+  end.sa_handler = [](int signal) { _exit(128 + signal); };
+  for (const int signal :
+       {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM})
+    sigaction(signal, &end, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 }  // namespace
@@ -246,12 +254,10 @@ void RunInit(const InitInput& input, UniqueFd channel) {
   channel.reset();
 
   // "created". Whoever connects starts us, once.
+  EndBySignals();
   const auto starter = kernel::Accept(input.listener);
   if (!starter.ok()) _exit(1);
-  const auto started = RunHooks(
-      "startContainer",
-      WithEnvironment(input.spec.hooks.start_container, input.spec.process.env),
-      built->state, input.spec.process.cwd);
+  const auto started = RunStartHooks(input, built->state);
   if (!started.ok()) {
     SayError(*starter, started.error());
     _exit(1);

@@ -199,8 +199,8 @@ Status JoinSessionKeyring(const std::string& name) {
   return std::move(joined).With("joining the session keyring " + name + hint);
 }
 
-Status BecomeRoot() {
-  TRY(SetGroups({}));
+Status BecomeRoot(bool keep_groups) {
+  if (!keep_groups) TRY(SetGroups({}));
   TRY(Check(setresgid(0, 0, 0)).With("becoming group 0 of the container"));
   return Check(setresuid(0, 0, 0)).With("becoming user 0 of the container");
 }
@@ -211,7 +211,7 @@ Status DropPrivileges(const Process& process) {
   TRY(DropBounding(sets.bounding));
   // Through the change of ids; the sets that follow have the last word.
   TRY(Check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)));
-  TRY(SetGroups(process.user.additional_gids));
+  if (!process.user.keep_groups) TRY(SetGroups(process.user.additional_gids));
   const auto named = [&](const char* what, uint32_t id) {
     return std::string("process.user.") + what + " " + std::to_string(id) +
            " cannot be had; is it mapped into the user namespace?";

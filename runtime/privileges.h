@@ -47,7 +47,7 @@ Status JoinSessionKeyring(const std::string& name);
 
 // Becomes uid 0 and gid 0, which a user namespace of our own maps, keeping the
 // capabilities. Supplementary groups stay where setgroups is denied.
-Status BecomeRoot();
+Status BecomeRoot(bool keep_groups = false);
 
 // The bounding set, groups, ids, then the other sets. Nothing can be regained
 // afterwards. Without `capabilities`: none.

@@ -153,9 +153,10 @@ Status AddRule(scmp_filter_ctx filter, const SeccompRule& rule,
     }
     if (action == SCMP_ACT_NOTIFY) {
       // The way by which the listener's descriptor is handed over.
-      if (name == "write" || name == "read")
-        return Error(EINVAL, "linux.seccomp: " + name +
-                                 " cannot have the action SCMP_ACT_NOTIFY");
+      if (name == "write")
+        return Error(EINVAL,
+                     "linux.seccomp: write cannot have the action "
+                     "SCMP_ACT_NOTIFY");
       program.notifies = true;
     }
     if (action == default_action) continue;  // libseccomp would refuse it

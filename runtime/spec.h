@@ -96,6 +96,7 @@ struct User {
   gid_t gid = 0;
   std::optional<mode_t> umask;
   std::vector<gid_t> additional_gids;
+  bool keep_groups = false;  // the caller's, instead of these
 };
 
 struct ConsoleSize {

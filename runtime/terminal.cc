@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -88,8 +89,23 @@ Status SendTerminal(const std::string& path, BorrowedFd master) {
       .With("console socket " + path);
 }
 
+namespace {
+
+// Its settings are another job's, and we would not be stopped as others are who
+// change them.
+bool IsAnothersTerminal() {
+  const pid_t foreground = tcgetpgrp(STDIN_FILENO);
+  if (foreground < 0 || foreground == getpgrp()) return false;
+  sigset_t blocked;
+  return sigprocmask(SIG_BLOCK, nullptr, &blocked) == 0 &&
+         sigismember(&blocked, SIGTTOU) == 1;
+}
+
+}  // namespace
+
 RawTerminal::RawTerminal() {
   struct termios settings;
+  if (IsAnothersTerminal()) return;
   if (tcgetattr(STDIN_FILENO, &settings) != 0) return;
   std::memcpy(saved_, &settings, sizeof(settings));
   cfmakeraw(&settings);
@@ -129,7 +145,7 @@ void TerminalProxy::Prepare(pollfd* fds) const {
 void TerminalProxy::Handle(const pollfd* fds) {
   if ((fds[0].revents & ~POLLOUT) != 0 && to_output_.empty()) ReadMaster();
   if (fds[1].revents != 0) WriteOutput();
-  if (fds[2].revents != 0) ReadInput();
+  if (fds[2].revents != 0) ReadInput((fds[2].revents & POLLHUP) != 0);
   if (!to_master_.empty()) WriteMaster();
 }
 
@@ -158,13 +174,14 @@ void TerminalProxy::WriteMaster() {
   to_master_.erase(0, wrote.ok() ? *wrote : to_master_.npos);
 }
 
-void TerminalProxy::ReadInput() {
+void TerminalProxy::ReadInput(bool hung_up) {
   char buffer[kCopyBytes];
   const auto got = kernel::Read(STDIN_FILENO, buffer, sizeof(buffer));
   if (got.code() == EAGAIN) return;
   input_ = got.ok() && *got > 0;
-  // In raw mode no key ends it: somebody has closed it.
-  if (!input_ && raw_.is_raw()) reader_gone_ = true;
+  // In raw mode no key ends it: somebody has closed it. An error alone says
+  // only that we are in the background, without being stopped for it.
+  if (!input_ && raw_.is_raw() && (got.ok() || hung_up)) reader_gone_ = true;
   if (input_) to_master_.assign(buffer, *got);
 }
 

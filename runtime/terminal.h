@@ -34,7 +34,7 @@ void KeepLineEnds(BorrowedFd master);
 Status SendTerminal(const std::string& socket, BorrowedFd master);
 
 // Our own terminal, if standard input is one, in raw mode; as it was before
-// once this goes.
+// once this goes. Not while another job has it and SIGTTOU is blocked.
 class RawTerminal {
  public:
   RawTerminal();
@@ -72,7 +72,7 @@ class TerminalProxy {
  private:
   void ReadMaster();
   void WriteMaster();
-  void ReadInput();
+  void ReadInput(bool hung_up);
   void WriteOutput();
 
   UniqueFd master_;

@@ -118,6 +118,11 @@ const char* NameOf(log::Level level) {
   return "error";
 }
 
+Result<UniqueFd> OpenLog(const OciGlobals& globals) {
+  return sys::Open(globals.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644)
+      .With("--log " + globals.log);
+}
+
 // In the form its reader expects: podman parses the whole file as one JSON
 // object, which it is when there is nothing but a failure to tell.
 void WriteToLog(const OciGlobals& globals, log::Level level,
@@ -130,8 +135,7 @@ void WriteToLog(const OciGlobals& globals, log::Level level,
           ? "{\"level\":\"" + name + "\",\"msg\":" + quoted + ",\"time\":\"" +
                 time + "\"}"
           : "time=\"" + time + "\" level=" + name + " msg=" + quoted;
-  const auto file =
-      sys::Open(globals.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  const auto file = OpenLog(globals);
   if (file.ok()) (void)runtime::kernel::WriteAll(*file, text + "\n");
 }
 
@@ -231,11 +235,17 @@ int RunOci(int argc, char** argv) {
     line.globals.root = std::move(root).value();
   }
   if (line.globals.debug) log::SetLevel(log::Level::kDebug);
-  if (!line.globals.log.empty())
+  if (!line.globals.log.empty()) {
+    const auto log = OpenLog(line.globals);
+    if (!log.ok()) {
+      Complain("ufs-oci", Explain(log.error()), 0);
+      return kExitFailure;
+    }
     log::CopyTo(
         [globals = line.globals](log::Level level, std::string_view message) {
           WriteToLog(globals, level, message);
         });
+  }
   if (verb->enters_container) {
     // By the name that leads here again, also from `ufs oci`.
     std::vector<std::string> words = {"ufs-oci"};

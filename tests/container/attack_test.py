@@ -444,11 +444,41 @@ class CgroupTest(bundle.ContainerTest):
 class HookTest(bundle.ContainerTest):
     def test_environment(self):
         """A hook has what its configuration gives it: LD_PRELOAD is not the caller's to pass on."""
-        self.configure(hooks={"createRuntime": [{"path": "/usr/bin/env", "env": ["A=b"]}]})
-        self.script("true")
+        told = self.dir + "/environment"
         os.environ["LD_DEBUG_OUTPUT"] = "/nowhere"
         self.addCleanup(os.environ.pop, "LD_DEBUG_OUTPUT")
-        self.assertEqual(self.run_box(), "A=b\n")
+        for env, seen in ((["A=b"], "A=b\n"),
+                          ([], "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n")):
+            self.configure(hooks={"createRuntime": [
+                {"path": "/usr/bin/python3", "env": env, "args": [
+                    "python3", "-ISc", "import sys; text = open('/proc/self/environ').read();"
+                    f"open({told!r}, 'w').write(text.replace(chr(0), chr(10)))"]}]})
+            self.run_box("true")
+            with open(told) as file:
+                self.assertEqual(file.read(), seen)
+
+    def test_what_starts_in_the_container_may_no_more_than_its_program(self):
+        """It is the image's own: /bin/sh in there is what whoever made it wants."""
+        self.configure(**{
+            "root.readonly": False, "process.user": {"uid": 1000, "gid": 1000},
+            "linux.seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}})
+        os.chmod(self.bundle + "/rootfs/tmp", 0o1777)
+        look = "(id -u; grep -E '^(Cap...|NoNewPrivs|Seccomp):' /proc/self/status; mkdir /tmp/x 2>&1; true) >"
+        for no_new_privileges in (True, False):
+            self.configure(**{
+                "process.noNewPrivileges": no_new_privileges,
+                "hooks": {"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", look + "/tmp/hook"]}]}})
+            self.run_box(look + "/tmp/program")
+            seen = []
+            for name in ("hook", "program"):
+                with open(f"{self.bundle}/rootfs/tmp/{name}") as file:
+                    seen.append(file.read())
+                os.unlink(file.name)
+            self.assertEqual(*seen)
+            self.assertIn("1000\n", seen[0])
+            self.assertIn("Seccomp:\t2\n", seen[0])
+            self.assertIn("Operation not supported", seen[0])
 
 
 if __name__ == "__main__":

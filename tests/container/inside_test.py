@@ -2,6 +2,7 @@
 system calls."""
 import array
 import ctypes
+import fcntl
 import json
 import os
 import platform
@@ -280,6 +281,78 @@ class MountTest(bundle.ContainerTest):
         self.assertLessEqual({"ro", "nosuid", "noexec"}, set(options))
         self.assertEqual(sorted(os.listdir(source)), ["file", "sub"])
 
+    def test_one_option_for_all_below_is_enough(self):
+        source = self.dir + "/source"
+        os.makedirs(source + "/below")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source + "/below"], check=True)
+        self.addCleanup(subprocess.run, ["umount", source + "/below"])
+        self.before = (self.before[0], sorted(harness.mounts()))
+        self.add_mount("/at", "bind", source, "rbind", "rprivate", "rw", "bind")
+        self.assertIn(" /at/below ", self.run_box("cat /proc/self/mountinfo"))
+        self.before = (self.before[0], [m for m in self.before[1] if "/source/below" not in str(m)])
+
+    def test_what_earlier_mounts_put_there_can_be_bound(self):
+        source = self.dir + "/source"
+        os.makedirs(source + "/only")
+        with open(source + "/file", "w") as file:
+            file.write("data\n")
+        root = self.bundle + "/rootfs"
+        self.add_mount("/mnt", "bind", source, "rbind")
+        self.add_mount("/all", "bind", root + "/mnt", "rbind")
+        self.add_mount("/part", "bind", "rootfs/mnt/only/../only", "bind")
+        self.add_mount("/etc/one", "bind", root + "/mnt/file", "bind", "ro")
+        self.assertEqual(self.run_box("ls /all; ls -d /part; cat /etc/one"), "file\nonly\n/part\ndata\n")
+        self.add_mount("/none", "bind", root + "/mnt/none", "bind")
+        self.run_refused("source .*/mnt/none: No such file or directory")
+
+    def test_own_propagation_is_not_the_roots(self):
+        source = self.dir + "/source"
+        os.mkdir(source)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source], check=True)
+        subprocess.run(["mount", "--make-shared", source], check=True)
+        self.addCleanup(subprocess.run, ["umount", source])
+        self.before = (self.before[0], sorted(harness.mounts()))
+        for root, own, seen in (("rprivate", "rshared", "shared"), ("rslave", "rshared", "shared master"),
+                                ("rshared", "rprivate", "")):
+            self.configure(**{"linux.rootfsPropagation": root,
+                              "mounts": lambda old: [m for m in old if m["destination"] != "/at"]})
+            self.add_mount("/at", "bind", source, "rbind", own)
+            [line] = [line.split() for line in self.run_box("cat /proc/self/mountinfo").splitlines()
+                      if " /at " in line]
+            self.assertEqual([word.split(":")[0] for word in line[6:line.index("-")]], seen.split(),
+                             (root, own))
+        self.before = (self.before[0], [m for m in self.before[1] if "/source" not in str(m)])
+
+    def test_options_that_no_cgroup_has(self):
+        self.configure(mounts=lambda old: [m for m in old if m["type"] != "cgroup"])
+        self.add_mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro", "not_one")
+        self.run_refused('mount option "not_one" is not accepted')
+
+    def test_device_under_another_name_in_a_user_namespace(self):
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        zero = {"path": "/dev/nought", "type": "c", "major": 1, "minor": 5}
+        self.configure(**{"linux.namespaces": lambda old: old + [{"type": "user"}],
+                          "linux.uidMappings": maps, "linux.gidMappings": maps, "linux.devices": [zero]})
+        link = "/dev/char/1:5"
+        if not os.path.exists(link):
+            self.run_refused("no node can be made here")
+            made = not os.path.isdir("/dev/char")
+            os.makedirs("/dev/char", exist_ok=True)
+            os.symlink("../zero", link)
+            self.addCleanup(lambda: (os.unlink(link), made and os.rmdir("/dev/char")))
+        self.assertEqual(self.run_box("head -c 3 /dev/nought | od -An -tx1"), " 00 00 00\n")
+
+    def test_groups_of_the_caller(self):
+        """crun's annotation, which podman sets for --group-add keep-groups."""
+        before = os.getgroups()
+        self.addCleanup(os.setgroups, before)
+        os.setgroups([7, 8])
+        self.assertEqual(self.run_box("id -G"), "0\n")
+        self.configure(annotations={"run.oci.keep_original_groups": "1"})
+        self.assertEqual(self.run_box("id -G"), "0 7 8\n")
+        self.start_box()
+        self.assertEqual(self.ok("exec", "ufs-box", "id", "-G"), "0 7 8\n")
+
     def test_recursive_attributes(self):
         source = self.dir + "/source"
         os.makedirs(source + "/below")
@@ -543,40 +616,78 @@ class SeccompTest(bundle.ContainerTest):
         self.profile(flags=["SECCOMP_FILTER_FLAG_DREAM"])
         self.run_refused("unknown flag")
 
-    def test_listener(self):
-        path = self.dir + "/agent"
+    def answer(self, number, calls=1):
+        """An agent for one process, which answers EEXIST to that system call; what it was told."""
+        path = f"{self.dir}/agent-{number}"
         agent = socket.socket(socket.AF_UNIX)
         agent.bind(path)
         agent.listen()
         agent.settimeout(30)
-        told = {}
+        told = {"calls": []}
 
-        def answer():
+        def work():
             peer, _ = agent.accept()
             data, control, _, _ = peer.recvmsg(1 << 16, socket.CMSG_SPACE(4))
             told["state"] = json.loads(data)
             listener = array.array("i", control[0][2][:4])[0]
-            import fcntl
-            request = bytearray(80)
-            fcntl.ioctl(listener, 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
-            told["syscall"] = struct.unpack_from("<i", request, 16)[0]
-            reply = struct.pack("<QqiI", struct.unpack_from("<Q", request)[0], 0, -17, 0)
-            fcntl.ioctl(listener, 0xC0182101, reply)  # SECCOMP_IOCTL_NOTIF_SEND
+            while len([call for call in told["calls"] if call == number]) < calls:
+                request = bytearray(80)
+                fcntl.ioctl(listener, 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
+                call = struct.unpack_from("<i", request, 16)[0]
+                told["calls"].append(call)
+                end = (-17, 0) if call == number else (0, 1)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+                reply = struct.pack("<QqiI", struct.unpack_from("<Q", request)[0], 0, *end)
+                fcntl.ioctl(listener, 0xC0182101, reply)  # SECCOMP_IOCTL_NOTIF_SEND
             os.close(listener)
             peer.close()
+            agent.close()
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=work)
         thread.start()
+        self.addCleanup(thread.join)
+        return path, told, thread
+
+    def test_listener(self):
+        path, told, thread = self.answer(83)
         self.profile({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=path,
                      listenerMetadata="meta")
         text = self.run_box("mkdir /tmp/x 2>&1; true")
         thread.join()
-        agent.close()
         self.assertIn("File exists", text)
-        self.assertEqual(told["syscall"], 83)
+        self.assertEqual(told["calls"], [83])
         self.assertEqual(told["state"]["metadata"], "meta")
         self.assertEqual(told["state"]["fds"], ["seccompFd"])
         self.assertEqual(told["state"]["state"]["id"], "ufs-box")
+        self.assertEqual(told["state"]["state"]["status"], "created")
+
+    def test_listener_of_what_is_executed(self):
+        """Each has its own; an agent that is gone would leave it waiting."""
+        path, _, thread = self.answer(83)
+        self.profile({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=path)
+        pid = self.start_box("mkdir /tmp/x; exec sleep 1000")
+        thread.join()
+        for options in ((), ("--tty",)):
+            os.unlink(path)
+            _, told, thread = self.answer(83)
+            self.assertIn("File exists", self.ok("exec", *options, "ufs-box", "sh", "-c",
+                                                 "mkdir /tmp/x 2>&1; true"))
+            thread.join()
+            self.assertEqual(told["state"]["state"]["status"], "running")
+            self.assertEqual(told["state"]["state"]["pid"], pid)
+            self.assertNotIn(told["state"]["pid"], (0, pid))
+        self.refused("linux.seccomp.listenerPath .*: Connection refused", "exec", "ufs-box", "true")
+
+    def test_listener_of_reads(self):
+        """With the call by which we wait for the agent to have it."""
+        path, told, thread = self.answer(83)
+        self.profile({"names": ["read", "mkdir"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=path)
+        self.configure(**{"process.args": ["mkdir", "/tmp/x"]})
+        done = self.oci("run", "-b", self.bundle, "ufs-box", timeout=30)
+        thread.join()
+        self.assertIn("File exists", done.stderr)
+        self.assertIn(0, told["calls"])
+        self.profile({"names": ["write"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=path)
+        self.run_refused("write cannot have the action SCMP_ACT_NOTIFY")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import termios
 import unittest
 
@@ -430,11 +431,58 @@ class LifeTest(bundle.ContainerTest):
 
     def test_environment_of_hooks(self):
         """Those in the container have its own, unless they are given another."""
-        hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $A"]}
-        self.configure(**{"process.env": ["A=b", "PATH=/bin"], "hooks": {
-            "createContainer": [hook],
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $A $HOME >>/tmp/told"]}
+        outside = {"path": "/bin/sh", "args": ["sh", "-c", "echo $A $HOME >>tmp/told"]}
+        self.configure(**{"process.env": ["A=b", "PATH=/bin"], "root.readonly": False, "hooks": {
+            "createContainer": [outside],
             "startContainer": [hook, {**hook, "env": ["A=c"]}]}})
-        self.assertEqual(self.run_box("true"), "\nb\nc\n")
+        self.assertEqual(self.run_box("echo $HOME >>/tmp/told; cat /tmp/told"), "\nb /\nc\n/\n")
+
+    def test_what_hooks_say_is_not_the_containers(self):
+        """But the end of it is told where one fails, also to who reads the log alone."""
+        kinds = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+        talk = {"path": "/bin/sh", "args": ["sh", "-c", "echo of the hook; echo more >&2; head -c 300000 /dev/zero"]}
+        self.configure(hooks={kind: [talk] for kind in kinds})
+        self.script("echo of the container")
+        done = self.oci("run", "-b", self.bundle, "ufs-box")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "of the container\n", ""))
+        fail = {"path": "/bin/sh", "args": ["sh", "-c", "echo first; echo no such card >&2; exit 3"]}
+        log = self.dir + "/log"
+        for kind in kinds:
+            self.configure(hooks={kind: [fail]})
+            done = self.oci("--log", log, "run", "-b", self.bundle, "ufs-box")
+            self.assertEqual(done.returncode, 0 if kind == "poststop" else 1, kind)
+            self.assertIn(f"{kind} hook /bin/sh: exited with code 3: first\nno such card\n", done.stderr)
+            with open(log) as file:
+                self.assertIn("no such card", file.read())
+            os.unlink(log)
+
+    def test_who_holds_a_hooks_output_is_not_waited_for(self):
+        self.configure(hooks={"createRuntime": [{"path": "/bin/sh", "args": [
+            "sh", "-c", f"sleep 1000 & echo $! >{self.dir}/pid"]}]})
+        self.run_box("true", timeout=20)
+        with open(self.dir + "/pid") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+
+    def test_failing_poststart_hook_is_the_end(self):
+        gone = {"path": "/bin/touch", "args": ["touch", self.dir + "/gone"]}
+        self.configure(hooks={"poststart": [{"path": "/bin/false"}], "poststop": [gone]})
+        self.script("sleep 1000")
+        self.detached("create", "-b", self.bundle, "ufs-box")
+        self.refused("poststart hook /bin/false: exited with code 1", "start", "ufs-box")
+        self.assertTrue(os.path.exists(self.dir + "/gone"))
+        self.refused("container does not exist", "state", "ufs-box")
+
+    def test_one_that_waits_can_be_asked_to_end(self):
+        for name, code in (("TERM", 15), ("INT", 2), ("HUP", 1)):
+            self.script("sleep 1000")
+            self.detached("create", "-b", self.bundle, "ufs-box")
+            self.ok("kill", "ufs-box", name)
+            self.assertTrue(wait_until(lambda: self.status()["status"] == "stopped"), name)
+            self.ok("delete", "ufs-box")
+
+    def test_log_that_cannot_be_written(self):
+        self.refused("--log /none/log: No such file or directory", "--log", "/none/log", "list")
 
     def test_hooks_get_a_long_state_whole(self):
         def hook(name):
@@ -681,6 +729,29 @@ class TerminalTest(bundle.ContainerTest):
         self.start_box()
         for _ in range(20):
             self.assertEqual(self.ok("exec", "--tty", "ufs-box", "tty"), "/dev/pts/0\n")
+
+    def test_in_the_background_of_a_terminal(self):
+        """What is typed there is another job's; the container's output is seen all the same."""
+        self.configure(**{"process.terminal": True, "process.args": [
+            "/bin/sh", "-c", "sleep 1; tty; stty -a | grep -o -- '-*icanon'"]})
+        code = """
+import os, signal, subprocess, sys, termios, time
+before = termios.tcgetattr(0)
+box = subprocess.Popen(sys.argv[1:], preexec_fn=os.setpgrp)
+time.sleep(0.5)
+same = termios.tcgetattr(0) == before
+print("code", box.wait(), "kept" if same else "changed")
+"""
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        command = [sys.executable, "-c", code, *self.command("run", "-b", self.bundle, "ufs-box")]
+        shell = subprocess.Popen(["setsid", "--ctty", *command], stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        os.write(master, b"typed\n")
+        text = self.read_until(master, b"kept\r\n")
+        self.assertIn("/dev/pts/0", text)
+        self.assertIn("code 0 kept", text)
+        self.assertEqual(shell.wait(timeout=30), 0)
 
     def test_nobody_reads(self):
         """The reader of a pipe goes: the container hears of it, the terminal is put back."""

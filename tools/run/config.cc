@@ -17,6 +17,7 @@
 #include "runtime/config.h"
 #include "runtime/default_config.h"
 #include "runtime/default_seccomp.h"
+#include "runtime/exec.h"
 #include "runtime/kernel.h"
 #include "runtime/names.h"
 #include "runtime/namespaces.h"
@@ -214,9 +215,8 @@ Status SetProcess(const RunOptions& options, const ImageConfig& image,
   if (options.terminal && ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0)
     process["consoleSize"] = {{"height", window.ws_row},
                               {"width", window.ws_col}};
-  Strings env = {
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOSTNAME=" + hostname};
+  Strings env = {std::string("PATH=") + runtime::kDefaultPath,
+                 "HOSTNAME=" + hostname};
   if (options.terminal) env.push_back("TERM=xterm");
   // A name alone takes the caller's value, which is no image's to see.
   for (const std::string& entry : image.env)
