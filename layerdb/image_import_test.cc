@@ -123,6 +123,17 @@ TEST_F(ImageImport, AnImageIsItsLayersInOrder) {
             Contents('b', 300'000));
 }
 
+// As some of those that engines take.
+TEST_F(ImageImport, ALayerMayLackItsEndMark) {
+  const std::string bare = base_.substr(0, base_.size() - TarEnd().size());
+  layout_.Index({layout_.Image({bare, app_})});
+  const auto images = Take();
+  ExpectImage(images, {bare, app_});
+  const auto view = store_->OpenView(images->front().config.diff_ids);
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(test::ReadFile(*store_, **view, "small").value(), "app");
+}
+
 TEST_F(ImageImport, ALayerMayBeThereTwice) {
   const std::string empty = TarEnd();
   layout_.Index({layout_.Image({base_, empty, app_, empty})});

@@ -78,14 +78,16 @@ struct Written {
 // the tree and the recipe in the order of the archive.
 class TarImport final : public TarObserver {
  public:
-  TarImport(Ingest& ingest, RecipeWriter& recipe, uint64_t max_bytes)
+  TarImport(Ingest& ingest, RecipeWriter& recipe, uint64_t max_bytes,
+            const TarLimits& limits)
       : ingest_(ingest),
+        limits_(limits),
         recipe_(recipe),
         left_bytes_(max_bytes),
         writers_(kWriters, kWriterQueue) {}
 
   Status Run(ByteSource& tar) {
-    TarReader reader(tar, this);
+    TarReader reader(tar, this, limits_);
     TarEntry entry;
     while (TRY(reader.Next(entry))) {
       auto taken = Take(reader, entry);
@@ -256,6 +258,7 @@ class TarImport final : public TarObserver {
   }
 
   Ingest& ingest_;
+  const TarLimits limits_;
   RecipeWriter& recipe_;
   std::deque<Pending> pending_;
   size_t pending_bytes_ = 0;
@@ -345,7 +348,9 @@ Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
   HashedSource hashed_tar(*tar, tar_hash);
 
   const auto recipe = TRY(RecipeWriter::Make(recipe_sink));
-  TarImport import(ingest, *recipe, options.limits.max_bytes);
+  TarLimits limits;
+  limits.needs_end_mark = !options.end_mark_may_lack;
+  TarImport import(ingest, *recipe, options.limits.max_bytes, limits);
   TRY(import.Run(hashed_tar));
   TRY(recipe->Finish());
   imported.diff_id = tar_hash.Finish();

@@ -312,6 +312,23 @@ TEST_F(LayerImport, SparseFilesKeepTheirHoles) {
   EXPECT_LT(stat->disk_bytes, 1u << 20);
 }
 
+// In whatever way they have their zeros.
+TEST_F(LayerImport, SparseFilesAreSharedByTheirBytes) {
+  std::string dense(3 << 20, '\0');
+  dense.replace(1 << 20, 5, "hello");
+  const auto sparse = [&](const char* name) {
+    return Pax(tar::FormatPax("GNU.sparse.size", std::to_string(dense.size())) +
+               tar::FormatPax("GNU.sparse.map", "1048576,5")) +
+           File(name, "hello");
+  };
+  const auto tree = Tree(sparse("a") + File("b", dense) + sparse("c"));
+  ASSERT_NE(tree, nullptr);
+  const auto first = tree->Node(Find(*tree, "a").node)->object;
+  ASSERT_TRUE(first.has_value());
+  for (const char* name : {"b", "c"})
+    EXPECT_EQ(tree->Node(Find(*tree, name).node)->object, first) << name;
+}
+
 TEST_F(LayerImport, ManyEntries) {
   std::string members;
   for (int i = 0; i < 9000; ++i)

@@ -5,6 +5,7 @@
 
 #include "layerdb/base/cleanup.h"
 #include "layerdb/base/fault.h"
+#include "layerdb/base/file_data.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/store_io.h"
 
@@ -56,9 +57,15 @@ Result<bool> ObjectStage::Equal(const Draft& draft, BorrowedFd file) const {
   if (found.stx_size != draft.size_bytes) return false;
   const auto theirs = std::make_unique<char[]>(kCompareBytes);
   const bool in_memory = draft.file.get() < 0;
+  const bool is_sparse = found.stx_blocks * 512 < found.stx_size;
   const auto ours =
       in_memory ? nullptr : std::make_unique<char[]>(kCompareBytes);
   for (uint64_t at = 0; at < draft.size_bytes;) {
+    // Holes of both are equal unread; a few bytes may describe terabytes.
+    if (!in_memory && is_sparse)
+      at = std::min(TRY(NextData(draft.file, at, draft.size_bytes)),
+                    TRY(NextData(file, at, draft.size_bytes)));
+    if (at == draft.size_bytes) break;
     const size_t want =
         std::min<uint64_t>(kCompareBytes, draft.size_bytes - at);
     if (TRY(sys::Pread(file, theirs.get(), want, at)) != want) return false;

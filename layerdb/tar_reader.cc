@@ -144,13 +144,15 @@ Result<bool> TarReader::ReadHeader(Header& header) {
   while (true) {
     header_offset_ = offset_;
     tar::Block& block = header.block;
-    if (!TRY(ReadBlock(block)))
+    const bool inside = header.extended_bytes > 0;
+    if (!TRY(ReadBlock(block))) {
+      if (!limits_.needs_end_mark && !inside && offset_ > 0) return false;
       return Error(EBADMSG, offset_ == 0
                                 ? "empty: not a tar archive"
                                 : "the archive is cut off: no end mark at "
                                   "byte " +
                                       std::to_string(offset_));
-    const bool inside = header.extended_bytes > 0;
+    }
     if (IsZero({block.data(), block.size()})) {
       if (inside) return Bad("no entry follows the extended header");
       TRY(ReadEnd());
@@ -212,9 +214,12 @@ Status TarReader::ReadMeta(char type, uint64_t size, Header& header) {
     header.pax = global_;
     return Ok();
   }
-  if (type == 'x' || type == 'X')
+  if (type == 'x' || type == 'X') {
+    // Of two, the last counts, whole, to whoever else reads tars.
+    header.pax = global_;
     return tar::ParsePax(TRY(ReadExtended(size, "an extended header")),
                          header.pax);
+  }
   std::string name = TRY(ReadExtended(size, "a long name"));
   name.resize(std::strlen(name.c_str()));  // one NUL, or more, at its end
   if (name.empty()) return Error(EBADMSG, "an empty long name");

@@ -31,6 +31,9 @@ namespace ufs {
 struct TarLimits {
   // Extended headers of one entry together, and those of the whole archive.
   uint64_t header_bytes = 4 << 20;
+  // Some writers leave it out. Without it, who knows no digest cannot know that
+  // there is no more.
+  bool needs_end_mark = true;
 };
 
 // Hears of every byte of the archive that is not handed out as file contents,

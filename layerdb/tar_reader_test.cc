@@ -37,9 +37,10 @@ class Collector : public TarObserver {
 };
 
 Result<std::vector<Read>> ReadTar(const std::string& bytes,
-                                  TarObserver* observer = nullptr) {
+                                  TarObserver* observer = nullptr,
+                                  const TarLimits& limits = {}) {
   MemorySource source(bytes);
-  TarReader reader(source, observer);
+  TarReader reader(source, observer, limits);
   std::vector<Read> all;
   TarEntry entry;
   while (TRY(reader.Next(entry))) {
@@ -340,6 +341,41 @@ TEST(TarReader, RefusesEveryCut) {
   EXPECT_TRUE(ReadTar(whole.substr(0, whole.size() - 512)).ok());
   EXPECT_REFUSED(File("a"), "no end mark");
   EXPECT_REFUSED("", "empty");
+}
+
+TEST(TarReader, TheEndMarkMayLackWhereADigestTells) {
+  TarLimits limits;
+  limits.needs_end_mark = false;
+  const std::string whole = File("f", std::string(700, 'x')) +
+                            Pax(FormatPax("path", "long")) + File("g");
+  const auto all = ReadTar(whole, nullptr, limits);
+  ASSERT_TRUE(all.ok()) << all.error().ToString();
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[1].entry.path, "long");
+  EXPECT_TRUE(ReadTar(whole + TarEnd(), nullptr, limits).ok());
+  // The end of the first entry is as good an end; that of its headers is none.
+  for (size_t size = 0; size < whole.size(); size += 37)
+    EXPECT_EQ(ReadTar(whole.substr(0, size), nullptr, limits).code(), EBADMSG)
+        << size;
+  EXPECT_TRUE(ReadTar(whole.substr(0, 1536), nullptr, limits).ok());
+  EXPECT_EQ(ReadTar(whole.substr(0, 2560), nullptr, limits).code(), EBADMSG);
+}
+
+TEST(TarReader, OfTwoExtendedHeadersTheLastCounts) {
+  const Read read =
+      ReadOne(Pax(FormatPax("path", "first") + FormatPax("size", "515") +
+                  FormatPax("SCHILY.xattr.user.a", "b")) +
+              Pax(FormatPax("mtime", "5")) + File("second", "abc"));
+  EXPECT_EQ(read.entry.path, "second");
+  EXPECT_EQ(read.entry.mtime_sec, 5);
+  EXPECT_EQ(read.contents, "abc");
+  EXPECT_TRUE(read.entry.xattrs.empty());
+  // But for what is said of all.
+  const Read global = ReadOne(Pax(FormatPax("uid", "7"), 'g') +
+                              Pax(FormatPax("path", "first")) +
+                              Pax(FormatPax("mtime", "5")) + File("second"));
+  EXPECT_EQ(global.entry.uid, 7u);
+  EXPECT_EQ(global.entry.path, "second");
 }
 
 TEST(TarReader, RefusesWhatIsDamaged) {

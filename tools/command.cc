@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "layerdb/base/printable.h"
+
 namespace ufs {
 std::string Explain(const Error& error) {
   const std::string context(error.context());
@@ -29,8 +31,8 @@ std::string Explain(const Error& error) {
 }
 
 int Complain(std::string_view who, std::string_view message, int code) {
-  std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(who.size()), who.data(),
-               static_cast<int>(message.size()), message.data());
+  std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(who.size()), who.data(),
+               Printable(message).c_str());
   return code;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "layerdb/base/printable.h"
 #include "tools/command.h"
 
 namespace ufs {
@@ -108,17 +109,10 @@ std::string FormatCountOf(uint64_t count, std::string_view thing,
 std::string EscapePath(std::string_view path) {
   std::string escaped;
   for (const char c : path) {
-    if (c == '\\') {
-      escaped += "\\\\";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      char octal[5];
-      std::snprintf(octal, sizeof(octal), "\\%03o", c);
-      escaped += octal;
-    } else {
-      escaped.push_back(c);
-    }
+    if (c == '\\') escaped.push_back(c);
+    escaped.push_back(c);
   }
-  return escaped;
+  return Printable(escaped, /*kept=*/"");
 }
 
 Status FlushOutput() {

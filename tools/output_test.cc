@@ -73,6 +73,9 @@ TEST(EscapePath, LeavesNoControlCharacters) {
   EXPECT_EQ(EscapePath("a\nb\tc\x7F"), R"(a\012b\011c\177)");
   EXPECT_EQ(EscapePath(R"(back\slash)"), R"(back\\slash)");
   EXPECT_EQ(EscapePath("gr\xC3\xBC\xC3\x9F"), "gr\xC3\xBC\xC3\x9F");
+  EXPECT_EQ(EscapePath("\x1b[2J\xC2\x9B"
+                       "2J\xC2\xA0\xC2"),
+            "\\033[2J\\302\\2332J\xC2\xA0\xC2");
 }
 
 }  // namespace

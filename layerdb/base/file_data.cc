@@ -24,6 +24,15 @@ Status WriteAll(BorrowedFd file, std::string_view data, uint64_t offset) {
   return Ok();
 }
 
+Result<uint64_t> NextData(BorrowedFd file, uint64_t at, uint64_t end) {
+  const auto data = sys::LSeek(file, static_cast<int64_t>(at), SEEK_DATA);
+  if (data.ok()) return std::min(*data, end);
+  if (data.code() == ENXIO) return end;  // a hole up to the end, or the end
+  // EINVAL: a file system that does not know; all of it is data then.
+  if (data.code() == EINVAL) return at;
+  return Error(data.code());
+}
+
 Status ForEachExtentIn(BorrowedFd file, uint64_t begin, uint64_t end,
                        const std::function<Status(std::string_view)>& on_data,
                        const std::function<Status(uint64_t)>& on_hole) {

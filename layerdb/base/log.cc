@@ -8,6 +8,7 @@
 #include <string>
 
 #include "layerdb/base/mutex.h"
+#include "layerdb/base/printable.h"
 
 namespace ufs::log {
 namespace {
@@ -95,7 +96,9 @@ void CopyTo(std::function<void(Level, std::string_view)> copy) {
 void Write(Level level, std::string_view line) {
   const auto logger = LoggerFor(level);
   if (logger == nullptr) return;
-  logger->log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  const std::string shown = Printable(line);
+  logger->log(ToSpdlog(level),
+              spdlog::string_view_t(shown.data(), shown.size()));
   const auto copy = [] {
     State& state = Get();
     MutexLock lock(state.mu);
