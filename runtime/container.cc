@@ -96,6 +96,22 @@ Status SendPidfd(BorrowedFd socket, BorrowedFd pidfd, const char* what) {
   return kernel::SendMessage(socket, what, pidfd.get()).With("pidfd socket");
 }
 
+namespace {
+
+// What it is to be asked about fails, as in a kernel that has no such call.
+Seccomp WithoutListener(Seccomp seccomp) {
+  const auto replace = [](std::string& action, std::optional<unsigned>& value) {
+    if (action != "SCMP_ACT_NOTIFY") return;
+    action = "SCMP_ACT_ERRNO";
+    value = ENOSYS;
+  };
+  replace(seccomp.default_action, seccomp.default_errno_ret);
+  for (SeccompRule& rule : seccomp.rules) replace(rule.action, rule.errno_ret);
+  return seccomp;
+}
+
+}  // namespace
+
 Result<Container> Container::Create(const std::string& state_root,
                                     const std::string& id,
                                     const std::string& config,
@@ -191,7 +207,12 @@ Result<StateEntry> Container::LockAndReload() {
 Status Container::Build(const ContainerSpec& spec,
                         const CreateOptions& options) {
   SeccompProgram seccomp;
-  if (spec.seccomp) seccomp = TRY(CompileSeccomp(*spec.seccomp));
+  SeccompProgram hook_seccomp;
+  if (spec.seccomp) {
+    seccomp = TRY(CompileSeccomp(*spec.seccomp));
+    if (!spec.hooks.start_container.empty())
+      hook_seccomp = TRY(CompileSeccomp(WithoutListener(*spec.seccomp)));
+  }
   const UniqueFd pidfd_socket = TRY(ConnectPidfdSocket(options.pidfd_socket));
   TRY(PlanCgroup(spec, options));
   const bool in_scope = state_.cgroup.in_scope();
@@ -204,10 +225,15 @@ Status Container::Build(const ContainerSpec& spec,
       TRY(kernel::ListenUnix(entry_.start_socket(), SOCK_SEQPACKET)
               .With("making " + entry_.start_socket_path()));
 
-  const InitInput input{spec,          state_.cgroup,
-                        doors,         spec.seccomp ? &seccomp : nullptr,
-                        state_.bundle, state_.keyring,
-                        listener,      options.preserve_fds,
+  const InitInput input{spec,
+                        state_.cgroup,
+                        doors,
+                        spec.seccomp ? &seccomp : nullptr,
+                        spec.seccomp ? &hook_seccomp : nullptr,
+                        state_.bundle,
+                        state_.keyring,
+                        listener,
+                        options.preserve_fds,
                         options.pivot};
   Launched launched = TRY(Launch(spec, doors, [&](UniqueFd channel) {
     RunInit(input, std::move(channel));

@@ -179,6 +179,13 @@ Result<pid_t> Container::Exec(Process process, const ExecOptions& options,
     }
   }
   TRY(kernel::WaitPid(helper.pid));
+  // What it made has to end, too.
+  while (!failure.ok() && pid == 0) {
+    const auto said = Listen(pair.ours);
+    if (!said.ok()) break;
+    if (said->word == Word::kInitIs)
+      pid = static_cast<pid_t>(std::atoi(said->text.c_str()));
+  }
   if (failure.ok() && pid == 0)
     failure = Error(ESRCH,
                     "the process ended before it began: container not "

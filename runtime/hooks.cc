@@ -8,9 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <climits>
 #include <cstdint>
+#include <cstring>
 
 #include "layerdb/base/log.h"
 #include "layerdb/base/syscall.h"
@@ -30,34 +30,33 @@ void Enter(const std::string& directory) {
     (void)kernel::Check(chdir("/"));
 }
 
-// The end of what a hook says.
-class LastWords {
- public:
-  // Whoever else holds the pipe is not waited for.
-  void TakeFrom(BorrowedFd pipe) {
-    char buffer[4096];
-    while (true) {
-      const auto got = kernel::Read(pipe, buffer, sizeof(buffer));
-      if (!got.ok() || *got == 0) return;
-      text_.append(buffer, *got);
-      if (text_.size() > kKept) text_.erase(0, text_.size() - kKept);
-    }
-  }
+// A file of no name in memory.
+Result<UniqueFd> MakeMemoryFile(const char* name) {
+  const int raw = memfd_create(name, MFD_CLOEXEC);
+  TRY(kernel::Check(raw));
+  return UniqueFd(raw);
+}
 
-  std::string After(std::string message) const {
-    const size_t end = text_.find_last_not_of(" \n\r\t");
-    if (end == text_.npos) return message;
-    return std::move(message) + ": " + text_.substr(0, end + 1);
-  }
+// The end of what a hook has said, after `message`. It said it to a file, so
+// that nobody waits for whom it leaves behind, and they can go on saying it.
+std::string WithLastWords(std::string message, BorrowedFd output) {
+  constexpr off_t kKept = 1024;
+  char text[kKept];
+  // Who writes on appends.
+  if (!sys::LSeek(output, -kKept, SEEK_END).ok() &&
+      !sys::LSeek(output, 0, SEEK_SET).ok())
+    return message;
+  const auto got = kernel::Read(output, text, kKept);
+  if (!got.ok()) return message;
+  const std::string_view words(text, *got);
+  const size_t end = words.find_last_not_of(" \n\r\t");
+  if (end == words.npos) return message;
+  return std::move(message) + ": " + std::string(words.substr(0, end + 1));
+}
 
- private:
-  static constexpr size_t kKept = 1024;
-  std::string text_;
-};
-
-// In its process; what to do after a failure is the caller's.
-void Execute(const Hook& hook, const std::string& directory, BorrowedFd input,
-             BorrowedFd output, const std::function<Status()>& become) {
+// In its process. Returns only if that fails.
+Error Execute(const Hook& hook, const std::string& directory, BorrowedFd input,
+              BorrowedFd output, const std::function<Status()>& become) {
   const std::vector<std::string> path_alone = {std::string("PATH=") +
                                                kDefaultPath};
   const std::vector<std::string> own_name = {hook.path};
@@ -72,79 +71,88 @@ void Execute(const Hook& hook, const std::string& directory, BorrowedFd input,
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   Enter(directory);
-  if (kernel::DuplicateTo(input, STDIN_FILENO).ok() &&
-      kernel::DuplicateTo(output, STDOUT_FILENO).ok() &&
-      kernel::DuplicateTo(output, STDERR_FILENO).ok() &&
-      kernel::CloseOnExecFrom(3).ok() && become().ok())
-    execve(hook.path.c_str(), argv.data(), env.data());
+  const auto prepare = [&]() -> Status {
+    TRY(kernel::DuplicateTo(input, STDIN_FILENO));
+    TRY(kernel::DuplicateTo(output, STDOUT_FILENO));
+    TRY(kernel::DuplicateTo(output, STDERR_FILENO));
+    TRY(kernel::CloseOnExecFrom(3));
+    return become();
+  };
+  auto prepared = prepare();
+  if (!prepared.ok()) return std::move(prepared).error();
+  execve(hook.path.c_str(), argv.data(), env.data());
+  return kernel::LastError();
+}
+
+// What Execute returned, through a pipe: an errno, then the context.
+void Tell(BorrowedFd pipe, const Error& error) {
+  const int code = error.code();
+  std::string text(reinterpret_cast<const char*>(&code), sizeof(code));
+  text += std::string_view(error.context()).substr(0, PIPE_BUF / 2);
+  (void)sys::Write(pipe, text.data(), text.size());
+}
+
+Status Told(BorrowedFd pipe) {
+  char text[PIPE_BUF];
+  const size_t got = TRY(kernel::Read(pipe, text, sizeof(text)));
+  int code = 0;
+  if (got < sizeof(code)) return Ok();
+  std::memcpy(&code, text, sizeof(code));
+  Error error(code);
+  if (got > sizeof(code))
+    error = std::move(error).With(
+        std::string(text + sizeof(code), got - sizeof(code)));
+  return std::move(error).With("cannot be executed");
+}
+
+// Whether it ended in time.
+Result<bool> Await(const kernel::Child& child, std::optional<int> timeout_s) {
+  pollfd ended{child.pidfd.get(), POLLIN, 0};
+  const int timeout_ms = timeout_s ? static_cast<int>(std::min<int64_t>(
+                                         int64_t{*timeout_s} * 1000, INT32_MAX))
+                                   : -1;
+  while (true) {
+    const int ready = poll(&ended, 1, timeout_ms);
+    if (ready >= 0) return ready > 0;
+    if (kernel::LastError().code() != EINTR) return kernel::LastError();
+  }
 }
 
 Status RunHook(const Hook& hook, const std::string& state,
                const std::string& directory,
                const std::function<Status()>& become) {
   const UniqueFd input = TRY(MakeStateFile(state));
-  auto output = TRY(kernel::MakePipe());
+  const UniqueFd output = TRY(MakeMemoryFile("output"));
+  TRY(kernel::Check(fcntl(output.get(), F_SETFL, O_APPEND)));
   auto failure = TRY(kernel::MakePipe());  // why it cannot be executed
-  TRY(kernel::SetNonBlocking(output.read));
   const kernel::Child child = TRY(kernel::Clone(0));
   if (child.pid == 0) {
-    Execute(hook, directory, input, output.write, become);
-    const int why = kernel::LastError().code();
-    (void)sys::Write(failure.write, reinterpret_cast<const char*>(&why),
-                     sizeof(why));
+    Tell(failure.write, Execute(hook, directory, input, output, become));
     _exit(127);
   }
   failure.write.reset();
-  output.write.reset();
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  LastWords words;
-  pollfd fds[] = {{child.pidfd.get(), POLLIN, 0},
-                  {output.read.get(), POLLIN, 0}};
-  while (fds[0].revents == 0) {
-    int timeout_ms = -1;
-    if (hook.timeout_s) {
-      const auto left =
-          begin + std::chrono::seconds(*hook.timeout_s) - Clock::now();
-      timeout_ms = static_cast<int>(std::clamp<int64_t>(
-          std::chrono::ceil<std::chrono::milliseconds>(left).count(), 0,
-          INT32_MAX));
-    }
-    const int ready = poll(fds, std::size(fds), timeout_ms);
-    if (ready < 0) {
-      if (kernel::LastError().code() != EINTR) return kernel::LastError();
-      fds[0].revents = 0;
-      continue;
-    }
-    words.TakeFrom(output.read);
-    // Closed: nothing to wait for but the end.
-    if ((fds[1].revents & POLLIN) == 0 && fds[1].revents != 0) fds[1].fd = -1;
-    if (ready > 0 || timeout_ms != 0) continue;
+  if (!TRY(Await(child, hook.timeout_s))) {
     kill(-child.pid, SIGKILL);
     (void)kernel::PidfdSignal(child.pidfd, SIGKILL);
     (void)kernel::WaitPid(child.pid);
     return Error(ETIMEDOUT,
-                 words.After("not done after " +
-                             std::to_string(*hook.timeout_s) + " s"));
+                 WithLastWords(
+                     "not done after " + std::to_string(*hook.timeout_s) + " s",
+                     output));
   }
-  words.TakeFrom(output.read);
   const int code = kernel::ExitCodeOf(TRY(kernel::WaitPid(child.pid)));
-  int why = 0;
-  if (TRY(kernel::Read(failure.read, reinterpret_cast<char*>(&why),
-                       sizeof(why))) == sizeof(why))
-    return Error(why).With("cannot be executed");
+  TRY(Told(failure.read));
   if (code != 0)
-    return Error(EINVAL,
-                 words.After("exited with code " + std::to_string(code)));
+    return Error(
+        EINVAL,
+        WithLastWords("exited with code " + std::to_string(code), output));
   return Ok();
 }
 
 }  // namespace
 
 Result<UniqueFd> MakeStateFile(const std::string& state) {
-  const int raw = memfd_create("state", MFD_CLOEXEC);
-  TRY(kernel::Check(raw));
-  UniqueFd file(raw);
+  UniqueFd file = TRY(MakeMemoryFile("state"));
   TRY(kernel::WriteAll(file, state));
   TRY(sys::LSeek(file, 0, SEEK_SET));
   return file;

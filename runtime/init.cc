@@ -220,8 +220,7 @@ Status RunStartHooks(const InitInput& input, const std::string& state) {
   for (Hook& hook : hooks)
     if (hook.env.empty()) hook.env = EnvironmentOf(process);
   return RunHooks("startContainer", hooks, state, process.cwd, [&] {
-    // What a listener should decide fails: it is for the program's.
-    return BecomeProcess(process, input.seccomp, /*preserve_fds=*/0,
+    return BecomeProcess(process, input.hook_seccomp, /*preserve_fds=*/0,
                          [](UniqueFd) { return Ok(); });
   });
 }
@@ -231,9 +230,14 @@ Status RunStartHooks(const InitInput& input, const std::string& state) {
 void EndBySignals() {
   struct sigaction end = {};
   end.sa_handler = [](int signal) { _exit(128 + signal); };
+  sigset_t others;  // that stop, go on, are ignored, or tell of ourselves
+  sigemptyset(&others);
   for (const int signal :
-       {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM})
-    sigaction(signal, &end, nullptr);
+       {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+        SIGKILL, SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS})
+    sigaddset(&others, signal);
+  for (int signal = 1; signal < NSIG; ++signal)
+    if (sigismember(&others, signal) != 1) sigaction(signal, &end, nullptr);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -247,6 +251,7 @@ void RunInit(const InitInput& input, UniqueFd channel) {
     SayError(channel, built.error());
     _exit(1);
   }
+  EndBySignals();
   // If our maker dies before it has written down that we exist, we must not
   // outlive it.
   if (!Say(channel, Word::kReady).ok() || !Expect(channel, Word::kGo).ok())
@@ -254,7 +259,6 @@ void RunInit(const InitInput& input, UniqueFd channel) {
   channel.reset();
 
   // "created". Whoever connects starts us, once.
-  EndBySignals();
   const auto starter = kernel::Accept(input.listener);
   if (!starter.ok()) _exit(1);
   const auto started = RunStartHooks(input, built->state);

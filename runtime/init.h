@@ -17,7 +17,8 @@ struct InitInput {
   const ContainerSpec& spec;
   const Cgroup& cgroup;
   const CgroupDoors& doors;
-  const SeccompProgram* seccomp;  // null: none
+  const SeccompProgram* seccomp;       // null: none
+  const SeccompProgram* hook_seccomp;  // of its startContainer hooks
   std::string bundle;
   std::string keyring;  // the session's; empty: the caller's
   BorrowedFd listener;  // where `start` connects

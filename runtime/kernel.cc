@@ -304,12 +304,17 @@ Status WriteAll(BorrowedFd fd, std::string_view data) {
   return Ok();
 }
 
-Status ReplaceFile(sys::At at, std::string_view text) {
+Status ReplaceFile(sys::At at, std::string_view text, bool lasting) {
   const std::string name = std::string(at.name) + ".new";
   const sys::At draft{at.dir, name.c_str()};
-  const UniqueFd file =
-      TRY(sys::OpenAt(draft, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  TRY(WriteAll(file, text));
+  // One that a killed process has left may be the file that somebody reads.
+  auto file = sys::OpenAt(draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (file.code() == EEXIST) {
+    TRY(sys::UnlinkAt(draft));
+    file = sys::OpenAt(draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  }
+  TRY(WriteAll(TRY(std::move(file)), text));
+  if (lasting) return sys::RenameAt2(draft, at);
   // ext4 writes a file out before it lets it take another's place by a rename,
   // and who removes it soon after waits for the disk.
   const auto exchanged = sys::RenameAt2(draft, at, RENAME_EXCHANGE);

@@ -96,9 +96,10 @@ Status WriteOnce(BorrowedFd fd, std::string_view data);
 Status WriteFile(sys::At at, std::string_view data);
 Status WriteAll(BorrowedFd fd, std::string_view data);
 // Puts a file of mode 0600 with this text in the place of the file `at`, if
-// there is one: at once for whoever reads it, but not for one who comes after a
-// crash of the machine. NAME.new beside it is ours.
-Status ReplaceFile(sys::At at, std::string_view text);
+// there is one, at once for whoever reads it. What is not `lasting` may be
+// empty after a crash of the machine. NAME.new beside it is ours; one at a
+// time.
+Status ReplaceFile(sys::At at, std::string_view text, bool lasting);
 Status MakeDirectories(const std::string& path, mode_t mode);
 Result<size_t> Read(BorrowedFd fd, char* buffer, size_t size);
 // No other descriptor from `first` on survives an execve.

@@ -253,7 +253,8 @@ Status Rootfs::OpenSources(const std::string& bundle, const Helper& helper) {
                                  ": a bind mount does not take the option \"" +
                                  prepared.flags.data[0] + "\"");
       const std::string source = AbsolutePath(mount.source, bundle);
-      prepared.source_in_root = id_map ? "" : OnAMountBefore(source);
+      prepared.source_in_root =
+          id_map ? "" : OnAMountBefore(source, prepared.flags.bind_recursive);
       if (!prepared.source_in_root.empty()) {
         mounts_.push_back(std::move(prepared));
         continue;
@@ -392,12 +393,15 @@ Status Rootfs::ApplyReadOnlyLast(BorrowedFd tree, MountFlags flags) {
 
 // Where the root has `source` on what an earlier mount will put there, which
 // the host does not see; else empty.
-std::string Rootfs::OnAMountBefore(const std::string& source) const {
+std::string Rootfs::OnAMountBefore(const std::string& source,
+                                   bool recursive) const {
   const std::string clean = CleanPath(source), root = CleanPath(path_);
   if (root == "/" || !IsBelow(clean, root)) return "";
   const std::string in_root = CleanPath(clean.substr(root.size()));
   for (const Prepared& before : mounts_)
-    if (IsBelow(in_root, before.mount->destination)) return in_root;
+    if (IsBelow(in_root, before.mount->destination) ||
+        (recursive && IsBelow(before.mount->destination, in_root)))
+      return in_root;
   return "";
 }
 
@@ -523,7 +527,7 @@ Status Rootfs::BindDevice(const Device& device) {
     if (!host_devices_[i].valid())
       return Error(EPERM,
                    "no node can be made here, and the host has none of that "
-                   "number under that name");
+                   "number under that name or in /dev/char or /dev/block");
     const UniqueFd target =
         TRY(MakeInRoot(root_, device.path,
                        /*directory=*/false, Links::kRefused));

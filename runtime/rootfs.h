@@ -78,7 +78,7 @@ class Rootfs {
   // A detached copy of the mount at `path`.
   Result<UniqueFd> CopyMount(const std::string& path, bool recursive,
                              const std::string& which, const Helper& helper);
-  std::string OnAMountBefore(const std::string& source) const;
+  std::string OnAMountBefore(const std::string& source, bool recursive) const;
   Status OpenSourceInRoot(Prepared& prepared);
   Status MountOne(Prepared& prepared);
   Result<UniqueFd> MakeFilesystem(const Prepared& prepared);

@@ -135,7 +135,8 @@ Status StateEntry::Save(const ContainerState& state) const {
                                {"cgroup", state.cgroup.Save()}};
   using Handler = nlohmann::json::error_handler_t;
   return kernel::ReplaceFile({dir_, kStateFile},
-                             json.dump(1, ' ', false, Handler::replace))
+                             json.dump(1, ' ', false, Handler::replace),
+                             /*lasting=*/false)
       .With(path_ + "/" + kStateFile);
 }
 
@@ -162,7 +163,7 @@ Result<ContainerState> StateEntry::Load() const {
 }
 
 Status StateEntry::SaveConfig(std::string_view text) const {
-  return kernel::ReplaceFile({dir_, kConfigFile}, text)
+  return kernel::ReplaceFile({dir_, kConfigFile}, text, /*lasting=*/false)
       .With(path_ + "/" + kConfigFile);
 }
 

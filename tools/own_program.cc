@@ -19,9 +19,15 @@
 namespace ufs {
 namespace {
 
-// ThreadSanitizer has a thread of its own from the start, and data of its own
-// in the program's.
-#if defined(__SANITIZE_THREAD__)
+// Sanitizers have threads of their own, data of their own in the program's, and
+// gaps in it that nobody may read.
+#if defined(__has_feature)
+#define UFS_HAS_FEATURE(name) __has_feature(name)
+#else
+#define UFS_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    UFS_HAS_FEATURE(address_sanitizer) || UFS_HAS_FEATURE(thread_sanitizer)
 constexpr bool kAlone = false;
 #else
 constexpr bool kAlone = true;
@@ -108,7 +114,6 @@ Result<prctl_mm_map> OwnMap() {
   map.end_code = fields[27];
   map.start_stack = fields[28];
   map.start_brk = fields[47];
-  map.brk = reinterpret_cast<uint64_t>(sbrk(0));
   map.arg_start = fields[48];
   map.arg_end = fields[49];
   map.env_start = fields[50];
@@ -128,6 +133,7 @@ bool ChangeFile(BorrowedFd view) {
   if (!file.ok() || !map.ok()) return false;
   map->exe_fd = file->get();
   const auto change = [&] {
+    map->brk = reinterpret_cast<uint64_t>(sbrk(0));
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &*map, sizeof(*map), 0);
   };
   if (change() == 0) return true;

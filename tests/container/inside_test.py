@@ -301,7 +301,10 @@ class MountTest(bundle.ContainerTest):
         self.add_mount("/all", "bind", root + "/mnt", "rbind")
         self.add_mount("/part", "bind", "rootfs/mnt/only/../only", "bind")
         self.add_mount("/etc/one", "bind", root + "/mnt/file", "bind", "ro")
-        self.assertEqual(self.run_box("ls /all; ls -d /part; cat /etc/one"), "file\nonly\n/part\ndata\n")
+        self.add_mount("/deep/er", "tmpfs", "tmpfs")
+        self.add_mount("/copy", "bind", root + "/deep", "rbind")
+        self.assertEqual(self.run_box("ls /all; ls -d /part; cat /etc/one; stat -f -c %T /copy/er"),
+                         "file\nonly\n/part\ndata\ntmpfs\n")
         self.add_mount("/none", "bind", root + "/mnt/none", "bind")
         self.run_refused("source .*/mnt/none: No such file or directory")
 
@@ -676,6 +679,19 @@ class SeccompTest(bundle.ContainerTest):
             self.assertEqual(told["state"]["state"]["pid"], pid)
             self.assertNotIn(told["state"]["pid"], (0, pid))
         self.refused("linux.seccomp.listenerPath .*: Connection refused", "exec", "ufs-box", "true")
+
+    def test_hooks_have_no_listener(self):
+        """They may not wait for an agent that is not asked; what it would decide, fails."""
+        path, told, thread = self.answer(83)
+        self.profile({"names": ["close", "mkdir"], "action": "SCMP_ACT_NOTIFY"}, listenerPath=path)
+        self.configure(**{"root.readonly": False, "process.args": ["mkdir", "/tmp/x"], "hooks": {
+            "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "mkdir /tmp/y 2>/tmp/said; true"]}]}})
+        done = self.oci("run", "-b", self.bundle, "ufs-box", timeout=30)
+        thread.join()
+        self.assertIn("File exists", done.stderr)
+        self.assertEqual(told["calls"].count(83), 1)
+        with open(self.bundle + "/rootfs/tmp/said") as file:
+            self.assertIn("Function not implemented", file.read())
 
     def test_listener_of_reads(self):
         """With the call by which we wait for the agent to have it."""

@@ -459,10 +459,24 @@ class LifeTest(bundle.ContainerTest):
 
     def test_who_holds_a_hooks_output_is_not_waited_for(self):
         self.configure(hooks={"createRuntime": [{"path": "/bin/sh", "args": [
-            "sh", "-c", f"sleep 1000 & echo $! >{self.dir}/pid"]}]})
+            "sh", "-c", f"(sleep 1; echo still there; echo $? >{self.dir}/wrote; sleep 1000) &"
+                        f"echo $! >{self.dir}/pid"]}]})
         self.run_box("true", timeout=20)
+        self.assertFalse(os.path.exists(self.dir + "/wrote"))
+        self.assertTrue(wait_until(lambda: os.path.exists(self.dir + "/wrote")))
+        subprocess.run(["pkill", "-KILL", "-g", open(self.dir + "/pid").read().strip()], check=False)
         with open(self.dir + "/pid") as file:
             os.kill(int(file.read()), signal.SIGKILL)
+
+    def test_why_a_hook_is_not_executed(self):
+        self.configure(**{"process.user": {"uid": 70000, "gid": 70000}, "hooks": {
+            "startContainer": [{"path": "/none"}]}})
+        self.run_refused("startContainer hook /none: cannot be executed: No such file or directory")
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        self.configure(**{"linux.namespaces": lambda old: old + [{"type": "user"}],
+                          "linux.uidMappings": maps, "linux.gidMappings": maps,
+                          "hooks": {"startContainer": [{"path": "/bin/true"}]}})
+        self.run_refused("startContainer hook /bin/true: cannot be executed: process.user.gid 70000 cannot be had")
 
     def test_failing_poststart_hook_is_the_end(self):
         gone = {"path": "/bin/touch", "args": ["touch", self.dir + "/gone"]}
@@ -474,7 +488,7 @@ class LifeTest(bundle.ContainerTest):
         self.refused("container does not exist", "state", "ufs-box")
 
     def test_one_that_waits_can_be_asked_to_end(self):
-        for name, code in (("TERM", 15), ("INT", 2), ("HUP", 1)):
+        for name in ("TERM", "INT", "HUP", "PWR", "RTMIN+3"):
             self.script("sleep 1000")
             self.detached("create", "-b", self.bundle, "ufs-box")
             self.ok("kill", "ufs-box", name)

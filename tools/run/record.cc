@@ -48,7 +48,7 @@ Status ReadMaps(const JsonReader& json, std::vector<runtime::IdMapping>& maps) {
 Status WriteText(const std::string& directory, std::string_view text) {
   const UniqueFd dir =
       TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
-  return kernel::ReplaceFile({dir, kFile}, text);
+  return kernel::ReplaceFile({dir, kFile}, text, /*lasting=*/true);
 }
 
 }  // namespace
