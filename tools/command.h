@@ -47,8 +47,9 @@ int RunFuseOverlayfs(int argc, char** argv);  // fuse-overlayfs, by podman
 // and that would only puzzle.
 std::string Explain(const Error& error);
 
-// "WHO: MESSAGE" on stderr, without the control characters of names in it, where WHO is "ufs mount" and the like. Returns
-// `code`, so that a verb can return what it says.
+// "WHO: MESSAGE" on stderr, without the control characters of names in it,
+// where WHO is "ufs mount" and the like. Returns `code`, so that a verb can
+// return what it says.
 int Complain(std::string_view who, std::string_view message, int code);
 
 }  // namespace ufs
