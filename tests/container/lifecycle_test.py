@@ -459,12 +459,11 @@ class LifeTest(bundle.ContainerTest):
 
     def test_who_holds_a_hooks_output_is_not_waited_for(self):
         self.configure(hooks={"createRuntime": [{"path": "/bin/sh", "args": [
-            "sh", "-c", f"(sleep 1; echo still there; echo $? >{self.dir}/wrote; sleep 1000) &"
+            "sh", "-c", f"(sleep 1; echo still there; echo $? >{self.dir}/wrote; exec sleep 1000) &"
                         f"echo $! >{self.dir}/pid"]}]})
         self.run_box("true", timeout=20)
         self.assertFalse(os.path.exists(self.dir + "/wrote"))
         self.assertTrue(wait_until(lambda: os.path.exists(self.dir + "/wrote")))
-        subprocess.run(["pkill", "-KILL", "-g", open(self.dir + "/pid").read().strip()], check=False)
         with open(self.dir + "/pid") as file:
             os.kill(int(file.read()), signal.SIGKILL)
 
