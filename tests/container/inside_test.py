@@ -127,8 +127,8 @@ class NamespaceTest(bundle.ContainerTest):
 
     @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "needs two processors")
     def test_processors_of_what_is_executed(self):
-        every = sorted(os.sched_getaffinity(0))
-        first, last = str(every[0]), str(every[-1])
+        ours = sorted(os.sched_getaffinity(0))
+        first, last = str(ours[0]), str(ours[-1])
         self.start_box()
 
         def where(**affinity):
@@ -141,9 +141,10 @@ class NamespaceTest(bundle.ContainerTest):
 
         self.assertEqual(where(final=last), last)
         self.assertEqual(where(initial=first, final=last), last)
-        # Nobody but the kernel changes it then.
-        self.assertEqual(where(initial=first), first)
-        self.assertNotIn(where(), (first, last))
+        every = where()
+        self.assertNotIn(every, (first, last))
+        # Nobody but the kernel changes it then: before 6.2 a cpuset that is joined does.
+        self.assertIn(where(initial=first), (first, every))
         self.assertIn("process.execCPUAffinity.final: Invalid argument", where(final="8000"))
         self.assertIn("process.execCPUAffinity.initial: Invalid argument", where(initial="8000"))
 
