@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "layerdb/base/file_data.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/store_io.h"
 
@@ -69,13 +70,7 @@ Result<uint64_t> CopyExtents(BorrowedFd from, BorrowedFd to, uint64_t begin,
                              uint64_t end, Hole hole) {
   uint64_t moved = 0;
   for (uint64_t at = begin; at < end;) {
-    const auto data = sys::LSeek(from, static_cast<int64_t>(at), SEEK_DATA);
-    // ENXIO: a hole up to the end. EINVAL: a host that knows of no holes.
-    if (!data.ok() && data.code() != EINVAL && data.code() != ENXIO)
-      return Error(data.code());
-    uint64_t start = at;
-    if (data.ok()) start = std::min(*data, end);
-    if (data.code() == ENXIO) start = end;
+    const uint64_t start = TRY(NextData(from, at, end));
     if (start > at) TRY(hole(at, start));
     if (start == end) break;
     const auto next = sys::LSeek(from, static_cast<int64_t>(start), SEEK_HOLE);

@@ -82,7 +82,7 @@ class ImageImport {
     const ImageFiles::File file = TRY(files_.Open(layer.path));
     FileRangeSource source(file.fd, file.offset, file.size_bytes);
     ImportOptions options = options_.layer;
-    options.end_mark_may_lack = true;
+    options.tar.needs_end_mark = false;  // its digest is compared below
     if (options.on_progress)
       options.on_progress = [&](uint64_t bytes) {
         options_.layer.on_progress(read_bytes_ + bytes);

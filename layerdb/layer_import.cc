@@ -348,9 +348,7 @@ Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
   HashedSource hashed_tar(*tar, tar_hash);
 
   const auto recipe = TRY(RecipeWriter::Make(recipe_sink));
-  TarLimits limits;
-  limits.needs_end_mark = !options.end_mark_may_lack;
-  TarImport import(ingest, *recipe, options.limits.max_bytes, limits);
+  TarImport import(ingest, *recipe, options.limits.max_bytes, options.tar);
   TRY(import.Run(hashed_tar));
   TRY(recipe->Finish());
   imported.diff_id = tar_hash.Finish();

@@ -22,15 +22,15 @@
 #include "layerdb/compress.h"
 #include "layerdb/digest.h"
 #include "layerdb/layer_store.h"
+#include "layerdb/tar_reader.h"
 
 namespace ufs {
 
 struct ImportOptions {
   DecompressLimits limits;
+  TarLimits tar;
   // The compressed form is kept, so that it can be pushed as it came.
   bool keep_blob = true;
-  // The tar may end without a mark: its digest is known, and compared.
-  bool end_mark_may_lack = false;
   // Hears now and then how much of the input was read.
   std::function<void(uint64_t input_bytes)> on_progress;
 };

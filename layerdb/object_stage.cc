@@ -57,12 +57,12 @@ Result<bool> ObjectStage::Equal(const Draft& draft, BorrowedFd file) const {
   if (found.stx_size != draft.size_bytes) return false;
   const auto theirs = std::make_unique<char[]>(kCompareBytes);
   const bool in_memory = draft.file.get() < 0;
-  const bool is_sparse = found.stx_blocks * 512 < found.stx_size;
+  const bool is_sparse = !in_memory && found.stx_blocks * 512 < found.stx_size;
   const auto ours =
       in_memory ? nullptr : std::make_unique<char[]>(kCompareBytes);
   for (uint64_t at = 0; at < draft.size_bytes;) {
     // Holes of both are equal unread; a few bytes may describe terabytes.
-    if (!in_memory && is_sparse)
+    if (is_sparse)
       at = std::min(TRY(NextData(draft.file, at, draft.size_bytes)),
                     TRY(NextData(file, at, draft.size_bytes)));
     if (at == draft.size_bytes) break;

@@ -206,13 +206,13 @@ Result<StateEntry> Container::LockAndReload() {
 
 Status Container::Build(const ContainerSpec& spec,
                         const CreateOptions& options) {
-  SeccompProgram seccomp;
-  SeccompProgram hook_seccomp;
+  SeccompProgram seccomp, without_listener;
   if (spec.seccomp) {
     seccomp = TRY(CompileSeccomp(*spec.seccomp));
-    if (!spec.hooks.start_container.empty())
-      hook_seccomp = TRY(CompileSeccomp(WithoutListener(*spec.seccomp)));
+    if (seccomp.notifies && !spec.hooks.start_container.empty())
+      without_listener = TRY(CompileSeccomp(WithoutListener(*spec.seccomp)));
   }
+  const SeccompProgram* const filter = spec.seccomp ? &seccomp : nullptr;
   const UniqueFd pidfd_socket = TRY(ConnectPidfdSocket(options.pidfd_socket));
   TRY(PlanCgroup(spec, options));
   const bool in_scope = state_.cgroup.in_scope();
@@ -228,8 +228,8 @@ Status Container::Build(const ContainerSpec& spec,
   const InitInput input{spec,
                         state_.cgroup,
                         doors,
-                        spec.seccomp ? &seccomp : nullptr,
-                        spec.seccomp ? &hook_seccomp : nullptr,
+                        filter,
+                        seccomp.notifies ? &without_listener : filter,
                         state_.bundle,
                         state_.keyring,
                         listener,

@@ -37,7 +37,7 @@ struct ExecInput {
 };
 
 // In the process that is in all namespaces, the pid namespace included.
-Status BecomeProcess(const ExecInput& input, BorrowedFd channel,
+Status ExecuteInside(const ExecInput& input, BorrowedFd channel,
                      BorrowedFd host_proc) {
   const Process& process = input.process;
   if (process.terminal) {
@@ -87,7 +87,7 @@ Status JoinAndClone(const ExecInput& input, BorrowedFd channel) {
   if (!input.keyring.empty()) TRY(JoinSessionKeyring(input.keyring));
   const auto child = TRY(kernel::Clone(CLONE_PARENT));
   if (child.pid == 0) {
-    const auto failed = BecomeProcess(input, channel, host_proc);
+    const auto failed = ExecuteInside(input, channel, host_proc);
     if (!failed.ok()) SayError(channel, failed.error());
     _exit(1);
   }

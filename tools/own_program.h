@@ -12,8 +12,8 @@ namespace ufs {
 // nothing in a container can ever open that for writing. Where the kernel does
 // not let a running program change its file (CAP_CHECKPOINT_RESTORE, or the
 // option CONFIG_CHECKPOINT_RESTORE), it is executed again with these words, the
-// first the name it is called by. Nothing happens
-// where the view is there already, or cannot matter, or cannot be had.
+// first the name it is called by. Nothing happens where the view is there
+// already, or cannot matter, or cannot be had.
 void SealOwnProgram(const std::vector<std::string>& words);
 
 }  // namespace ufs
