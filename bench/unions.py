@@ -340,9 +340,6 @@ class Ufs(Candidate):
         return [str(self.program), "mount", *(["-o", self.options] if self.options else []), "--upper", str(self.upper),
                 *map(str, layers), str(self.root)]
 
-    def umount_command(self):
-        return [str(self.program), "umount", str(self.root)]
-
 
 class UfsHashed(Ufs):
     """The layers as a store of ufs has them: hashed, with one view of all; on the disk where the others' are."""

@@ -177,8 +177,10 @@ class ControlServerImpl final : public ControlServer {
   void AnswerTo(UniqueFd client) {
     SetTimeouts(client.get(), std::chrono::seconds(1));
     pollfd said{client.get(), POLLIN, 0};
-    const std::string command =
-        poll(&said, 1, kSilenceMs) > 0 ? ReadCommand(client) : std::string();
+    const bool spoke = poll(&said, 1, kSilenceMs) > 0;
+    // Gone, as who only asked whose process this is, and now unmounts.
+    if ((said.revents & POLLHUP) != 0) return;
+    const std::string command = spoke ? ReadCommand(client) : std::string();
     if (command == kHold)
       Hold(std::move(client));
     else if (command == kTrace)

@@ -75,6 +75,24 @@ TEST_F(ControlTest, AnswersEachConnectionAnew) {
   }
 }
 
+// An unmount asks no more than that, and waits for what the daemon does then.
+TEST_F(ControlTest, WhoOnlyAsksWhoseProcessItIsHasNoAnswerMade) {
+  std::atomic<int> asked{0};
+  auto server = StartServer(device_, [&asked] {
+    ++asked;
+    return std::string("answer");
+  });
+  ASSERT_TRUE(server.ok()) << server.error().ToString();
+  for (int i = 0; i < 20; ++i) {
+    const Result<pid_t> daemon = DaemonOf(directory_);
+    ASSERT_TRUE(daemon.ok()) << daemon.error().ToString();
+    EXPECT_EQ(*daemon, getpid());
+  }
+  // It is served in turn, after those.
+  ASSERT_TRUE(QueryControl(directory_).ok());
+  EXPECT_EQ(asked, 1);
+}
+
 // The kernel gives the number of a mount that has gone to the next one at once.
 TEST_F(ControlTest, AServerThatEndsLeavesTheSocketOfItsSuccessor) {
   auto first = StartServer(device_, [] { return "first"; });

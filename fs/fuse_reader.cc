@@ -100,8 +100,8 @@ void FuseReaders::Run(Reader& reader) {
   fuse_buf buffer{};
   while (HandleNext(buffer)) {
   }
-  free(buffer.mem);
   TellEnd();
+  free(buffer.mem);
   reader.done.store(true, std::memory_order_release);
 }
 

@@ -205,6 +205,11 @@ class Session {
   // What is to be done once whoever mounts was told that it is done: each
   // thread takes longer to start than a request. Who needs one waits for it.
   Status AfterReady();
+  // After WaitForEnd: nothing of this calls the union any more, or fails for
+  // want of it. What is left, threads that wait for nothing and the memory of
+  // rings, goes with the process, sooner than one thread can join another.
+  // False where a request takes long: the session must end by itself.
+  bool LeaveToExit();
 
  private:
   Status MakeSession();
@@ -216,6 +221,7 @@ class Session {
   Status Hold();
   void KeepHouse();
   void Unmount();
+  void EndHelpers();
   void End();
 
   // Waits for what the readers say or a signal. False: nothing in `timeout_ms`.
@@ -535,12 +541,27 @@ void Session::Unmount() {
     readers_->Wait(100);
 }
 
-void Session::End() {
+void Session::EndHelpers() {
   fs_.StopCompleting();
   completer_.reset();
   if (tracer_ != nullptr) tracer_->Stop();
   if (mounted_) Unmount();  // an error came between the mount and its first use
   control_.reset();
+}
+
+bool Session::LeaveToExit() {
+#ifdef UFS_SANITIZED  // sanitizers look for what nobody ended
+  return false;
+#endif
+  EndHelpers();
+  // Whoever still has a file open of a mount that is gone waits until then.
+  if (!adapter_.gate().Close(kDrainPatience)) return false;
+  pool_.Close();
+  return true;
+}
+
+void Session::End() {
+  EndHelpers();
   adapter_.rings().Stop();
   readers_.reset();
   pool_.Close();
@@ -566,22 +587,23 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   PrepareProcess();
   KeepHeapsShort();
   const auto signals = TRY(EndSignals::Block());
-  Session session(config, fs);
+  auto session = std::make_unique<Session>(config, fs);
   // The first request waits for INIT, and the rings it starts; whoever mounts
   // has a program to start until then.
-  const bool ahead = session.MustAnswerFirst();
-  if (ahead) TRY(session.ChooseTransport());
-  TRY(session.Mount());
-  if (ahead) TRY(session.GoLive());
-  session.StartControl();
+  const bool ahead = session->MustAnswerFirst();
+  if (ahead) TRY(session->ChooseTransport());
+  TRY(session->Mount());
+  if (ahead) TRY(session->GoLive());
+  session->StartControl();
   ready();
   if (!ahead) {
-    TRY(session.ChooseTransport());
-    TRY(session.GoLive());
+    TRY(session->ChooseTransport());
+    TRY(session->GoLive());
   }
-  if (!session.mounted()) return Ok();
-  TRY(session.AfterReady());
-  session.WaitForEnd(*signals);
+  if (!session->mounted()) return Ok();
+  TRY(session->AfterReady());
+  session->WaitForEnd(*signals);
+  if (session->LeaveToExit()) (void)session.release();
   return Ok();
 }
 
