@@ -116,9 +116,6 @@ class Candidate:
     def mount_command(self, layers):
         raise NotImplementedError
 
-    def umount_command(self):
-        return ["umount", str(self.root)]
-
     # Where the commands of this candidate run.
 
     def inside(self, command):
@@ -196,7 +193,7 @@ class Candidate:
         self._find_mount()
         try:
             if self.mounted_device is not None:
-                result = (timer or self._plain)(self.umount_command())
+                result = (timer or self._plain)(["umount", str(self.root)])
         except (RuntimeError, Hung):
             if timer:
                 raise
