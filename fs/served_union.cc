@@ -50,6 +50,7 @@ constexpr unsigned kPatienceSeconds = 60;
     say("y");
   });
   if (!served.ok()) say(served.error().ToString());
+  raise(SIGTERM);  // cuts nothing short that is still to be written
   fs->reset();
   // Not exit(): what the test registered to run at its end is not for us. But
   // what the sanitizers have to say at the end would be lost.

@@ -73,23 +73,19 @@ constexpr char kNotAskedFor[] =
     "passthrough costs a message for each open, and was not asked for";
 
 // Blocks the signals that end a session, for this thread and all that it
-// starts, and makes them readable. Gives them back when it goes.
+// starts, and makes them readable. For good: a second one shall not end the
+// process while it writes what it holds.
 class EndSignals {
  public:
-  static Result<std::unique_ptr<EndSignals>> Block() {
+  static Result<EndSignals> Block() {
     sigset_t set;
     sigemptyset(&set);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
-    auto signals = std::unique_ptr<EndSignals>(new EndSignals);
-    if (const int code = pthread_sigmask(SIG_BLOCK, &set, &signals->before_))
+    if (const int code = pthread_sigmask(SIG_BLOCK, &set, nullptr))
       return Error(code, "blocking signals");
-    signals->fd_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!signals->fd_.valid()) return Error(errno, "signalfd");
-    return signals;
-  }
-  ~EndSignals() {
-    Take();  // one that came late would end the process as it is unblocked
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!fd.valid()) return Error(errno, "signalfd");
+    return EndSignals(std::move(fd));
   }
 
   int fd() const { return fd_.get(); }
@@ -100,9 +96,8 @@ class EndSignals {
   }
 
  private:
-  EndSignals() { sigemptyset(&before_); }
+  explicit EndSignals(UniqueFd fd) : fd_(std::move(fd)) {}
   UniqueFd fd_;
-  sigset_t before_;
 };
 
 void PrepareProcess() {
@@ -586,7 +581,7 @@ void Session::End() {
 Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   PrepareProcess();
   KeepHeapsShort();
-  const auto signals = TRY(EndSignals::Block());
+  EndSignals signals = TRY(EndSignals::Block());
   auto session = std::make_unique<Session>(config, fs);
   // The first request waits for INIT, and the rings it starts; whoever mounts
   // has a program to start until then.
@@ -602,7 +597,7 @@ Status Serve(const MountConfig& config, UnionFs& fs, const ReadyFn& ready) {
   }
   if (!session->mounted()) return Ok();
   TRY(session->AfterReady());
-  session->WaitForEnd(*signals);
+  session->WaitForEnd(signals);
   if (session->LeaveToExit()) (void)session.release();
   return Ok();
 }

@@ -3,7 +3,7 @@
 //
 // Threads: Serve is called once in a process, from the main thread, before the
 // process has others that take signals; it blocks SIGINT, SIGTERM and SIGHUP
-// for all.
+// for all, and for good.
 #pragma once
 
 #include <functional>

@@ -419,9 +419,14 @@ Result<NotifySocket> Container::BindNotifySocket() const {
 }
 
 Status Container::Kill(int signal, bool all) {
-  // Without a new pid namespace what it has started does not end with it.
-  const bool with_init =
-      signal == SIGKILL && !all && !TRY(Spec()).HasNew(NamespaceType::kPid);
+  bool with_init = false;
+  if (signal == SIGKILL && !all) {
+    const auto spec = Spec();
+    if (spec.code() == ENOENT)  // deleted meanwhile
+      return Error(ESRCH, "container not running");
+    // Without a new pid namespace what it has started does not end with it.
+    with_init = !TRY(spec).HasNew(NamespaceType::kPid);
+  }
   all |= with_init;
   if (all) TRY(state_.cgroup.LeaveToOther());
   if (with_init && !IsAlive() && TRY(state_.cgroup.Pids()).empty())

@@ -143,6 +143,22 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.ok("stop", "box")
         self.assertEqual(waiting.communicate(timeout=30)[0], "5\n")
 
+    def test_a_namespace_that_somebody_keeps(self):
+        """Who has entered it, to watch, has the union mounted; it ends all the same."""
+        found = self.start("echo one >/tmp/one; exec sleep 1000")
+        watch = subprocess.Popen(["nsenter", "--target", str(found["pid"]), "--mount", "sleep", "1000"])
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.kill)
+        theirs = os.readlink(f"/proc/{found['pid']}/ns/mnt")
+        self.assertTrue(wait_until(lambda: os.readlink(f"/proc/{watch.pid}/ns/mnt") == theirs))
+        started = time.monotonic()
+        self.ok("stop", "--time", "0", "box")
+        self.assertEqual(self.ok("wait", "box"), "137\n")
+        self.assertLess(time.monotonic() - started, 30)
+        self.assertEqual(self.ok("diff", "box").split()[-2:], ["A", "/tmp/one"])
+        self.ok("rm", "box")
+        self.assertIsNone(watch.poll())
+
     def test_pause(self):
         self.start("while :; do echo tick; sleep 0.01; done")
         self.ok("pause", "box")

@@ -38,7 +38,11 @@ namespace {
 namespace kernel = runtime::kernel;
 namespace stdfs = std::filesystem;
 
-// How long the daemon may write what it holds once its last user is gone.
+// How long the daemon may take to end by itself. It takes longer where somebody
+// else is in the container's mount namespace (nsenter(1), a profiler), who has
+// the union mounted for as long as he likes; then it is asked to.
+constexpr int kDaemonEndMs = 1'000;
+// How long it may write what it holds then.
 constexpr int kDaemonPatienceMs = 60'000;
 
 constexpr char kUnionLost[] = "the daemon of its file system was killed";
@@ -489,8 +493,7 @@ class Supervisor {
   // It is unmounted.
   void EndUnion() {
     if (daemon_.pid <= 0) return;
-    const bool by_itself =
-        kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs);
+    const bool by_itself = kernel::WaitForExit(daemon_.pidfd, kDaemonEndMs);
     if (!by_itself) {
       (void)kernel::PidfdSignal(daemon_.pidfd, SIGTERM);
       if (!kernel::WaitForExit(daemon_.pidfd, kDaemonPatienceMs))
