@@ -215,15 +215,19 @@ Result<std::string> DefaultStateRoot() {
   return path;
 }
 
+std::string FormatRfc3339(const timespec& time) {
+  tm parts;
+  gmtime_r(&time.tv_sec, &parts);
+  char text[64], whole[96];
+  strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(whole, sizeof(whole), "%s.%09ldZ", text, time.tv_nsec);
+  return whole;
+}
+
 std::string NowRfc3339() {
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  tm parts;
-  gmtime_r(&now.tv_sec, &parts);
-  char text[64], whole[96];
-  strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(whole, sizeof(whole), "%s.%09ldZ", text, now.tv_nsec);
-  return whole;
+  return FormatRfc3339(now);
 }
 
 }  // namespace ufs::runtime

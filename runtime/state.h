@@ -97,5 +97,8 @@ Status MakeOwnDirectory(const std::string& path);
 
 // "2026-01-02T03:04:05.678901234Z"
 std::string NowRfc3339();
+// In UTC, to the nanosecond: of the years 1000 to 9999 the texts are ordered as
+// the times are.
+std::string FormatRfc3339(const timespec& time);
 
 }  // namespace ufs::runtime

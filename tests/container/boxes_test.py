@@ -204,6 +204,27 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertEqual(self.ok("logs", "--follow", "box"), "line 1\nline 2\nline 3\n")
         self.assertEqual(self.ok("logs", "--tail", "1", "box"), "line 3\n")
 
+    def test_logs_by_time(self):
+        self.start("for i in 1 2 3; do echo line $i; sleep 0.1; done")
+        self.ok("wait", "box")
+        first, second, third = [line.split()[0] for line in self.ok("logs", "-t", "box").splitlines()]
+        for words, lines in ((["--since", second], "23"), (["--until", second], "12"),
+                             (["--since", second, "--until", second], "2"),
+                             (["--since", second, "--tail", "1"], "3"), (["--until", second, "-n", "1"], "2"),
+                             (["--since", "1h"], "123"), (["--until", "1h"], ""), (["--since", "0"], "123"),
+                             (["--follow", "--since", third], "3")):
+            self.assertEqual(self.ok("logs", *words, "box"), "".join(f"line {i}\n" for i in lines), words)
+        done = self.ufs("logs", "--since", "yesterday", "box")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("--since: 'yesterday' is no time, as 10m (ago)", done.stderr)
+
+    def test_logs_followed_up_to_a_time(self):
+        self.start("while :; do echo tick; sleep 0.05; done")
+        in_a_second = str(time.time() + 1)
+        started = time.monotonic()
+        self.assertIn("tick\n", self.ok("logs", "--follow", "--until", in_a_second, "box"))
+        self.assertLess(time.monotonic() - started, 20)
+
     def test_attach(self):
         self.start("trap 'exit 3' TERM; while :; do echo tick; sleep 0.05; done")
         attached = subprocess.Popen(self.command("attach", "--no-stdin", "box"),

@@ -5,13 +5,18 @@
 #include <cerrno>
 #include <cstdio>
 #include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
+#include "runtime/state.h"
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
 #include "tools/run/container_log.h"
+#include "tools/run/duration.h"
 #include "tools/run/find.h"
 
 namespace ufs {
@@ -25,23 +30,26 @@ constexpr useconds_t kFollowPauseUs = 100'000;
 struct LogsArguments {
   std::string name;
   bool follow = false, timestamps = false;
-  int64_t tail = -1;  // -1: all
+  int64_t tail = -1;         // -1: all
+  std::string since, until;  // as times stand in the log; empty: all
+
+  bool Wants(std::string_view time) const {
+    return time >= since && (until.empty() || time <= until);
+  }
 };
 
-void Print(std::string_view line, bool timestamps) {
-  const auto parsed = ParseLogLine(line);
-  if (!parsed) return;
-  FILE* const out = parsed->errors ? stderr : stdout;
+void Print(const LogLine& line, bool timestamps) {
+  FILE* const out = line.errors ? stderr : stdout;
   const auto put = [&](std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), out);
   };
   if (timestamps) {
-    put(parsed->time);
+    put(line.time);
     put(" ");
   }
-  put(parsed->text);
+  put(line.text);
   // A line in parts is put together, unless each part has a time.
-  if (!parsed->partial || timestamps) put("\n");
+  if (!line.partial || timestamps) put("\n");
 }
 
 // Takes whole lines off the front of `text`.
@@ -65,7 +73,9 @@ class LogReader {
   Status PrintAll() {
     std::deque<std::string> last;
     const auto keep = [&](std::string line) {
-      if (arguments_.tail < 0) return Print(line, arguments_.timestamps);
+      const auto parsed = Wanted(line);
+      if (!parsed) return;
+      if (arguments_.tail < 0) return Print(*parsed, arguments_.timestamps);
       last.push_back(std::move(line));
       if (last.size() > static_cast<size_t>(arguments_.tail)) last.pop_front();
     };
@@ -77,14 +87,16 @@ class LogReader {
     }
     TRY(Open());
     TRY(Read(file_, rest_, keep));
-    for (const std::string& line : last) Print(line, arguments_.timestamps);
+    for (const std::string& line : last)
+      Print(*ParseLogLine(line), arguments_.timestamps);
     return Ok();
   }
 
   // Prints what has come since, over a change of the file.
   Status PrintMore() {
     const auto print = [&](const std::string& line) {
-      Print(line, arguments_.timestamps);
+      if (const auto parsed = Wanted(line))
+        Print(*parsed, arguments_.timestamps);
     };
     TRY(Read(file_, rest_, print));
     const auto ours = TRY(sys::Statx({file_}));
@@ -107,6 +119,11 @@ class LogReader {
           ENOENT, arguments_.name + " has no log yet; it has not been started");
     file_ = TRY(std::move(file).With(path_));
     return Ok();
+  }
+
+  std::optional<LogLine> Wanted(std::string_view line) const {
+    const auto parsed = ParseLogLine(line);
+    return parsed && arguments_.Wants(parsed->time) ? parsed : std::nullopt;
   }
 
   template <typename Visit>
@@ -135,9 +152,25 @@ Status ShowLogs(const LogsArguments& arguments) {
     // First looked, then read: what it wrote last is not missed.
     const bool alive = !found.record.ended && HasSupervisor(found.record);
     TRY(reader.PrintMore());
-    if (!alive || std::ferror(stdout) != 0) return Ok();
+    const bool over =
+        !arguments.until.empty() && runtime::NowRfc3339() > arguments.until;
+    if (!alive || over || std::ferror(stdout) != 0) return Ok();
     usleep(kFollowPauseUs);
   }
+}
+
+// As it stands in the log; empty for none.
+Result<std::string> ReadMoment(const char* option, const std::string& text) {
+  if (text.empty()) return text;
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return runtime::FormatRfc3339(TRY(ParseMoment(text, now).With(option)));
+}
+
+Status ReadMoments(LogsArguments& arguments) {
+  arguments.since = TRY(ReadMoment("--since", arguments.since));
+  arguments.until = TRY(ReadMoment("--until", arguments.until));
+  return Ok();
 }
 
 }  // namespace
@@ -156,7 +189,15 @@ int RunLogs(int argc, char** argv) {
   parser.add_option("-n,--tail", arguments.tail, "The last lines alone")
       ->type_name("LINES")
       ->range(int64_t{0}, int64_t{1} << 40);
+  parser
+      .add_option("--since", arguments.since,
+                  "From then on: 10m (ago), 2026-12-01T08:30:00Z")
+      ->type_name("TIME");
+  parser.add_option("--until", arguments.until, "Up to then")
+      ->type_name("TIME");
   if (auto done = parser.Parse(argc, argv)) return *done;
+  if (const Status read = ReadMoments(arguments); !read.ok())
+    return Complain(kUfsLogs, Explain(read.error()), kExitUsage);
   if (arguments.name.empty())
     return Complain(kUfsLogs, "no container given; see 'ufs logs --help'",
                     kExitUsage);

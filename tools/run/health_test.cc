@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,37 @@ TEST(ParseDuration, ReadsAndRefuses) {
   for (const char* wrong : {"", "s", "5", "-1s", "1s-1s", "1d", "1e3s", "nans",
                             "infs", "9999h", "1 s", "1s ", "--1s", "1ss"})
     EXPECT_EQ(ParseDuration(wrong).code(), EINVAL) << wrong;
+}
+
+TEST(ParseMoment, ReadsAndRefuses) {
+  setenv("TZ", "UTC-2", /*overwrite=*/1);  // two hours ahead
+  tzset();
+  const timespec now{1'796'112'000, 250'000'000};
+  const std::pair<const char*, timespec> good[] = {
+      {"10s", {1'796'111'990, 250'000'000}},
+      {"500ms", {1'796'111'999, 750'000'000}},
+      {"0", {0, 0}},
+      {"1796112000.5", {1'796'112'000, 500'000'000}},
+      {"2026-12-01T08:00:00Z", {1'796'112'000, 0}},
+      {"2026-12-01T08:00Z", {1'796'112'000, 0}},
+      {"2026-12-01T09:30:00.123456789+01:30", {1'796'112'000, 123'456'789}},
+      {"2026-12-01T06:00:00-02:00", {1'796'112'000, 0}},
+      {"2026-12-01T10:00:00", {1'796'112'000, 0}},
+      {"2026-12-01 10:00", {1'796'112'000, 0}},
+      {"2026-12-01", {1'796'076'000, 0}}};
+  for (const auto& [text, time] : good) {
+    const auto parsed = ParseMoment(text, now);
+    ASSERT_TRUE(parsed.ok()) << text;
+    EXPECT_EQ(parsed->tv_sec, time.tv_sec) << text;
+    EXPECT_EQ(parsed->tv_nsec, time.tv_nsec) << text;
+  }
+  for (const char* wrong :
+       {"", "now", "-1", "2026-13-01", "2026-12-01T", "2026-12-01T8",
+        "2026-12-01T08:00:00+1", "2026-12-01T08:00:00+01:99",
+        "2026-12-01T08:00:00Zx", "1.5x", "99999999999999", "2026-12-01Z1"})
+    EXPECT_EQ(ParseMoment(wrong, now).code(), EINVAL) << wrong;
+  unsetenv("TZ");
+  tzset();
 }
 
 TEST(Health, IsWellOnceItWasAndUnwellAfterSomeFailures) {
