@@ -10,6 +10,7 @@
 #include "tools/out_of_memory.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
+#include "tools/run/missing_options.h"
 #include "tools/standard_streams.h"
 #include "tools/subcommand.h"
 
@@ -107,7 +108,11 @@ int RunVerb(int argc, char** argv) {
   const Command* const command = FindCommand(name);
   if (command == nullptr && !wants_help && IsMountFuse3(argc, argv))
     return RunMountHelper(argc, argv);
-  if (command == nullptr) return UnknownVerb("ufs", name, kCommands);
+  if (command == nullptr) {
+    if (const std::string why = VerbNotSupported(name); !why.empty())
+      return Complain("ufs", why, kExitUsage);
+    return UnknownVerb("ufs", name, kCommands);
+  }
   if (!wants_help)
     return command->unwinds ? RunAndUnwind(command->run, argc - 1, argv + 1)
                             : command->run(argc - 1, argv + 1);

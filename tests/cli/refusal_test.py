@@ -45,6 +45,8 @@ class Refusals(CliTest):
                  "help", "unmount"),
                 ("ufs: unknown verb 'frobnicate'; see 'ufs --help'",
                  "frobnicate"),
+                ("ufs: there is no verb 'images'; 'ufs layer ls' lists images and layers",
+                 "images"),
                 ("ufs layer: unknown verb 'imprt'; did you mean 'import'?",
                  "layer", "imprt")):
             done = run(UFS, *words)

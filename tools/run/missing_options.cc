@@ -60,7 +60,56 @@ constexpr struct {
     {"--health-on-failure", "see 'ufs ps --filter health=unhealthy'"},
 };
 
+constexpr char kRunStarts[] =
+    "'ufs run' makes a container and starts it; one that has ended is not "
+    "started again, but by --restart";
+constexpr char kNoRegistry[] =
+    "there is no client for registries: skopeo copies images from them to an "
+    "OCI layout, for 'ufs layer import', and from 'ufs layer export --format "
+    "oci' to them";
+constexpr char kLayers[] = "see 'ufs layer --help'";
+
+constexpr struct {
+  std::string_view name;
+  const char* remedy;
+} kMissingVerbs[] = {
+    {"create", kRunStarts},
+    {"start", kRunStarts},
+    {"restart", kRunStarts},
+    {"rename", "a container has its name from 'ufs run --name'"},
+    {"cp",
+     "give the directory by 'ufs run -v', or send a tar through 'ufs exec'"},
+    {"events", "'ufs wait' waits for an end, and 'ufs-oci events' for more"},
+    {"images", "'ufs layer ls' lists images and layers"},
+    {"image", kLayers},
+    {"rmi", "'ufs layer rm' removes images and layers"},
+    {"tag", "'ufs layer tag' gives them names"},
+    {"history", "'ufs layer show' tells what an image is made of"},
+    {"load", "'ufs layer import' takes images and tars"},
+    {"import", "'ufs layer import' takes images and tars"},
+    {"save", "'ufs layer export' writes images and tars"},
+    {"export", "'ufs layer export' writes images and tars"},
+    {"build",
+     "make layers with 'ufs run --upper', or --keep, and 'ufs commit'"},
+    {"pull", kNoRegistry},
+    {"push", kNoRegistry},
+    {"login", kNoRegistry},
+    {"network",
+     "containers have no network among themselves; see --network of 'ufs run "
+     "--help'"},
+    {"system", "see 'ufs store --help', and 'ufs doctor'"},
+    {"info", "'ufs doctor' tells what this machine has"},
+    {"compose", "containers are started one by one"},
+};
+
 }  // namespace
+
+std::string VerbNotSupported(std::string_view verb) {
+  for (const auto& missing : kMissingVerbs)
+    if (verb == missing.name)
+      return "there is no verb '" + std::string(verb) + "'; " + missing.remedy;
+  return "";
+}
 
 std::string NotSupported(const std::string& word) {
   const std::string name = word.substr(0, word.find('='));
