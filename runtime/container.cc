@@ -458,7 +458,8 @@ Status Container::Resume() {
   return state_.cgroup.Thaw();
 }
 
-Status Container::Update(const Resources& resources) {
+Status Container::Update(Resources resources, bool limit_swap) {
+  if (limit_swap) LimitSwap(resources);
   const StateEntry lock = TRY(LockAndReload());
   if (TRY(Status()) == RunState::kStopped)
     return Error(EINVAL, "container not running");

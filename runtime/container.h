@@ -85,7 +85,8 @@ class Container {
   ufs::Status Kill(int signal, bool all);
   ufs::Status Pause();
   ufs::Status Resume();
-  ufs::Status Update(const Resources& resources);
+  // `limit_swap`: as CreateOptions has it.
+  ufs::Status Update(Resources resources, bool limit_swap = false);
   // EBUSY unless stopped; `force` kills first.
   ufs::Status Delete(bool force);
 

@@ -40,6 +40,7 @@ constexpr Command kCommands[] = {
     {"kill", "Send a signal to containers", RunKill},
     {"pause", "Freeze containers", RunPause},
     {"unpause", "Let them run again", RunUnpause},
+    {"update", "Change the limits of containers", RunUpdate},
     {"port", "Print which ports of the machine lead into a container", RunPort},
     {"wait", "Wait for containers; print their exit codes", RunWait},
     {"rm", "Remove containers that have ended", RunRm},

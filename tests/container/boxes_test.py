@@ -159,6 +159,34 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.ok("rm", "box")
         self.assertIsNone(watch.poll())
 
+    def test_update(self):
+        """Also of what is started again; what was not named stays."""
+        found = self.start("sleep 1000", "-m", "256m", "--pids-limit", "50", "--restart", "always")
+
+        def inside():
+            return self.ok("exec", "box", "sh", "-c", "cd /sys/fs/cgroup; "
+                           "cat memory/memory.limit_in_bytes memory.max pids/pids.max pids.max 2>/dev/null || true").split()
+        self.assertEqual(inside(), [str(256 << 20), "50"])
+        self.assertEqual(self.ok("update", "--memory", "64m", "box"), "box\n")
+        self.assertEqual(inside(), [str(64 << 20), "50"])
+        self.ok("update", "--pids-limit", "40", "box")
+        self.assertEqual(inside(), [str(64 << 20), "40"])
+        os.kill(found["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.inspect()["restarts"] == 1 and self.inspect()["status"] == "running"))
+        self.assertEqual(inside(), [str(64 << 20), "40"])
+        for words, code, message in ((["box"], 2, "no limits given"),
+                                     (["--cpus", "0", "box"], 2, "--cpus '0': not a number of at least 0.01"),
+                                     (["-m", "64m"], 2, "no container given"),
+                                     (["--shm-size", "1m", "box"], 2, "--shm-size"),
+                                     (["-m", "64m", "none"], 1, "no container none")):
+            done = self.ufs("update", *words)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), words)
+            self.assertIn(message, done.stderr)
+        self.ok("stop", "--time", "0", "box")
+        done = self.ufs("update", "-m", "64m", "box")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("box is not running", done.stderr)
+
     def test_pause(self):
         self.start("while :; do echo tick; sleep 0.01; done")
         self.ok("pause", "box")

@@ -12,6 +12,7 @@ int RunStop(int argc, char** argv);
 int RunKill(int argc, char** argv);
 int RunPause(int argc, char** argv);
 int RunUnpause(int argc, char** argv);
+int RunUpdate(int argc, char** argv);
 int RunPort(int argc, char** argv);
 int RunWait(int argc, char** argv);
 int RunRm(int argc, char** argv);

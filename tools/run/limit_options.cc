@@ -11,31 +11,37 @@
 
 #include "layerdb/base/syscall.h"
 #include "runtime/cgroup_layout.h"
+#include "runtime/kernel.h"
 #include "tools/run/bytes.h"
 
 namespace ufs {
 namespace {
 
+namespace kernel = runtime::kernel;
+
+constexpr char kUpdatesFile[] = "limits.json";
+constexpr size_t kUpdatesBytesMax = 1 << 20;
+
 Status SetBytes(const char* option, const std::string& text, const char* key,
-                RunOptions& options) {
+                Json& resources) {
   if (text.empty()) return Ok();
-  options.resources["memory"][key] = TRY(ParseBytes(text).With(option));
+  resources["memory"][key] = TRY(ParseBytes(text).With(option));
   return Ok();
 }
 
 // 0 is what nobody has said, as with docker.
-Status SetMemorySwap(const LimitWords& words, RunOptions& options) {
+Status SetMemorySwap(const LimitWords& words, Json& resources) {
   if (words.memory_swap.empty() || words.memory_swap == "0") return Ok();
   if (words.memory.empty())
     return Error(EINVAL,
                  "--memory-swap needs --memory: it is the sum of memory and "
                  "swap");
-  Json& memory = options.resources["memory"];
+  Json& memory = resources["memory"];
   if (words.memory_swap == "-1") {
     memory["swap"] = -1;
     return Ok();
   }
-  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", options));
+  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", resources));
   if (memory["swap"] < memory["limit"])
     return Error(EINVAL,
                  "--memory-swap is the sum of memory and swap, so not below "
@@ -44,7 +50,7 @@ Status SetMemorySwap(const LimitWords& words, RunOptions& options) {
 }
 
 // -1 is what nobody has said, as with docker.
-Status SetSwappiness(const LimitWords& words, RunOptions& options) {
+Status SetSwappiness(const LimitWords& words, Json& resources) {
   const int64_t wanted = words.memory_swappiness.value_or(-1);
   if (wanted < -1 || wanted > 100)
     return InvalidOption("--memory-swappiness", std::to_string(wanted),
@@ -58,12 +64,12 @@ Status SetSwappiness(const LimitWords& words, RunOptions& options) {
     return Error(ENOTSUP,
                  "--memory-swappiness: cgroup v2 has none; use --memory-swap "
                  "to say how much may be swapped out");
-  options.resources["memory"]["swappiness"] = wanted;
+  resources["memory"]["swappiness"] = wanted;
   return Ok();
 }
 
 // 0 is what nobody has said, as with docker.
-Status SetProcessorTime(const LimitWords& words, RunOptions& options) {
+Status SetProcessorTime(const LimitWords& words, Json& resources) {
   Json cpu = Json::object();
   const auto [quota, period] = std::pair(words.cpu_quota, words.cpu_period);
   if (!words.cpus.empty()) {
@@ -87,13 +93,13 @@ Status SetProcessorTime(const LimitWords& words, RunOptions& options) {
                          "not 1000 to 1000000");
   if (quota != 0) cpu["quota"] = quota;
   if (period != 0) cpu["period"] = period;
-  if (!cpu.empty()) options.resources["cpu"] = std::move(cpu);
+  if (!cpu.empty()) resources["cpu"] = std::move(cpu);
   return Ok();
 }
 
 // The disk's own number: limits are of devices, not of what is on them.
 Status SetThrottle(const char* option, const std::vector<std::string>& words,
-                   const char* key, bool bytes, RunOptions& options) {
+                   const char* key, bool bytes, Json& resources) {
   for (const std::string& word : words) {
     const size_t colon = word.rfind(':');
     if (colon == word.npos || colon == 0)
@@ -106,7 +112,7 @@ Status SetThrottle(const char* option, const std::vector<std::string>& words,
     const std::string rate = word.substr(colon + 1);
     if (!bytes && rate.find_first_not_of("0123456789") != rate.npos)
       return InvalidOption(option, word, "a number of operations a second");
-    options.resources["blockIO"][key].push_back(
+    resources["blockIO"][key].push_back(
         {{"major", stat.stx_rdev_major},
          {"minor", stat.stx_rdev_minor},
          {"rate", TRY(ParseBytes(rate).With(option))}});
@@ -130,8 +136,6 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
       .add_option("--memory-swappiness", words.memory_swappiness,
                   "0 to 100: how soon it is swapped out; cgroup v1 alone")
       ->type_name("N");
-  text("--shm-size", words.shm_size, "BYTES",
-       "Of /dev/shm, 64m if nobody says");
   text("--cpus", words.cpus, "NUMBER", "How many processors' time");
   text("--cpuset-cpus", words.cpuset_cpus, "LIST", "On which, 0-2,4");
   text("--cpuset-mems", words.cpuset_mems, "LIST", "Memory nodes");
@@ -155,16 +159,13 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
   rate("--device-write-iops", words.write_iops, "Writes a second");
 }
 
-Status CombineLimits(const LimitWords& words, RunOptions& options) {
-  auto& resources = options.resources;
-  TRY(SetBytes("--memory", words.memory, "limit", options));
+Status CombineLimits(const LimitWords& words, Json& resources) {
+  TRY(SetBytes("--memory", words.memory, "limit", resources));
   TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
-               options));
-  TRY(SetMemorySwap(words, options));
-  TRY(SetSwappiness(words, options));
-  if (!words.shm_size.empty())
-    options.shm_bytes = TRY(ParseBytes(words.shm_size).With("--shm-size"));
-  TRY(SetProcessorTime(words, options));
+               resources));
+  TRY(SetMemorySwap(words, resources));
+  TRY(SetSwappiness(words, resources));
+  TRY(SetProcessorTime(words, resources));
   if (!words.cpuset_cpus.empty()) resources["cpu"]["cpus"] = words.cpuset_cpus;
   if (!words.cpuset_mems.empty()) resources["cpu"]["mems"] = words.cpuset_mems;
   if (words.cpu_shares != 0) resources["cpu"]["shares"] = words.cpu_shares;
@@ -176,13 +177,37 @@ Status CombineLimits(const LimitWords& words, RunOptions& options) {
     resources["blockIO"]["weight"] = words.blkio_weight;
   }
   TRY(SetThrottle("--device-read-bps", words.read_bps, "throttleReadBpsDevice",
-                  true, options));
+                  true, resources));
   TRY(SetThrottle("--device-write-bps", words.write_bps,
-                  "throttleWriteBpsDevice", true, options));
+                  "throttleWriteBpsDevice", true, resources));
   TRY(SetThrottle("--device-read-iops", words.read_iops,
-                  "throttleReadIOPSDevice", false, options));
+                  "throttleReadIOPSDevice", false, resources));
   return SetThrottle("--device-write-iops", words.write_iops,
-                     "throttleWriteIOPSDevice", false, options);
+                     "throttleWriteIOPSDevice", false, resources);
+}
+
+Status AddUpdates(const std::string& directory, Json& resources) {
+  const std::string path = directory + "/" + kUpdatesFile;
+  const auto file = sys::Open(path.c_str(), O_RDONLY | O_NOFOLLOW);
+  if (file.code() == ENOENT) return Ok();
+  if (!file.ok()) return Error(file.code(), path);
+  const Json updates = Json::parse(
+      TRY(kernel::ReadAll(*file, kUpdatesBytesMax).With(path)), nullptr,
+      /*allow_exceptions=*/false);
+  if (!updates.is_object()) return Error(EUCLEAN, path + ": is no JSON object");
+  resources.merge_patch(updates);
+  return Ok();
+}
+
+Status SaveUpdates(const std::string& directory, const Json& resources) {
+  Json updates = Json::object();
+  TRY(AddUpdates(directory, updates));
+  updates.merge_patch(resources);
+  const UniqueFd dir =
+      TRY(sys::Open(directory.c_str(), O_PATH | O_DIRECTORY).With(directory));
+  return kernel::ReplaceFile({dir, kUpdatesFile}, updates.dump(),
+                             /*lasting=*/true)
+      .With(directory + "/" + kUpdatesFile);
 }
 
 }  // namespace ufs

@@ -1,4 +1,4 @@
-// The options of ufs run that limit what a container uses.
+// The options of ufs run and ufs update that limit what a container uses.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace ufs {
 
 // The words as they came; what they mean is found out by CombineLimits.
 struct LimitWords {
-  std::string memory, memory_swap, memory_reservation, shm_size, cpus,
-      cpuset_cpus, cpuset_mems;
+  std::string memory, memory_swap, memory_reservation, cpus, cpuset_cpus,
+      cpuset_mems;
   // DEVICE:RATE each.
   std::vector<std::string> read_bps, write_bps, read_iops, write_iops;
   std::optional<int64_t> memory_swappiness;
@@ -23,6 +23,12 @@ struct LimitWords {
 };
 
 void DeclareLimits(ArgumentParser& parser, LimitWords& words);
-Status CombineLimits(const LimitWords& words, RunOptions& options);
+// Adds them to `resources`, the "linux.resources" of a config.json.
+Status CombineLimits(const LimitWords& words, Json& resources);
+
+// What `ufs update` has changed of a container's limits, for when it is
+// restarted: in its directory, over what `ufs run` was told.
+Status AddUpdates(const std::string& directory, Json& resources);
+Status SaveUpdates(const std::string& directory, const Json& resources);
 
 }  // namespace ufs

@@ -15,6 +15,7 @@
 #include "runtime/programs.h"
 #include "runtime/state.h"
 #include "tools/command.h"
+#include "tools/run/bytes.h"
 #include "tools/run/config.h"
 #include "tools/run/detach_keys.h"
 #include "tools/run/duration.h"
@@ -57,7 +58,7 @@ struct Words {
   Strings env, env_files, volumes, mounts, tmpfs, ulimits, security, sysctls,
       ports, labels, hosts, annotations;
   std::string network, restart = "no", stop_signal, entrypoint, umask;
-  std::string uts, ipc, pid, cgroupns;
+  std::string uts, ipc, pid, cgroupns, shm_size;
   std::string health_interval, health_timeout, health_start_period,
       health_start_interval;
   int health_retries = 0;
@@ -188,6 +189,8 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   List(parser, "--mount", words.mounts, "type=bind|volume|tmpfs,src=,dst=[,ro]",
        "The same in words");
   List(parser, "--tmpfs", words.tmpfs, "TARGET[:OPTIONS]", "In memory");
+  text("--shm-size", words.shm_size, "BYTES",
+       "Of /dev/shm, 64m if nobody says");
   List(parser, "--device", options.devices, "PATH[:PATH[:rwm]]",
        "A device of the host");
   parser
@@ -411,6 +414,8 @@ Status CombineTree(const Words& words, RunOptions& options) {
     options.mounts.push_back(TRY(ParseMountOption(text)));
   for (const std::string& text : words.tmpfs)
     options.mounts.push_back(TRY(ParseTmpfs(text)));
+  if (!words.shm_size.empty())
+    options.shm_bytes = TRY(ParseBytes(words.shm_size).With("--shm-size"));
   for (const std::string& text : words.ports)
     // An address in brackets, see ArgumentParser::Parse.
     for (PublishedPort& port :
@@ -520,7 +525,7 @@ Status Combine(const Words& words, RunOptions& options) {
   if (options.replace && options.name.empty())
     return Error(EINVAL, "--replace needs --name");
   TRY(ParseDetachKeys(options.detach_keys));
-  TRY(CombineLimits(words.limits, options));
+  TRY(CombineLimits(words.limits, options.resources));
   TRY(CombineTree(words, options));
   TRY(CombineNames(words, options));
   TRY(CombineNamespaces(words, options));

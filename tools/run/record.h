@@ -7,6 +7,7 @@
 //                                       supervisor and the container alone
 //                         log log.1     what it has written
 //                         attach        the supervisor's socket
+//                         limits.json         what `ufs update` has changed
 //                         hosts hostname resolv.conf
 //
 // A directory appears under its name when it is complete, so that a name is
@@ -96,7 +97,7 @@ Result<std::vector<RunRecord>> ListRecords(const std::string& root);
 // files. REQUIRES: nothing of it runs any more.
 Status RemoveRecord(const std::string& root, const RunRecord& record);
 
-// Held by who changes a container that has no supervisor.
+// Held by who changes a container that has no supervisor, or its limits.
 Result<UniqueFd> LockRecord(const std::string& root, const std::string& name);
 
 }  // namespace ufs

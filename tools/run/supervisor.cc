@@ -25,6 +25,7 @@
 #include "tools/run/exit_code.h"
 #include "tools/run/health_monitor.h"
 #include "tools/run/host_gateway.h"
+#include "tools/run/limit_options.h"
 #include "tools/run/network.h"
 #include "tools/run/network_files.h"
 #include "tools/run/record.h"
@@ -253,8 +254,10 @@ class Supervisor {
     const std::string network =
         network_.valid() ? "/proc/self/fd/" + std::to_string(network_.get())
                          : "";
+    RunOptions options = options_;
+    TRY(AddUpdates(directory_, options.resources));
     const std::string config =
-        TRY(MakeRunConfig(options_, input_.image, directory_, Root(), network));
+        TRY(MakeRunConfig(options, input_.image, directory_, Root(), network));
     UniqueFd input, output, errors;
     TRY(TakeStreams(input, output, errors));
     runtime::CreateOptions create;
