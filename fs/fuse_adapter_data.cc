@@ -105,18 +105,22 @@ void OnWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
   });
 }
 
+void Sync(Request request, bool data_only) noexcept {
+  // Once is enough: the kernel calls it done, and does not ask again.
+  if (!request.fs().syncs()) return request.Fail(ENOSYS);
+  AnswerSlowly(std::move(request), [=](Request& request) {
+    request.Done(request.fs().FSync(request.node(), data_only));
+  });
+}
+
 void OnFSync(fuse_req_t req, fuse_ino_t node, int data_only,
              fuse_file_info*) noexcept {
-  AnswerSlowly(Request(req, Message::kFSync, node), [=](Request& request) {
-    request.Done(request.fs().FSync(request.node(), data_only != 0));
-  });
+  Sync(Request(req, Message::kFSync, node), data_only != 0);
 }
 
 void OnFSyncDir(fuse_req_t req, fuse_ino_t dir, int data_only,
                 fuse_file_info*) noexcept {
-  AnswerSlowly(Request(req, Message::kFSyncDir, dir), [=](Request& request) {
-    request.Done(request.fs().FSync(request.node(), data_only != 0));
-  });
+  Sync(Request(req, Message::kFSyncDir, dir), data_only != 0);
 }
 
 // Whether the caller's change of contents costs a file its set-id bits. For

@@ -271,7 +271,7 @@ Status UnionFs::RestoreMtime(const InodeRef& inode) {
 
 Status UnionFs::FSync(NodeId node, bool data_only) {
   const InodeRef inode = TRY(Get(node));
-  if (upper_ == nullptr || upper_->is_volatile()) return Ok();
+  if (!syncs()) return Ok();
   TRY(kFSync.Visit());
   const bool data_synced =
       inode->backing() == Backing::kPartial && TRY(SettleOne(inode));

@@ -186,6 +186,9 @@ class UnionFs final {
   Result<size_t> WriteBack(NodeId node, const char* data, size_t size,
                            uint64_t offset, Times times);
   Status FSync(NodeId node, bool data_only);
+  // False: FSync does nothing, now and later, as there is no upper, or one that
+  // need not outlive a crash.
+  bool syncs() const { return upper_ != nullptr && !upper_->is_volatile(); }
   Status Fallocate(NodeId node, int mode, uint64_t offset, uint64_t length,
                    const Caller* loses);
   Result<uint64_t> LSeek(NodeId node, uint64_t offset, int whence);

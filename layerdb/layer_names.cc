@@ -69,6 +69,10 @@ Result<std::string> NormalizeLayerName(std::string_view name) {
                      "then perhaps a colon and a tag");
   std::string normal(name);
   if (normal.ends_with(kLatest)) normal.resize(normal.size() - kLatest.size());
+  // Or an image could call itself what another's digest is.
+  if (normal.starts_with("sha256:") || Digest::Parse(normal).ok())
+    return Error(EINVAL, "'" + std::string(name.substr(0, 300)) +
+                             "' is no name of a layer: it reads as a digest");
   if (FileName(normal).size() > kMostBytes)
     return Error(ENAMETOOLONG, "the name of a layer may have about 250 bytes");
   return normal;

@@ -3,7 +3,8 @@
 //
 // A name is spelled as an image's: parts of letters, digits and "._-" between
 // slashes, a host with a port in front if it likes, and a tag after a colon. No
-// tag and the tag "latest" are the same.
+// tag and the tag "latest" are the same. What reads as a whole digest is no
+// name.
 //
 // Threads: reading from any; writers hold the store's lock.
 #pragma once

@@ -1,6 +1,7 @@
 #include "tools/argument_parser.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <deque>
 #include <utility>
@@ -125,17 +126,46 @@ void ArgumentParser::add_flag(const char* names, bool& target,
 
 void ArgumentParser::prefix_command() { impl_->app.prefix_command(); }
 
+namespace {
+
+// To CLI11 "--name=" is an option without a value, and takes the next word for
+// that. Here it is "--name" with an empty one, up to where a command's own
+// words begin.
+std::vector<std::string> SplitEmptyValues(const CLI::App& app, int argc,
+                                          char** argv) {
+  const auto takes_value = [&](const std::string& name) {
+    const CLI::Option* const option = app.get_option_no_throw(name);
+    return option != nullptr && option->get_items_expected_min() > 0;
+  };
+  std::vector<std::string> words;
+  bool is_value = false, ours = true;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    const bool is_option = ours && !is_value && word.starts_with('-');
+    if (word == "--" || (app.get_prefix_command() && !is_value && !is_option))
+      ours = false;
+    is_value = is_option && takes_value(word);
+    const bool is_empty = is_option && word.starts_with("--") &&
+                          word.find('=') == word.size() - 1 &&
+                          takes_value(word.substr(0, word.size() - 1));
+    if (is_empty) word.pop_back();
+    words.push_back(std::move(word));
+    if (is_empty) words.emplace_back();
+  }
+  return words;
+}
+
+}  // namespace
+
 std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
   CLI::App& app = impl_->app;
-  // CLI11 takes its arguments last to first.
-  std::vector<std::string> words;
-  for (int i = argc - 1; i > 0; --i) {
-    std::string word = argv[i];
-    // CLI11 would take "[a,b]" for a list. A path means the same with this;
-    // what is none takes it off again.
+  std::vector<std::string> words = SplitEmptyValues(app, argc, argv);
+  // CLI11 would take "[a,b]" for a list. A path means the same with this; what
+  // is none takes it off again.
+  for (std::string& word : words)
     if (word.starts_with('[')) word.insert(0, "./");
-    words.push_back(std::move(word));
-  }
+  // CLI11 takes its arguments last to first.
+  std::reverse(words.begin(), words.end());
   try {
     app.parse(words);
     return std::nullopt;

@@ -146,6 +146,9 @@ class LayerTest(CliTest):
         for name in ("../x", "-x", "a b", "", "a//b", "x:", ":y", "a" * 300):
             self.refused("name of a layer", "layer", "tag", "--", base, name)
         self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])
+        # It could be another layer's digest.
+        for name in ("ab" * 32, "sha256:" + "ab" * 32, "sha256:x", "ab" * 32 + ":latest"):
+            self.refused("is no name of a layer: it reads as a digest", "layer", "tag", base, name)
         # All or none.
         self.refused("no name of a layer", "layer", "tag", base, "good", "b@d name")
         self.assertEqual(os.listdir(os.path.join(self.store, "names")), [])

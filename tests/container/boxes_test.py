@@ -118,6 +118,10 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertEqual(self.ufs("exec", "box", "sh", "-c", "exit 9").returncode, 9)
         self.assertEqual(self.ufs("exec", "box", "none").returncode, 127)
         self.assertEqual(self.ufs("exec", "box", "/plain").returncode, 126)
+        for word, code in (("none", 127), ("/plain", 126)):
+            done = self.ufs("exec", "-d", "box", word)
+            self.assertEqual((done.returncode, done.stdout), (code, ""))
+            self.assertIn(word, done.stderr)
         done = subprocess.run(self.command("exec", "-i", "box", "cat"), input=b"in",
                               stdout=subprocess.PIPE, timeout=30)
         self.assertEqual(done.stdout, b"in")
@@ -231,6 +235,14 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.start("for i in 1 2 3; do echo line $i; sleep 0.2; done")
         self.assertEqual(self.ok("logs", "--follow", "box"), "line 1\nline 2\nline 3\n")
         self.assertEqual(self.ok("logs", "--tail", "1", "box"), "line 3\n")
+
+    def test_logs_into_one_file(self):
+        """In the order in which it was written."""
+        self.start("for i in 1 2 3; do echo out $i; sleep 0.1; echo err $i >&2; sleep 0.1; done")
+        self.ok("wait", "box")
+        done = subprocess.run(self.command("logs", "box"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=60)
+        self.assertEqual(done.stdout, "".join(f"out {i}\nerr {i}\n" for i in (1, 2, 3)))
 
     def test_logs_by_time(self):
         self.start("for i in 1 2 3; do echo line $i; sleep 0.1; done")

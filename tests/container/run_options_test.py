@@ -42,6 +42,15 @@ class FileTest(box.BoxTest):
         for option in ("--dns-option", "--hostname", "--domainname"):
             self.refused(f"{option} (?s:.*)takes one word", option, "a\n192.0.2.9")
 
+    def test_an_empty_value(self):
+        """Takes no other word, here a layer, for a value."""
+        self.assertEqual(self.out("cat /etc/motd; hostname", "--hostname=", "--name", "box"), "from appbox\n")
+        self.assertEqual(self.out("echo $#$A", "--env=A=", "--entrypoint="), "0\n")
+        self.refused("-e: '' is not NAME=VALUE", "--env=")
+        self.refused("--dns '': is no address", "--dns=")
+        self.start()
+        self.assertEqual(self.ok("exec", "--workdir=", "box", "echo", "--x="), "--x=\n")
+
     def test_hosts(self):
         for network in ("none", "host"):
             text = self.out("cat /etc/hosts", "--network", network, "--add-host", "one:192.0.2.1",

@@ -53,20 +53,27 @@ Result<int> Exec(const ExecArguments& arguments) {
   const FoundContainer found = TRY(FindContainer(arguments.words[0]));
   runtime::Container container = TRY(found.Open());
   const runtime::Process process = TRY(MakeProcess(arguments, container));
+  UniqueFd own_errors;
   if (!arguments.interactive || arguments.detach) {
     const UniqueFd null = TRY(sys::Open("/dev/null", O_RDWR));
     // A terminal of ours is still needed for its size and signals.
     if (!arguments.terminal)
       TRY(runtime::kernel::DuplicateTo(null, STDIN_FILENO));
-    if (arguments.detach)
+    if (arguments.detach) {
+      // Ours is to say why it could not be started.
+      own_errors = TRY(runtime::kernel::Duplicate(STDERR_FILENO));
       for (const int fd : {STDOUT_FILENO, STDERR_FILENO})
         TRY(runtime::kernel::DuplicateTo(null, fd));
+    }
   }
   if (!arguments.detach) HoldSignals();
   UniqueFd terminal;
-  const pid_t pid = TRY(container.Exec(process, {}, terminal));
+  const auto pid = container.Exec(process, {}, terminal);
+  if (own_errors.valid())
+    TRY(runtime::kernel::DuplicateTo(own_errors, STDERR_FILENO));
+  if (!pid.ok()) return pid.error();
   if (arguments.detach) return kExitOk;
-  return Attend(pid, std::move(terminal));
+  return Attend(*pid, std::move(terminal));
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ struct LogsArguments {
 
 void Print(const LogLine& line, bool timestamps) {
   FILE* const out = line.errors ? stderr : stdout;
+  // In the order in which they were written, also where both go to one place.
+  if (line.errors) std::fflush(stdout);
   const auto put = [&](std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), out);
   };
