@@ -59,10 +59,10 @@ struct LayerEntry {
   bool metacopy = false;  // a file whose data lies in a layer below
   bool partial = false;   // a file some of whose data does: Open fails
   std::string redirect;   // where to go on below: a name, or "/a/path"
-  // Of a frozen upper: the object of a layer below that this one was.
+  // In a frozen upper: the object of a layer below that this one came from.
   std::optional<Origin> origin;
-  // The same: it is one with a file in the index, and so with each name that
-  // this file had.
+  // In a frozen upper: it is the same object as a file in the index, and so as
+  // every name that this file had.
   bool indexed = false;
 };
 
@@ -79,20 +79,20 @@ class Layer {
 
   virtual NodeRef Root() const = 0;
 
-  // What `name` is in `dir`. `more_below` says that a whiteout would make a
-  // difference; without it one may be reported as kAbsent. An Error means that
-  // the layer itself failed or is damaged.
+  // What `name` is in `dir`. `more_below` says that a whiteout would matter, as
+  // there are layers below; without it a whiteout may be reported as kAbsent.
+  // An Error means that the layer itself failed or is damaged.
   virtual Result<LayerEntry> Lookup(const NodeRef& dir, Name name,
                                     bool more_below) const = 0;
   virtual Result<std::vector<LayerDirEntry>> List(const NodeRef& dir) const = 0;
   virtual Result<Attr> GetAttr(const NodeRef& node) const = 0;
-  // Whether nobody ever said what the attributes of this directory are, so that
-  // those of one that it merges with below show.
+  // Whether nobody ever set the attributes of this directory, so that those of
+  // the directory it merges with below show.
   virtual bool Implied(const NodeRef&) const { return false; }
   // The contents of a regular file, for reading, unless they are InMemory.
   virtual Result<UniqueFd> Open(const NodeRef& file) const = 0;
-  // Of a regular file that is partial, what there is of them: the rest is
-  // holes.
+  // For a regular file that is partial, those contents that it has itself; the
+  // rest is holes.
   virtual Result<UniqueFd> OpenPart(const NodeRef& file) const {
     return Open(file);
   }
@@ -101,13 +101,14 @@ class Layer {
   virtual std::optional<std::string_view> InMemory(const NodeRef&) const {
     return std::nullopt;
   }
-  // What tells the contents of a regular file, which Open opens, from others at
-  // every mount; empty where nothing does. OpenContents takes it back, or what
-  // claims to be one: ENOENT for what the layer has not.
+  // A name that tells the contents of a regular file, as Open opens them, from
+  // all others, the same at every mount; empty where there is none.
+  // OpenContents takes such a name, which need not be genuine: ENOENT for what
+  // the layer does not have.
   virtual std::string ContentsName(const NodeRef& file) const = 0;
   virtual Result<UniqueFd> OpenContents(std::string_view name) const = 0;
-  // Has the host read what the layer keeps of names and attributes, if that is
-  // in one place.
+  // Has the host read ahead what the layer keeps of names and attributes, if
+  // that is in one place.
   virtual void ReadNamesAhead() const {}
   virtual Result<std::string> ReadLink(const NodeRef& link) const = 0;
   // Extended attributes as the union shows them: without the layer's marks.
@@ -126,8 +127,9 @@ class Layer {
   // --- a frozen upper (frozen_upper.h) -------------------------------------
   // Its numbers are the upper's, of whichever union it was frozen in.
   virtual bool IsFrozenUpper() const { return false; }
-  // What a file of a layer below became, whose names were not all brought up
-  // with it: kAbsent for what did not change. The layer's tag, and its number.
+  // What a file of a layer below became, for names of it that were not brought
+  // up with it: kAbsent if it did not change. Takes the layer's tag and the
+  // file's number in it.
   virtual Result<LayerEntry> Superseding(uint64_t, uint64_t) const {
     return LayerEntry();
   }

@@ -5,9 +5,9 @@
 // Threads: every method may be called from any thread at any time. Locks and
 // their order: fs/README.md.
 //
-// Errors: the errno is the one the caller of the syscall shall see. A context
-// is present where the cause lies outside the request (a damaged layer, a full
-// disk) and is worth a log line.
+// Errors: the errno is the one that the caller of the syscall is to see. There
+// is a context where the cause lies outside the request (a damaged layer, a
+// full disk) and is worth a log line.
 //
 // Blocking: every method may block on the disk. Callers that must not block use
 // MayCopyUp and Read's kNoWait.
@@ -46,7 +46,7 @@ class DonePoint;
 class TraceRecorder;
 struct TraceEntry;
 
-// How often an operation looks again when a name came to be another object
+// How often an operation looks again when a name came to mean another object
 // between its look and its lock; the kernel keeps that from happening often.
 inline constexpr int kNameAttempts = 64;
 
@@ -54,10 +54,10 @@ inline constexpr int kNameAttempts = 64;
 class DirSink {
  public:
   virtual ~DirSink() = default;
-  // One entry. `next_offset` is where to go on after it. `entry` is null for
-  // names only ("." and ".." always), else it carries a lookup reference that
-  // goes to the sink if it accepts. Returns false when the entry did not fit:
-  // nothing was taken and the listing stops.
+  // One entry. `next_offset` is where to go on after it. `entry` is null when
+  // only names are listed (and always for "." and ".."); else it carries a
+  // lookup reference, which the sink owns if it accepts. Returns false when the
+  // entry did not fit: nothing was taken, and the listing stops.
   virtual bool Add(const char* name, uint64_t ino, mode_t type,
                    uint64_t next_offset, const Entry* entry) = 0;
 };
@@ -105,27 +105,28 @@ class UnionFs final {
   UnionFs(const UnionFs&) = delete;
   UnionFs& operator=(const UnionFs&) = delete;
 
-  // Called when cached attributes of a node changed and the kernel does not
-  // know it (a directory copied up on the way to its child, file flags set).
-  // May be called with locks held, from any thread: it must only queue. Set
-  // before the first request.
+  // Sets what to call when cached attributes of a node changed and the kernel
+  // does not know it (a directory copied up on the way to its child, file flags
+  // set). It may be called with locks held, from any thread, so it must only
+  // queue. Set before the first request.
   using InvalidateFn = std::function<void(NodeId)>;
   void SetInvalidate(InvalidateFn invalidate);
-  // The same where the kernel must know before the request is answered that
-  // changed them. Called without locks, by the thread that serves it.
+  // The same for changes that the kernel must know of before the request that
+  // made them is answered. Called without locks, by the thread that serves the
+  // request.
   void SetForgetAttrs(InvalidateFn forget);
 
-  // Notes in the work directory that this process has the upper for the mount
-  // with number `device`: for whoever wants it meanwhile.
+  // Notes in the work directory that this process uses the upper for the mount
+  // with number `device`, for others that want the upper meanwhile.
   void NoteMount(dev_t device);
 
   // --- names -------------------------------------------------------------
   // nullopt: no such name. An Entry carries one lookup reference.
   Result<std::optional<Entry>> Lookup(NodeId parent, Name name);
   void Forget(NodeId node, uint64_t lookups);
-  // Gives the memory of forgotten nodes back to the system, if so many have
-  // gone that it is worth the time: to be called every few seconds, by a thread
-  // that may wait.
+  // Gives the memory of forgotten nodes back to the system, if enough have gone
+  // to be worth the time. To be called every few seconds, by a thread that may
+  // wait.
   void TrimMemory();
   Status ReadDir(NodeId dir, uint64_t offset, bool plus, DirSink& sink);
   // Whether the names of `dir` have changed since this was last asked.
@@ -160,7 +161,7 @@ class UnionFs final {
   Result<std::string> ListXattr(NodeId node);
   Status SetXattr(NodeId node, const char* name, std::string_view value,
                   int flags, const Caller& caller);
-  // An ACL that is not there is removed already.
+  // Removing an ACL that is not there succeeds.
   Status RemoveXattr(NodeId node, const char* name);
   // FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR and
   // FS_IOC_GETVERSION, and kIoctlComplete of fs/ioctl.h: `arg` is the ioctl's
@@ -170,8 +171,8 @@ class UnionFs final {
   // --- data --------------------------------------------------------------
   // There are no handles: a node knows its current backing, so that every open
   // of it, old or new, reads and writes the same bytes.
-  // `loses` is a caller who may not keep set-id bits of what he changes, null
-  // for one who may.
+  // `loses` is the caller, if he may not keep the set-id bits of what he
+  // changes; null if he may.
   enum class Wait { kMayWait, kNoWait };
   // Bytes read; less than `size` only at the end. EAGAIN under kNoWait when
   // the data is not in memory.
@@ -179,9 +180,10 @@ class UnionFs final {
                       Wait wait);
   Result<size_t> Write(NodeId node, const char* data, size_t size,
                        uint64_t offset, const Caller* loses);
-  // What somebody stored through a mapping, or wrote, and the kernel writes
-  // back when it likes: costs the file no set-id bits and no capabilities. With
-  // kTold the kernel also tells when it was changed, by SetAttr.
+  // Contents that were stored through a mapping, or written, and that the
+  // kernel writes back in its own time: this clears no set-id bits and no
+  // capabilities. With kTold the kernel also tells, by SetAttr, when the file
+  // was changed.
   enum class Times { kMove, kTold };
   Result<size_t> WriteBack(NodeId node, const char* data, size_t size,
                            uint64_t offset, Times times);
@@ -197,10 +199,10 @@ class UnionFs final {
                                const Caller* loses);
 
   // --- opens (union_opens.cc) ---------------------------------------------
-  // For a mount whose kernel announces them; else nothing of this is called.
-  // From now on files whose contents are in the upper alone are opened in
-  // `files`, which outlives the requests. An error says that the kernel takes
-  // none of the upper's; then all stay as they were.
+  // For a mount whose kernel announces opens; on others nothing of this is
+  // called. From now on files whose contents are all in the upper are opened in
+  // `files`, which outlives the requests. An error means that the kernel
+  // accepts none of the upper's files; then nothing changes.
   Status UsePassthrough(BackingFiles& files);
   struct Opened {
     int backing_id = 0;  // 0: to be read and written by messages
@@ -217,9 +219,9 @@ class UnionFs final {
   Status SyncFs();
 
   // Whether a write or an attribute change of this node would first copy data
-  // up, or wait for who does: that is, take long.
+  // up, or wait for another that does: that is, take long.
   bool MayCopyUp(NodeId node);
-  // The same of what needs no data in the upper: a change of attributes, a
+  // The same for a change that needs no data in the upper: of attributes, or a
   // link.
   bool AttrsMayCopyUp(NodeId node);
   // The same of a write to these bytes of it.
@@ -227,42 +229,42 @@ class UnionFs final {
   // The same of renaming or removing some name.
   bool NamesMayCopyUp() const;
 
-  // Has the host forget what it has written, of large files that nobody wrote
-  // to for so long: the kernel keeps it as well. To be called now and then.
+  // Has the host drop from its cache large files that nobody wrote to for
+  // `quiet`: the kernel keeps them as well. To be called now and then.
   void DropWritten(std::chrono::steady_clock::duration quiet);
 
   // Puts on disk what was copied up in parts since the last call, so that it
   // outlives a power cut: to be called every few seconds, and at the end.
   Status Settle();
 
-  // What is read of the layers is told to `recorder` until StopRecording; of
-  // contents alone, and not of those in memory. EBUSY while another is told. A
-  // read under way may end with the one that was.
+  // Until StopRecording, `recorder` is told what is read of the layers:
+  // contents alone, and not those in memory. EBUSY while another recorder is
+  // told. A read under way may still be told to the one before.
   Status RecordReads(TraceRecorder& recorder);
-  // Nothing, if it is not the one that is told.
+  // Does nothing if `recorder` is not the one that is told.
   void StopRecording(TraceRecorder& recorder);
-  // Has the host read what an entry of a trace names: how many bytes. ENOENT
-  // where no layer has it.
+  // Has the host read what an entry of a trace names, and returns how many
+  // bytes. ENOENT where no layer has it.
   Result<uint64_t> ReadAheadData(const TraceEntry& entry);
   void ReadNamesAhead();
-  // Brings up a piece of what is missing of some file that is partly in the
-  // upper and not being written to: the bytes it took, 0 where there is nothing
-  // to do. For one thread, at its leisure. ENOSPC where the disk is so full
-  // that it had better not.
+  // Copies up a piece of what is missing of some file that is partly in the
+  // upper and not being written to. Returns the bytes it took, 0 where there is
+  // nothing to do. For one thread, at its leisure. ENOSPC where the disk is too
+  // full for it.
   Result<uint64_t> CompleteSome();
-  // Makes the upper an empty one; what was in it becomes the topmost layer, of
-  // this mount and of every later one (frozen_upper.h). Nobody else may call
-  // anything meanwhile but what is for threads of its own: Settle, CompleteSome
-  // and what reads ahead. After CompleteAll, and after others have completed
-  // what was not used since the mount, as nothing can be read of a layer's file
-  // that is there in part: EBUSY for one that is known. ENOTSUP with
-  // UsePassthrough; else as UpperDir::Freeze. On error all is as it was.
+  // Empties the upper; what was in it becomes the topmost layer of this mount
+  // and of every later one (frozen_upper.h). Meanwhile nobody else may call
+  // anything but what background threads call: Settle, CompleteSome and reading
+  // ahead. Call CompleteAll first, and have files completed that were not used
+  // since the mount, as a file that is in a layer in part cannot be read: EBUSY
+  // for one that is known. ENOTSUP after UsePassthrough; other errors as
+  // UpperDir::Freeze. On error all is as it was.
   Status Freeze();
 
   // Brings up all that is missing of the files that were used since the mount,
   // so that others can read them in the upper.
   Status CompleteAll();
-  // CompleteAll ends soon, then and from now on: ECANCELED.
+  // Makes CompleteAll, a running one and any later one, end soon: ECANCELED.
   void StopCompleting() { stop_completing_ = true; }
 
   UnionStats Stats() const;
@@ -568,11 +570,11 @@ class UnionFs final {
   std::atomic<BackingFiles*> backing_files_{nullptr};  // null: not used
   std::atomic<size_t> passed_writers_{0};
   ListingCache listings_;
-  // Shared by who moves a directory on the host and in the table: what a move
-  // changes is guarded by inodes' locks, so they go side by side. Alone by who
-  // has looked for a directory and found another, because one above moved: any
-  // may be above. He waits for the moves of all directories that are under way,
-  // and they for his opening of one path; few ever look twice.
+  // Held shared by whoever moves a directory on the host and in the table: what
+  // a move changes is guarded by inodes' locks, so moves go side by side. Held
+  // alone by whoever looked for a directory and found another, because one
+  // above it moved, which may be any. He waits for all moves of directories
+  // under way, and they for his opening of one path; it is rare to look twice.
   SharedMutex moves_mu_;
   mutable Mutex index_mu_;
   std::unordered_set<std::string> index_names_ GUARDED_BY(index_mu_);

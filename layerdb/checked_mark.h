@@ -1,5 +1,5 @@
-// A note beside a tree file: its hashes were right, and nobody has written to
-// it since, so that they need not be taken at each mount.
+// A note beside a tree file which says that its hashes were right and nobody
+// has written to it since, so that they need not be computed at each mount.
 //
 // It holds until the machine starts again: the file's pages are those that were
 // checked, or were read from the same disk since. A file of another inode,

@@ -7,8 +7,8 @@
 // A run of layers is read through its view, one merged TreeFile, made when it
 // is first asked for.
 //
-// What may be relied upon is numbered in README.md; how it lies on the disk is
-// in FORMAT.md; who holds which lock is in store_lock.h.
+// README.md numbers what may be relied upon; FORMAT.md says how it lies on the
+// disk; store_lock.h says who holds which lock.
 //
 // Threads: any, at once; processes too.
 // Errors: ENOENT for what is not there, EBUSY for what is in use, EUCLEAN for

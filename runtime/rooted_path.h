@@ -1,7 +1,7 @@
-// Paths in a container's root, which is the container's to arrange: every step
-// is resolved by the kernel inside the root, or goes from descriptor to
-// descriptor without following a link. What comes back is a descriptor; no
-// path in the root is ever handed on as text.
+// Paths in a container's root, whose contents the container controls: every
+// step is resolved by the kernel inside the root, or goes from descriptor to
+// descriptor without following a link. The result is a descriptor; no path in
+// the root is ever handed on as text.
 // Threads: any.
 #pragma once
 
@@ -33,9 +33,9 @@ Result<UniqueFd> OpenInRoot(BorrowedFd root, const std::string& path, int flags,
 Result<UniqueFd> MakeInRoot(BorrowedFd root, const std::string& path,
                             bool directory, Links links = Links::kInRoot);
 
-// What MakeInRoot makes for `path` where it is missing: that, where links lead,
-// and its parents, as paths without links, parents first. Empty where links
-// lead nowhere.
+// What MakeInRoot would make for `path` where it is missing: the place that
+// links lead to, and its parents, as paths without links, parents first. Empty
+// where links lead nowhere.
 std::vector<std::string> StepsInRoot(BorrowedFd root, const std::string& path);
 
 // The directory that holds `path`, made if missing, and the name in it.
