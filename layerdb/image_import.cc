@@ -3,6 +3,9 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <string>
+
+#include "layerdb/base/log.h"
 
 namespace ufs {
 namespace {
@@ -22,7 +25,7 @@ class ImageImport {
     for (Image& image : images) TRY(store_.PutImage(image));
     for (Image& image : images)
       for (const std::string& name : image.names)
-        TRY(store_.SetName(name, image.digest));
+        TRY(SetName(name, image.digest));
     return images;
   }
 
@@ -34,6 +37,17 @@ class ImageImport {
     std::unique_ptr<Ingest> ingest;
     Imported imported;
   };
+
+  // One that nobody here has asked for may have been another's.
+  Status SetName(const std::string& name, const Digest& digest) {
+    const auto before = store_.Find(name);
+    TRY(store_.SetName(name, digest));
+    if (options_.name.empty() && before.ok() && before->digest != digest)
+      log::Warn("the name " + name + " was that of " +
+                before->digest.ToString() +
+                ", and is that of what was imported now");
+    return Ok();
+  }
 
   Result<Image> Read(const ImageDraft& draft) {
     std::vector<Descriptor> blobs;

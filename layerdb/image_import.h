@@ -26,7 +26,7 @@ struct ImageImportOptions {
 };
 
 // Each draft once; what they share is read once. A name that something else has
-// moves to the image.
+// moves to the image; a warning says so, unless it was asked for.
 Result<std::vector<Image>> ImportImages(LayerStore& store,
                                         const ImageFiles& files,
                                         const std::vector<ImageDraft>& drafts,

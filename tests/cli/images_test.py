@@ -220,6 +220,19 @@ class Images(CliTest):
             again = self.ok(UFS, "layer", "import", self.at(form), "--store", self.at("other"))
             self.assertEqual(again.strip(), digest)
 
+    def test_a_name_that_moves_is_told(self):
+        self.layer("import", self.base, "--name", "team/app:v1")
+        self.layer("import", self.app, "--name", "other")
+        before = self.show("team/app:v1")["digest"]
+        self.layer("image", "other", "--name", "team/app:v2")
+        self.layer("export", "--format", "docker-archive", "team/app:v2", "saved")
+        self.layer("tag", "team/app:v1", "team/app:v2")
+        done = run(UFS, "layer", "import", self.at("saved"), "--store", self.store)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(f"the name team/app:v2 was that of {before}, and is that of what was imported now",
+                      done.stderr)
+        self.assertNotIn("name", run(UFS, "layer", "import", self.at("saved"), "--store", self.store).stderr)
+
     @needs("skopeo")
     def test_a_layer_alone_is_an_image_too(self):
         self.layer("import", self.base, "--name", "base")

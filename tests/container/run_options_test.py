@@ -51,6 +51,11 @@ class FileTest(box.BoxTest):
         self.start()
         self.assertEqual(self.ok("exec", "--workdir=", "box", "echo", "--x="), "--x=\n")
 
+    def test_two_mounts_at_one_place(self):
+        for words in (("-v", "/tmp:/x", "-v", "/usr:/x/"), ("--tmpfs", "/x", "-v", "/tmp:/x"),
+                      ("--mount", "type=tmpfs,target=/x", "--mount", "type=bind,src=/tmp,dst=//x")):
+            self.refused("/x: two mounts are asked for there; leave one of", *words)
+
     def test_hosts(self):
         for network in ("none", "host"):
             text = self.out("cat /etc/hosts", "--network", network, "--add-host", "one:192.0.2.1",

@@ -414,6 +414,7 @@ Status CombineTree(const Words& words, RunOptions& options) {
     options.mounts.push_back(TRY(ParseMountOption(text)));
   for (const std::string& text : words.tmpfs)
     options.mounts.push_back(TRY(ParseTmpfs(text)));
+  TRY(CheckTargets(options.mounts));
   if (!words.shm_size.empty())
     options.shm_bytes = TRY(ParseBytes(words.shm_size).With("--shm-size"));
   for (const std::string& text : words.ports)

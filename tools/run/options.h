@@ -117,6 +117,8 @@ Result<RequestedMount> ParseTmpfs(const std::string& text);
 // nothing else is mounted.
 Status AddImageVolumes(const std::vector<std::string>& places,
                        std::vector<RequestedMount>& mounts);
+// EINVAL, naming it, where two would be at one place.
+Status CheckTargets(const std::vector<RequestedMount>& mounts);
 
 // NAME=VALUE as it is; a NAME alone takes the caller's value, if there is one.
 Status AddEnvironment(const std::string& text, std::vector<std::string>& env);

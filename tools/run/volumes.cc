@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "tools/run/options.h"
 #include "tools/run/random_name.h"
@@ -260,6 +263,18 @@ Status AddImageVolumes(const Strings& places,
       continue;
     TRY(SetAnonymousVolume(place, requested));
     mounts.push_back(std::move(requested));
+  }
+  return Ok();
+}
+
+Status CheckTargets(const std::vector<RequestedMount>& mounts) {
+  std::set<std::string> seen;
+  for (const RequestedMount& requested : mounts) {
+    const std::string target = CleanTarget(requested.mount.destination);
+    if (!seen.insert(target).second)
+      return Error(EINVAL, target +
+                               ": two mounts are asked for there; leave one "
+                               "of -v, --mount, --tmpfs out");
   }
   return Ok();
 }
