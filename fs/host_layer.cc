@@ -442,9 +442,10 @@ Result<std::vector<LayerDirEntry>> HostLayer::List(const NodeRef& dir) const {
       entry.whiteout =
           IsCharWhiteout(stat) || (marks.whiteout && stat.stx_size == 0);
       if (IsAufsMark(name.view(), stat, marks)) {
-        if (S_ISREG(stat.stx_mode) && name.view() != kAufsOpaqueName &&
-            name.view() != kRedirectFileName)
-          aufs.push_back(name.str().substr(kAufsWhiteoutPrefix.size()));
+        std::string hides = name.str().substr(kAufsWhiteoutPrefix.size());
+        if (S_ISREG(stat.stx_mode) &&
+            AufsWhiteoutName(Name::Trusted(hides)).has_value())
+          aufs.push_back(std::move(hides));
         return Ok();
       }
     }

@@ -269,6 +269,12 @@ class Sealer {
     const timespec before = sys::CoarseNow();
     const struct statx stat = TRY(sys::Statx({fd}));
     const uint64_t size = stat.stx_size;
+    // Of a metacopy, whose size the upper has.
+    if (&layer != &found.node.layer() && size < found.attr.size_bytes)
+      return Error(EIO, "its contents in " + layer.label() + ": " +
+                            layer.PathOf(found.data) +
+                            " are shorter than when it was changed; name the "
+                            "layers it lay over");
     if (size <= kMaxInlineBytes) {
       std::string bytes(size, '\0');
       bytes.resize(TRY(sys::Pread(fd, bytes.data(), size, 0)));

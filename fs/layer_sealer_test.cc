@@ -438,6 +438,15 @@ TEST_F(LayerSealerTest, NeedsTheLayersThatMarksLeadTo) {
   EXPECT_EQ(sealed.code(), ENOENT);
   EXPECT_NE(sealed.error().context().find("/a/b/big"), std::string_view::npos)
       << sealed.error().ToString();
+  // And as they were.
+  stdfs::resize_file(root_ / "base/a/b/big", 4000);
+  TreeBuilder other;
+  source.layers = Layers();
+  source.open_sealed = OpenSealed();
+  const Status cut = SealDirectory(source, other, stage);
+  EXPECT_EQ(cut.code(), EIO);
+  EXPECT_NE(cut.error().context().find("shorter"), std::string_view::npos)
+      << cut.error().ToString();
 }
 
 }  // namespace

@@ -14,6 +14,11 @@
 namespace ufs {
 namespace {
 
+// What AUFS keeps for itself in the root of a branch.
+constexpr std::string_view kAufsBranch = ".wh..wh.aufs";
+constexpr std::string_view kAufsPseudoLinks = ".wh..wh.plnk";
+constexpr std::string_view kAufsOrphans = ".wh..wh.orph";
+
 constexpr std::string_view kTrustedPrefix = "trusted.overlay.";
 constexpr std::string_view kUserPrefix = "user.overlay.";
 // Written by fuse-overlayfs where it may not write trusted.*.
@@ -428,7 +433,13 @@ bool IsCharWhiteout(const struct statx& stat) {
 std::optional<std::string> AufsWhiteoutName(Name name) {
   if (name.view().size() + kAufsWhiteoutPrefix.size() > NAME_MAX)
     return std::nullopt;
-  return std::string(kAufsWhiteoutPrefix) + name.str();
+  std::string mark = std::string(kAufsWhiteoutPrefix) + name.str();
+  // Names that say something else.
+  for (const std::string_view taken :
+       {std::string_view(kAufsOpaqueName), std::string_view(kRedirectFileName),
+        kAufsBranch, kAufsPseudoLinks, kAufsOrphans})
+    if (mark == taken) return std::nullopt;
+  return mark;
 }
 
 bool IsAufsMarkName(std::string_view name) {
@@ -447,7 +458,7 @@ bool IsAufsMark(std::string_view name, const struct statx& stat,
 bool NeedsLiteral(std::string_view name, mode_t type) {
   if (!IsAufsMarkName(name)) return false;
   return S_ISREG(type) ||
-         (S_ISDIR(type) && (name == ".wh..wh.plnk" || name == ".wh..wh.orph"));
+         (S_ISDIR(type) && (name == kAufsPseudoLinks || name == kAufsOrphans));
 }
 
 Result<bool> HasAufsOpaque(sys::At dir, const MarkNames& names) {

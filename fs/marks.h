@@ -184,7 +184,8 @@ std::vector<std::string> XattrNames(std::string_view list);
 // Whether statx says it is a whiteout by itself: a character device 0/0.
 bool IsCharWhiteout(const struct statx& stat);
 
-// "foo" -> ".wh.foo"; nullopt when that is too long for a name.
+// "foo" -> ".wh.foo"; nullopt when that is too long for a name, or says
+// something else.
 std::optional<std::string> AufsWhiteoutName(Name name);
 // Whether an object of that name may be an AUFS mark.
 bool IsAufsMarkName(std::string_view name);

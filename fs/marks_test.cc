@@ -110,6 +110,9 @@ TEST(Aufs, WhiteoutNames) {
   EXPECT_TRUE(AufsWhiteoutName(Name::Trusted(longest)).has_value());
   const std::string too_long(252, 'x');
   EXPECT_FALSE(AufsWhiteoutName(Name::Trusted(too_long)).has_value());
+  for (const char* taken : {".wh..opq", ".wh.aufs", ".wh.plnk", ".wh.orph"})
+    EXPECT_FALSE(AufsWhiteoutName(Name::Trusted(taken)).has_value()) << taken;
+  EXPECT_EQ(AufsWhiteoutName(Name::Trusted(".wh.other")), ".wh..wh.other");
   EXPECT_TRUE(IsAufsMarkName(".wh.x"));
   EXPECT_TRUE(IsAufsMarkName(".wh..wh..opq"));
   EXPECT_FALSE(IsAufsMarkName(".wh."));

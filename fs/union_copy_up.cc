@@ -205,11 +205,12 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
   const Cleanup done([this] { --copying_; });
   uint64_t moved = 0;
   if (const auto bytes = inode->data.layer().InMemory(inode->data)) {
-    const auto wanted = bytes->substr(0, size);
-    TRY(WriteAll(to, wanted, 0));
-    moved = wanted.size();
+    if (bytes->size() < size) return LayerCutShort(inode);
+    TRY(WriteAll(to, bytes->substr(0, size), 0));
+    moved = size;
   } else {
     const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
+    if (TRY(sys::Statx({from})).stx_size < size) return LayerCutShort(inode);
     moved = TRY(CopyData(from, to, size));
   }
   copy_up_bytes_ += moved;

@@ -100,9 +100,16 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   if (inode->backing() < Backing::kPartial)
     size = std::min(size, inode->lower_size_bytes -
                               std::min(offset, inode->lower_size_bytes));
+  // As many as the upper says the layer has.
+  const auto checked = [&](size_t got) -> Result<size_t> {
+    if (got < size && inode->backing() == Backing::kMetacopy)
+      return LayerCutShort(inode);
+    return got;
+  };
   if (const auto bytes = DataInMemory(inode))
-    return bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
-        .copy(buffer, size);
+    return checked(
+        bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
+            .copy(buffer, size));
   // A layer's file is read for its hash before it can be read.
   if (wait == Wait::kNoWait && config_.verify &&
       inode->backing() < Backing::kUpper)
@@ -117,7 +124,7 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
                                ? sys::Pread(*fd, buffer, size, offset)
                                : sys::PreadNoWait(*fd, buffer, size, offset));
     DropBehind(*fd, offset, got, of_layer ? PagesOf::kLayer : PagesOf::kUpper);
-    return got;
+    return checked(got);
   };
   const auto got = read();
   // A host that cannot say whether it would wait.

@@ -491,6 +491,10 @@ class UnionFs final {
   Result<bool> MarkSplit(sys::At at, const ChunkMap& map);
   Result<bool> Split(const InodeRef& inode);
   Result<FdCache::Pin> LayerDataFd(const InodeRef& inode);
+  static Error LayerCutShort(const InodeRef& inode);
+  static Result<uint64_t> CopyFromLayer(const InodeRef& inode, BorrowedFd from,
+                                        BorrowedFd to, uint64_t begin,
+                                        uint64_t end);
   Result<size_t> ReadPartial(const InodeRef& inode, char* buffer, size_t size,
                              uint64_t offset, Wait wait);
   Result<size_t> WritePartial(const InodeRef& inode, const char* data,

@@ -234,6 +234,9 @@ Status UnionFs::BackingFromMarks(const Marks& marks, const struct statx& stat,
   birth.backing = Backing::kUpper;
   if (!marks.metacopy) return Ok();
   birth.backing = Backing::kMetacopy;
+  // Less than the layer has where a truncation was under way when the daemon
+  // was killed; more where the layer is not what it was.
+  birth.lower_size_bytes = stat.stx_size;
   if (!marks.partial()) return Ok();
   birth.backing = Backing::kPartial;
   birth.chunks = TRY(ChunkMap::Parse(marks.chunks, BootId(), stat.stx_size));
@@ -266,9 +269,7 @@ Result<InodeRef> UnionFs::AdoptUpper(Name name, const Child& child) {
   if (has_lower) {
     birth.lower = child.lower.node;
     birth.data = child.lower.data;
-    // Less where a truncation was under way when the daemon was killed.
-    birth.lower_size_bytes =
-        std::min<uint64_t>(child.lower.attr.size_bytes, stat.stx_size);
+    birth.lower_size_bytes = child.lower.attr.size_bytes;
     birth.parts = child.lower.parts;
     birth.lower_alias = child.lower_alias;
   }
@@ -301,8 +302,6 @@ Result<InodeRef> UnionFs::AdoptLower(const Child& child) {
     TRY(BackingFromMarks(looked.marks, looked.stat, birth));
     birth.upper_ino = looked.stat.stx_ino;
     birth.index_name = index_name;
-    birth.lower_size_bytes =
-        std::min<uint64_t>(birth.lower_size_bytes, looked.stat.stx_size);
     if (looked.marks.origin) birth.origin_btime = looked.marks.origin->btime;
   }
   return table_.Intern(std::move(birth));

@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -161,10 +160,25 @@ Result<size_t> UnionFs::ReadPartial(const InodeRef& inode, char* buffer,
     done += got;
     if (got == want) continue;
     if (run.in_upper) break;  // the end of the file
-    memset(buffer + done, 0, want - got);
-    done += want - got;
+    return LayerCutShort(inode);
   }
   return done;
+}
+
+// The layer has less than the upper says is its: it was changed meanwhile, or
+// is another one. Zeros in its place would be copied up, to stay.
+Error UnionFs::LayerCutShort(const InodeRef& inode) {
+  return Error(EIO, "layer " + inode->data.layer().label() + ": " +
+                        inode->data.layer().PathOf(inode->data) +
+                        " is shorter than when its copy-up began");
+}
+
+// CopyRange, of what must be there.
+Result<uint64_t> UnionFs::CopyFromLayer(const InodeRef& inode, BorrowedFd from,
+                                        BorrowedFd to, uint64_t begin,
+                                        uint64_t end) {
+  if (TRY(sys::Statx({from})).stx_size < end) return LayerCutShort(inode);
+  return CopyRange(from, to, begin, end);
 }
 
 // Brings up what is missing of the chunks that touch [begin, end).
@@ -190,7 +204,7 @@ Status UnionFs::FetchChunks(const InodeRef& inode, uint64_t begin,
     const uint64_t start = map.ChunkBegin(at);
     const uint64_t stop =
         map.ChunkEnd(std::min({end, run.end, start + kFetchBytes}) - 1);
-    copy_up_bytes_ += TRY(CopyRange(*from, *to, start, stop));
+    copy_up_bytes_ += TRY(CopyFromLayer(inode, *from, *to, start, stop));
     TRY(kChunkCopied.Visit());
     TRY(AddChunks(inode, start, stop));
     at = stop;
@@ -402,7 +416,7 @@ Status UnionFs::FillPiece(const InodeRef& inode, uint64_t bytes) {
   const auto privileges = TRY(HostPrivileges::Of(*to));
   TRY(upper_->SetMark({*to}, names_.held_time,
                       FormatHeldTime({before.size_bytes, before.mtime})));
-  const auto copied = CopyRange(*from, *to, piece.begin, piece.end);
+  const auto copied = CopyFromLayer(inode, *from, *to, piece.begin, piece.end);
   const Status restored = privileges.Restore(*to);
   const timespec times[2] = {before.atime, before.mtime};
   TRY(sys::UtimensAt({*to}, times));

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "fs/ioctl.h"
 #include "fs/union_fixture.h"
 #include "layerdb/base/privilege.h"
 
@@ -276,6 +277,60 @@ TEST_F(PartialTest, ALayerWithHalfAFileSaysSo) {
   const auto got = fs_->Read(Walk("f"), &byte, 1, 0, UnionFs::Wait::kMayWait);
   EXPECT_EQ(got.code(), EIO);
   EXPECT_NE(got.error().context().find("ufs complete"), std::string::npos);
+}
+
+// What was copied up shows; what is lost is an error, in place of zeros that
+// the next copy-up would make last.
+TEST_F(PartialTest, WhatTheLayerHasLostIsAnError) {
+  const std::string text = Pattern(20 * kChunkBytes);
+  Put(root_ / "base/f", text);
+  Put(root_ / "base/attributes", text);
+  Mount();
+  ASSERT_EQ(WriteAt(Walk("f"), "x", 17 * kChunkBytes), 0);
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(Walk("attributes"), change, {}).ok());
+  fs_.reset();
+  for (const char* name : {"f", "attributes"})
+    stdfs::resize_file(root_ / "base" / name, 4 * kChunkBytes);
+  Mount();
+  for (const char* name : {"f", "attributes"}) {
+    const NodeId node = Walk(name);
+    EXPECT_EQ(Stat(node).size_bytes, text.size()) << name;
+    char byte;
+    const auto read = [&](uint64_t offset) {
+      return fs_->Read(node, &byte, 1, offset, UnionFs::Wait::kMayWait);
+    };
+    EXPECT_TRUE(read(3 * kChunkBytes).ok()) << name;
+    EXPECT_EQ(byte, text[3 * kChunkBytes]) << name;
+    const auto lost = read(4 * kChunkBytes);
+    EXPECT_EQ(lost.code(), EIO) << name;
+    EXPECT_NE(lost.error().context().find("shorter"), std::string::npos);
+    EXPECT_EQ(WriteAt(node, "y", 9 * kChunkBytes + 1), EIO) << name;
+    EXPECT_EQ(WriteAt(node, "y", kChunkBytes + 1), 0) << name;
+    uint64_t copied = 0;
+    EXPECT_EQ(fs_->Ioctl(node, kIoctlComplete, &copied).code(), EIO) << name;
+    EXPECT_EQ(read(4 * kChunkBytes).code(), EIO) << name;
+  }
+  char byte;
+  EXPECT_TRUE(
+      fs_->Read(Walk("f"), &byte, 1, 17 * kChunkBytes, UnionFs::Wait::kMayWait)
+          .ok());
+  EXPECT_EQ(byte, 'x');
+}
+
+TEST_F(PartialTest, ALayerThatIsCutShortInUseIsNotCopiedWithZeros) {
+  const std::string text = Pattern(20 * kChunkBytes);
+  Put(root_ / "base/f", text);
+  UnionConfig config = Config();
+  config.partial = false;
+  auto fs = UnionFs::Open(config);
+  ASSERT_TRUE(fs.ok()) << fs.error().ToString();
+  fs_ = std::move(*fs);
+  const NodeId node = Walk("f");
+  stdfs::resize_file(root_ / "base/f", 4 * kChunkBytes);
+  EXPECT_EQ(WriteAt(node, "x", 0), EIO);
+  EXPECT_FALSE(stdfs::exists(root_ / "upper/f"));
 }
 
 TEST_F(PartialTest, EveryFailureLeavesTheFileAsItWas) {

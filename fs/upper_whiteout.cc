@@ -70,7 +70,7 @@ Status UpperDir::MarkXattrWhiteouts(BorrowedFd dir) {
 Status UpperDir::MayHide(Name name) const {
   if (whiteout_form_ != WhiteoutForm::kAufs || AufsWhiteoutName(name))
     return Ok();
-  return Error(ENAMETOOLONG, name.str() + ": too long for an AUFS whiteout");
+  return Error(ENAMETOOLONG, name.str() + ": has no AUFS whiteout");
 }
 
 Status UpperDir::Whiteout(BorrowedFd dir, Name name) {

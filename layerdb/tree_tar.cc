@@ -58,6 +58,10 @@ class TreeTar {
           TRY(budget_.Take());
           std::string path = dir.prefix;
           if (child.whiteout) {
+            if (child.name.starts_with(kWhiteoutPrefix))
+              return Error(EINVAL, "'" + path + std::string(child.name) +
+                                       "': a layer cannot say that this name "
+                                       "is deleted");
             path.append(kWhiteoutPrefix).append(child.name);
             waiting.push_back({0, std::move(path), "", true});
             return Ok();

@@ -24,8 +24,9 @@ namespace ufs {
 // as files: no file of a layer can have it.
 Status CheckLayerName(std::string_view name, const std::string& path);
 
-// EINVAL, naming it, for what no layer's tar can hold: a file called ".wh.*", a
-// socket. EUCLEAN for contents that do not have the hash they are named by.
+// EINVAL, naming it, for what no layer's tar can hold: a file called ".wh.*",
+// or the whiteout of one; a socket. EUCLEAN for contents that do not have the
+// hash they are named by.
 Status WriteTreeTar(const TreeFile& tree, const OpenObjectFn& open_object,
                     ByteSink& sink);
 

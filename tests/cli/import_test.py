@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tarfile
 import unittest
 
@@ -156,6 +157,26 @@ class Import(CliTest):
         os.chmod(self.at("out/not"), 0o700)
         self.store("import", self.at("out"), "--name", "said")
         self.assertIn("drwx------", self.store("tree", "said").stdout)
+
+    def test_a_branch_of_aufs_is_the_layer_that_its_tar_is(self):
+        branch = self.make_layer("branch", {"file": "text", ".wh.gone": "", ".wh..wh.aufs": "",
+                                            "sub/.wh..wh..opq": ""})
+        for name in (".wh..wh.plnk", ".wh..wh.orph"):
+            os.mkdir(f"{branch}/{name}")
+            self.write(f"branch/{name}/0001", "")
+        self.assertEqual(self.store("import", branch, "--name", "branch").returncode, 0)
+        tar = self.at("branch.tar")
+        self.assertEqual(self.store("export", "branch", tar).returncode, 0)
+        with tarfile.open(tar) as file:
+            self.assertEqual(sorted(file.getnames()),
+                             [".", ".wh.gone", "file", "sub", "sub/.wh..wh..opq"])
+        self.assertEqual(self.store("import", tar, "--name", "again").returncode, 0)
+        self.assertEqual(self.store("tree", "branch").stdout, self.store("tree", "again").stdout)
+
+    def test_the_whiteout_of_what_no_layer_holds_is_refused(self):
+        os.mknod(self.at("base/.wh.link"), stat.S_IFCHR, 0)
+        self.assert_refused(self.store("import", self.base),
+                            r"'\.wh\.link': a layer cannot say that this name is deleted")
 
     def test_a_device_that_would_delete_is_no_file_of_a_directory(self):
         tar = self.tar_of(("dev/zero", {"type": tarfile.CHRTYPE, "devmajor": 0, "devminor": 0}))
