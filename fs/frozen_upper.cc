@@ -10,8 +10,14 @@
 
 #include "fs/marks.h"
 #include "layerdb/base/syscall.h"
+#include "layerdb/store_io.h"
 
 namespace ufs {
+namespace {
+
+constexpr size_t kMaxDigestBytes = 256;
+
+}  // namespace
 
 Result<uint64_t> UpperTag(const std::string& ufs) {
   const auto stat = TRY(sys::Statx({AT_FDCWD, ufs.c_str()}).With(ufs));
@@ -46,6 +52,25 @@ Result<std::vector<std::string>> FrozenNames(const std::string& work) {
     names.push_back(std::string(kFrozenPrefix) + path + "/" + kFrozenDir + "/" +
                     std::to_string(number));
   return names;
+}
+
+Status NoteLayerOf(std::string_view frozen_name, std::string_view digest) {
+  const std::string path(frozen_name.substr(kFrozenPrefix.size()));
+  const UniqueFd dir =
+      TRY(sys::Open(path.c_str(), O_RDONLY | O_DIRECTORY).With(path));
+  return ReplaceFile(dir, kFrozenLayer, digest).With(path);
+}
+
+Result<std::vector<std::string>> LayersOfFrozen(BorrowedFd ufs) {
+  std::vector<std::string> layers;
+  for (const unsigned number : TRY(FrozenNumbers(ufs))) {
+    const std::string file = std::string(kFrozenDir) + "/" +
+                             std::to_string(number) + "/" + kFrozenLayer;
+    auto layer = ReadSmallFile({ufs, file.c_str()}, kMaxDigestBytes);
+    if (layer.code() == ENOENT) return std::vector<std::string>();
+    layers.push_back(TRY(std::move(layer).With(file)));
+  }
+  return layers;
 }
 
 }  // namespace ufs

@@ -6,6 +6,10 @@
 //   index/   what was in WORK/ufs/index
 //   origin/  what was in WORK/ufs/origin
 //   moving   while not all of it is there: whoever opens the upper goes on
+//   layer    the digest of the layer that was made of it; where all frozen ones
+//            have one, and a mount that has an empty upper names all of these
+//            layers, the frozen ones are removed, as they would hide what is
+//            named above them
 // It is never partly in the upper: what was, was brought up first.
 #pragma once
 
@@ -23,6 +27,7 @@ inline constexpr char kFrozenTree[] = "tree";
 inline constexpr char kFrozenIndex[] = "index";
 inline constexpr char kFrozenOrigin[] = "origin";
 inline constexpr char kFrozenMoving[] = "moving";
+inline constexpr char kFrozenLayer[] = "layer";
 
 // The tag of what was born in the upper of a WORK/ufs, in whichever of its
 // frozen ones it is: they share one file system, and so their numbers tell them
@@ -41,5 +46,12 @@ Result<std::vector<unsigned>> FrozenNumbers(BorrowedFd ufs);
 
 // Their names, for OpenLayers, bottom to top. `work` is the work directory.
 Result<std::vector<std::string>> FrozenNames(const std::string& work);
+
+// Notes, durably, of which layer the frozen upper of that name is the same.
+Status NoteLayerOf(std::string_view frozen_name, std::string_view digest);
+
+// Those layers, in no order; nothing where one of the frozen uppers of WORK/ufs
+// has none, or there are none.
+Result<std::vector<std::string>> LayersOfFrozen(BorrowedFd ufs);
 
 }  // namespace ufs

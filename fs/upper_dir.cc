@@ -95,6 +95,10 @@ Result<std::unique_ptr<UpperDir>> UpperDir::Open(const UnionConfig& config) {
   TRY(upper->FinishMoves().With("upper directory " + path +
                                 ": finishing what a crash has left"));
   if (upper->is_volatile()) TRY(upper->MarkVolatile().With(work_text));
+  if (const Status dropped = upper->DropFrozen(ufs, config.layers);
+      !dropped.ok())
+    log::Warn(work_text + ": what was committed and is in the layers stays: " +
+              dropped.error().ToString());
   return upper;
 }
 

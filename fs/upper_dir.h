@@ -238,6 +238,8 @@ class UpperDir {
   Status MoveBack(BorrowedFd ufs, BorrowedFd frozen);
   Status MoveNames(BorrowedFd from, BorrowedFd to);
   Status FinishFreezing(BorrowedFd ufs);
+  Result<bool> IsEmpty() const;
+  Status DropFrozen(BorrowedFd ufs, const std::vector<std::string>& layers);
   // The directories of the work directory that move aside, and are made anew.
   Status OpenBooks(BorrowedFd ufs);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -26,8 +27,10 @@ FaultPoint kBooks("freeze.books");
 FaultPoint kName("freeze.name");
 DonePoint kNameMoved("freeze.moved");
 DonePoint kFrozen("freeze.after");
+DonePoint kDropBegun("freeze.dropped");
 
 constexpr mode_t kMode = 0700;
+constexpr char kDropped[] = "dropped";
 constexpr const char* kBookNames[] = {kFrozenIndex, kFrozenOrigin};
 
 Result<UniqueFd> OpenFolder(BorrowedFd at, const char* name) {
@@ -170,6 +173,32 @@ Status UpperDir::FinishFreezing(BorrowedFd ufs) {
     TRY(MoveAside(ufs, frozen).With(path));
   }
   return Ok();
+}
+
+Result<bool> UpperDir::IsEmpty() const {
+  for (const BorrowedFd dir :
+       {BorrowedFd(*root_), BorrowedFd(*index_), BorrowedFd(origin_dir_)})
+    if (!TRY(ListNames({dir})).empty()) return false;
+  return true;
+}
+
+// The layers of a mount hold all that the frozen ones do, and the upper has
+// nothing that came from there.
+Status UpperDir::DropFrozen(BorrowedFd ufs,
+                            const std::vector<std::string>& layers) {
+  // What could not be removed then is in nobody's way.
+  TRY(RemoveTree({ufs, kDropped}));
+  const auto committed = TRY(LayersOfFrozen(ufs));
+  const auto named = [&](const std::string& layer) {
+    return std::find(layers.begin(), layers.end(), layer) != layers.end();
+  };
+  if (committed.empty() ||
+      !std::all_of(committed.begin(), committed.end(), named) ||
+      !TRY(IsEmpty()))
+    return Ok();
+  TRY(sys::RenameAt2({ufs, kFrozenDir}, {ufs, kDropped}));
+  kDropBegun.Visit();
+  return RemoveTree({ufs, kDropped});
 }
 
 }  // namespace ufs

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fs/control.h"
+#include "fs/frozen_upper.h"
 #include "fs/layer_sealer.h"
 #include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
@@ -113,14 +114,29 @@ Status RefuseStoreIn(const std::string& mountpoint, const LayerStore& store) {
 
 // The layer is made, and named; its mount goes on over an upper that is empty.
 // Where that cannot be, over the one it has: nothing is lost by it.
-void BeginAfresh(MountHold& hold, const std::string& mountpoint) {
+void BeginAfresh(MountHold& hold, const std::string& mountpoint,
+                 const Digest& layer) {
   const Status frozen = hold.Freeze();
-  if (!frozen.ok())
+  if (!frozen.ok()) {
     Complain(kUfsCommit,
              mountpoint +
                  ": the layer is made, but the mount keeps its upper: " +
                  frozen.error().ToString(),
              kExitFailure);
+    return;
+  }
+  const auto note = [&]() -> Status {
+    const std::vector<std::string> layers =
+        LayersOf(TRY(AskDaemon(mountpoint)));
+    if (layers.empty() || !IsFrozenName(layers.back())) return Error(ESTALE);
+    return NoteLayerOf(layers.back(), layer.ToString());
+  };
+  // Without it the frozen one stays until somebody removes it.
+  if (const Status noted = note(); !noted.ok())
+    Complain(kUfsCommit,
+             mountpoint + ": what was in the upper stays beside it: " +
+                 noted.error().ToString(),
+             kExitOk);
 }
 
 // Reads the upper while the mount stands still, and what is made of it is there
@@ -139,7 +155,7 @@ Result<LayerInfo> SealHeld(LayerStore& store, const std::string& mountpoint,
   TRY(ingest.objects().KeepOnly(source.contents->in_use()));
   LayerInfo info =
       TRY(SealIngest(store, ingest, arguments.name, *arguments.progress));
-  if (!arguments.keep_upper) BeginAfresh(hold, mountpoint);
+  if (!arguments.keep_upper) BeginAfresh(hold, mountpoint, info.diff_id);
   return info;
 }
 
@@ -206,7 +222,7 @@ Result<LayerInfo> CommitMount(LayerStore& store, const std::string& mountpoint,
   TRY(RefuseStoreIn(mountpoint, store));
   if (auto hold = MountHold::Begin(mountpoint); hold.ok() && TRY(unchanged())) {
     LayerInfo info = TRY(FinishIngest(store, *ingest, digest, arguments.name));
-    BeginAfresh(*hold, mountpoint);
+    BeginAfresh(*hold, mountpoint, digest);
     return info;
   }
   // Somebody wrote just now: from the beginning.

@@ -256,6 +256,43 @@ class LiveCommit(CliTest):
         os.rename(f"{self.mnt}/names/keep", f"{self.mnt}/names/moved")
         self.assertIn("R /names/keep -> /names/moved\n", run(UFS, "diff", self.mnt).stdout)
 
+    def test_what_is_in_the_layers_by_now_goes(self):
+        up, frozen = self.at("up"), self.at("up.work/ufs/frozen")
+        store = ("--store", self.at("store"))
+        self.mount("--upper", up, self.base, self.mnt)
+        for text in ("one", "two"):
+            self.write("mnt/names/keep", text)
+            os.mkdir(f"{self.mnt}/{text}")
+            self.assertEqual(self.commit("mnt", "--name", text).returncode, 0)
+        self.umount()
+        newer = self.make_layer("newer", {"names/keep": "newer"})
+        # Not all of them are named; then, the upper is not empty.
+        self.mount(*store, "--upper", up, self.base, "one", newer, self.mnt)
+        self.assertEqual(self.read("mnt/names/keep"), "two")
+        self.write("mnt/mine", "")
+        self.umount()
+        self.mount(*store, "--upper", up, self.base, "one", "two", newer, self.mnt)
+        self.assertEqual(self.read("mnt/names/keep"), "two")
+        os.unlink(f"{self.mnt}/mine")
+        self.umount()
+        self.assertEqual(sorted(os.listdir(frozen)), ["1", "2"])
+        os.mkdir(f"{frozen}/1/tree/one/fast")
+        run("chattr", "+i", f"{frozen}/1/tree/one/fast")
+        self.addCleanup(run, "chattr", "-R", "-i", self.at("up.work"))
+        for _ in range(2):
+            done = run(UFS, "mount", *store, "--upper", up, self.base, "one", "two", newer, self.mnt)
+            self.assertEqual(done.returncode, 0)
+            self.assertRegex(done.stderr, "is in the layers stays: Operation not permitted$")
+            self.assertEqual(self.read("mnt/names/keep"), "newer")
+            self.assertTrue(os.path.isdir(f"{self.mnt}/one") and os.path.isdir(f"{self.mnt}/two"))
+            self.assertEqual(run(UFS, "diff", self.mnt).stdout, "")
+            self.umount()
+            self.assertFalse(os.path.exists(frozen))
+        run("chattr", "-R", "-i", self.at("up.work"))
+        self.mount(*store, "--upper", up, self.base, self.mnt)
+        self.assertEqual(os.listdir(self.at("up.work/ufs")).count("dropped"), 0)
+        self.assertEqual(os.path.exists(f"{self.mnt}/one"), False)
+
     def test_one_that_cannot_begin_afresh_says_so(self):
         self.mount("--upper", self.at("up"), self.base, self.mnt)
         self.write("mnt/fast", "f")
