@@ -143,6 +143,7 @@ Status ApplyMetacopy(State& state, const OptionText& option) {
 
 Status ApplyPartial(State& state, const OptionText& option) {
   state.config.partial = TRY(OnOrOff(option));
+  state.partial_was_given = true;
   return Ok();
 }
 
@@ -497,8 +498,8 @@ constexpr Option kOptions[] = {
     {"redirect_dir", kRequired, ApplyRedirectDir,
      "on|follow|off|nofollow  rename directories of layers (default: on)"},
     {"metacopy", kRequired, ApplyMetacopy,
-     "on|off  change attributes of lower files without copying data "
-     "(default: on)"},
+     "on|off  change attributes of lower files without copying data; off also "
+     "copies whole files for a write (default: on)"},
     {"partial", kRequired, ApplyPartial,
      "on|off  a write to a lower file copies what it touches, not the file "
      "(default: on)"},
@@ -773,6 +774,10 @@ Result<MountOptions> MountOptionParser::Finish() && {
                    "contradict each other; leave one out");
     config.metacopy = false;
   }
+  if (state_.partial_was_given && config.partial && !config.metacopy)
+    return Error(EINVAL,
+                 "option 'partial=on' needs 'metacopy=on' and "
+                 "'redirect_dir=on'; leave the other one out");
   if (state_.mount.passthrough == Passthrough::kOn && state_.mount.writeback)
     return Error(EINVAL,
                  "options 'passthrough=1' and 'writeback=1' contradict each "

@@ -52,6 +52,7 @@ class MountOptionParser {
     bool squash_to_root = false;
     bool is_volatile = false;
     bool metacopy_was_given = false;
+    bool partial_was_given = false;
     bool redirect_dir_was_given = false;
     std::vector<std::string> lowerdirs;  // top to bottom
   };

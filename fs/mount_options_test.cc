@@ -110,6 +110,10 @@ TEST(MountOptions, MetacopyNeedsRedirects) {
   EXPECT_FALSE(MustParse("metacopy=off").config.metacopy);
   EXPECT_FALSE(MustParse("redirect_dir=off").config.metacopy)
       << "a default gives way";
+  for (const char* without : {"metacopy=off", "redirect_dir=follow"})
+    EXPECT_NE(Refusal("partial=on," + std::string(without))
+                  .find("'partial=on' needs"),
+              std::string::npos);
   EXPECT_NE(Refusal("metacopy=on,redirect_dir=nofollow").find("contradict"),
             std::string::npos);
   EXPECT_TRUE(MustParse("metacopy=on,redirect_dir=on").config.metacopy);

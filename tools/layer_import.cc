@@ -89,6 +89,7 @@ class Import {
     LayerInfo info = TRY(SealIngest(store_, *ingest, name_, progress));
     progress.Finish();
     WarnOfSockets(kLayerImport, sockets);
+    WarnOfMounts(kLayerImport, arguments_.input);
     return Outcome{std::move(info), {}};
   }
 

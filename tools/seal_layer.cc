@@ -3,7 +3,9 @@
 #include <fcntl.h>
 
 #include <cstdio>
+#include <filesystem>
 
+#include "layerdb/base/mount_info.h"
 #include "layerdb/base/syscall.h"
 #include "layerdb/tree_tar.h"
 #include "tools/command.h"
@@ -50,6 +52,23 @@ void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets) {
         who,
         EscapePath(path) + ": left out, a socket cannot be kept in a layer",
         kExitOk);
+}
+
+void WarnOfMounts(std::string_view who, const std::string& directory) {
+  std::error_code unknown;
+  const std::string root = std::filesystem::canonical(directory, unknown);
+  if (unknown) return;
+  const std::string inside = root == "/" ? root : root + "/";
+  std::set<std::string> mountpoints;
+  for (const MountInfo& mount : ReadMountInfo())
+    if (mount.mountpoint.starts_with(inside) && mount.mountpoint != root)
+      mountpoints.insert(mount.mountpoint);
+  for (const std::string& mountpoint : mountpoints)
+    Complain(who,
+             EscapePath(mountpoint) +
+                 ": what is mounted there is left out; import it as a layer of "
+                 "its own, or a tar of all",
+             kExitOk);
 }
 
 void PrintSealed(const LayerInfo& layer, const std::string& name,

@@ -28,6 +28,8 @@ Result<LayerInfo> SealIngest(LayerStore& store, Ingest& ingest,
 
 // Tells on stderr what SealDirectory left out.
 void WarnOfSockets(std::string_view who, const std::set<std::string>& sockets);
+// And what is mounted below `directory`: a layer is of one file system.
+void WarnOfMounts(std::string_view who, const std::string& directory);
 
 // The digest, or an object for a program, on stdout.
 void PrintSealed(const LayerInfo& layer, const std::string& name, bool as_json);

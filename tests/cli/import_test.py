@@ -193,6 +193,17 @@ class Import(CliTest):
         self.assertRegex(done.stderr, "^ufs layer export: dev/zero: as it is in the image; who takes")
         self.assertEqual(os.stat(self.at("root/dev/zero")).st_rdev, 0)
 
+    def test_what_is_mounted_in_a_directory_is_said(self):
+        inside = self.make_dir("base/inside")
+        run("mount", "-t", "tmpfs", "tmpfs", inside)
+        self.addCleanup(run, "umount", inside)
+        self.write("base/inside/file", "")
+        done = self.store("import", self.base, "--name", "base")
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, f"^ufs layer import: {inside}: what is mounted there is left out; "
+                                      "[^\n]*\n$")
+        self.assertNotIn("file", self.store("tree", "base").stdout)
+
     def test_a_full_disk_is_said_with_what_gives_room(self):
         run("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", self.make_dir("store"))
         with open(self.at("base/large"), "wb") as file:
