@@ -267,8 +267,8 @@ Result<LayerInfo> CommitUpper(LayerStore& store,
 Result<LayerInfo> Commit(CommitArguments& arguments) {
   // Said before there is a layer to be named.
   if (!arguments.name.empty()) TRY(NormalizeLayerName(arguments.name));
-  const auto store = TRY(LayerStore::Open(TRY(StorePath(arguments.store)),
-                                          LayerStore::Access::kWrite));
+  const auto store =
+      TRY(OpenStore(arguments.store, LayerStore::Access::kWrite));
   const std::string mountpoint = ResolveMountpoint(arguments.path);
   const auto mount = FindMountAt(mountpoint);
   if (mount && mount->type.starts_with("fuse") && arguments.layers.empty())

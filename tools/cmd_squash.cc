@@ -7,7 +7,6 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/seal_layer.h"
-#include "tools/state_dir.h"
 #include "tools/store_option.h"
 
 namespace ufs {
@@ -20,8 +19,7 @@ Result<LayerInfo> Squash(const std::string& store_path,
                          const std::string& name, bool as_json) {
   // Said before there is a layer to be named.
   if (!name.empty()) TRY(NormalizeLayerName(name));
-  const auto store = TRY(
-      LayerStore::Open(TRY(StorePath(store_path)), LayerStore::Access::kWrite));
+  const auto store = TRY(OpenStore(store_path, LayerStore::Access::kWrite));
   std::vector<std::shared_ptr<const TreeFile>> layers;
   std::vector<const TreeFile*> run;
   std::string source = "squash";

@@ -19,11 +19,11 @@ StoreOption::StoreOption(ArgumentParser& parser) {
       ->type_name("DIR");
 }
 
-Result<std::shared_ptr<LayerStore>> StoreOption::Open(
-    LayerStore::Access access) const {
+Result<std::shared_ptr<LayerStore>> OpenStore(const std::string& option,
+                                              LayerStore::Access access) {
   if (const char* fault = getenv("UFS_FAULT"))
     TRY(ArmFault(fault).With("UFS_FAULT"));
-  std::string path = TRY(StorePath(path_));
+  std::string path = TRY(StorePath(option));
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return LayerStore::Open(path, access);
 }

@@ -11,14 +11,19 @@
 
 namespace ufs {
 
+// Of the option --store, which may be empty: then $UFS_STORE, else the state
+// directory (state_dir.h). Arms $UFS_FAULT.
+Result<std::shared_ptr<LayerStore>> OpenStore(const std::string& option,
+                                              LayerStore::Access access);
+
 class StoreOption {
  public:
   // Adds --store DIR.
   explicit StoreOption(ArgumentParser& parser);
 
-  // --store, else $UFS_STORE, else the state directory (state_dir.h). Arms
-  // $UFS_FAULT.
-  Result<std::shared_ptr<LayerStore>> Open(LayerStore::Access access) const;
+  Result<std::shared_ptr<LayerStore>> Open(LayerStore::Access access) const {
+    return OpenStore(path_, access);
+  }
 
  private:
   std::string path_;

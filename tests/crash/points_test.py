@@ -23,10 +23,10 @@ from union import DEAD, UFS, difference, run, snapshot
 ERRNOS = ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENOMEM")
 INDEX_OF_NLINK = 5
 ADDED = 5  # bytes
-# Others visit these: the tests of the layer store, which a mount only reads, and
-# lent_test.py.
+# Others visit these: the tests of the layer store, which a mount only reads, those of
+# commits, and lent_test.py.
 ELSEWHERE = ("object.", "image.", "seal.", "repair.", "name.", "ingest.", "gc.",
-             "remove.index", "remove.catalog", "remove.texts", "lent.")
+             "remove.index", "remove.catalog", "remove.texts", "lent.", "freeze.dropped")
 Visit = collections.namedtuple("Visit", "point nth")
 
 
