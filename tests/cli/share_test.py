@@ -30,14 +30,16 @@ def shared_bytes(path):
     return sum(one[2] for one in extents if one[5] & EXTENT_SHARED)
 
 
-class Sharing(CliTest):
+class OnBtrfs(CliTest):
+    MKFS = ("mkfs.btrfs", "-q")
+
     def setUp(self):
         super().setUp()
         image, self.disk = self.at("image"), self.make_dir("disk")
         with open(image, "wb") as file:
             file.truncate(400 << 20)
         try:
-            subprocess.run(["mkfs.btrfs", "-q", image], check=True,
+            subprocess.run([*self.MKFS, image], check=True,
                            stdin=subprocess.DEVNULL)
             subprocess.run(["mount", "-o", "loop", image, self.disk], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -101,6 +103,10 @@ class Sharing(CliTest):
         self.umount()
         self.mount("--upper", self.at("disk/up"), self.base, self.mnt)
         check()
+
+
+class OnXfs(OnBtrfs):
+    MKFS = ("mkfs.xfs", "-q", "-m", "reflink=1")
 
 
 if __name__ == "__main__":
