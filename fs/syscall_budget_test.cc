@@ -108,6 +108,67 @@ TEST_F(SyscallBudgetTest, AppendToALowerFile) {
   ExpectAtMost(30, [&] { return WriteAt(file, "more", 7) == 0; });
 }
 
+// The first write copies its chunk, the next one to it nothing.
+TEST_F(SyscallBudgetTest, WritesToLargeLowerFiles) {
+  for (const char* name : {"first", "next"})
+    Put(root_ / "base/dir" / name, std::string(4 << 20, 'l'));
+  Mount();
+  const NodeId first = Walk("dir/first"), next = Walk("dir/next");
+  ASSERT_EQ(WriteAt(next, "x", 1 << 20), 0);
+  ExpectAtMost(21, [&] { return WriteAt(first, "x", 1 << 20) == 0; });
+  ExpectAtMost(1, [&] { return WriteAt(next, "y", (1 << 20) + 5) == 0; });
+}
+
+TEST_F(SyscallBudgetTest, ReadsOfALowerFile) {
+  const NodeId file = Walk("dir/file");
+  const auto read = [&] {
+    char byte;
+    return fs_->Read(file, &byte, 1, 0, UnionFs::Wait::kMayWait).ok();
+  };
+  ExpectAtMost(2, read);
+  ASSERT_TRUE(read());
+  ExpectAtMost(1, read);
+}
+
+TEST_F(SyscallBudgetTest, MkDir) {
+  ASSERT_EQ(Walk("dir/new"), NodeId::kNone);
+  ExpectAtMost(
+      2, [&] { return fs_->MkDir(dir_, N("new"), 0755, root_caller_).ok(); });
+}
+
+TEST_F(SyscallBudgetTest, RenameOfAFileOfTheUpper) {
+  ASSERT_TRUE(fs_->Create(dir_, N("new"), 0644, O_EXCL, root_caller_).ok());
+  ASSERT_EQ(Walk("dir/newer"), NodeId::kNone);
+  ExpectAtMost(
+      8, [&] { return fs_->Rename(dir_, N("new"), dir_, N("newer"), 0).ok(); });
+}
+
+TEST_F(SyscallBudgetTest, RenameOfALowerFile) {
+  ASSERT_NE(Walk("dir/file"), NodeId::kNone);
+  ExpectAtMost(35, [&] {
+    return fs_->Rename(dir_, N("file"), dir_, N("moved"), 0).ok();
+  });
+}
+
+// Whatever is in it.
+TEST_F(SyscallBudgetTest, RenameOfALowerDirectory) {
+  for (int i = 0; i < 100; ++i)
+    Put(root_ / "base/tree/sub" / std::to_string(i), "content");
+  Mount();
+  ASSERT_NE(Walk("tree/sub"), NodeId::kNone);
+  ExpectAtMost(46, [&] {
+    return fs_->Rename(NodeId::kRoot, N("tree"), NodeId::kRoot, N("moved"), 0)
+        .ok();
+  });
+}
+
+TEST_F(SyscallBudgetTest, LinkOfAFileOfTheUpper) {
+  ASSERT_TRUE(fs_->Create(dir_, N("new"), 0644, O_EXCL, root_caller_).ok());
+  const NodeId file = Walk("dir/new");
+  ASSERT_EQ(Walk("dir/other-name"), NodeId::kNone);
+  ExpectAtMost(2, [&] { return fs_->Link(file, dir_, N("other-name")).ok(); });
+}
+
 // fdatasync leaves out attributes, and those that say which of the data counts
 // may have changed since it came to the disk.
 TEST_F(SyscallBudgetTest, FDataSyncSyncsMarksThatChangedOnce) {
