@@ -348,6 +348,8 @@ Result<Imported> ImportTar(ByteSource& input, Ingest& ingest,
   HashedSource hashed_tar(*tar, tar_hash);
 
   const auto recipe = TRY(RecipeWriter::Make(recipe_sink));
+  ingest.tree().SetLimits({.entries = options.max_entries,
+                           .entries_remedy = "; --max-entries allows more"});
   TarImport import(ingest, *recipe, options.limits.max_bytes, options.tar);
   TRY(import.Run(hashed_tar));
   TRY(recipe->Finish());

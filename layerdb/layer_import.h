@@ -29,6 +29,9 @@ namespace ufs {
 struct ImportOptions {
   DecompressLimits limits;
   TarLimits tar;
+  // Names, those of directories that are only implied among them: each takes
+  // some 160 bytes of memory.
+  uint64_t max_entries = 10'000'000;
   // The compressed form is kept, so that it can be pushed as it came.
   bool keep_blob = true;
   // Hears now and then how much of the input was read.

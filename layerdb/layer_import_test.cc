@@ -277,6 +277,24 @@ TEST_F(LayerImport, SparseFilesCountWithAllTheirBytes) {
   ExpectRefused(sparse + File("s", "hello"), "--max-size");
 }
 
+TEST_F(LayerImport, NamesAreCountedWithTheDirectoriesTheyImply) {
+  const std::string bytes = File("a/b/c/f", "x") + TarEnd();
+  for (const uint64_t most : {4, 5}) {
+    MemorySource source(bytes);
+    const auto ingest = store_->BeginIngest("test").value();
+    ImportOptions options;
+    options.max_entries = most;
+    const auto imported = ImportTar(source, *ingest, options);
+    EXPECT_EQ(imported.code(), most == 4 ? EFBIG : 0);
+    if (most == 4) {
+      EXPECT_NE(imported.error().ToString().find(
+                    "more than 4 entries; --max-entries allows more"),
+                std::string::npos)
+          << imported.error().ToString();
+    }
+  }
+}
+
 TEST_F(LayerImport, CompressedOnesAreKept) {
   const std::string bytes = File("f", test::Contents('1')) + TarEnd();
   StringSink out;

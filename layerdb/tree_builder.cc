@@ -123,7 +123,8 @@ Status TreeBuilder::CheckRoom(std::string_view name) const {
   const size_t known = std::max(entries_.size(), nodes_.size());
   if (known + more > std::min<uint64_t>(limits_.entries, kMaxNodes))
     return At(EFBIG, name,
-              "more than " + std::to_string(limits_.entries) + " entries");
+              "more than " + std::to_string(limits_.entries) + " entries" +
+                  limits_.entries_remedy);
   // The pool leaves gaps, and counts with 32 bits.
   if (names_.size() + more + name.size() + BytePool::kChunkBytes >
       std::min<uint64_t>(limits_.name_bytes, kNone))

@@ -34,6 +34,7 @@ namespace ufs {
 
 struct TreeLimits {
   uint64_t entries = 100'000'000;            // ever put, also if replaced since
+  const char* entries_remedy = "";           // what an error ends with
   uint32_t depth = 4096;                     // components of a path
   uint64_t name_bytes = uint64_t{4} << 30;   // all names together
   uint64_t other_bytes = uint64_t{8} << 30;  // inline contents, link targets
@@ -55,6 +56,8 @@ class TreeBuilder {
   static constexpr mode_t kImpliedMode = S_IFDIR | 0755;
 
   explicit TreeBuilder(const TreeLimits& limits = {});
+  // For what is put from now on.
+  void SetLimits(const TreeLimits& limits) { limits_ = limits; }
   TreeBuilder(const TreeBuilder&) = delete;
   TreeBuilder& operator=(const TreeBuilder&) = delete;
 
@@ -138,7 +141,7 @@ class TreeBuilder {
   template <typename Visit>
   void ForEachEntry(Visit visit) const;
 
-  const TreeLimits limits_;
+  TreeLimits limits_;
   // Records as they will be in the file, except that a directory's `content` is
   // the head of its list, an object's its place in objects_, a link's target
   // and inline contents their place in bytes_, `xattrs` a number in

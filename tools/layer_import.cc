@@ -36,6 +36,7 @@ struct ImportArguments {
   std::string platform;
   uint64_t max_bytes = DecompressLimits().max_bytes;
   uint64_t max_ratio = DecompressLimits().max_ratio;
+  uint64_t max_entries = ImportOptions().max_entries;
   bool no_keep_blob = false;
   bool as_layer = false;
   bool as_json = false;
@@ -54,6 +55,7 @@ class Import {
     options_.keep_blob = !arguments.no_keep_blob;
     options_.limits.max_bytes = arguments.max_bytes;
     options_.limits.max_ratio = arguments.max_ratio;
+    options_.max_entries = arguments.max_entries;
   }
 
   Result<Outcome> Run() {
@@ -288,6 +290,10 @@ int RunLayerImport(int argc, char** argv) {
                    ? std::string()
                    : text + " is not more than 0";
       })
+      ->type_name("N");
+  parser
+      .add_option("--max-entries", arguments.max_entries,
+                  "Refuse what has more names (default: 10 million)")
       ->type_name("N");
   parser.add_flag("--no-keep-blob", arguments.no_keep_blob,
                   "Do not keep the compressed form");
