@@ -221,6 +221,10 @@ int RunOci(int argc, char** argv) {
     return kExitUsage;
   }
   const Verb* const verb = FindVerb(line.verb[0]);
+  if (line.verb[0] == "checkpoint" || line.verb[0] == "restore")
+    return fail(Error(ENOTSUP, line.verb[0] +
+                                   " is not supported: ufs does not save "
+                                   "running processes"));
   if (verb == nullptr)
     return fail(Error(
         EINVAL, "unknown verb \"" + line.verb[0] + "\"; see 'ufs oci --help'"));

@@ -834,7 +834,9 @@ class CommandLineTest(unittest.TestCase):
             self.assertNotIn(library, program)
 
     def test_usage(self):
-        for words, message in ((["fly"], "unknown verb"), (["--fly", "list"], "unknown option"),
+        for words, message in ((["fly"], "unknown verb"),
+                               (["checkpoint", "c"], "checkpoint is not supported"),
+                               (["--fly", "list"], "unknown option"),
                                (["state"], "no container id"),
                                (["--cgroup-manager", "upstart", "list"], "cgroupfs, systemd or disabled"),
                                (["state", "a", "b"], "one container id"),
