@@ -27,8 +27,9 @@ const std::string& BootId();
 
 class ChunkMap {
  public:
-  // The smallest chunk: one that costs no more to copy than to look up. Large
-  // files have larger ones, so that a map fits in an attribute of any host.
+  // The smallest chunk: a smaller one saves room and no time, a larger one
+  // costs time (X16 in bench/EXPERIMENTS.md). Large files have larger ones, so
+  // that a map fits in an attribute of any host.
   static constexpr uint64_t kMinChunkBytes = 64 << 10;
   static constexpr uint64_t kMaxChunks = 8192;
 
