@@ -41,6 +41,18 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no container box; see 'ufs ps --all'", done.stderr)
 
+    def test_several_are_stopped_at_once(self):
+        """Each in its own time; told in the order in which they are named."""
+        names = ["c", "a", "b"]
+        for name in names:
+            self.start("sleep 1000", "--stop-timeout", "3", name=name)  # heeds no TERM
+        started = time.monotonic()
+        done = self.ufs("stop", "c", "none", "a", "b")
+        self.assertLess(time.monotonic() - started, 7)
+        self.assertEqual((done.returncode, done.stdout.split()), (1, names))
+        self.assertIn("ufs stop: no container none", done.stderr)
+        self.assertEqual(self.ok("wait", *names), "137\n" * 3)
+
     def test_what_its_layers_were(self):
         """By other names, in another store, from another directory."""
         self.make_mount_points()

@@ -25,9 +25,11 @@ struct Verb {
 
 int RunStop(int argc, char** argv) {
   constexpr char kWho[] = "ufs stop";
-  Verb verb(kWho, "ufs stop [--time SECONDS] CONTAINER...",
-            "Asks containers to end (TERM, or their --stop-signal), kills "
-            "them after a\nwhile, and waits until they are cleaned up.");
+  Verb verb(
+      kWho, "ufs stop [--time SECONDS] CONTAINER...",
+      "Asks containers to end (TERM, or their --stop-signal), kills "
+      "them after a\nwhile, and waits until they are cleaned up; several at "
+      "once.");
   std::optional<int> seconds;
   verb.parser
       .add_option("-t,--time", seconds,
@@ -35,9 +37,10 @@ int RunStop(int argc, char** argv) {
       ->type_name("SECONDS")
       ->range(0, kStopSecondsMax);
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
-  return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
+  const auto stop = [&](const FoundContainer& found) {
     return StopContainer(found, seconds.value_or(found.record.stop_timeout));
-  });
+  };
+  return ForEachContainerAtOnce(kWho, verb.names, stop);
 }
 
 int RunKill(int argc, char** argv) {

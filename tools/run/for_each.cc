@@ -1,6 +1,8 @@
 #include "tools/run/for_each.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +23,41 @@ namespace kernel = runtime::kernel;
 // For what must come to its end once it was killed.
 constexpr int kKillPatienceMs = 150'000;
 constexpr int kKillAgainMs = 1'000;
+
+constexpr size_t kComplaintBytesMax = 64 << 10;
+
+// A process that does a part of the work: the end of its pipe that has why it
+// failed, "" if it has not.
+struct Part {
+  kernel::Child child;
+  UniqueFd complaint;
+};
+
+Result<Part> StartPart(const std::function<Status()>& act) {
+  auto pipe = TRY(kernel::MakePipe());
+  Part part;
+  part.child = TRY(kernel::Clone(0));
+  if (part.child.pid == 0) {
+    // Who interrupts us means all of it.
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    const Status done = act();
+    const bool told =
+        done.ok() || kernel::WriteAll(pipe.write, Explain(done.error())).ok();
+    _exit(done.ok() && told ? kExitOk : kExitFailure);
+  }
+  part.complaint = std::move(pipe.read);
+  return part;
+}
+
+// Its complaint, "" if there is none.
+Result<std::string> AwaitPart(const Part& part) {
+  std::string complaint =
+      TRY(kernel::ReadAll(part.complaint, kComplaintBytesMax));
+  const int status = TRY(kernel::WaitPid(part.child.pid));
+  if (status != 0 && complaint.empty())
+    complaint = "what looked after it has died";
+  return complaint;
+}
 
 }  // namespace
 
@@ -51,6 +88,30 @@ int ForEachContainer(const char* who, const std::vector<std::string>& names,
     return Ok();
   };
   return FinishWith(who, ForEach(who, "container", names, one));
+}
+
+int ForEachContainerAtOnce(
+    const char* who, const std::vector<std::string>& names,
+    const std::function<Status(const FoundContainer&)>& act) {
+  if (names.size() < 2) return ForEachContainer(who, names, act);
+  std::vector<Result<Part>> parts;
+  for (const std::string& name : names)
+    parts.push_back(
+        StartPart([&]() -> Status { return act(TRY(FindContainer(name))); }));
+  int code = kExitOk;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto end = [&]() -> Result<std::string> {
+      return AwaitPart(TRY(std::move(parts[i])));
+    };
+    const auto complaint = end().With(names[i]);
+    if (!complaint.ok())
+      code = Complain(who, Explain(complaint.error()), kExitFailure);
+    else if (!complaint->empty())
+      code = Complain(who, *complaint, kExitFailure);
+    else
+      std::printf("%s\n", names[i].c_str());
+  }
+  return FinishWith(who, code);
 }
 
 Status SignalContainer(const FoundContainer& found, int signal) {

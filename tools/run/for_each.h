@@ -25,6 +25,13 @@ int FinishWith(const char* who, int code);
 int ForEachContainer(const char* who, const std::vector<std::string>& names,
                      const std::function<Status(const FoundContainer&)>& act);
 
+// The same for what takes its time: to all at once, each in a process of its
+// own. What is to be told comes in the order of the names.
+// Threads: in a process with one thread.
+int ForEachContainerAtOnce(
+    const char* who, const std::vector<std::string>& names,
+    const std::function<Status(const FoundContainer&)>& act);
+
 // Sends a signal to its first process; one that asks it to end has it not be
 // restarted. ESRCH, as a sentence, when it has ended.
 Status SignalContainer(const FoundContainer& found, int signal);
