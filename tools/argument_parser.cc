@@ -128,38 +128,81 @@ void ArgumentParser::prefix_command() { impl_->app.prefix_command(); }
 
 namespace {
 
-// To CLI11 "--name=" is an option without a value, and takes the next word for
-// that. Here it is "--name" with an empty one, up to where a command's own
-// words begin.
-std::vector<std::string> SplitEmptyValues(const CLI::App& app, int argc,
-                                          char** argv) {
-  const auto takes_value = [&](const std::string& name) {
-    const CLI::Option* const option = app.get_option_no_throw(name);
-    return option != nullptr && option->get_items_expected_min() > 0;
-  };
-  std::vector<std::string> words;
-  bool is_value = false, ours = true;
-  for (int i = 1; i < argc; ++i) {
-    std::string word = argv[i];
-    const bool is_option = ours && !is_value && word.starts_with('-');
-    if (word == "--" || (app.get_prefix_command() && !is_value && !is_option))
-      ours = false;
-    is_value = is_option && takes_value(word);
-    const bool is_empty = is_option && word.starts_with("--") &&
-                          word.find('=') == word.size() - 1 &&
-                          takes_value(word.substr(0, word.size() - 1));
-    if (is_empty) word.pop_back();
-    words.push_back(std::move(word));
-    if (is_empty) words.emplace_back();
+// The words in the form that CLI11 takes. One by one, as what a word is depends
+// on those before it.
+class Rewriter {
+ public:
+  explicit Rewriter(const CLI::App& app) : app_(app) {}
+
+  void Add(std::string word) {
+    const bool is_value = std::exchange(awaits_value_, false);
+    const bool is_option = ours_ && !is_value && word.starts_with('-');
+    if (word == "--" || (app_.get_prefix_command() && !is_value && !is_option))
+      ours_ = false;
+    if (!is_option)
+      words_.push_back(std::move(word));
+    else if (word.starts_with("--"))
+      AddLong(std::move(word));
+    else
+      AddShort(word);
   }
-  return words;
-}
+  std::vector<std::string> Take() { return std::move(words_); }
+
+ private:
+  const CLI::Option* Find(const std::string& name) const {
+    return app_.get_option_no_throw(name);
+  }
+  static bool TakesValue(const CLI::Option* option) {
+    return option != nullptr && option->get_items_expected_min() > 0;
+  }
+
+  // To CLI11 "--name=" is an option without a value, and takes the next word
+  // for that. Here it is "--name" with an empty one.
+  void AddLong(std::string word) {
+    awaits_value_ = TakesValue(Find(word));
+    const bool is_empty = word.find('=') == word.size() - 1 &&
+                          TakesValue(Find(word.substr(0, word.size() - 1)));
+    if (is_empty) word.pop_back();
+    words_.push_back(std::move(word));
+    if (is_empty) words_.emplace_back();
+  }
+
+  // "-m=64m" is "-m 64m", and "-it=false" is "-i --tty=false", as docker has
+  // them; to CLI11 the sign is a part of the value.
+  void AddShort(const std::string& word) {
+    for (size_t i = 1; i < word.size(); ++i) {
+      const CLI::Option* const option = Find({'-', word[i]});
+      const bool has_sign = i + 1 < word.size() && word[i + 1] == '=';
+      if (TakesValue(option)) {
+        words_.push_back(word.substr(0, i + 1));
+        awaits_value_ = i + 1 == word.size();
+        if (!awaits_value_)
+          words_.push_back(word.substr(has_sign ? i + 2 : i + 1));
+        return;
+      }
+      if (option != nullptr && has_sign && !option->get_lnames().empty()) {
+        if (i > 1) words_.push_back(word.substr(0, i));
+        words_.push_back("--" + option->get_lnames()[0] + word.substr(i + 1));
+        return;
+      }
+      if (option == nullptr) break;  // for CLI11 to refuse
+    }
+    words_.push_back(word);
+  }
+
+  const CLI::App& app_;
+  std::vector<std::string> words_;
+  bool awaits_value_ = false;
+  bool ours_ = true;  // up to where a command's own words begin
+};
 
 }  // namespace
 
 std::optional<int> ArgumentParser::Parse(int argc, char** argv) {
   CLI::App& app = impl_->app;
-  std::vector<std::string> words = SplitEmptyValues(app, argc, argv);
+  Rewriter rewriter(app);
+  for (int i = 1; i < argc; ++i) rewriter.Add(argv[i]);
+  std::vector<std::string> words = rewriter.Take();
   // CLI11 would take "[a,b]" for a list. A path means the same with this; what
   // is none takes it off again.
   for (std::string& word : words)
