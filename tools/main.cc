@@ -10,6 +10,7 @@
 #include "tools/out_of_memory.h"
 #include "tools/output.h"
 #include "tools/run/commands.h"
+#include "tools/run/exit_code.h"
 #include "tools/run/missing_options.h"
 #include "tools/standard_streams.h"
 #include "tools/subcommand.h"
@@ -114,6 +115,10 @@ int RunVerb(int argc, char** argv) {
       return Complain("ufs", why, kExitUsage);
     return UnknownVerb("ufs", name, kCommands);
   }
+  if (const std::string why = NotSupported(name, argc - 1, argv + 1);
+      !wants_help && !why.empty())
+    return Complain("ufs " + std::string(name), why,
+                    name == "exec" ? int{kExitNotStarted} : int{kExitUsage});
   if (!wants_help)
     return command->unwinds ? RunAndUnwind(command->run, argc - 1, argv + 1)
                             : command->run(argc - 1, argv + 1);

@@ -69,6 +69,50 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.ok("commit", "box", "--name", "new:1")
         self.assertIn("new:1", self.ok("layer", "ls"))
 
+    def test_stop_with_another_signal(self):
+        """Which ends it for good, too."""
+        for options in [], ["--restart", "always"]:
+            self.start("trap 'exit 7' USR1; echo ready; while :; do sleep 0.05; done", *options)
+            self.assertTrue(wait_until(lambda: self.ok("logs", "box") == "ready\n"))
+            self.ok("stop", "--signal", "USR1", "--timeout", "60", "box")
+            found = self.inspect()
+            self.assertEqual((found["exit_code"], found["restarts"], found["status"]), (7, 0, "exited"))
+            self.ok("rm", "box")
+        done = self.ufs("stop", "-s", "FLY", "box")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--signal 'FLY': is no signal", done.stderr)
+
+    def test_the_last_that_were_made(self):
+        for name in "b", "c", "a":
+            self.start("exit 0", name=name)
+        self.start(name="box")
+        self.ok("wait", "a", "b", "c")
+        self.assertEqual(self.ok("ps", "-q", "-l"), "box\n")
+        self.assertEqual(self.ok("ps", "-q", "--last=3", "--no-trunc"), "box\na\nc\n")
+        self.assertEqual(self.ok("ps", "-qn", "9", "-f", "status=exited"), "a\nc\nb\n")
+        self.assertEqual(self.ufs("ps", "-n", "0").returncode, 2)
+
+    def test_formats(self):
+        self.start()
+        for verb in (["ps"], ["inspect", "box"], ["stats", "--no-stream", "box"], ["volume", "ls"]):
+            self.assertIsInstance(json.loads(self.ok(*verb, "--format", "json")), list)
+            done = self.ufs(*verb, "--format", "{{.Names}}")
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("there are no templates; use --format json and jq(1)", done.stderr)
+        self.assertEqual(json.loads(self.ok("inspect", "-f=json", "box"))[0]["name"], "box")
+
+    def test_what_to_use_instead(self):
+        for words, code, remedy in ((["ps", "--size"], 2, "names as upper"),
+                                    (["stop", "--all"], 2, "$(ufs ps --all --quiet)"),
+                                    (["update", "--restart=no", "box"], 2, "'ufs run --restart'"),
+                                    (["exec", "--privileged", "box", "ls"], 125, "--cap-add")):
+            done = self.ufs(*words)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), words)
+            self.assertIn(f"ufs {words[0]}: {words[1].split('=')[0]} is not supported; ", done.stderr)
+            self.assertIn(remedy, done.stderr)
+        self.start()
+        self.assertEqual(self.ok("exec", "box", "echo", "--privileged"), "--privileged\n")
+
     def test_what_a_container_is_not(self):
         self.start()
         os.mkdir("box")
@@ -104,6 +148,11 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
             done = self.ufs("ps", "--filter", wrong)
             self.assertEqual(done.returncode, 2)
             self.assertIn(f"--filter '{wrong}': label=KEY", done.stderr)
+        for wrong, known in (("status=bogus", "creating, created, running, paused, restarting, exited"),
+                             ("health=bogus", "starting, healthy, unhealthy, none")):
+            done = self.ufs("ps", "--filter", wrong)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(f"--filter '{wrong}': there are {known}\n", done.stderr)
         self.refused("--label '=x': not KEY", "--label", "=x")
 
     def test_one_that_was_created_only(self):
@@ -247,6 +296,12 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.start("for i in 1 2 3; do echo line $i; sleep 0.2; done")
         self.assertEqual(self.ok("logs", "--follow", "box"), "line 1\nline 2\nline 3\n")
         self.assertEqual(self.ok("logs", "--tail", "1", "box"), "line 3\n")
+        self.assertEqual(self.ok("logs", "--tail=all", "box"), "line 1\nline 2\nline 3\n")
+        self.assertEqual(self.ok("logs", "-n", "0", "box"), "")
+        for wrong in "some", "1x", "-2", "":
+            done = self.ufs("logs", f"--tail={wrong}", "box")
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(f"--tail '{wrong}': not a number of lines, or all", done.stderr)
 
     def test_logs_into_one_file(self):
         """In the order in which it was written."""

@@ -303,8 +303,15 @@ class LifeTest(box.BoxTest):
                                ("--rootfs", "name the directory as a LAYER"),
                                ("--secret=x", "-v FILE:/run/secrets/NAME:ro"),
                                ("--oom-kill-disable", "--oom-score-adj"),
-                               ("--ip=192.0.2.1", "publish ports")):
+                               ("--ip=192.0.2.1", "publish ports"),
+                               ("--label-file=x", "--label KEY=VALUE")):
             self.refused(f"{option.split('=')[0]} is not supported; .*{remedy}", option)
+        self.refused("-h prints the help, and stands alone; use --hostname NAME", "-h", "web")
+
+    def test_other_names_of_options(self):
+        own = os.readlink("/proc/self/ns/net") + "\n"
+        self.assertEqual(self.out("readlink /proc/self/ns/net", "--net=host"), own)
+        self.assertIn("options ndots:7\n", self.out("cat /etc/resolv.conf", "--dns-opt", "ndots:7"))
 
 
 class UserTest(box.UserBoxTest):

@@ -108,6 +108,8 @@ class RunTest(box.BoxTest):
         self.start(name="one")
         self.refused("there is a container one already; choose another --name", "--name", "one")
         self.refused("invalid container id", "--name", "../one")
+        for wrong in "-x", "_x", "a+b":
+            self.refused("begins with a letter or a digit", f"--name={wrong}")
         self.assertEqual(self.inspect("one")["status"], "running")
 
     def test_what_is_not_supported_is_refused_by_name(self):
@@ -153,6 +155,7 @@ class OptionTest(box.BoxTest):
         self.assertEqual(text, "own,two words,caller's,,here,/root\n")
 
     def test_user_and_working_directory(self):
+        self.assertEqual(self.out("id", "-u", ":www"), "uid=0(root) gid=44(www)\n")
         self.assertEqual(self.out("id; umask", "-u", "www", "-w", "/tmp"),
                          "uid=33(www) gid=44(www) groups=55(extra)\n0022\n")
         self.assertEqual(self.out("id -u; id -g; readlink /proc/self/cwd", "-u", "12:34",

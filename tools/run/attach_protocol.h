@@ -16,6 +16,7 @@ enum class AttachWord : char {
   kWindow = 'w',    // "ROWS COLUMNS"
   kNoOutput = 'p',  // nobody reads what I am sent: let it know
   kSignal = 's',    // "NUMBER", for its first process
+  kStop = 't',      // the same, and it shall not be restarted
   // From the supervisor.
   kStarted = 'S',  // NAME; from now on it runs
   kOutput = 'o',   // bytes of its standard output, or of its terminal

@@ -37,7 +37,7 @@ Result<int> WatchToTheEnd(const FoundContainer& found,
 
 int RunAttach(int argc, char** argv) {
   std::string name, keys = "ctrl-p,ctrl-q";
-  bool no_input = false, no_signals = false;
+  bool no_input = false, no_signals = false, signals = true;
   ArgumentParser parser(
       kAttach, "ufs attach [options] CONTAINER",
       "Connects our standard streams to those of a container that runs, from "
@@ -49,6 +49,7 @@ int RunAttach(int argc, char** argv) {
       ->type_name("KEYS");
   parser.add_flag("--no-stdin", no_input, "Only look");
   parser.add_flag("--no-sig-proxy", no_signals, "Keep signals to ourselves");
+  parser.add_flag("--sig-proxy", signals, "--sig-proxy=false: the same");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (name.empty())
     return Complain(kAttach, "no container given; see 'ufs attach --help'",
@@ -60,7 +61,7 @@ int RunAttach(int argc, char** argv) {
     options.detach_keys = TRY(ParseDetachKeys(keys));
     options.input = !no_input;
     options.terminal = found.record.terminal && !no_input;
-    options.signals = !no_signals;
+    options.signals = signals && !no_signals;
     bool detached = false;
     const int code = TRY(WatchToTheEnd(found, options, detached));
     return detached ? 0 : code;

@@ -38,7 +38,10 @@ Result<runtime::Process> MakeProcess(const ExecArguments& arguments,
     TRY(AddEnvironment(text, process.env).With("-e"));
   if (!arguments.workdir.empty()) process.cwd = arguments.workdir;
   if (!arguments.user.empty()) {
-    process.user = TRY(UserInContainer(container, arguments.user));
+    // As for 'ufs run': root, with that group.
+    const std::string user =
+        (arguments.user.starts_with(':') ? "0" : "") + arguments.user;
+    process.user = TRY(UserInContainer(container, user));
     process.user.umask = 0022;
   }
   process.terminal = arguments.terminal;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <deque>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "tools/run/container_log.h"
 #include "tools/run/duration.h"
 #include "tools/run/find.h"
+#include "tools/run/options.h"
 
 namespace ufs {
 namespace {
@@ -30,6 +32,7 @@ constexpr useconds_t kFollowPauseUs = 100'000;
 struct LogsArguments {
   std::string name;
   bool follow = false, timestamps = false;
+  std::string tail_word = "all";
   int64_t tail = -1;         // -1: all
   std::string since, until;  // as times stand in the log; empty: all
 
@@ -169,6 +172,14 @@ Result<std::string> ReadMoment(const char* option, const std::string& text) {
   return runtime::FormatRfc3339(TRY(ParseMoment(text, now).With(option)));
 }
 
+Status ReadTail(const std::string& word, int64_t& lines) {
+  if (word == "all" || word == "-1") return Ok();
+  const char* const end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data(), end, lines);
+  if (error == std::errc() && stop == end && lines >= 0) return Ok();
+  return InvalidOption("--tail", word, "not a number of lines, or all");
+}
+
 Status ReadMoments(LogsArguments& arguments) {
   arguments.since = TRY(ReadMoment("--since", arguments.since));
   arguments.until = TRY(ReadMoment("--until", arguments.until));
@@ -188,9 +199,10 @@ int RunLogs(int argc, char** argv) {
   parser.add_flag("-f,--follow", arguments.follow, "Until it has ended");
   parser.add_flag("-t,--timestamps", arguments.timestamps,
                   "When each line was written");
-  parser.add_option("-n,--tail", arguments.tail, "The last lines alone")
-      ->type_name("LINES")
-      ->range(int64_t{0}, int64_t{1} << 40);
+  parser
+      .add_option("-n,--tail", arguments.tail_word,
+                  "The last lines alone; all, if nobody says")
+      ->type_name("LINES");
   parser
       .add_option("--since", arguments.since,
                   "From then on: 10m (ago), 2026-12-01T08:30:00Z")
@@ -198,6 +210,9 @@ int RunLogs(int argc, char** argv) {
   parser.add_option("--until", arguments.until, "Up to then")
       ->type_name("TIME");
   if (auto done = parser.Parse(argc, argv)) return *done;
+  if (const Status read = ReadTail(arguments.tail_word, arguments.tail);
+      !read.ok())
+    return Complain(kUfsLogs, Explain(read.error()), kExitUsage);
   if (const Status read = ReadMoments(arguments); !read.ok())
     return Complain(kUfsLogs, Explain(read.error()), kExitUsage);
   if (arguments.name.empty())

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <span>
 
 #include "tools/command.h"
 #include "tools/output.h"
@@ -11,6 +12,7 @@
 #include "tools/run/commands.h"
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
+#include "tools/run/format_option.h"
 
 namespace ufs {
 namespace {
@@ -90,6 +92,21 @@ struct Filters {
   std::vector<std::string> healths;  // "none" without a check
 };
 
+// As in the manual page.
+constexpr const char* kStatuses[] = {"creating", "created",    "running",
+                                     "paused",   "restarting", "exited"};
+constexpr const char* kHealths[] = {"starting", "healthy", "unhealthy", "none"};
+
+Status CheckKnown(const std::string& text, const std::string& value,
+                  std::span<const char* const> known) {
+  std::string all;
+  for (const char* word : known) {
+    if (value == word) return Ok();
+    all += std::string(all.empty() ? "" : ", ") + word;
+  }
+  return Error(EINVAL, "--filter '" + text + "': there are " + all);
+}
+
 Result<Filters> ParseFilters(const std::vector<std::string>& texts) {
   Filters filters;
   for (const std::string& text : texts) {
@@ -105,6 +122,8 @@ Result<Filters> ParseFilters(const std::vector<std::string>& texts) {
       return Error(EINVAL, "--filter '" + text +
                                "': label=KEY, label=KEY=VALUE, name=PART, "
                                "status=STATUS or health=HEALTH");
+    if (list == &filters.states) TRY(CheckKnown(text, value, kStatuses));
+    if (list == &filters.healths) TRY(CheckKnown(text, value, kHealths));
     list->push_back(value);
   }
   return filters;
@@ -155,11 +174,22 @@ Result<std::vector<FoundContainer>> ListContainers(bool all,
   return containers;
 }
 
+// Those made last alone, the newest first.
+void KeepNewest(size_t count, std::vector<FoundContainer>& containers) {
+  std::sort(containers.begin(), containers.end(),
+            [](const FoundContainer& a, const FoundContainer& b) {
+              return a.record.created > b.record.created;
+            });
+  if (containers.size() > count) containers.resize(count);
+}
+
 }  // namespace
 
 int RunPs(int argc, char** argv) {
   constexpr char kWho[] = "ufs ps";
-  bool all = false, quiet = false, json = false;
+  bool all = false, quiet = false, json = false, latest = false,
+       as_it_is = false;
+  std::optional<int> last;
   std::vector<std::string> texts;
   ArgumentParser parser(kWho,
                         "ufs ps [--all] [--filter FILTER]... [--quiet | "
@@ -174,13 +204,23 @@ int RunPs(int argc, char** argv) {
       ->repeatable();
   parser.add_flag("-q,--quiet", quiet, "Names alone");
   parser.add_flag("--json", json, "For programs");
+  FormatOption format;
+  format.Declare(parser);
+  parser.add_option("-n,--last", last, "Those made last, ended or not")
+      ->type_name("N")
+      ->range(1, 1 << 30);
+  parser.add_flag("-l,--latest", latest, "The last alone: -n 1");
+  parser.add_flag("--no-trunc", as_it_is, "As it is anyway");
   if (auto done = parser.Parse(argc, argv)) return *done;
+  json |= format.json();
+  if (latest) last = 1;
   const auto filters = ParseFilters(texts);
   if (!filters.ok())
     return Complain(kWho, Explain(filters.error()), kExitUsage);
-  const auto containers = ListContainers(all, *filters);
+  auto containers = ListContainers(all || last, *filters);
   if (!containers.ok())
     return Complain(kWho, Explain(containers.error()), kExitFailure);
+  if (last) KeepNewest(static_cast<size_t>(*last), *containers);
   if (json) {
     Json list = Json::array();
     for (const FoundContainer& found : *containers)
@@ -215,6 +255,8 @@ int RunInspect(int argc, char** argv) {
                         "DIRECTORY/oci/NAME/config.json.",
                         "");
   parser.add_option("containers", names);
+  FormatOption format;
+  format.Declare(parser, "-f,--format");
   if (auto done = parser.Parse(argc, argv)) return *done;
   Json list = Json::array();
   const auto add = [&](const std::string& name) -> Status {

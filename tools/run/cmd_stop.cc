@@ -21,24 +21,36 @@ struct Verb {
   }
 };
 
+int NoSignal(const char* who, const std::string& name) {
+  return Complain(who, "--signal '" + name + "': is no signal; see 'kill -l'",
+                  kExitUsage);
+}
+
 }  // namespace
 
 int RunStop(int argc, char** argv) {
   constexpr char kWho[] = "ufs stop";
   Verb verb(
-      kWho, "ufs stop [--time SECONDS] CONTAINER...",
+      kWho, "ufs stop [--time SECONDS] [--signal SIGNAL] CONTAINER...",
       "Asks containers to end (TERM, or their --stop-signal), kills "
       "them after a\nwhile, and waits until they are cleaned up; several at "
       "once.");
   std::optional<int> seconds;
   verb.parser
-      .add_option("-t,--time", seconds,
+      .add_option("-t,--time,--timeout", seconds,
                   "Before it is killed (default: its --stop-timeout, 10)")
       ->type_name("SECONDS")
       ->range(0, kStopSecondsMax);
+  std::string name;
+  verb.parser
+      .add_option("-s,--signal", name, "In the place of its --stop-signal")
+      ->type_name("SIGNAL");
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
+  const auto signal = runtime::ParseSignal(name);
+  if (!name.empty() && signal.value_or(0) == 0) return NoSignal(kWho, name);
   const auto stop = [&](const FoundContainer& found) {
-    return StopContainer(found, seconds.value_or(found.record.stop_timeout));
+    return StopContainer(found, seconds.value_or(found.record.stop_timeout),
+                         signal.value_or(found.record.stop_signal));
   };
   return ForEachContainerAtOnce(kWho, verb.names, stop);
 }
@@ -52,8 +64,7 @@ int RunKill(int argc, char** argv) {
       ->type_name("SIGNAL");
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
   const auto signal = runtime::ParseSignal(name);
-  if (!signal)
-    return Complain(kWho, "--signal '" + name + "': is no signal", kExitUsage);
+  if (!signal) return NoSignal(kWho, name);
   return ForEachContainer(kWho, verb.names, [&](const FoundContainer& found) {
     return SignalContainer(found, *signal);
   });

@@ -6,6 +6,7 @@
 #include "tools/print_json.h"
 #include "tools/run/commands.h"
 #include "tools/run/find.h"
+#include "tools/run/format_option.h"
 #include "tools/run/processes.h"
 
 namespace ufs {
@@ -127,7 +128,12 @@ int RunStats(int argc, char** argv) {
       "");
   parser.add_option("containers", names);
   parser.add_flag("--json", json, "For programs, with all that is counted");
+  FormatOption format;
+  format.Declare(parser);
+  bool as_it_is = false;
+  parser.add_flag("--no-stream,--no-trunc", as_it_is, "As it is anyway");
   if (auto done = parser.Parse(argc, argv)) return *done;
+  json |= format.json();
   const auto chosen = Choose(names);
   if (!chosen.ok())
     return Complain(kWho, Explain(chosen.error()), kExitFailure);

@@ -8,6 +8,7 @@
 #include "tools/run/commands.h"
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
+#include "tools/run/format_option.h"
 #include "tools/run/volume_store.h"
 #include "tools/subcommand.h"
 
@@ -64,7 +65,10 @@ int RunVolumeLs(int argc, char** argv) {
                         "Lists the volumes of this user.", "");
   parser.add_flag("-q,--quiet", quiet, "Names alone");
   parser.add_flag("--json", json, "For programs");
+  FormatOption format;
+  format.Declare(parser);
   if (auto done = parser.Parse(argc, argv)) return *done;
+  json |= format.json();
   const auto list = [&]() -> Status {
     Json array = Json::array();
     Table table({Align::kLeft, Align::kLeft, Align::kLeft});
@@ -105,6 +109,8 @@ int RunVolumeInspect(int argc, char** argv) {
   ArgumentParser parser(kWho, "ufs volume inspect VOLUME...",
                         "Prints all that is known of volumes, as JSON.", "");
   parser.add_option("volumes", names);
+  FormatOption format;
+  format.Declare(parser, "-f,--format");
   if (auto done = parser.Parse(argc, argv)) return *done;
   Json list = Json::array();
   const int code = ForEachVolume(

@@ -59,6 +59,17 @@ Result<std::string> AwaitPart(const Part& part) {
   return complaint;
 }
 
+Status SendSignal(const FoundContainer& found, AttachWord word, int signal) {
+  if (found.record.ended || !found.record.restart.restarts())
+    return TRY(found.Open()).Kill(signal, /*all=*/false);
+  // Its supervisor must know before it sees it end.
+  const auto supervisor = ConnectSupervisor(found.directory());
+  if (!supervisor.ok())
+    return Error(EAGAIN, found.record.name + " is being started; try again");
+  return kernel::SendMessage(*supervisor,
+                             static_cast<char>(word) + std::to_string(signal));
+}
+
 }  // namespace
 
 int ForEach(const char* who, const char* what,
@@ -115,15 +126,7 @@ int ForEachContainerAtOnce(
 }
 
 Status SignalContainer(const FoundContainer& found, int signal) {
-  if (found.record.ended || !found.record.restart.restarts())
-    return TRY(found.Open()).Kill(signal, /*all=*/false);
-  // Its supervisor must know before it sees it end.
-  const auto supervisor = ConnectSupervisor(found.directory());
-  if (!supervisor.ok())
-    return Error(EAGAIN, found.record.name + " is being started; try again");
-  return kernel::SendMessage(
-      *supervisor,
-      static_cast<char>(AttachWord::kSignal) + std::to_string(signal));
+  return SendSignal(found, AttachWord::kSignal, signal);
 }
 
 Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
@@ -143,9 +146,9 @@ Status AwaitEnd(const FoundContainer& found, int timeout_ms) {
   return Error(ETIMEDOUT, record.name + " does not end");
 }
 
-Status StopContainer(const FoundContainer& found, int seconds) {
+Status StopContainer(const FoundContainer& found, int seconds, int signal) {
   // First of all, lest it be restarted.
-  const auto asked = SignalContainer(found, found.record.stop_signal);
+  const auto asked = SendSignal(found, AttachWord::kStop, signal);
   if (!asked.ok() && asked.code() != ESRCH) return asked;
   auto container = found.Open();
   if (container.code() == ESRCH) return AwaitEnd(found, kKillPatienceMs);
@@ -171,7 +174,7 @@ Status RemoveContainer(const FoundContainer& found, bool force, bool volumes) {
     if (!force)
       return Error(EBUSY, found.record.name +
                               " is running; stop it first, or use --force");
-    TRY(StopContainer(found, 0));
+    TRY(StopContainer(found, 0, found.record.stop_signal));
   }
   // With --rm it is gone by itself.
   const auto left = LoadRecord(found.root, found.record.name);

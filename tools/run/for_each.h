@@ -41,7 +41,7 @@ Status SignalContainer(const FoundContainer& found, int signal);
 Status AwaitEnd(const FoundContainer& found, int timeout_ms);
 
 // Asks it to end, and makes it after `seconds`; then as AwaitEnd.
-Status StopContainer(const FoundContainer& found, int seconds);
+Status StopContainer(const FoundContainer& found, int seconds, int signal);
 
 // Removes one that has ended, with its log and fresh upper; `force`: one that
 // runs, too; `volumes`: those that were made up for it. EBUSY, as a sentence.

@@ -58,6 +58,59 @@ constexpr struct {
     {"--init-path", "--init finds tini or catatonit"},
     {"--preserve-fds", "ufs-oci run has it"},
     {"--health-on-failure", "see 'ufs ps --filter health=unhealthy'"},
+    {"--label-file", "name them: --label KEY=VALUE"},
+    {"-a", "leave -d out, or see 'ufs attach --help'"},
+    {"-q", "nothing is pulled"},
+    {"--quiet", "nothing is pulled"},
+    {"--disable-content-trust", "nothing is pulled"},
+    {"--tls-verify", "nothing is pulled"},
+    {"--authfile", "nothing is pulled"},
+    {"--isolation", "it is that of Linux"},
+    {"--no-hosts", "mount a file of your own: -v FILE:/etc/hosts"},
+    {"--timeout", "use timeout(1): timeout SECONDS ufs run ..."},
+    {"--unsetenv", "set it to nothing: -e NAME="},
+    {"--env-merge", "name what it comes to: -e NAME=VALUE"},
+    {"--http-proxy", "name them: -e HTTP_PROXY"},
+    {"--image-volume", "mount something else at its place: -v or --tmpfs"},
+    {"--read-only-tmpfs", "name them: --tmpfs /run --tmpfs /tmp"},
+    {"--systemd", "give what it asks for: --tmpfs /run --tmpfs /tmp"},
+    {"--cgroups", "a container has cgroups where it has limits"},
+    {"--rmi", "'ufs layer rm' removes images and layers"},
+};
+
+constexpr char kAllByName[] = "name them: $(ufs ps --all --quiet)";
+constexpr char kNoSize[] =
+    "du(1) tells, of the directory that 'ufs inspect' names as upper";
+
+constexpr struct {
+  std::string_view verb, name;
+  const char* remedy;
+} kMissingOfVerbs[] = {
+    {"ps", "-s", kNoSize},
+    {"ps", "--size", kNoSize},
+    {"ps", "--sort", "use sort(1), or 'ufs ps --json'"},
+    {"ps", "--pod", "a container stands alone"},
+    {"ps", "--watch", "use watch(1): watch ufs ps"},
+    {"inspect", "-s", kNoSize},
+    {"inspect", "--size", kNoSize},
+    {"inspect", "--type",
+     "it is of containers; 'ufs layer show' and 'ufs volume inspect' tell of "
+     "others"},
+    {"stats", "-a", "one that has ended uses nothing"},
+    {"stats", "--all", "one that has ended uses nothing"},
+    {"logs", "--details", "'ufs inspect' tells what it was run with"},
+    {"exec", "--privileged", "capabilities are given by 'ufs run --cap-add'"},
+    {"exec", "--detach-keys", "leave it by the end of its program, or use -d"},
+    {"rm", "-l", "containers have no links"},
+    {"rm", "--link", "containers have no links"},
+    {"rm", "-a", kAllByName},
+    {"rm", "--all", kAllByName},
+    {"stop", "-a", kAllByName},
+    {"stop", "--all", kAllByName},
+    {"kill", "-a", kAllByName},
+    {"kill", "--all", kAllByName},
+    {"wait", "--condition", "it waits for the end"},
+    {"update", "--restart", "'ufs run --restart' says it once for all"},
 };
 
 constexpr char kRunStarts[] =
@@ -108,6 +161,19 @@ std::string VerbNotSupported(std::string_view verb) {
   for (const auto& missing : kMissingVerbs)
     if (verb == missing.name)
       return "there is no verb '" + std::string(verb) + "'; " + missing.remedy;
+  return "";
+}
+
+std::string NotSupported(std::string_view verb, int argc, char** argv) {
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    std::string_view word = argv[i];
+    // What follows the container is the command's own.
+    if (verb == "exec" && !word.starts_with('-')) break;
+    word = word.substr(0, word.find('='));
+    for (const auto& missing : kMissingOfVerbs)
+      if (verb == missing.verb && word == missing.name)
+        return std::string(word) + " is not supported; " + missing.remedy;
+  }
   return "";
 }
 

@@ -175,7 +175,7 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
        "Name server; none: resolv.conf is the image's");
   List(parser, "--dns-search", options.dns_search, "DOMAIN",
        "Where names are looked up; a dot: nowhere");
-  List(parser, "--dns-option", options.dns_options, "OPTION",
+  List(parser, "--dns-option,--dns-opt", options.dns_options, "OPTION",
        "As in resolv.conf");
   text("--uts", words.uts, "host|private", "Whose host name it has");
   text("--ipc", words.ipc, "host|private", "Whose shared memory it has");
@@ -194,7 +194,7 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
   List(parser, "--device", options.devices, "PATH[:PATH[:rwm]]",
        "A device of the host");
   parser
-      .add_option("--network", words.network,
+      .add_option("--network,--net", words.network,
                   "none (loopback, the default), host, private, slirp4netns, "
                   "pasta")
       ->type_name("NETWORK");
@@ -486,6 +486,8 @@ Status CombineProcess(const Words& words, RunOptions& options) {
   }
   TRY(CheckCapabilities(options.cap_add).With("--cap-add"));
   TRY(CheckCapabilities(options.cap_drop).With("--cap-drop"));
+  // Docker's: root, with that group.
+  if (options.user.starts_with(':')) options.user.insert(0, 1, '0');
   if (!options.workdir.empty() && !options.workdir.starts_with('/'))
     return InvalidOption("--workdir", options.workdir, "must be absolute");
   if (!words.stop_signal.empty()) {
@@ -500,7 +502,7 @@ Status CombineProcess(const Words& words, RunOptions& options) {
 Status Combine(const Words& words, RunOptions& options) {
   if (options.layers.empty())
     return Error(EINVAL, "no layer given; say which stand before --");
-  if (!options.name.empty()) TRY(runtime::CheckId(options.name).With("--name"));
+  if (!options.name.empty()) TRY(CheckName(options.name).With("--name"));
   if (options.keep && options.remove)
     return Error(EINVAL, "--keep and --rm: choose one");
   options.restart = TRY(RestartPolicy::Parse(words.restart).With("--restart"));
@@ -571,6 +573,13 @@ std::optional<int> ParseRunOptions(int argc, char** argv, RunOptions& options) {
   for (int i = 1; i < end; ++i)
     if (const std::string why = NotSupported(argv[i]); !why.empty())
       return Complain(kUfsRun, why, kExitNotStarted);
+  // Docker's for the host name. Help in the place of a run would be no failure.
+  for (int i = 1; i + 1 < end; ++i)
+    if (std::string_view(argv[i]) == "-h")
+      return Complain(kUfsRun,
+                      "-h prints the help, and stands alone; use --hostname "
+                      "NAME",
+                      kExitNotStarted);
   if (auto done = parser.Parse(end, argv))
     return *done == 0 ? 0 : kExitNotStarted;
   if (parser.count("--entrypoint") > 0) options.entrypoint = words.entrypoint;

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <filesystem>
 
@@ -93,6 +94,17 @@ std::string RunRecord::ToJson() const {
 
 Result<std::string> ContainersDirectory() {
   return TRY(StateDirectory()) + "/containers";
+}
+
+Status CheckName(const std::string& name) {
+  TRY(runtime::CheckId(name));
+  // As docker's: "-x" could be named nowhere, and an id has a +, too.
+  if (std::isalnum(static_cast<unsigned char>(name[0])) &&
+      name.find('+') == name.npos)
+    return Ok();
+  return Error(EINVAL, "'" + name +
+                           "': a name begins with a letter or a digit, and "
+                           "has those, _, . and - alone");
 }
 
 bool HasSupervisor(const RunRecord& record) {

@@ -81,6 +81,9 @@ inline std::string RecordPath(const std::string& root,
   return root + "/" + name;
 }
 
+// EINVAL, as a sentence, for what is no name for a new one.
+Status CheckName(const std::string& name);
+
 // Whether its supervisor lives.
 bool HasSupervisor(const RunRecord& record);
 

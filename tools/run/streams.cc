@@ -182,7 +182,10 @@ void Streams::Obey(Client& client, const std::string& message) {
       break;
     }
     case AttachWord::kSignal:
-      if (on_signal_) on_signal_(std::atoi(text.c_str()));
+    case AttachWord::kStop:
+      if (on_signal_)
+        on_signal_(static_cast<AttachWord>(message[0]),
+                   std::atoi(text.c_str()));
       break;
     default:
       break;

@@ -24,7 +24,7 @@ namespace ufs {
 
 class Streams {
  public:
-  using SignalFn = std::function<void(int)>;
+  using SignalFn = std::function<void(AttachWord, int number)>;
 
   explicit Streams(ContainerLog log) : log_(std::move(log)) {}
 

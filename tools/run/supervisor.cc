@@ -100,7 +100,10 @@ class Supervisor {
     TRY(RelabelMounts());
     TRY(ConnectPrivateNetwork());
     streams_.emplace(TRY(ContainerLog::Create(directory_)));
-    streams_->OnSignal([this](int number) { (void)Signal(number); });
+    streams_->OnSignal([this](AttachWord word, int number) {
+      is_last_ |= word == AttachWord::kStop;
+      (void)Signal(number);
+    });
     TRY(CreateContainer());
     streams_->AddClient(std::move(channel_), /*watches=*/!options_.detach);
     TRY(Listen());
