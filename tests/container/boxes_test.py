@@ -240,7 +240,10 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertTrue(wait_until(lambda: self.inspect()["restarts"] == 1 and self.inspect()["status"] == "running"))
         self.assertEqual(inside(), [str(64 << 20), "40"])
         for words, code, message in ((["box"], 2, "no limits given"),
-                                     (["--cpus", "0", "box"], 2, "--cpus '0': not a number of at least 0.01"),
+                                     (["--cpus", "0.001", "box"], 2, "--cpus '0.001': not a number of at least 0.01"),
+                                     (["--memory-swap", "32m", "box"], 1,
+                                      "box: --memory-swap is the sum of memory and swap, so not below --memory, which is 67108864"),
+                                     (["-m", "-1", "--memory-swap", "32m", "box"], 2, "no limit of memory: choose"),
                                      (["-m", "64m"], 2, "no container given"),
                                      (["--shm-size", "1m", "box"], 2, "--shm-size"),
                                      (["-m", "64m", "none"], 1, "no container none")):
@@ -251,6 +254,75 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         done = self.ufs("update", "-m", "64m", "box")
         self.assertEqual(done.returncode, 1)
         self.assertIn("box is not running", done.stderr)
+
+    def test_update_of_memory_and_swap(self):
+        """One without the other, and neither; by the kernel's own order on v1."""
+        memory = bundle.own_cgroup("memory") + "/ufs-box/memory."
+        if not os.path.exists(bundle.own_cgroup("memory") + "/memory.memsw.limit_in_bytes"):
+            self.skipTest("needs a v1 memory controller that counts swap")
+        mib, none = 1 << 20, 1 << 60
+
+        def limits():
+            return tuple(min(int(self.read(memory + name + "limit_in_bytes")), none) for name in ("", "memsw."))
+
+        def update(*words):
+            self.ok("update", *words, "box")
+            return limits()
+        self.start("sleep 1000", "-m", "64m", "--restart", "always")
+        self.assertEqual(limits(), (64 * mib, 128 * mib))
+        self.assertEqual(update("--memory-swap", "96m"), (64 * mib, 96 * mib))
+        self.assertEqual(update("-m", "80m"), (80 * mib, 96 * mib), "what was said of swap stays")
+        done = self.ufs("update", "-m", "100m", "box")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--memory is more than memory and swap may be, 100663296; give --memory-swap as well", done.stderr)
+        self.assertEqual(update("-m", "200m", "--memory-swap", "300m"), (200 * mib, 300 * mib))
+        self.assertEqual(update("--memory-swap", "-1"), (200 * mib, none))
+        self.assertEqual(update("-m", "300m"), (300 * mib, none))
+        self.assertEqual(update("-m", "64m", "--memory-swap", "64m"), (64 * mib, 64 * mib))
+        self.assertEqual(update("-m", "0"), (none, none))
+        os.kill(self.inspect()["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.inspect()["restarts"] == 1 and self.inspect()["status"] == "running"))
+        self.assertEqual(limits(), (none, none), "kept")
+        done = self.ufs("update", "--memory-swap", "1g", "box")
+        self.assertIn("--memory-swap needs a limit of memory", done.stderr)
+        self.assertEqual(update("-m", "64m", "--memory-swap", "96m"), (64 * mib, 96 * mib))
+        self.assertEqual(update("-m=-1"), (none, none))
+
+    def test_update_lifts_the_limit_of_processor_time(self):
+        quota = bundle.own_cgroup("cpu") + "/ufs-box/cpu.cfs_quota_us"
+        if not os.path.exists(bundle.own_cgroup("cpu") + "/cpu.cfs_quota_us"):
+            self.skipTest("needs a v1 cpu controller")
+        self.start("sleep 1000", "--cpus", "0.5")
+        self.assertEqual(self.read(quota), "50000\n")
+        self.ok("update", "--cpus", "0", "box")
+        self.assertEqual(self.read(quota), "-1\n")
+        self.assertEqual(self.out("echo ran", "--cpus", "0", "-m", "0"), "ran\n")
+
+    def test_what_it_was_run_with(self):
+        """While it runs, and after."""
+        place = self.make_dir("place")
+        self.start("sleep 1000", "-e", "A=1", "-u", "www", "-w", "/tmp", "-v", place + ":/x:ro",
+                   "-v", "data:/data", "-m", "64m", "--cap-drop", "ALL", "--cap-add", "CHOWN",
+                   "--tmpfs", "/t", "--ulimit", "nofile=9", "--hostname", "here", "--read-only",
+                   "--security-opt", "no-new-privileges")
+        self.addCleanup(self.ufs, "volume", "rm", "data")
+        for _ in range(2):
+            found = self.inspect()
+            self.assertIn("A=1", found["env"])
+            self.assertEqual((found["user"]["uid"], found["user"]["gid"]), (33, 44))
+            self.assertEqual(found["workdir"], "/tmp")
+            self.assertEqual(found["hostname"], "here")
+            self.assertEqual(found["limits"], {"memory": {"limit": 64 << 20}})
+            self.assertEqual(found["capabilities"], ["CAP_CHOWN"])
+            self.assertEqual(found["ulimits"], [{"type": "RLIMIT_NOFILE", "soft": 9, "hard": 9}])
+            self.assertEqual((found["read_only"], found["no_new_privileges"], found["seccomp"]), (True, True, True))
+            mounts = {mount["destination"]: mount for mount in found["mounts"]}
+            self.assertEqual(set(mounts), {"/x", "/data", "/t", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"})
+            self.assertEqual(mounts["/x"]["source"], place)
+            self.assertIn("ro", mounts["/x"]["options"])
+            self.assertTrue(mounts["/data"]["source"].endswith("/volumes/data/_data"))
+            self.ok("stop", "-t", "0", "box")
+        self.ok("rm", "box")
 
     def test_pause(self):
         self.start("while :; do echo tick; sleep 0.01; done")

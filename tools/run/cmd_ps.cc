@@ -13,6 +13,7 @@
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
 #include "tools/run/format_option.h"
+#include "tools/run/saved_config.h"
 
 namespace ufs {
 namespace {
@@ -252,7 +253,7 @@ int RunInspect(int argc, char** argv) {
   ArgumentParser parser(kWho, "ufs inspect CONTAINER...",
                         "Prints all that is known of containers, as JSON.\n"
                         "The configuration the runtime was given is "
-                        "DIRECTORY/oci/NAME/config.json.",
+                        "DIRECTORY/config.json.",
                         "");
   parser.add_option("containers", names);
   FormatOption format;
@@ -260,7 +261,12 @@ int RunInspect(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   Json list = Json::array();
   const auto add = [&](const std::string& name) -> Status {
-    list.push_back(ToJson(TRY(FindContainer(name))));
+    const FoundContainer found = TRY(FindContainer(name));
+    Json json = ToJson(found);
+    // One that is being made has none yet.
+    if (const auto config = LoadConfig(found.directory()); config.ok())
+      json.update(DescribeConfig(*config));
+    list.push_back(std::move(json));
     return Ok();
   };
   const int code = ForEach(kWho, "container", names, add);

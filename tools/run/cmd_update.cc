@@ -9,6 +9,7 @@
 #include "tools/run/commands.h"
 #include "tools/run/for_each.h"
 #include "tools/run/limit_options.h"
+#include "tools/run/saved_config.h"
 
 namespace ufs {
 namespace {
@@ -16,11 +17,18 @@ namespace {
 constexpr char kUfsUpdate[] = "ufs update";
 
 // The container first: what cannot be set there is not kept either.
-Status Update(const FoundContainer& found, const Json& resources) {
-  runtime::Resources wanted = TRY(runtime::ParseResources(resources.dump()));
+Status Update(const FoundContainer& found, Json resources) {
   // Two at once would each keep what the other has not.
   const UniqueFd lock = TRY(LockRecord(found.root, found.record.name));
   runtime::Container container = TRY(found.Open());
+  const Json config = TRY(LoadConfig(found.directory()));
+  TRY(CompleteMemory(config["linux"]["resources"], resources)
+          .With(found.record.name));
+  runtime::Resources wanted = TRY(runtime::ParseResources(resources.dump()));
+  if (wanted.memory_limit_bytes == -1 && !wanted.memory_swap_bytes) {
+    wanted.memory_swap_bytes = -1;
+    wanted.swap_if_counted = true;
+  }
   TRY(container.Update(std::move(wanted), /*limit_swap=*/true)
           .With(found.record.name));
   return SaveUpdates(found.directory(), resources);
@@ -31,6 +39,7 @@ Status Update(const FoundContainer& found, const Json& resources) {
 int RunUpdate(int argc, char** argv) {
   std::vector<std::string> names;
   LimitWords words;
+  words.can_lift = true;
   ArgumentParser parser(
       kUfsUpdate, "ufs update [limits] CONTAINER...",
       "Changes the limits of containers that run, also for when they are "

@@ -22,6 +22,12 @@ namespace kernel = runtime::kernel;
 constexpr char kUpdatesFile[] = "limits.json";
 constexpr size_t kUpdatesBytesMax = 1 << 20;
 
+// 0 where there is none.
+int64_t MemoryNumber(const Json& resources, const char* key) {
+  const Json::json_pointer pointer(std::string("/memory/") + key);
+  return resources.value(pointer, int64_t{0});
+}
+
 Status SetBytes(const char* option, const std::string& text, const char* key,
                 Json& resources) {
   if (text.empty()) return Ok();
@@ -29,23 +35,35 @@ Status SetBytes(const char* option, const std::string& text, const char* key,
   return Ok();
 }
 
+constexpr char kSumOfBoth[] =
+    "--memory-swap is the sum of memory and swap, so not below --memory";
+
+Status SetMemory(const LimitWords& words, Json& resources) {
+  if (words.memory != "0" && words.memory != "-1")
+    return SetBytes("--memory", words.memory, "limit", resources);
+  if (words.can_lift) resources["memory"]["limit"] = -1;
+  return Ok();
+}
+
 // 0 is what nobody has said, as with docker.
 Status SetMemorySwap(const LimitWords& words, Json& resources) {
   if (words.memory_swap.empty() || words.memory_swap == "0") return Ok();
-  if (words.memory.empty())
+  const int64_t limit = MemoryNumber(resources, "limit");
+  const bool from_before = words.memory.empty() && words.can_lift;
+  if (limit == 0 && !from_before)
     return Error(EINVAL,
                  "--memory-swap needs --memory: it is the sum of memory and "
                  "swap");
-  Json& memory = resources["memory"];
   if (words.memory_swap == "-1") {
-    memory["swap"] = -1;
+    resources["memory"]["swap"] = -1;
     return Ok();
   }
-  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", resources));
-  if (memory["swap"] < memory["limit"])
+  if (limit < 0)
     return Error(EINVAL,
-                 "--memory-swap is the sum of memory and swap, so not below "
-                 "--memory");
+                 "--memory-swap and no limit of memory: choose; it is the sum "
+                 "of memory and swap");
+  TRY(SetBytes("--memory-swap", words.memory_swap, "swap", resources));
+  if (MemoryNumber(resources, "swap") < limit) return Error(EINVAL, kSumOfBoth);
   return Ok();
 }
 
@@ -72,7 +90,9 @@ Status SetSwappiness(const LimitWords& words, Json& resources) {
 Status SetProcessorTime(const LimitWords& words, Json& resources) {
   Json cpu = Json::object();
   const auto [quota, period] = std::pair(words.cpu_quota, words.cpu_period);
-  if (!words.cpus.empty()) {
+  if (words.cpus == "0") {
+    if (words.can_lift) cpu["quota"] = -1;
+  } else if (!words.cpus.empty()) {
     if (quota != 0 || period != 0)
       return Error(EINVAL, "--cpus and --cpu-quota, --cpu-period: choose");
     char* rest = nullptr;
@@ -127,7 +147,8 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
                         const char* help) {
     parser.add_option(name, target, help)->type_name(type);
   };
-  text("-m,--memory", words.memory, "BYTES", "With b, k, m or g");
+  text("-m,--memory", words.memory, "BYTES",
+       words.can_lift ? "With b, k, m or g; 0: no limit" : "With b, k, m or g");
   text("--memory-swap", words.memory_swap, "BYTES",
        "Memory and swap, twice the memory if nobody says; -1: no limit");
   text("--memory-reservation", words.memory_reservation, "BYTES",
@@ -136,7 +157,9 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
       .add_option("--memory-swappiness", words.memory_swappiness,
                   "0 to 100: how soon it is swapped out; cgroup v1 alone")
       ->type_name("N");
-  text("--cpus", words.cpus, "NUMBER", "How many processors' time");
+  text("--cpus", words.cpus, "NUMBER",
+       words.can_lift ? "How many processors' time; 0: no limit"
+                      : "How many processors' time");
   text("--cpuset-cpus", words.cpuset_cpus, "LIST", "On which, 0-2,4");
   text("--cpuset-mems", words.cpuset_mems, "LIST", "Memory nodes");
   const auto number = [&](const char* name, int64_t& target, const char* help) {
@@ -160,7 +183,7 @@ void DeclareLimits(ArgumentParser& parser, LimitWords& words) {
 }
 
 Status CombineLimits(const LimitWords& words, Json& resources) {
-  TRY(SetBytes("--memory", words.memory, "limit", resources));
+  TRY(SetMemory(words, resources));
   TRY(SetBytes("--memory-reservation", words.memory_reservation, "reservation",
                resources));
   TRY(SetMemorySwap(words, resources));
@@ -184,6 +207,30 @@ Status CombineLimits(const LimitWords& words, Json& resources) {
                   "throttleReadIOPSDevice", false, resources));
   return SetThrottle("--device-write-iops", words.write_iops,
                      "throttleWriteIOPSDevice", false, resources);
+}
+
+Status CompleteMemory(const Json& now, Json& resources) {
+  const int64_t limit = MemoryNumber(resources, "limit");
+  const int64_t swap = MemoryNumber(resources, "swap");
+  const int64_t limit_now = MemoryNumber(now, "limit");
+  const int64_t swap_now = MemoryNumber(now, "swap");
+  if (swap > 0 && limit == 0) {
+    if (limit_now <= 0)
+      return Error(EINVAL,
+                   "--memory-swap needs a limit of memory, of which it is the "
+                   "sum with swap; give --memory as well");
+    if (swap < limit_now)
+      return Error(EINVAL, std::string(kSumOfBoth) + ", which is " +
+                               std::to_string(limit_now));
+    resources["memory"]["limit"] = limit_now;
+  } else if (limit != 0 && swap == 0 && swap_now != 0) {
+    if (swap_now > 0 && limit > swap_now)
+      return Error(EINVAL, "--memory is more than memory and swap may be, " +
+                               std::to_string(swap_now) +
+                               "; give --memory-swap as well");
+    resources["memory"]["swap"] = limit < 0 ? -1 : swap_now;
+  }
+  return Ok();
 }
 
 Status AddUpdates(const std::string& directory, Json& resources) {

@@ -7,6 +7,7 @@
 //                                       supervisor and the container alone
 //                         log log.1     what it has written
 //                         attach        the supervisor's socket
+//                         config.json         what the runtime was given last
 //                         limits.json         what `ufs update` has changed
 //                         hosts hostname resolv.conf
 //

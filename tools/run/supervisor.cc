@@ -29,6 +29,7 @@
 #include "tools/run/network.h"
 #include "tools/run/network_files.h"
 #include "tools/run/record.h"
+#include "tools/run/saved_config.h"
 #include "tools/run/streams.h"
 #include "tools/run/udp_forwarder.h"
 #include "tools/run/volume_store.h"
@@ -261,6 +262,7 @@ class Supervisor {
     TRY(AddUpdates(directory_, options.resources));
     const std::string config =
         TRY(MakeRunConfig(options, input_.image, directory_, Root(), network));
+    TRY(SaveConfig(directory_, config));
     UniqueFd input, output, errors;
     TRY(TakeStreams(input, output, errors));
     runtime::CreateOptions create;
