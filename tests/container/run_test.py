@@ -154,6 +154,20 @@ class OptionTest(box.BoxTest):
                         env={**os.environ, "C": "caller's"})
         self.assertEqual(text, "own,two words,caller's,,here,/root\n")
 
+    def test_environment_of_other_systems(self):
+        with open(self.at("env"), "wb") as file:
+            file.write(b"\xef\xbb\xbfA=1\r\n\r\n  # comment\r\n  B= two \r\nC")
+        self.assertEqual(self.out('echo "$A,$B,$C"', "--env-file", self.at("env"),
+                                  env={**os.environ, "C": "3"}), "1, two ,3\n")
+
+    def test_environment_that_is_none(self):
+        for line, name in (("export X=1", "export X"), ("X Y=1", "X Y"), ("X =1", "X "), ("X\tY", "X.Y"),):
+            self.write("env", "# first\nA=1\n" + line + "\n")
+            self.refused(rf"--env-file {self.at('env')}, line 3: '{name}': a name has no white space; "
+                         "these are lines NAME=VALUE, and no script", "--env-file", self.at("env"))
+        self.write("env", "=x")
+        self.refused("line 1: '=x' is not NAME=VALUE", "--env-file", self.at("env"))
+
     def test_user_and_working_directory(self):
         self.assertEqual(self.out("id", "-u", ":www"), "uid=0(root) gid=44(www)\n")
         self.assertEqual(self.out("id; umask", "-u", "www", "-w", "/tmp"),
@@ -200,6 +214,20 @@ class OptionTest(box.BoxTest):
         self.assertEqual(effective("--cap-drop", "all", "--cap-add", "chown"), 1)
         self.assertEqual(effective("-u", "www"), 0)
         self.assertGreater(effective("--cap-add", "ALL"), 0xa80425fb)
+
+    def test_capabilities_that_are_not_there(self):
+        """One that is named is missed; of all, those are meant that there are."""
+        less = ["setpriv", "--bounding-set=-sys_time"]
+        words = self.command(*self.words("grep CapEff /proc/self/status", "--cap-add", "SYS_TIME"))
+        done = bundle.run(*less, *words)
+        self.assertEqual((done.returncode, done.stdout), (125, ""))
+        self.assertIn("--cap-add: CAP_SYS_TIME is not in the bounding set that ufs was started with; leave it out",
+                      done.stderr)
+        words[words.index("SYS_TIME")] = "ALL"
+        done = bundle.run(*less, *words)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        whole = self.out("grep CapEff /proc/self/status", "--cap-add", "ALL")
+        self.assertEqual(int(done.stdout.split()[1], 16), int(whole.split()[1], 16) & ~(1 << 25))
 
     def test_system_calls_are_filtered(self):
         self.assertIn("Seccomp:\t2", self.out("grep Seccomp: /proc/self/status"))

@@ -1,8 +1,12 @@
 // -e and --env-file of ufs run and ufs exec.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "layerdb/base/syscall.h"
 #include "runtime/kernel.h"
@@ -12,6 +16,8 @@ namespace ufs {
 namespace {
 
 constexpr size_t kFileBytesMax = 1 << 20;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr char kBlanks[] = " \t\v\f\r";
 
 // A later one replaces an earlier one of that name.
 void Put(const std::string& entry, std::vector<std::string>& env) {
@@ -19,6 +25,18 @@ void Put(const std::string& entry, std::vector<std::string>& env) {
   std::erase_if(
       env, [&](const std::string& old) { return old.starts_with(prefix); });
   env.push_back(entry);
+}
+
+Status AddLine(const std::string& line, std::vector<std::string>& env) {
+  const std::string name = line.substr(0, line.find('='));
+  if (name.find_first_of(kBlanks) != name.npos)
+    return Error(
+        EINVAL,
+        "'" + name +
+            "': a name has no white space; these are lines "
+            "NAME=VALUE, and no script" +
+            (name.starts_with("export ") ? ": leave 'export' out" : ""));
+  return AddEnvironment(line, env);
 }
 
 }  // namespace
@@ -39,14 +57,17 @@ Status AddEnvironmentFile(const std::string& path,
                           std::vector<std::string>& env) {
   const std::string text = TRY(runtime::kernel::ReadFile(path, kFileBytesMax)
                                    .With("--env-file " + path));
-  size_t begin = 0;
-  while (begin < text.size()) {
-    size_t end = text.find('\n', begin);
-    if (end == text.npos) end = text.size();
-    const std::string line = text.substr(begin, end - begin);
+  // Editors of other systems begin a file with a mark and end lines with CR.
+  size_t begin = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  for (int number = 1; begin < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
     begin = end + 1;
+    if (line.ends_with('\r')) line.pop_back();
+    line.erase(0, std::min(line.find_first_not_of(kBlanks), line.size()));
     if (line.empty() || line[0] == '#') continue;
-    TRY(AddEnvironment(line, env).With("--env-file " + path));
+    TRY(AddLine(line, env).With("--env-file " + path + ", line " +
+                                std::to_string(number)));
   }
   return Ok();
 }

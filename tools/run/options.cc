@@ -1,6 +1,7 @@
 #include "tools/run/options.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -153,7 +154,8 @@ void DeclareProcess(ArgumentParser& parser, RunOptions& options, Words& words) {
   parser.add_flag("--init", options.init,
                   "Under a process 1 that reaps and passes signals on");
   List(parser, "--ulimit", words.ulimits, "NAME=SOFT[:HARD]", "Limit");
-  List(parser, "--cap-add", options.cap_add, "CAPABILITY", "Or ALL");
+  List(parser, "--cap-add", options.cap_add, "CAPABILITY",
+       "Or ALL that there are here");
   List(parser, "--cap-drop", options.cap_drop, "CAPABILITY", "Or ALL");
   List(parser, "--security-opt", words.security, "OPTION",
        "no-new-privileges, seccomp=FILE, seccomp=unconfined, "
@@ -354,6 +356,22 @@ Status CheckCapabilities(const Strings& names) {
   return Ok();
 }
 
+// Who starts it as root can give no more than there is; an ordinary user's
+// container has a user namespace, and all of them there.
+Status CheckCanGive(const Strings& names) {
+  if (geteuid() != 0) return Ok();
+  for (const std::string& name : names) {
+    const std::string full = CapabilityName(name);
+    const auto number = runtime::ParseCapability(full);
+    if (number && prctl(PR_CAPBSET_READ, *number, 0, 0, 0) != 1)
+      return Error(EPERM, full +
+                              " is not in the bounding set that ufs was "
+                              "started with; leave it out, or start ufs where "
+                              "there is more");
+  }
+  return Ok();
+}
+
 // Whether it is the host's.
 Status ReadNamespace(const char* option, const std::string& text, bool& host) {
   host = text == "host";
@@ -485,6 +503,7 @@ Status CombineProcess(const Words& words, RunOptions& options) {
     options.umask = *mode;
   }
   TRY(CheckCapabilities(options.cap_add).With("--cap-add"));
+  TRY(CheckCanGive(options.cap_add).With("--cap-add"));
   TRY(CheckCapabilities(options.cap_drop).With("--cap-drop"));
   // Docker's: root, with that group.
   if (options.user.starts_with(':')) options.user.insert(0, 1, '0');
