@@ -123,7 +123,7 @@ class RunTest(box.BoxTest):
                                 (["--security-opt", "label=x_t"], "not disable, or user:, role:"),
                                 (["-v", "/tmp:/x:z,Z"], "z and Z: choose one"),
                                 (["--device", "/etc"], "is no device"),
-                                (["--mount", "dst=/t"], "--mount 'dst=/t': type=bind needs src=PATH; for "
+                                (["--mount", "type=bind,dst=/t"], "--mount 'type=bind,dst=/t': type=bind needs src=PATH; for "
                                  "a volume or memory say type=volume or type=tmpfs"),
                                 (["--stop-signal", "0"], "--stop-signal '0': is no signal"),
                                 (["--user", "nobody-here"], "no user \"nobody-here\""),
@@ -201,7 +201,7 @@ class OptionTest(box.BoxTest):
         os.chown(self.at("shared/file"), 1000, 2000)
         maps = "uids=1000-5-1;gids=2000-6-1"
         for options in (["-v", f"{self.at('shared')}:/data:ro,idmap={maps}"],
-                        ["--mount", f"src={self.at('shared')},dst=/data,idmap={maps}"]):
+                        ["--mount", f"type=bind,src={self.at('shared')},dst=/data,idmap={maps}"]):
             self.assertEqual(self.out("stat -c %u:%g /data/file", *options), "5:6\n")
         self.refused("uidMappings and gidMappings", "-v", f"{self.at('shared')}:/data:idmap")
 

@@ -188,7 +188,7 @@ void DeclareTree(ArgumentParser& parser, RunOptions& options, Words& words) {
                   "COMMAND cannot change the root");
   List(parser, "-v,--volume", words.volumes, "SOURCE:TARGET[:ro]",
        "A directory or file of the host, or a volume by its name");
-  List(parser, "--mount", words.mounts, "type=bind|volume|tmpfs,src=,dst=[,ro]",
+  List(parser, "--mount", words.mounts, "type=volume|bind|tmpfs,src=,dst=[,ro]",
        "The same in words");
   List(parser, "--tmpfs", words.tmpfs, "TARGET[:OPTIONS]", "In memory");
   text("--shm-size", words.shm_size, "BYTES",

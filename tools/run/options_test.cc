@@ -69,8 +69,19 @@ TEST(ParseMountOption, ReadsAndRefuses) {
   EXPECT_EQ(requested->mount.options.back(), "ro");
   EXPECT_TRUE(ParseMountOption("type=volume,dst=/x")->anonymous);
   EXPECT_EQ(ParseMountOption("type=image,src=x,dst=/x").code(), ENOTSUP);
-  EXPECT_EQ(ParseMountOption("src=/tmp,dst=/x,odd=1").code(), EINVAL);
-  EXPECT_EQ(ParseMountOption("src=/tmp").code(), EINVAL);
+  EXPECT_EQ(ParseMountOption("type=bind,src=/tmp,dst=/x,odd=1").code(), EINVAL);
+  EXPECT_EQ(ParseMountOption("type=bind,src=/tmp").code(), EINVAL);
+}
+
+TEST(ParseMountOption, WithoutATypeIsAVolume) {
+  EXPECT_EQ(ParseMountOption("src=data,dst=/x")->volume, "data");
+  EXPECT_TRUE(ParseMountOption("dst=/x")->anonymous);
+  for (const char* wrong : {"src=/tmp,dst=/x", "type=volume,src=./a,dst=/x"}) {
+    const auto refused = ParseMountOption(wrong);
+    ASSERT_EQ(refused.code(), EINVAL) << wrong;
+    EXPECT_NE(refused.error().context().find("type=bind"),
+              std::string_view::npos);
+  }
 }
 
 TEST(AddImageVolumes, LeavesOutWhereSomethingIs) {

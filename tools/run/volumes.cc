@@ -170,7 +170,7 @@ Result<RequestedMount> ParseTmpfs(const std::string& text) {
 }
 
 Result<RequestedMount> ParseMountOption(const std::string& text) {
-  std::string type = "bind", source, target;
+  std::string type = "volume", source, target;  // as with docker
   Strings options, tmpfs;
   bool fill = true;
   for (const std::string& word : Split(text, ',')) {
@@ -210,6 +210,10 @@ Result<RequestedMount> ParseMountOption(const std::string& text) {
                        "tmpfs-size or tmpfs-mode");
     }
   }
+  if (type == "volume" && !source.empty() && !IsVolumeName(source))
+    return Error(EINVAL, "--mount '" + text + "': " + source +
+                             " is a path, and no name of a volume; for a "
+                             "directory or file of the host say type=bind");
   TRY(CheckTarget(target, text));
   if (type == "tmpfs") {
     RequestedMount requested;
