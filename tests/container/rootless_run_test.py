@@ -38,7 +38,7 @@ class RootlessRunTest(box.UnionVerbs, box.UserBoxTest):
         self.ok("rm", "kept")
 
     def test_limits_are_refused_with_the_reason(self):
-        self.refused("memory.limit cannot be set.*", "-m", "64m")
+        self.refused("--memory cannot be set.*", "-m", "64m")
 
     def test_networks(self):
         self.assertIn("UP", self.out("ip link show lo"))

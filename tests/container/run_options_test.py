@@ -2,6 +2,7 @@
 not, with what to use instead."""
 import json
 import os
+import re
 import signal
 import shutil
 import subprocess
@@ -187,6 +188,11 @@ class LimitTest(box.BoxTest):
         self.refused("--cpu-period '5': not 1000 to 1000000", "--cpu-period", "5")
 
 
+def has_capability(number):
+    with open("/proc/self/status") as file:
+        return int(re.search(r"CapBnd:\s*(\w+)", file.read())[1], 16) >> number & 1
+
+
 class LifeTest(box.BoxTest):
     def test_replaced(self):
         first = self.start("sleep 1000", "--replace")
@@ -218,7 +224,7 @@ class LifeTest(box.BoxTest):
                 ("--user nobody-here: ", "-u", "nobody-here"),
                 ("--user www:nogroup: ", "-u", "www:nogroup"),
                 ("no group \"nogroup\" in the container", "--group-add", "nogroup"),
-                ("cpu.cpus cannot be set", "--cpuset-cpus", "999")):
+                ("--cpuset-cpus cannot be set", "--cpuset-cpus", "999")):
             self.refused(message, "--replace", "--name", "box", *words)
             self.assertEqual(self.inspect()["status"], "running", words)
         self.assertEqual(sorted(os.listdir(self.store)), ["box"])
@@ -307,6 +313,20 @@ class LifeTest(box.BoxTest):
                                ("--label-file=x", "--label KEY=VALUE")):
             self.refused(f"{option.split('=')[0]} is not supported; .*{remedy}", option)
         self.refused("-h prints the help, and stands alone; use --hostname NAME", "-h", "web")
+
+    def test_the_runtimes_messages_name_options(self):
+        for options, message in ((["-w", "/etc/passwd"], "^ufs run: --workdir /etc/passwd: Not a directory$"),
+                                 (["--sysctl", "a.b=1"], "^ufs run: --sysctl a.b is not in a namespace"),
+                                 (["--cpuset-cpus", "999"], "^ufs run: --cpuset-cpus cannot be set"),
+                                 (["--pids-limit", "5", "-m", "64k"], "want of memory: --memory is too low to start"),
+                                 (["--oom-score-adj", "-1000"], "^ufs run: --oom-score-adj cannot be set to -1000; lowering")):
+            if options[0] != "--oom-score-adj" or not has_capability(24):
+                self.refused(f"(?m){message}", *options)
+        self.start()
+        done = self.ufs("exec", "-w", "/etc/passwd", "box", "true")
+        self.assertIn("ufs exec: --workdir /etc/passwd: Not a directory", done.stderr)
+        done = self.ufs("update", "--cpuset-cpus", "999", "box")
+        self.assertIn("ufs update: box: --cpuset-cpus cannot be set", done.stderr)
 
     def test_other_names_of_options(self):
         own = os.readlink("/proc/self/ns/net") + "\n"

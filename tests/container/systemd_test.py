@@ -285,7 +285,7 @@ class UserScopeTest(box.UserBoxTest):
     def test_a_manager_that_refuses_does_not_keep_it_from_running(self):
         self.systemd.mode("refuse")
         self.assertEqual(self.out("echo ran"), "ran\n")
-        self.refused("memory.limit cannot be set: .*StartTransientUnit: not today", "-m", "64m")
+        self.refused("--memory cannot be set: .*StartTransientUnit: not today", "-m", "64m")
 
     def test_properties_are_to_be_had_of_the_manager_alone(self):
         self.systemd.mode("refuse")

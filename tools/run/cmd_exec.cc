@@ -14,6 +14,7 @@
 #include "tools/run/container_user.h"
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
+#include "tools/run/option_words.h"
 #include "tools/run/options.h"
 
 namespace ufs {
@@ -129,7 +130,8 @@ int RunExec(int argc, char** argv) {
   SealOwnProgram(own);
   const auto code = Exec(arguments);
   if (code.ok()) return *code;
-  return Complain(kUfsExec, Explain(code.error()), ExitCodeFor(code.error()));
+  return Complain(kUfsExec, Explain(InOptionWords(code.error())),
+                  ExitCodeFor(code.error()));
 }
 
 }  // namespace ufs

@@ -24,6 +24,7 @@
 #include "tools/run/exit_code.h"
 #include "tools/run/find.h"
 #include "tools/run/for_each.h"
+#include "tools/run/option_words.h"
 #include "tools/run/random_name.h"
 #include "tools/run/supervisor.h"
 #include "tools/run/trial.h"
@@ -173,7 +174,8 @@ int RunRun(int argc, char** argv) {
   if (auto done = ParseRunOptions(argc, argv, options)) return *done;
   const auto code = Run(options);
   if (!code.ok())
-    return Complain(kUfsRun, Explain(code.error()), kExitNotStarted);
+    return Complain(kUfsRun, Explain(InOptionWords(code.error())),
+                    kExitNotStarted);
   return FinishOutput(kUfsRun) == kExitOk ? *code : kExitNotStarted;
 }
 

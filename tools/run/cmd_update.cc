@@ -9,6 +9,7 @@
 #include "tools/run/commands.h"
 #include "tools/run/for_each.h"
 #include "tools/run/limit_options.h"
+#include "tools/run/option_words.h"
 #include "tools/run/saved_config.h"
 
 namespace ufs {
@@ -29,8 +30,10 @@ Status Update(const FoundContainer& found, Json resources) {
     wanted.memory_swap_bytes = -1;
     wanted.swap_if_counted = true;
   }
-  TRY(container.Update(std::move(wanted), /*limit_swap=*/true)
-          .With(found.record.name));
+  const Status updated =
+      container.Update(std::move(wanted), /*limit_swap=*/true)
+          .With(found.record.name);
+  if (!updated.ok()) return InOptionWords(updated.error());
   return SaveUpdates(found.directory(), resources);
 }
 

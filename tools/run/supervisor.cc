@@ -28,6 +28,7 @@
 #include "tools/run/limit_options.h"
 #include "tools/run/network.h"
 #include "tools/run/network_files.h"
+#include "tools/run/option_words.h"
 #include "tools/run/record.h"
 #include "tools/run/saved_config.h"
 #include "tools/run/streams.h"
@@ -80,8 +81,9 @@ class Supervisor {
       TellEnd();
     } else {
       const Error& error = started.error();
-      const std::string message = std::to_string(ExitCodeFor(error)) + " " +
-                                  (SaidByUnion(error) ? "" : Explain(error));
+      const std::string message =
+          std::to_string(ExitCodeFor(error)) + " " +
+          (SaidByUnion(error) ? "" : Explain(InOptionWords(error)));
       record_.remove = true;
       CleanUp();
       Tell(AttachWord::kFailed, message);
@@ -329,7 +331,7 @@ class Supervisor {
       if (again.ok() && !Rest(*delay)) return;
       if (again.ok()) again = StartAgain();
       if (again.ok()) continue;
-      record_.error = "restarting it: " + Explain(again.error());
+      record_.error = "restarting it: " + Explain(InOptionWords(again.error()));
       record_.exit_code = ExitCodeFor(again.error());
       return;
     }
