@@ -38,6 +38,7 @@ constexpr Command kCommands[] = {
     {"logs", "Print what a container has written", RunLogs},
     {"attach", "Connect to the terminal or streams of a container", RunAttach},
     {"stop", "Ask containers to end, and see to it", RunStop},
+    {"restart", "Stop containers and start them again", RunRestart},
     {"kill", "Send a signal to containers", RunKill},
     {"pause", "Freeze containers", RunPause},
     {"unpause", "Let them run again", RunUnpause},

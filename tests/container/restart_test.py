@@ -59,6 +59,58 @@ class RestartCases:
         self.ok("kill", "box")
         self.assertEqual((self.ok("wait", "box"), self.inspect()["restarts"]), ("137\n", 1))
 
+    def test_by_name(self):
+        """Without a policy: the same upper, limits and log; nobody waits for an end."""
+        trap = COUNT + "trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done"
+        for policy in "no", "on-failure:1":
+            self.start(trap, "-e", "A=1", "--restart", policy)
+            waiter = subprocess.Popen(self.command("wait", "box"), stdout=subprocess.PIPE, text=True)
+            self.assertTrue(wait_until(lambda: self.runs() == ["1"]))
+            before = self.inspect()
+            self.assertEqual(self.ok("restart", "box"), "box\n")
+            self.assertTrue(wait_until(lambda: self.runs() == ["1", "bye", "2"]), self.runs())
+            found = self.inspect()
+            self.assertEqual((found["status"], found["restarts"], found["exit_code"]), ("running", 0, 0))
+            self.assertNotEqual(found["pid"], before["pid"])
+            self.assertEqual(found["supervisor"], before["supervisor"])
+            self.assertIsNone(waiter.poll())
+            self.ok("stop", "box")
+            self.assertEqual((waiter.communicate()[0], self.inspect()["status"]), ("5\n", "exited"))
+            done = self.ufs("restart", "box")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("box has ended, and is not started again; make another: ufs run --replace", done.stderr)
+            self.ok("rm", "box")
+
+    def test_by_name_of_one_that_heeds_no_signal(self):
+        self.start("echo ready; exec sleep 1000")
+        self.start("echo ready; exec sleep 1000", name="other")
+        self.assertTrue(wait_until(lambda: self.runs() == ["ready"]))
+        done = self.ufs("restart", "--time", "1", "other", "none", "box")
+        self.assertEqual((done.returncode, done.stdout), (1, "other\nbox\n"))
+        self.assertIn("ufs restart: no container none", done.stderr)
+        self.assertTrue(wait_until(lambda: self.runs() == ["ready"] * 2))
+        self.ufs("pause", "box")  # where there is a freezer
+        self.ok("restart", "-s", "KILL", "box")
+        self.assertTrue(wait_until(lambda: self.runs() == ["ready"] * 3))
+
+    def test_by_name_between_two_runs(self):
+        """It does not wait any longer."""
+        self.start(COUNT + "[ $(wc -l </runs) -gt 6 ] && exec sleep 1000", "--restart", "always")
+        self.assertTrue(wait_until(lambda: self.inspect()["status"] == "restarting" and len(self.runs()) == 6))
+        self.ok("restart", "box")
+        self.assertEqual(self.inspect()["status"], "running")
+        self.assertTrue(wait_until(lambda: len(self.runs()) == 7, 1))
+
+    def test_by_name_and_stopped(self):
+        """The stop counts, in whatever order they come."""
+        self.start("echo ready; exec sleep 1000")
+        self.assertTrue(wait_until(lambda: self.runs() == ["ready"]))
+        both = [subprocess.Popen(self.command(verb, "-t", "2", "box"), stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True) for verb in ("restart", "stop")]
+        self.assertEqual(both[1].communicate(timeout=30), ("box\n", ""))
+        both[0].communicate(timeout=30)
+        self.assertEqual(self.inspect()["status"], "exited")
+
     def test_removed_by_force(self):
         self.start(COUNT, "--restart", "always")
         self.ok("rm", "--force", "box")

@@ -33,6 +33,7 @@ complete -c ufs -n __fish_use_subcommand -x -a exec -d 'Run another program in a
 complete -c ufs -n __fish_use_subcommand -x -a logs -d 'Print what a container has written'
 complete -c ufs -n __fish_use_subcommand -x -a attach -d 'Connect to a container'
 complete -c ufs -n __fish_use_subcommand -x -a stop -d 'Ask containers to end'
+complete -c ufs -n __fish_use_subcommand -x -a restart -d 'Stop containers and start them again'
 complete -c ufs -n __fish_use_subcommand -x -a kill -d 'Send a signal to containers'
 complete -c ufs -n __fish_use_subcommand -x -a pause -d 'Freeze containers'
 complete -c ufs -n __fish_use_subcommand -x -a unpause -d 'Let them run again'
@@ -45,7 +46,7 @@ complete -c ufs -n __fish_use_subcommand -x -a top -d 'List the processes of a c
 complete -c ufs -n __fish_use_subcommand -x -a stats -d 'Show what containers use'
 complete -c ufs -n __fish_use_subcommand -x -a volume -d 'List, show and remove volumes'
 complete -c ufs -n '__fish_seen_subcommand_from volume' -x -a 'create ls inspect rm prune (ufs volume ls --quiet 2>/dev/null)'
-complete -c ufs -n '__fish_seen_subcommand_from exec logs attach stop kill pause unpause update wait port rm inspect top stats' -x -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
+complete -c ufs -n '__fish_seen_subcommand_from exec logs attach stop restart kill pause unpause update wait port rm inspect top stats' -x -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
 complete -c ufs -n '__fish_seen_subcommand_from commit diff stat' -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
 complete -c ufs -n '__fish_seen_subcommand_from run' -s i -d 'Give it our input'
 complete -c ufs -n '__fish_seen_subcommand_from run' -s t -d 'A terminal'

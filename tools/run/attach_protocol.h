@@ -17,6 +17,7 @@ enum class AttachWord : char {
   kNoOutput = 'p',  // nobody reads what I am sent: let it know
   kSignal = 's',    // "NUMBER", for its first process
   kStop = 't',      // the same, and it shall not be restarted
+  kRestart = 'r',   // the same, and it shall, whatever its policy
   // From the supervisor.
   kStarted = 'S',  // NAME; from now on it runs
   kOutput = 'o',   // bytes of its standard output, or of its terminal

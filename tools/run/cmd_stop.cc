@@ -1,4 +1,5 @@
-// ufs stop, kill, pause, unpause, rm: what is done to containers by name.
+// ufs stop, restart, kill, pause, unpause, rm: what is done to containers by
+// name.
 #include <signal.h>
 
 #include <optional>
@@ -26,15 +27,9 @@ int NoSignal(const char* who, const std::string& name) {
                   kExitUsage);
 }
 
-}  // namespace
-
-int RunStop(int argc, char** argv) {
-  constexpr char kWho[] = "ufs stop";
-  Verb verb(
-      kWho, "ufs stop [--time SECONDS] [--signal SIGNAL] CONTAINER...",
-      "Asks containers to end (TERM, or their --stop-signal), kills "
-      "them after a\nwhile, and waits until they are cleaned up; several at "
-      "once.");
+// Ends containers in one way or another: RestartContainer, StopContainer.
+int EndEach(const char* who, Verb& verb, int argc, char** argv,
+            Status (*end)(const FoundContainer&, int seconds, int signal)) {
   std::optional<int> seconds;
   verb.parser
       .add_option("-t,--time,--timeout", seconds,
@@ -47,12 +42,34 @@ int RunStop(int argc, char** argv) {
       ->type_name("SIGNAL");
   if (auto done = verb.parser.Parse(argc, argv)) return *done;
   const auto signal = runtime::ParseSignal(name);
-  if (!name.empty() && signal.value_or(0) == 0) return NoSignal(kWho, name);
-  const auto stop = [&](const FoundContainer& found) {
-    return StopContainer(found, seconds.value_or(found.record.stop_timeout),
-                         signal.value_or(found.record.stop_signal));
+  if (!name.empty() && signal.value_or(0) == 0) return NoSignal(who, name);
+  const auto act = [&](const FoundContainer& found) {
+    return end(found, seconds.value_or(found.record.stop_timeout),
+               signal.value_or(found.record.stop_signal));
   };
-  return ForEachContainerAtOnce(kWho, verb.names, stop);
+  return ForEachContainerAtOnce(who, verb.names, act);
+}
+
+}  // namespace
+
+int RunStop(int argc, char** argv) {
+  constexpr char kWho[] = "ufs stop";
+  Verb verb(
+      kWho, "ufs stop [--time SECONDS] [--signal SIGNAL] CONTAINER...",
+      "Asks containers to end (TERM, or their --stop-signal), kills "
+      "them after a\nwhile, and waits until they are cleaned up; several at "
+      "once.");
+  return EndEach(kWho, verb, argc, argv, StopContainer);
+}
+
+int RunRestart(int argc, char** argv) {
+  constexpr char kWho[] = "ufs restart";
+  Verb verb(
+      kWho, "ufs restart [--time SECONDS] [--signal SIGNAL] CONTAINER...",
+      "Ends containers that run as 'ufs stop' does, and starts them again over "
+      "the same\nupper, whatever their --restart policy. One that has ended "
+      "is not started again.");
+  return EndEach(kWho, verb, argc, argv, RestartContainer);
 }
 
 int RunKill(int argc, char** argv) {

@@ -9,6 +9,7 @@ int RunExec(int argc, char** argv);
 int RunLogs(int argc, char** argv);
 int RunAttach(int argc, char** argv);
 int RunStop(int argc, char** argv);
+int RunRestart(int argc, char** argv);
 int RunKill(int argc, char** argv);
 int RunPause(int argc, char** argv);
 int RunUnpause(int argc, char** argv);

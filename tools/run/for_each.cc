@@ -59,11 +59,18 @@ Result<std::string> AwaitPart(const Part& part) {
   return complaint;
 }
 
+// To its first process; by its supervisor where that must know before it sees
+// it end.
 Status SendSignal(const FoundContainer& found, AttachWord word, int signal) {
-  if (found.record.ended || !found.record.restart.restarts())
+  const bool restarts = found.record.restart.restarts();
+  const auto directly = [&]() -> Status {
     return TRY(found.Open()).Kill(signal, /*all=*/false);
-  // Its supervisor must know before it sees it end.
+  };
+  if (found.record.ended || (!restarts && word == AttachWord::kSignal))
+    return directly();
   const auto supervisor = ConnectSupervisor(found.directory());
+  if (!supervisor.ok() && !restarts && word == AttachWord::kStop)
+    return directly();
   if (!supervisor.ok())
     return Error(EAGAIN, found.record.name + " is being started; try again");
   return kernel::SendMessage(*supervisor,
@@ -167,6 +174,38 @@ Status StopContainer(const FoundContainer& found, int seconds, int signal) {
     if (ended.ok()) break;
   }
   return ended;
+}
+
+Status RestartContainer(const FoundContainer& found, int seconds, int signal) {
+  const RunRecord& record = found.record;
+  if (record.ended)
+    return Error(ESRCH, record.name +
+                            " has ended, and is not started again; make "
+                            "another: ufs run --replace --name " +
+                            record.name);
+  TRY(SendSignal(found, AttachWord::kRestart, signal));
+  if (auto container = found.Open(); container.ok()) {
+    const auto status = container->Status();
+    if (status.ok() && *status == runtime::RunState::kPaused)
+      TRY(container->Resume());
+  }
+  constexpr int kStepMs = 50;
+  int until_kill_ms = seconds * 1000;
+  for (int left_ms = until_kill_ms + kKillPatienceMs; left_ms > 0;
+       left_ms -= kStepMs, until_kill_ms -= kStepMs) {
+    const RunRecord now = TRY(LoadRecord(found.root, record.name));
+    if (now.ended)
+      return Error(ECHILD, record.name + " has ended" +
+                               (now.error.empty() ? "" : ": " + now.error));
+    if (!now.restarting && now.started != record.started) return Ok();
+    // More than once, as for a stop.
+    if (!now.restarting && until_kill_ms <= 0) {
+      TRY(SendSignal(found, AttachWord::kRestart, SIGKILL));
+      until_kill_ms = kKillAgainMs;
+    }
+    usleep(kStepMs * 1000);
+  }
+  return Error(ETIMEDOUT, record.name + " does not end");
 }
 
 Status RemoveContainer(const FoundContainer& found, bool force, bool volumes) {

@@ -43,6 +43,10 @@ Status AwaitEnd(const FoundContainer& found, int timeout_ms);
 // Asks it to end, and makes it after `seconds`; then as AwaitEnd.
 Status StopContainer(const FoundContainer& found, int seconds, int signal);
 
+// The same, and has it started again, whatever its restart policy; waits until
+// it runs. ESRCH, as a sentence, for one that has ended.
+Status RestartContainer(const FoundContainer& found, int seconds, int signal);
+
 // Removes one that has ended, with its log and fresh upper; `force`: one that
 // runs, too; `volumes`: those that were made up for it. EBUSY, as a sentence.
 Status RemoveContainer(const FoundContainer& found, bool force, bool volumes);

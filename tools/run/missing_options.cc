@@ -107,6 +107,9 @@ constexpr struct {
     {"rm", "--all", kAllByName},
     {"stop", "-a", kAllByName},
     {"stop", "--all", kAllByName},
+    {"restart", "-a", kAllByName},
+    {"restart", "--all", kAllByName},
+    {"restart", "--running", "name them: $(ufs ps --quiet)"},
     {"kill", "-a", kAllByName},
     {"kill", "--all", kAllByName},
     {"wait", "--condition", "it waits for the end"},
@@ -115,7 +118,7 @@ constexpr struct {
 
 constexpr char kRunStarts[] =
     "'ufs run' makes a container and starts it; one that has ended is not "
-    "started again, but by --restart";
+    "started again, but by --restart; 'ufs restart' is for one that runs";
 constexpr char kNoRegistry[] =
     "there is no client for registries: skopeo copies images from them to an "
     "OCI layout, for 'ufs layer import', and from 'ufs layer export --format "
@@ -128,7 +131,6 @@ constexpr struct {
 } kMissingVerbs[] = {
     {"create", kRunStarts},
     {"start", kRunStarts},
-    {"restart", kRunStarts},
     {"rename", "a container has its name from 'ufs run --name'"},
     {"cp",
      "give the directory by 'ufs run -v', or send a tar through 'ufs exec'"},

@@ -183,6 +183,7 @@ void Streams::Obey(Client& client, const std::string& message) {
     }
     case AttachWord::kSignal:
     case AttachWord::kStop:
+    case AttachWord::kRestart:
       if (on_signal_)
         on_signal_(static_cast<AttachWord>(message[0]),
                    std::atoi(text.c_str()));

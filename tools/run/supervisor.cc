@@ -103,10 +103,8 @@ class Supervisor {
     TRY(RelabelMounts());
     TRY(ConnectPrivateNetwork());
     streams_.emplace(TRY(ContainerLog::Create(directory_)));
-    streams_->OnSignal([this](AttachWord word, int number) {
-      is_last_ |= word == AttachWord::kStop;
-      (void)Signal(number);
-    });
+    streams_->OnSignal(
+        [this](AttachWord word, int number) { Obey(word, number); });
     TRY(CreateContainer());
     streams_->AddClient(std::move(channel_), /*watches=*/!options_.detach);
     TRY(Listen());
@@ -323,18 +321,25 @@ class Supervisor {
   void Attend() {
     while (true) {
       while (!ended_) Watch(/*timeout_ms=*/-1);
-      const auto delay = clock_.Next(
-          record_.exit_code, std::chrono::duration_cast<RestartClock::Duration>(
-                                 Clock::now() - started_));
+      const auto delay = NextDelay();
       if (is_last_ || !delay) return;
       auto again = EndOnce();
       if (again.ok() && !Rest(*delay)) return;
+      again_ = false;
       if (again.ok()) again = StartAgain();
       if (again.ok()) continue;
       record_.error = "restarting it: " + Explain(InOptionWords(again.error()));
       record_.exit_code = ExitCodeFor(again.error());
       return;
     }
+  }
+
+  // Nullopt when it is not to be started again.
+  std::optional<RestartClock::Duration> NextDelay() {
+    if (again_) return RestartClock::Duration::zero();
+    return clock_.Next(record_.exit_code,
+                       std::chrono::duration_cast<RestartClock::Duration>(
+                           Clock::now() - started_));
   }
 
   // One round of what there is to do; false when there was nothing in time.
@@ -384,6 +389,7 @@ class Supervisor {
   bool Rest(RestartClock::Duration delay) {
     const auto end = Clock::now() + delay;
     while (!is_last_) {
+      if (again_) return true;
       const auto left =
           std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
       const int timeout_ms =
@@ -437,6 +443,21 @@ class Supervisor {
         udp_forwarder_ = kernel::Child();
       }
     }
+  }
+
+  void Obey(AttachWord word, int number) {
+    if (word == AttachWord::kStop) {
+      is_stopped_ = is_last_ = true;
+      again_ = false;
+    } else if (word == AttachWord::kRestart) {
+      // Who stops it waits for its end.
+      if (is_stopped_) return;
+      is_last_ = false;
+      again_ = true;
+      if (container_) (void)container_->Kill(number, /*all=*/false);
+      return;
+    }
+    (void)Signal(number);
   }
 
   Status Signal(int number) {
@@ -547,8 +568,10 @@ class Supervisor {
   std::optional<runtime::Container> container_;
   std::optional<Streams> streams_;
   HealthMonitor health_;
-  bool ended_ = false;    // this run of it
-  bool is_last_ = false;  // there shall be no other
+  bool ended_ = false;       // this run of it
+  bool is_last_ = false;     // there shall be no other
+  bool is_stopped_ = false;  // as somebody has said, who waits for its end
+  bool again_ = false;       // there shall be another at once
   RestartClock clock_;
   Clock::time_point started_;
 };
