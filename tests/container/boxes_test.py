@@ -404,6 +404,21 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertIn("tick\n", self.ok("logs", "--follow", "--until", in_a_second, "box"))
         self.assertLess(time.monotonic() - started, 20)
 
+    def test_input_of_one_in_the_background(self):
+        """From whoever attaches, one after the other; it does not end with theirs."""
+        self.start("while read line; do echo got $line; done; echo over", "-i")
+        for word, lines in (("one", "got one\n"), ("two", "got one\ngot two\n")):
+            attached = subprocess.Popen(self.command("attach", "--no-sig-proxy", "box"), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+            attached.stdin.write(word + "\n")
+            attached.stdin.close()
+            self.assertEqual(attached.stdout.readline(), f"got {word}\n")
+            attached.kill()
+            attached.wait(timeout=20)
+            attached.stdout.close()
+            self.assertTrue(wait_until(lambda: self.ok("logs", "box") == lines))
+        self.assertEqual(self.inspect()["status"], "running")
+
     def test_attach(self):
         self.start("trap 'exit 3' TERM; while :; do echo tick; sleep 0.05; done")
         attached = subprocess.Popen(self.command("attach", "--no-stdin", "box"),

@@ -78,7 +78,8 @@ void DeclareLife(ArgumentParser& parser, RunOptions& options, Words& words) {
   };
   text("--name", options.name, "NAME", "Of the container; else made up");
   parser.add_flag("-i,--interactive", options.interactive,
-                  "Give COMMAND our standard input");
+                  "Give COMMAND our standard input; with -d that of 'ufs "
+                  "attach'");
   parser.add_flag("-t,--tty", options.terminal, "Give COMMAND a terminal");
   parser.add_flag("-d,--detach", options.detach,
                   "Leave it running and print its name");
@@ -527,9 +528,6 @@ Status Combine(const Words& words, RunOptions& options) {
   options.restart = TRY(RestartPolicy::Parse(words.restart).With("--restart"));
   if (options.restart.restarts() && options.remove)
     return Error(EINVAL, "--restart and --rm: choose one");
-  if (options.detach && options.interactive && !options.terminal)
-    return Error(EINVAL,
-                 "-d leaves nobody to give -i its input; leave one out");
   if (!options.upper.empty())
     options.upper = std::filesystem::absolute(options.upper).lexically_normal();
   for (const std::string& text : words.labels) {

@@ -161,7 +161,7 @@ void Streams::Obey(Client& client, const std::string& message) {
       break;
     case AttachWord::kNoInput:
       // A terminal's end of input is a key.
-      if (terminal_) break;
+      if (terminal_ || keeps_input_) break;
       input_ends_ = true;
       if (input_.valid()) WriteInput();
       break;

@@ -34,6 +34,8 @@ class Streams {
   Status Connect(UniqueFd input, UniqueFd output, UniqueFd errors,
                  bool terminal);
   void AddClient(UniqueFd socket, bool watches);
+  // Its input does not end with that of a client: others may come.
+  void KeepInput() { keeps_input_ = true; }
   // Whose window and signals are passed on.
   void OnSignal(SignalFn signal) { on_signal_ = std::move(signal); }
 
@@ -76,6 +78,7 @@ class Streams {
   UniqueFd input_;
   std::string typed_;        // not yet taken by the container
   bool input_ends_ = false;  // once `typed_` is
+  bool keeps_input_ = false;
   bool terminal_ = false;
   std::optional<winsize> window_;  // as last heard of
   std::list<Source> sources_;

@@ -103,6 +103,7 @@ class Supervisor {
     TRY(RelabelMounts());
     TRY(ConnectPrivateNetwork());
     streams_.emplace(TRY(ContainerLog::Create(directory_)));
+    if (options_.detach) streams_->KeepInput();
     streams_->OnSignal(
         [this](AttachWord word, int number) { Obey(word, number); });
     TRY(CreateContainer());
