@@ -46,6 +46,7 @@ constexpr Command kCommands[] = {
     {"port", "Print which ports of the machine lead into a container", RunPort},
     {"wait", "Wait for containers; print their exit codes", RunWait},
     {"rm", "Remove containers that have ended", RunRm},
+    {"rename", "Give containers that have ended another name", RunRename},
     {"inspect", "Print all that is known of containers", RunInspect},
     {"top", "List the processes of a container", RunTop},
     {"stats", "Show what containers use", RunStats},

@@ -298,6 +298,30 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertEqual(self.read(quota), "-1\n")
         self.assertEqual(self.out("echo ran", "--cpus", "0", "-m", "0"), "ran\n")
 
+    def test_rename(self):
+        self.make_mount_points()
+        self.start("echo said; echo 1 >/new")
+        self.start(name="other")
+        self.ok("wait", "box")
+        for words, code, message in ((["box", "other"], 1, "there is a container other already; choose another name"),
+                                     (["other", "new"], 1, "other is running, and keeps its name as long; stop it"),
+                                     (["none", "new"], 1, "no container none"),
+                                     (["box", "-x"], 2, "-x"), (["box", "_x"], 1, "begins with a letter or a digit"),
+                                     (["box"], 2, "say which container, and its new name")):
+            done = self.ufs("rename", *words)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), words)
+            self.assertIn(message, done.stderr)
+        self.addCleanup(self.ufs, "rm", "new", "newer")
+        self.ok("rename", "box", "new")
+        self.assertEqual(sorted(self.records()), ["new", "other"])
+        self.assertEqual((self.inspect("new")["name"], self.ok("logs", "new")), ("new", "said\n"))
+        self.assertEqual(self.ok("diff", "new"), "A /new\n")
+        # By one that was killed in between.
+        os.rename(self.store + "/new", self.store + "/newer")
+        self.assertEqual(self.inspect("newer")["upper"], self.store + "/newer/upper")
+        self.assertEqual(self.ok("diff", "newer"), "A /new\n")
+        self.assertEqual(self.ok("rm", "newer"), "newer\n")
+
     def test_what_it_was_run_with(self):
         """While it runs, and after."""
         place = self.make_dir("place")

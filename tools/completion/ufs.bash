@@ -14,7 +14,7 @@ _ufs() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   local verb=${COMP_WORDS[1]}
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash trace complete layer store run ps exec logs attach stop restart kill pause unpause update wait port rm inspect top stats volume doctor oci help --version --help' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'mount umount stat diff commit squash trace complete layer store run ps exec logs attach stop restart kill pause unpause update wait port rm rename inspect top stats volume doctor oci help --version --help' -- "$cur")
     return
   fi
   if [[ $verb == mount && $prev == -o ]]; then
@@ -25,10 +25,10 @@ _ufs() {
     return
   fi
   case $verb in
-    exec | logs | attach | stop | restart | kill | pause | unpause | update | wait | port | rm | inspect | top | stats)
+    exec | logs | attach | stop | restart | kill | pause | unpause | update | wait | port | rm | rename | inspect | top | stats)
       if [[ $cur != -* ]]; then
         local all=''
-        [[ $verb == rm || $verb == logs || $verb == inspect || $verb == wait ]] && all=--all
+        [[ $verb == rm || $verb == rename || $verb == logs || $verb == inspect || $verb == wait ]] && all=--all
         mapfile -t COMPREPLY < <(compgen -W "$(ufs ps $all --quiet 2> /dev/null)" -- "$cur")
         return
       fi

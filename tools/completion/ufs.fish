@@ -41,12 +41,13 @@ complete -c ufs -n __fish_use_subcommand -x -a update -d 'Change the limits of c
 complete -c ufs -n __fish_use_subcommand -x -a port -d 'Print which ports lead into one'
 complete -c ufs -n __fish_use_subcommand -x -a wait -d 'Wait for containers'
 complete -c ufs -n __fish_use_subcommand -x -a rm -d 'Remove containers'
+complete -c ufs -n __fish_use_subcommand -x -a rename -d 'Give one that has ended another name'
 complete -c ufs -n __fish_use_subcommand -x -a inspect -d 'Print all that is known of containers'
 complete -c ufs -n __fish_use_subcommand -x -a top -d 'List the processes of a container'
 complete -c ufs -n __fish_use_subcommand -x -a stats -d 'Show what containers use'
 complete -c ufs -n __fish_use_subcommand -x -a volume -d 'List, show and remove volumes'
 complete -c ufs -n '__fish_seen_subcommand_from volume' -x -a 'create ls inspect rm prune (ufs volume ls --quiet 2>/dev/null)'
-complete -c ufs -n '__fish_seen_subcommand_from exec logs attach stop restart kill pause unpause update wait port rm inspect top stats' -x -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
+complete -c ufs -n '__fish_seen_subcommand_from exec logs attach stop restart kill pause unpause update wait port rm rename inspect top stats' -x -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
 complete -c ufs -n '__fish_seen_subcommand_from commit diff stat' -a '(ufs ps --all --quiet 2>/dev/null)' -d Container
 complete -c ufs -n '__fish_seen_subcommand_from run' -s i -d 'Give it our input'
 complete -c ufs -n '__fish_seen_subcommand_from run' -s t -d 'A terminal'

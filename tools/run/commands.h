@@ -10,6 +10,7 @@ int RunLogs(int argc, char** argv);
 int RunAttach(int argc, char** argv);
 int RunStop(int argc, char** argv);
 int RunRestart(int argc, char** argv);
+int RunRename(int argc, char** argv);
 int RunKill(int argc, char** argv);
 int RunPause(int argc, char** argv);
 int RunUnpause(int argc, char** argv);

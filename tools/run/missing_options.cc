@@ -131,7 +131,6 @@ constexpr struct {
 } kMissingVerbs[] = {
     {"create", kRunStarts},
     {"start", kRunStarts},
-    {"rename", "a container has its name from 'ufs run --name'"},
     {"cp",
      "give the directory by 'ufs run -v', or send a tar through 'ufs exec'"},
     {"events", "'ufs wait' waits for an end, and 'ufs-oci events' for more"},

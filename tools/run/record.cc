@@ -189,6 +189,11 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name) {
     TRY(reader.Require("supervisor_start", record.supervisor_start));
     TRY(ReadMaps(TRY(reader.Get("uids")), record.uids));
     TRY(ReadMaps(TRY(reader.Get("gids")), record.gids));
+    // Its directory was renamed, and who did that may have been killed then.
+    const std::string old_path = RecordPath(root, record.name) + "/";
+    if (record.name != name && record.upper.starts_with(old_path))
+      record.upper.replace(0, old_path.size(), RecordPath(root, name) + "/");
+    record.name = name;
     return record;
   };
   auto record = load();
@@ -212,6 +217,27 @@ Result<std::vector<RunRecord>> ListRecords(const std::string& root) {
       records.begin(), records.end(),
       [](const RunRecord& a, const RunRecord& b) { return a.name < b.name; });
   return records;
+}
+
+Status RenameRecord(const std::string& root, const std::string& name,
+                    const std::string& new_name) {
+  TRY(CheckName(new_name));
+  const UniqueFd lock = TRY(LockRecord(root, name));
+  if (!TRY(LoadRecord(root, name)).ended)
+    return Error(EBUSY, name +
+                            " is running, and keeps its name as long; stop it "
+                            "first, or use 'ufs run --name'");
+  const std::string path = RecordPath(root, name);
+  const std::string new_path = RecordPath(root, new_name);
+  const auto renamed = sys::RenameAt2(
+      {AT_FDCWD, path.c_str()}, {AT_FDCWD, new_path.c_str()}, RENAME_NOREPLACE);
+  if (renamed.code() == EEXIST)
+    return Error(EEXIST, "there is a container " + new_name +
+                             " already; choose another name, or remove it: "
+                             "ufs rm " +
+                             new_name);
+  TRY(Status(renamed).With(path));
+  return SaveRecord(root, TRY(LoadRecord(root, new_name)));
 }
 
 Status RemoveRecord(const std::string& root, const RunRecord& record) {

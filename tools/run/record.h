@@ -97,6 +97,11 @@ Result<RunRecord> LoadRecord(const std::string& root, const std::string& name);
 // By name. What cannot be read is left out.
 Result<std::vector<RunRecord>> ListRecords(const std::string& root);
 
+// EBUSY for one that has not ended, EEXIST for a name that is taken, as
+// sentences.
+Status RenameRecord(const std::string& root, const std::string& name,
+                    const std::string& new_name);
+
 // Removes the directory and all in it, in the user namespace whose ids own the
 // files. REQUIRES: nothing of it runs any more.
 Status RemoveRecord(const std::string& root, const RunRecord& record);
