@@ -174,6 +174,7 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertEqual(self.ok("exec", "-u", "www", "-w", "/tmp", "-e", "A=1", "box", "sh", "-c",
                                  "id -u; readlink /proc/self/cwd; echo $A; umask"),
                          "33\n/tmp\n1\n0022\n")
+        self.assertEqual(self.ok("exec", "-u", ":www", "box", "id"), "uid=0(root) gid=44(www)\n")
         self.assertEqual(self.ok("exec", "box", "readlink", "/proc/self/ns/mnt"),
                          os.readlink(f"/proc/{found['pid']}/ns/mnt") + "\n")
         self.assertEqual(self.ufs("exec", "box", "sh", "-c", "exit 9").returncode, 9)
@@ -287,6 +288,8 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         self.assertIn("--memory-swap needs a limit of memory", done.stderr)
         self.assertEqual(update("-m", "64m", "--memory-swap", "96m"), (64 * mib, 96 * mib))
         self.assertEqual(update("-m=-1"), (none, none))
+        os.remove(self.store + "/box/config.json")  # as an older ufs leaves it
+        self.assertEqual(update("-m", "64m", "--memory-swap", "96m"), (64 * mib, 96 * mib))
 
     def test_update_lifts_the_limit_of_processor_time(self):
         quota = bundle.own_cgroup("cpu") + "/ufs-box/cpu.cfs_quota_us"
@@ -432,13 +435,13 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
         """From whoever attaches, one after the other; it does not end with theirs."""
         self.start("while read line; do echo got $line; done; echo over", "-i")
         for word, lines in (("one", "got one\n"), ("two", "got one\ngot two\n")):
-            attached = subprocess.Popen(self.command("attach", "--no-sig-proxy", "box"), stdin=subprocess.PIPE,
+            attached = subprocess.Popen(self.command("attach", "--sig-proxy=false", "box"), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
             attached.stdin.write(word + "\n")
             attached.stdin.close()
             self.assertEqual(attached.stdout.readline(), f"got {word}\n")
-            attached.kill()
-            attached.wait(timeout=20)
+            attached.terminate()
+            self.assertEqual(attached.wait(timeout=20), -signal.SIGTERM)
             attached.stdout.close()
             self.assertTrue(wait_until(lambda: self.ok("logs", "box") == lines))
         self.assertEqual(self.inspect()["status"], "running")

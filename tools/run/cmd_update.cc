@@ -22,7 +22,10 @@ Status Update(const FoundContainer& found, Json resources) {
   // Two at once would each keep what the other has not.
   const UniqueFd lock = TRY(LockRecord(found.root, found.record.name));
   runtime::Container container = TRY(found.Open());
-  const Json config = TRY(LoadConfig(found.directory()));
+  Json config = Json::object();
+  // An older ufs has left none; then what was said has to be enough.
+  if (auto saved = LoadConfig(found.directory()); saved.ok())
+    config = std::move(saved).value();
   TRY(CompleteMemory(config["linux"]["resources"], resources)
           .With(found.record.name));
   runtime::Resources wanted = TRY(runtime::ParseResources(resources.dump()));

@@ -25,7 +25,7 @@ constexpr size_t kUpdatesBytesMax = 1 << 20;
 // 0 where there is none.
 int64_t MemoryNumber(const Json& resources, const char* key) {
   const Json::json_pointer pointer(std::string("/memory/") + key);
-  return resources.value(pointer, int64_t{0});
+  return resources.contains(pointer) ? resources[pointer].get<int64_t>() : 0;
 }
 
 Status SetBytes(const char* option, const std::string& text, const char* key,
