@@ -104,6 +104,7 @@ class VerbTest(box.UnionVerbs, box.BoxTest):
     def test_what_to_use_instead(self):
         for words, code, remedy in ((["ps", "--size"], 2, "names as upper"),
                                     (["stop", "--all"], 2, "$(ufs ps --all --quiet)"),
+                                    (["volume", "--driver", "x"], 2, "give it by 'ufs run -v'"),
                                     (["update", "--restart=no", "box"], 2, "'ufs run --restart'"),
                                     (["exec", "--privileged", "box", "ls"], 125, "--cap-add")):
             done = self.ufs(*words)

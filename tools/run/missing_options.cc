@@ -82,10 +82,20 @@ constexpr char kAllByName[] = "name them: $(ufs ps --all --quiet)";
 constexpr char kNoSize[] =
     "du(1) tells, of the directory that 'ufs inspect' names as upper";
 
+constexpr char kOneKindOfVolume[] =
+    "a volume is a directory of this machine; mount it, and give it by 'ufs "
+    "run -v'";
+
 constexpr struct {
   std::string_view verb, name;
   const char* remedy;
 } kMissingOfVerbs[] = {
+    {"volume", "-d", kOneKindOfVolume},
+    {"volume", "--driver", kOneKindOfVolume},
+    {"volume", "-o", kOneKindOfVolume},
+    {"volume", "--opt", kOneKindOfVolume},
+    {"volume", "--label", "it has a name alone"},
+    {"volume", "--filter", "use 'ufs volume ls --json' and jq(1)"},
     {"ps", "-s", kNoSize},
     {"ps", "--size", kNoSize},
     {"ps", "--sort", "use sort(1), or 'ufs ps --json'"},
