@@ -126,7 +126,8 @@ Result<StoreReference> LayerStore::Find(std::string_view reference) const {
   if (matches.size() > kMostListed) list += ", ...";
   return Error(ENOTUNIQ, "'" + shown + "' begins the digests of " +
                              std::to_string(matches.size()) +
-                             " layers or images: " + list);
+                             " layers or images: " + list +
+                             "; give more digits");
 }
 
 Result<Digest> LayerStore::Resolve(std::string_view reference) const {

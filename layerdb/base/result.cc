@@ -12,6 +12,11 @@ Error Error::With(std::string_view context) && {
 }
 
 std::string Error::ToString() const {
+  // What the system calls these is about disks and networks.
+  if (code_ == EUCLEAN || code_ == ENOTUNIQ) {
+    const char* reason = code_ == EUCLEAN ? "damaged" : "ambiguous";
+    return context_ ? *context_ + ": " + reason : reason;
+  }
   char buffer[128];
   // GNU strerror_r: may or may not use the buffer, never fails.
   std::string reason = strerror_r(code_, buffer, sizeof(buffer));
