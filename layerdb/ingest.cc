@@ -164,7 +164,18 @@ Status Ingest::PublishIndex(const Digest& diff_id, bool replace) {
 Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   const std::string what = "layer " + diff_id.ToString();
   TRY(objects_->Publish().With(what));
-  TRY(PublishBlob().With(what));
+  // The same tar compressed in another way is kept once, but for an image,
+  // whose manifest names its own.
+  const auto known_blob = [&]() -> bool {
+    const auto known = store_->ReadInfo(diff_id);
+    if (of_image_ || !blob_ || !known.ok() || !known->blob ||
+        known->blob->digest == blob_->digest)
+      return false;
+    const auto stat =
+        sys::Statx({store_->blobs_dir_, known->blob->digest.Hex().c_str()});
+    return stat.ok() && stat->stx_size == known->blob->size_bytes;
+  }();
+  if (!known_blob) TRY(PublishBlob().With(what));
   TRY(WriteIndex(diff_id).With(what));
   const std::vector<ObjectId> objects = TRY(ObjectsOf(
       *TRY(TreeFile::Open(TRY(sys::OpenAt({folder_, kIndexDraft}, O_RDONLY)),
@@ -207,6 +218,7 @@ Result<LayerInfo> Ingest::Seal(const Digest& diff_id) {
   }
   if (there.code() != ENOENT && there.code() != EUCLEAN)
     return Error(there.error());
+  if (known_blob) TRY(PublishBlob().With(what));
 
   // Mended: it stays whose it was.
   if (there.code() == EUCLEAN)
