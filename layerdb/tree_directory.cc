@@ -138,8 +138,14 @@ class TreeDirectory {
         return sys::SymlinkAt(std::string(node.link_target).c_str(), at);
       case S_IFIFO:
       case S_IFCHR:
-      case S_IFBLK:
-        return sys::MkNodAt(at, node.mode & S_IFMT, node.rdev);
+      case S_IFBLK: {
+        auto made = sys::MkNodAt(at, node.mode & S_IFMT, node.rdev);
+        if (made.code() == EPERM)
+          return Error(EPERM,
+                       "a device, which only root can make; do this as root, "
+                       "or export the layer as a tar");
+        return made;
+      }
       default:
         return Error(EUCLEAN, "it is no kind of file that a layer holds");
     }
