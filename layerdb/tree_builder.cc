@@ -262,7 +262,8 @@ Result<uint32_t> TreeBuilder::AddXattrs(const TreeNode& node) {
 Status TreeBuilder::Fill(const TreeNode& from, tree_format::Node& to) {
   TRY(CheckNode(from));
   to.xattrs = TRY(AddXattrs(from));
-  to.mode = from.mode;
+  // Linux has no other modes of links; the tar's own is in its recipe.
+  to.mode = S_ISLNK(from.mode) ? from.mode | 0777 : from.mode;
   to.uid = from.uid;
   to.gid = from.gid;
   to.mtime_sec = from.mtime_sec;
