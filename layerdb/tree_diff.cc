@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -76,18 +78,31 @@ class Differ {
     const TreeNodeView before = TRY(before_.Node(before_no));
     const TreeNodeView after = TRY(after_.Node(after_no));
     const mode_t type = after.mode & S_IFMT;
+    const bool is_linked_otherwise =
+        FirstName(before_names_, before_no, before, path) !=
+        FirstName(after_names_, after_no, after, path);
     if (IsChanged(before, after)) {
       TRY(visit_(TreeChange::kChanged, path, type));
     } else if (before.mode != after.mode || before.uid != after.uid ||
                before.gid != after.gid || HasOtherTime(before, after) ||
                TRY(XattrsOf(before_, before_no)) !=
-                   TRY(XattrsOf(after_, after_no))) {
+                   TRY(XattrsOf(after_, after_no)) ||
+               is_linked_otherwise) {
       TRY(visit_(TreeChange::kMetadata, path, type));
     }
     if (!S_ISDIR(type)) return Ok();
     return PushChildren(
         path, S_ISDIR(before.mode) ? std::optional(before_no) : std::nullopt,
         after_no);
+  }
+
+  // Of the names that both trees have, the first that is the same file.
+  using FirstNames = std::unordered_map<TreeFile::NodeNo, std::string>;
+  static std::string FirstName(FirstNames& names, TreeFile::NodeNo number,
+                               const TreeNodeView& node,
+                               const std::string& path) {
+    if (S_ISDIR(node.mode) || node.nlink < 2) return path;
+    return names.emplace(number, path).first->second;
   }
 
   bool IsChanged(const TreeNodeView& before, const TreeNodeView& after) const {
@@ -152,6 +167,8 @@ class Differ {
   const TreeDiffOptions options_;
   const VisitTreeChange& visit_;
   std::vector<Step> pending_;
+  FirstNames before_names_;
+  FirstNames after_names_;
   EntryBudget budget_{uint64_t{before_.entry_count()} + after_.entry_count()};
 };
 

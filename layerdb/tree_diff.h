@@ -15,7 +15,8 @@ enum class TreeChange {
   kAdded,
   kChanged,   // contents, type, link target, device, or what it hides
   kDeleted,   // with all below it
-  kMetadata,  // owner, mode, times of a file, or extended attributes only
+  kMetadata,  // owner, mode, times of a file, extended attributes, or which
+              // earlier name is the same file, only
 };
 
 struct TreeDiffOptions {
@@ -29,7 +30,7 @@ struct TreeDiffOptions {
 // what is in them, names in the order of their bytes; "" is the root. `type`:
 // the S_IFMT bits of what is there after, or was before; 0 for a whiteout.
 // Both trees must be of one store: contents are compared by their object.
-// Memory: the names of the directories on the way.
+// Memory: the names of the directories on the way, and of hard links.
 using VisitTreeChange =
     std::function<Status(TreeChange, const std::string& path, mode_t type)>;
 Status DiffTrees(const TreeFile& before, const TreeFile& after,

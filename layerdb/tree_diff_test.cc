@@ -42,6 +42,23 @@ TEST(TreeDiffTest, NothingIsDifferent) {
   EXPECT_EQ(Diff(a, a, true), "");
 }
 
+TEST(TreeDiffTest, NamesOfOneFileAreNotTwoFiles) {
+  TreeBuilder one, two;
+  ASSERT_TRUE(one.Put("a", File("x")).ok());
+  ASSERT_TRUE(one.Link("b", "a").ok());
+  ASSERT_TRUE(two.Put("a", File("x")).ok());
+  ASSERT_TRUE(two.Put("b", File("x")).ok());
+  EXPECT_EQ(Diff(one, two), "M b\n");
+  EXPECT_EQ(Diff(two, one), "M b\n");
+  EXPECT_EQ(Diff(one, one), "");
+  // Another name alone is no change of the first.
+  TreeBuilder three;
+  ASSERT_TRUE(three.Put("a", File("x")).ok());
+  ASSERT_TRUE(three.Link("b", "a").ok());
+  ASSERT_TRUE(three.Link("0", "a").ok());
+  EXPECT_EQ(Diff(one, three), "A 0\n");
+}
+
 TEST(TreeDiffTest, EachKindOfDifference) {
   TreeBuilder a, b;
   ASSERT_TRUE(a.Put("gone/below", File("x")).ok());

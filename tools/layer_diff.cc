@@ -55,7 +55,8 @@ int RunLayerDiff(int argc, char** argv) {
       "  A PATH   added\n"
       "  C PATH   changed: contents, type, link target or device\n"
       "  D PATH   deleted, with all below it\n"
-      "  M PATH   only owner, mode, times of a file or extended attributes\n"
+      "  M PATH   only owner, mode, times of a file, extended attributes or "
+      "hard links\n"
       "Of images what they show is compared; of two layers what they hold, "
       "deletions\nincluded. Contents are not read.",
       "Example:\n  ufs layer diff app:1 app:2\n");
