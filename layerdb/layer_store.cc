@@ -1,5 +1,8 @@
 #include "layerdb/layer_store.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -32,6 +35,20 @@ Status MakePath(const std::string& path) {
   }
   const auto made = sys::MkDirAt({AT_FDCWD, path.c_str()}, kStoreMode);
   if (!made.ok() && made.code() != EEXIST) return made.error();
+  return Ok();
+}
+
+// Said before anything is tried, which a database would tell in its own words.
+Status CheckWritable(BorrowedFd dir, const std::string& path) {
+  if (faccessat(dir.get(), ".", W_OK, AT_EACCESS) == 0) return Ok();
+  if (errno == EROFS)
+    return Error(EROFS, path +
+                            ": the store is read-only here; mount it writable, "
+                            "or name another with --store");
+  if (errno == EACCES)
+    return Error(EACCES, path +
+                             ": the store is not this user's to write; do this "
+                             "as its owner, or name another with --store");
   return Ok();
 }
 
@@ -75,8 +92,13 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
                              ": no store of layers; 'ufs layer import' makes "
                              "one");
   store->dir_ = TRY(std::move(dir).With(path));
+  if (access != Access::kRead) TRY(CheckWritable(store->dir_, path));
   auto version = ReadSmallFile({store->dir_, "version"}, kVersionBytes);
-  if (version.code() == ENOENT && access == Access::kWrite) {
+  // With layers it was one, and what is lost can be made again.
+  const bool may_make =
+      access == Access::kWrite ||
+      (access == Access::kChange && sys::Statx({store->dir_, "layers"}).ok());
+  if (version.code() == ENOENT && may_make) {
     // A directory of somebody else's is not filled with ours; what mounts and
     // containers keep there is no obstacle.
     const auto there = TRY(ListNames({store->dir_}).With(path));
@@ -93,7 +115,7 @@ Result<std::shared_ptr<LayerStore>> LayerStore::Open(
     return Error(EPROTO, path +
                              ": not a store of the version this ufs knows "
                              "(see its file 'version')");
-  } else if (access == Access::kWrite) {
+  } else if (access != Access::kRead) {
     TRY(store->CreateFolders().With(path));
   }
   TRY(store->OpenFolders().With(path));

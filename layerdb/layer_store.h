@@ -51,8 +51,9 @@ struct StoreReference {
 class LayerStore : public std::enable_shared_from_this<LayerStore> {
  public:
   enum class Access {
-    kRead,   // ENOENT when there is no store
-    kWrite,  // made where it is missing; takes up what a crash left half done
+    kRead,    // ENOENT when there is no store
+    kChange,  // the same; takes up what a crash left half done
+    kWrite,   // as kChange, but a store that is missing is made
   };
   static Result<std::shared_ptr<LayerStore>> Open(
       const std::string& path, Access access,
@@ -100,6 +101,13 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   Result<std::shared_ptr<const TreeFile>> OpenView(
       std::span<const Digest> bottom_to_top,
       IndexCheck check = IndexCheck::kOnceABoot) const;
+  // The view of a run ahead of its first mount. A layer alone is its own view.
+  // EROFS and others that say why it cannot be kept. REQUIRES: not empty.
+  struct ReadyView {
+    Digest chain_id;
+    bool built = false;  // else it was there
+  };
+  Result<ReadyView> MakeView(std::span<const Digest> bottom_to_top) const;
   const std::shared_ptr<const ObjectStore>& objects() const { return objects_; }
   Result<UniqueFd> OpenBlob(const Digest& digest) const;
   // ENOENT for a layer that is exported without one.
@@ -143,6 +151,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   // An image's own part: its record, and the blobs that no layer's description
   // names. Its layers are to be verified on their own.
   Result<CheckReport> VerifyImage(const Digest& digest) const;
+  // The views that one of these layers is in.
+  Result<CheckReport> VerifyViews(std::span<const Digest> of_layers) const;
   Result<DiskUsage> Usage() const;
   // What removing the layer would free, Gc's part included: its files, and
   // contents and a blob that no other has. Views are not counted.

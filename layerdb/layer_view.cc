@@ -37,10 +37,16 @@ class ViewBuilder {
         log::Warn(Name() + ": " + view.error().ToString() +
                   "; it is made again");
       TRY(Build());
+      built_ = true;
       if (unkept_) return Result<std::shared_ptr<const TreeFile>>(unkept_);
     }
     return Error(EAGAIN, Name() + ": removed while it was made");
   }
+
+  const Digest& chain() const { return chain_; }
+  bool built() const { return built_; }
+  // Why a view could not be kept; ok otherwise.
+  const Status& kept() const { return kept_; }
 
  private:
   std::string Name() const { return "view " + chain_.ToString(); }
@@ -78,9 +84,8 @@ class ViewBuilder {
     }
     TreeBuilder merged;
     TRY(MergeTrees(trees, merged).With(Name()));
-    const auto kept = Keep(merged);
-    if (kept.ok()) return kept;
-    if (!CannotBeKept(kept.code())) return kept;
+    kept_ = Keep(merged);
+    if (kept_.ok() || !CannotBeKept(kept_.code())) return kept_;
     // For this mount alone, in memory; the layers themselves stay pinned.
     const UniqueFd memory = TRY(sys::MemFd("ufs-view"));
     TRY(merged.Write(memory, chain_.bytes, run_.size()).With(Name()));
@@ -118,6 +123,8 @@ class ViewBuilder {
   const Digest chain_;
   const LayerStore::IndexCheck check_;
   std::shared_ptr<const TreeFile> unkept_;
+  bool built_ = false;
+  Status kept_ = Ok();
 };
 
 Result<std::shared_ptr<const TreeFile>> LayerStore::OpenView(
@@ -128,6 +135,21 @@ Result<std::shared_ptr<const TreeFile>> LayerStore::OpenView(
   auto tree = TRY(OpenLayer(diff_id));
   TRY(CheckHashes(*tree, diff_id, check).With("layer " + diff_id.ToString()));
   return tree;
+}
+
+Result<LayerStore::ReadyView> LayerStore::MakeView(
+    std::span<const Digest> bottom_to_top) const {
+  if (bottom_to_top.size() == 1) {
+    TRY(OpenView(bottom_to_top));
+    return ReadyView{bottom_to_top[0], false};
+  }
+  ViewBuilder builder(*this, bottom_to_top, IndexCheck::kOnceABoot);
+  TRY(builder.Open());
+  if (!builder.kept().ok())
+    return Error(builder.kept().error())
+        .With("view " + builder.chain().ToString() + " cannot be kept in " +
+              path_);
+  return ReadyView{builder.chain(), builder.built()};
 }
 
 Status LayerStore::CheckHashes(const TreeFile& tree, const Digest& chain,

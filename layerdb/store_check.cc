@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -41,6 +42,16 @@ class StoreChecker {
     TRY(CheckViews());
     TRY(CheckIngest());
     CheckCatalog();
+    return report_;
+  }
+
+  Result<CheckReport> RunViews(std::span<const Digest> of_layers) {
+    const HeldLock lock =
+        TRY(LockShared({store_.dir_, "lock"}).With(store_.path()));
+    views_of_.emplace(of_layers.begin(), of_layers.end());
+    for (const Digest& digest : TRY(store_.LayerFiles()))
+      layers_.insert(digest);
+    TRY(CheckViews());
     return report_;
   }
 
@@ -256,6 +267,16 @@ class StoreChecker {
     return Ok();
   }
 
+  // One that does not say its layers may be of any.
+  bool IsWanted(const Digest& chain) const {
+    if (!views_of_) return true;
+    const auto run = RunOf(chain);
+    return !run.ok() ||
+           std::any_of(run->begin(), run->end(), [&](const Digest& layer) {
+             return views_of_->contains(layer);
+           });
+  }
+
   // S7: a view says its layers, is the one of that run, and is whole.
   Status CheckViews() {
     for (const std::string& name : TRY(ListNames({store_.views_dir_}))) {
@@ -268,6 +289,7 @@ class StoreChecker {
           ++report_.leftovers;
         continue;
       }
+      if (!IsWanted(*chain)) continue;
       ++report_.views;
       const auto sound = CheckView(*chain);
       if (!sys::Statx({store_.views_dir_, name.c_str()}).ok())
@@ -281,11 +303,8 @@ class StoreChecker {
     return Ok();
   }
 
-  Status CheckView(const Digest& chain) {
-    const auto view = TRY(TreeFile::Open(
-        TRY(OpenPinned({store_.views_dir_, IndexFileName(chain).c_str()})),
-        TreeFile::Verify::kAll));
-    TRY(view->CheckAll());
+  // What a view says that it is made of.
+  Result<std::vector<Digest>> RunOf(const Digest& chain) const {
     const std::string text =
         TRY(ReadSmallFile({store_.views_dir_, RunFileName(chain).c_str()},
                           kMaxRunBytes)
@@ -295,12 +314,24 @@ class StoreChecker {
          at = end + 1) {
       run.push_back(
           TRY(Digest::Parse(std::string_view(text).substr(at, end - at))));
-      if (!layers_.contains(run.back()))
-        return Error(EUCLEAN,
-                     "its layer " + run.back().ToString() + " is not there");
     }
-    if (run.empty() || ChainId(run) != chain || view->identity() != chain.bytes)
+    if (run.empty() || ChainId(run) != chain)
       return Error(EUCLEAN, "it is not the view of the layers it names");
+    return run;
+  }
+
+  Status CheckView(const Digest& chain) {
+    const auto view = TRY(TreeFile::Open(
+        TRY(OpenPinned({store_.views_dir_, IndexFileName(chain).c_str()})),
+        TreeFile::Verify::kAll));
+    TRY(view->CheckAll());
+    for (const Digest& layer : TRY(RunOf(chain)))
+      if (!layers_.contains(layer))
+        return Error(EUCLEAN,
+                     "its layer " + layer.ToString() + " is not there");
+    if (view->identity() != chain.bytes)
+      return Error(EUCLEAN, "it is not the view of the layers it names");
+    report_.bytes += view->file_bytes();
     return Ok();
   }
 
@@ -357,6 +388,7 @@ class StoreChecker {
   };
 
   const LayerStore& store_;
+  std::optional<std::set<Digest>> views_of_;  // else all views
   CheckReport report_;
   std::unordered_map<ObjectId, Object> objects_;
   std::set<Digest> layers_;
@@ -366,6 +398,11 @@ class StoreChecker {
   std::vector<LayerInfo> infos_;
   std::map<Digest, LayerInfo> blobs_;
 };
+
+Result<CheckReport> LayerStore::VerifyViews(
+    std::span<const Digest> of_layers) const {
+  return StoreChecker(*this).RunViews(of_layers);
+}
 
 Result<CheckReport> LayerStore::Check() const {
   return StoreChecker(*this).Run();

@@ -41,7 +41,7 @@ class StoreGc {
     } else if (!sweep_lock.ok()) {
       return sweep_lock.error();
     }
-    catalog_ = TRY(store_.OpenCatalogForRemoval());
+    if (!options_.dry_run) catalog_ = TRY(store_.OpenCatalogForRemoval());
     // Descriptions that are lost can be read where nothing can be written.
     if (catalog_ == nullptr)
       if (auto known =
@@ -90,7 +90,7 @@ class StoreGc {
       if (!image.ok())
         return Error(image.error())
             .With(
-                "nothing was removed, as it is not known what a damaged "
+                "nothing was freed, as it is not known what a damaged "
                 "image needs; import it again or 'ufs layer rm' it");
       const std::vector<Digest>& layers = image->config.diff_ids;
       of_images_.insert(layers.begin(), layers.end());
@@ -144,16 +144,16 @@ class StoreGc {
       if (!objects.ok())
         return Error(objects.error())
             .With(
-                "nothing was removed, as it is not known what a damaged "
+                "nothing was freed, as it is not known what a damaged "
                 "layer needs; import it again or 'ufs layer rm' it");
       marked_.insert(objects->begin(), objects->end());
       const auto info = store_.InfoFrom(known(), digest);
       if (!info.ok())
-        return Error(
-            EUCLEAN,
-            "nothing was removed, as it is not known which blob layer " +
-                digest.ToString() + " has: " + info.error().ToString() +
-                "; 'ufs store repair' writes it anew");
+        return Error(EUCLEAN,
+                     "nothing was freed, as it is not known which blob layer " +
+                         digest.ToString() +
+                         " has: " + info.error().ToString() +
+                         "; 'ufs store repair' writes it anew");
       if (info->blob) blobs_.insert(info->blob->digest);
     }
     return Ok();
