@@ -56,7 +56,7 @@ int RunLayerImage(int argc, char** argv) {
   if (words.empty())
     return Complain(kLayerImage, "no layer given; see 'ufs layer image --help'",
                     kExitUsage);
-  const auto store = store_option.Open(LayerStore::Access::kWrite);
+  const auto store = store_option.Open(LayerStore::Access::kChange);
   if (!store.ok())
     return Complain(kLayerImage, ExplainWriting(store.error()), kExitFailure);
   const auto image = MakeImage(**store, words, name, json);

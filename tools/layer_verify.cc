@@ -59,10 +59,10 @@ int RunLayerVerify(int argc, char** argv) {
   bool json = false;
   ArgumentParser parser(
       kLayerVerify, "ufs layer verify [--json] [LAYER...]",
-      "Reads the index, every object and the blob of layers and images, of "
-      "all when\n"
-      "none is named, and compares every hash. Exits with 1 and names what is\n"
-      "damaged; importing the layer again mends it.",
+      "Reads the index, every object and the blob of layers and images, and "
+      "the views\nthat they are in, of all when none is named, and compares "
+      "every hash. Exits with 1\nand names what is damaged; importing the "
+      "layer again mends it.",
       "");
   const StoreOption store_option(parser);
   parser.add_option("layers", references);
@@ -77,7 +77,7 @@ int RunLayerVerify(int argc, char** argv) {
     return Complain(kLayerVerify, Explain(choice.error()), kExitFailure);
 
   auto findings = Json::array();
-  uint64_t total = 0, bytes = 0;
+  uint64_t total = 0, bytes = 0, views = 0;
   for (const LayerInfo& info : choice->layers)
     total += info.content_bytes + (info.blob ? info.blob->size_bytes : 0);
   bool clean = true;
@@ -87,6 +87,7 @@ int RunLayerVerify(int argc, char** argv) {
     if (report.code() == ENOENT && references.empty()) return true;
     if (!report.ok()) return false;
     bytes += report->bytes;
+    views += report->views;
     for (const Finding& finding : report->findings) {
       clean = false;
       progress.Clear();
@@ -109,6 +110,11 @@ int RunLayerVerify(int argc, char** argv) {
       return (*store)->Verify(info.diff_id,
                               [&](uint64_t read) { progress.Add(read); });
     });
+  steps.emplace_back([&] {
+    std::vector<Digest> layers;
+    for (const LayerInfo& info : choice->layers) layers.push_back(info.diff_id);
+    return (*store)->VerifyViews(layers);
+  });
   for (const auto& step : steps) {
     const auto report = step();
     if (take(report)) continue;
@@ -119,6 +125,7 @@ int RunLayerVerify(int argc, char** argv) {
   if (json) {
     PrintJson({{"layers", choice->layers.size()},
                {"images", choice->images.size()},
+               {"views", views},
                {"bytes", bytes},
                {"findings", findings}});
   } else {

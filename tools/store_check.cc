@@ -88,7 +88,7 @@ int RunStoreRepair(int argc, char** argv) {
   const StoreOption store_option(parser);
   parser.add_flag("--json", json, "For programs");
   if (auto done = parser.Parse(argc, argv)) return *done;
-  const auto store = store_option.Open(LayerStore::Access::kWrite);
+  const auto store = store_option.Open(LayerStore::Access::kChange);
   if (!store.ok())
     return Complain(kWho, ExplainWriting(store.error()), kExitFailure);
   const auto report = (*store)->Repair();

@@ -56,7 +56,9 @@ int RunStoreGc(int argc, char** argv) {
   if (auto done = parser.Parse(argc, argv)) return *done;
   options.unnamed_layers = options.unnamed_layers || all;
   options.all_views = all;
-  const auto store = store_option.Open(LayerStore::Access::kWrite);
+  const auto store =
+      store_option.Open(options.dry_run ? LayerStore::Access::kRead
+                                        : LayerStore::Access::kChange);
   if (!store.ok())
     return Complain(kStoreGc, ExplainWriting(store.error()), kExitFailure);
   const auto report = (*store)->Gc(options);
