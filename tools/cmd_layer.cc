@@ -15,6 +15,7 @@ int RunLayer(int argc, char** argv) {
       {"diff", "Compare two layers or images", RunLayerDiff},
       {"tag", "Give a layer or image a name", RunLayerTag},
       {"untag", "Take a name away", RunLayerUntag},
+      {"view", "Make what a first mount would", RunLayerView},
       {"verify", "Read layers and compare every hash", RunLayerVerify},
       {"rm", "Remove layers or images", RunLayerRm},
   };

@@ -11,6 +11,7 @@ int RunLayerShow(int argc, char** argv);
 int RunLayerDiff(int argc, char** argv);
 int RunLayerTree(int argc, char** argv);
 int RunLayerRm(int argc, char** argv);
+int RunLayerView(int argc, char** argv);
 int RunLayerVerify(int argc, char** argv);
 int RunLayerTag(int argc, char** argv);
 int RunLayerUntag(int argc, char** argv);

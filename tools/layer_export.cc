@@ -21,6 +21,7 @@
 #include "layerdb/tree_directory.h"
 #include "tools/layer_commands.h"
 #include "tools/output.h"
+#include "tools/print_json.h"
 #include "tools/progress.h"
 #include "tools/store_option.h"
 
@@ -34,6 +35,7 @@ struct ExportArguments {
   std::string output = "-";
   std::string format;
   std::string compression = "none";
+  bool json = false;
 };
 
 Compression CompressionOf(const std::string& word) {
@@ -78,12 +80,13 @@ class ReportingSink final : public ByteSink {
 };
 
 Status WriteTar(const LayerStore& store, const ExportArguments& arguments,
-                ByteSink& sink) {
+                ByteSink& sink, Digest& written) {
   const StoreReference found = TRY(store.Find(arguments.reference));
   if (found.is_image)
     return Error(EINVAL, "'" + arguments.reference +
                              "' is an image; choose a --format: dir, oci (both "
                              "a directory), oci-archive or docker-archive");
+  written = found.digest;
   const auto compressed =
       TRY(Compress(sink, CompressionOf(arguments.compression)));
   TRY(ExportTar(store, found.digest, *compressed));
@@ -91,48 +94,52 @@ Status WriteTar(const LayerStore& store, const ExportArguments& arguments,
 }
 
 Status WriteImage(const LayerStore& store, const ExportArguments& arguments,
-                  ImageOutput& output, Progress& progress) {
+                  ImageOutput& output, Progress& progress, Digest& written) {
   const Image image = TRY(FindImage(store, arguments));
   const std::string name = NameOf(store, arguments);
+  written = image.digest;
   if (arguments.format == "docker-archive")
     return WriteDockerArchive(store, image, name, output);
-  const Digest written = TRY(WriteOciLayout(
+  written = TRY(WriteOciLayout(
       store, image, {name, CompressionOf(arguments.compression)}, output));
   progress.Finish();
-  std::fprintf(stderr, "%s\n", written.ToString().c_str());
+  if (!arguments.json) std::fprintf(stderr, "%s\n", written.ToString().c_str());
   return Ok();
 }
 
 Status WriteTo(const LayerStore& store, const ExportArguments& arguments,
-               BorrowedFd out) {
+               BorrowedFd out, Digest& written) {
   FdSink file(out);
-  Progress progress("export", 0, Progress::StyleOfStderr(false));
+  Progress progress("export", 0, Progress::StyleOfStderr(arguments.json));
   ReportingSink sink(file, progress);
-  if (arguments.format == "tar") return WriteTar(store, arguments, sink);
-  return WriteImage(store, arguments, *OutputToTar(sink), progress);
+  if (arguments.format == "tar")
+    return WriteTar(store, arguments, sink, written);
+  return WriteImage(store, arguments, *OutputToTar(sink), progress, written);
 }
 
 // A new file appears when it is whole.
-Status ExportFile(const LayerStore& store, const ExportArguments& arguments) {
-  if (arguments.output == "-") return WriteTo(store, arguments, STDOUT_FILENO);
+Status ExportFile(const LayerStore& store, const ExportArguments& arguments,
+                  Digest& written) {
+  if (arguments.output == "-")
+    return WriteTo(store, arguments, STDOUT_FILENO, written);
   // A device, a pipe or a link is written into, not replaced.
   const auto there = sys::Statx({AT_FDCWD, arguments.output.c_str()});
   if (there.ok() && !S_ISREG(there->stx_mode)) {
     const UniqueFd file = TRY(
         sys::Open(arguments.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644)
             .With(arguments.output));
-    return WriteTo(store, arguments, file).With(arguments.output);
+    return WriteTo(store, arguments, file, written).With(arguments.output);
   }
   const std::string draft = arguments.output + ".part";
   {
     const UniqueFd file =
         TRY(sys::Open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644)
                 .With(draft));
-    auto written = WriteTo(store, arguments, file);
-    if (written.ok()) written = sys::FSync(file);
-    if (!written.ok()) {
+    auto done = WriteTo(store, arguments, file, written);
+    if (done.ok()) done = sys::FSync(file);
+    if (!done.ok()) {
       (void)sys::UnlinkAt({AT_FDCWD, draft.c_str()});
-      return std::move(written).With(arguments.output);
+      return std::move(done).With(arguments.output);
     }
   }
   return sys::RenameAt2({AT_FDCWD, draft.c_str()},
@@ -155,8 +162,9 @@ DirectoryMarks MarksOf(const MarkNames& names) {
 
 // A layer as it is; of an image what its layers show.
 Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
-                 BorrowedFd into, Progress& progress) {
+                 BorrowedFd into, Progress& progress, Digest& written) {
   const StoreReference found = TRY(store.Find(arguments.reference));
+  written = found.digest;
   const auto open_object = [&](const ObjectId& id) {
     auto object = store.objects()->OpenVerified(id);
     if (object.ok())
@@ -185,7 +193,7 @@ Status WriteTree(const LayerStore& store, const ExportArguments& arguments,
 
 // So does a new directory; one that is there is not touched.
 Status ExportDirectory(const LayerStore& store,
-                       const ExportArguments& arguments) {
+                       const ExportArguments& arguments, Digest& written) {
   std::string output = arguments.output;
   while (output.size() > 1 && output.ends_with('/')) output.pop_back();
   if (sys::Statx({AT_FDCWD, output.c_str()}).ok())
@@ -194,14 +202,14 @@ Status ExportDirectory(const LayerStore& store,
   const sys::At at{AT_FDCWD, draft.c_str()};
   TRY(sys::MkDirAt(at, 0755).With(draft));
   Cleanup remove([&] { (void)RemoveTree(at); });
-  Progress progress("export", 0, Progress::StyleOfStderr(false));
+  Progress progress("export", 0, Progress::StyleOfStderr(arguments.json));
   {
     const UniqueFd dir = TRY(sys::OpenAt(at, O_RDONLY | O_DIRECTORY));
-    auto written =
-        arguments.format == "dir"
-            ? WriteTree(store, arguments, dir, progress)
-            : WriteImage(store, arguments, *OutputToDirectory(dir), progress);
-    TRY(std::move(written).With(output));
+    auto done = arguments.format == "dir"
+                    ? WriteTree(store, arguments, dir, progress, written)
+                    : WriteImage(store, arguments, *OutputToDirectory(dir),
+                                 progress, written);
+    TRY(std::move(done).With(output));
   }
   TRY(sys::RenameAt2(at, {AT_FDCWD, output.c_str()}, RENAME_NOREPLACE)
           .With(output));
@@ -243,6 +251,8 @@ int RunLayerExport(int argc, char** argv) {
                   "none, gzip or zstd: what is not compressed already")
       ->one_of({"none", "gzip", "zstd"})
       ->type_name("HOW");
+  parser.add_flag("--json", arguments.json,
+                  "For programs: what was written, on stdout");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (arguments.reference.empty())
     return Complain(kLayerExport,
@@ -261,16 +271,26 @@ int RunLayerExport(int argc, char** argv) {
                     "nothing is compressed in that format; leave out "
                     "--compress",
                     kExitUsage);
+  if (arguments.output == "-" && arguments.json)
+    return Complain(kLayerExport,
+                    "--json is for stdout too; name a file for the layer",
+                    kExitUsage);
   if (arguments.output == "-" && isatty(STDOUT_FILENO))
     return Complain(kLayerExport, "stdout is a terminal; name a file",
                     kExitUsage);
   const auto store = store_option.Open(LayerStore::Access::kRead);
   if (!store.ok())
     return Complain(kLayerExport, Explain(store.error()), kExitFailure);
-  const auto done = is_directory ? ExportDirectory(**store, arguments)
-                                 : ExportFile(**store, arguments);
+  Digest written;
+  const auto done = is_directory ? ExportDirectory(**store, arguments, written)
+                                 : ExportFile(**store, arguments, written);
   if (!done.ok())
     return Complain(kLayerExport, Explain(done.error()), kExitFailure);
+  if (arguments.json) {
+    Json json = {{"digest", written.ToString()}, {"format", arguments.format}};
+    AddText(json, "file", arguments.output);
+    PrintJson(json);
+  }
   return FinishOutput(kLayerExport);
 }
 
