@@ -57,11 +57,15 @@ std::string ModeText(mode_t mode) {
   return text;
 }
 
+// As 'ufs layer diff' spells it.
+std::string Shown(const std::string& path) { return "/" + path; }
+
 // Prints as it goes: a layer may have millions of entries. Not recursive: a
 // damaged one may be as deep as that.
 class Walk {
  public:
-  Walk(const TreeFile& tree, bool json) : tree_(tree), json_(json) {}
+  Walk(const TreeFile& tree, bool json, bool xattrs)
+      : tree_(tree), json_(json), xattrs_(xattrs) {}
 
   Status Run(std::string path, TreeFile::NodeNo number) {
     std::vector<Item> pending = {{std::move(path), number}};
@@ -74,9 +78,9 @@ class Walk {
       }
       const TreeNodeView node = TRY(tree_.Node(*item.node));
       if (json_) {
-        PrintNodeJson(item.path, node);
+        TRY(PrintNodeJson(item.path, *item.node, node));
       } else {
-        PrintNode(item.path, node);
+        TRY(PrintNode(item.path, *item.node, node));
       }
       if (S_ISDIR(node.mode)) TRY(Push(item, pending));
     }
@@ -109,16 +113,25 @@ class Walk {
   void PrintWhiteout(const std::string& path) const {
     if (json_) {
       Json json;
-      AddText(json, "path", path);
+      AddText(json, "path", Shown(path));
       json["type"] = "whiteout";
       PrintJson(json);
     } else {
       std::printf("%-10s %15s %12s  %-16s  %s\n", "deleted", "", "", "",
-                  EscapePath(path).c_str());
+                  EscapePath(Shown(path)).c_str());
     }
   }
 
-  static void PrintNode(const std::string& path, const TreeNodeView& node) {
+  // Of a file with several names the one that stands for all of them.
+  Result<std::optional<std::string>> LinkOf(TreeFile::NodeNo number,
+                                            const TreeNodeView& node) const {
+    if (S_ISDIR(node.mode) || node.nlink < 2)
+      return std::optional<std::string>();
+    return std::optional(TRY(tree_.PathOf(number)));
+  }
+
+  Status PrintNode(const std::string& path, TreeFile::NodeNo number,
+                   const TreeNodeView& node) const {
     const std::string owner =
         std::to_string(node.uid) + ":" + std::to_string(node.gid);
     const bool device = S_ISCHR(node.mode) || S_ISBLK(node.mode);
@@ -127,17 +140,26 @@ class Walk {
                              : S_ISDIR(node.mode)
                                  ? ""
                                  : std::to_string(node.size_bytes);
-    std::string name = path.empty() ? "." : EscapePath(path);
+    std::string name = EscapePath(Shown(path));
     if (S_ISLNK(node.mode)) name += " -> " + EscapePath(node.link_target);
     if (node.opaque) name += "  (opaque)";
+    if (const auto link = TRY(LinkOf(number, node)); link && *link != path)
+      name += " link to " + EscapePath(Shown(*link));
     std::printf("%s %15s %12s  %-16s  %s\n", ModeText(node.mode).c_str(),
                 owner.c_str(), size.c_str(), FormatTime(node.mtime_sec).c_str(),
                 name.c_str());
+    if (!xattrs_) return Ok();
+    return tree_.ForEachXattr(
+        number, [](std::string_view xattr, std::string_view) -> Status {
+          std::printf("    %s\n", EscapePath(std::string(xattr)).c_str());
+          return Ok();
+        });
   }
 
-  static void PrintNodeJson(const std::string& path, const TreeNodeView& node) {
+  Status PrintNodeJson(const std::string& path, TreeFile::NodeNo number,
+                       const TreeNodeView& node) const {
     Json json;
-    AddText(json, "path", path);
+    AddText(json, "path", Shown(path));
     json["mode"] = node.mode;
     json["uid"] = node.uid;
     json["gid"] = node.gid;
@@ -149,14 +171,30 @@ class Walk {
     if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) json["rdev"] = node.rdev;
     if (node.opaque) json["opaque"] = true;
     if (node.object) json["object"] = node.object->FileName();
+    if (const auto link = TRY(LinkOf(number, node)))
+      AddText(json, "link", Shown(*link));
+    Json xattrs = Json::array();
+    TRY(tree_.ForEachXattr(
+        number, [&](std::string_view name, std::string_view value) -> Status {
+          Json xattr;
+          AddText(xattr, "name", name);
+          AddText(xattr, "value", value);
+          xattrs.push_back(std::move(xattr));
+          return Ok();
+        }));
+    if (!xattrs.empty()) json["xattrs"] = std::move(xattrs);
     PrintJson(json);
+    return Ok();
   }
 
   const TreeFile& tree_;
   const bool json_;
+  const bool xattrs_;
 };
 
-Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
+// `spelled` becomes the path without what says nothing.
+Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path,
+                              std::string& spelled) {
   TreeFile::NodeNo node = tree.Root();
   while (!path.empty()) {
     const size_t slash = path.find('/');
@@ -169,6 +207,8 @@ Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
     if (found.kind == TreeFile::Found::Kind::kAbsent)
       return Error(ENOENT, "does not exist in this layer");
     node = found.node;
+    if (!spelled.empty()) spelled += '/';
+    spelled += name;
   }
   return node;
 }
@@ -177,8 +217,9 @@ Result<TreeFile::NodeNo> Find(const TreeFile& tree, std::string_view path) {
 
 int RunLayerTree(int argc, char** argv) {
   std::string reference, path;
-  bool json = false;
-  ArgumentParser parser(kLayerTree, "ufs layer tree [--json] LAYER [PATH]",
+  bool json = false, xattrs = false;
+  ArgumentParser parser(kLayerTree,
+                        "ufs layer tree [--xattrs] [--json] LAYER [PATH]",
                         "Lists what a layer has, whiteouts included, or an "
                         "image, all of its layers\ntogether; or what it has "
                         "at and below PATH.",
@@ -186,7 +227,11 @@ int RunLayerTree(int argc, char** argv) {
   const StoreOption store_option(parser);
   parser.add_option("layer", reference);
   parser.add_option("path", path);
-  parser.add_flag("--json", json, "For programs: an object a line");
+  parser.add_flag("--xattrs", xattrs,
+                  "Below each file, the names of its extended attributes");
+  parser.add_flag("--json", json,
+                  "For programs: an object a line, extended attributes with "
+                  "their values");
   if (auto done = parser.Parse(argc, argv)) return *done;
   if (reference.empty())
     return Complain(kLayerTree, "no layer given; see 'ufs layer tree --help'",
@@ -195,8 +240,9 @@ int RunLayerTree(int argc, char** argv) {
   const auto run = [&]() -> Status {
     const auto store = TRY(store_option.Open(LayerStore::Access::kRead));
     const auto tree = TRY(store->OpenView(TRY(store->ResolveRun(reference))));
-    const TreeFile::NodeNo start = TRY(Find(*tree, path).With(path));
-    return Walk(*tree, json).Run(TRY(tree->PathOf(start)), start);
+    std::string spelled;
+    const TreeFile::NodeNo start = TRY(Find(*tree, path, spelled).With(path));
+    return Walk(*tree, json, xattrs).Run(spelled, start);
   };
   if (const auto done = run(); !done.ok())
     return Complain(kLayerTree, Explain(done.error()), kExitFailure);

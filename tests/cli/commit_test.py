@@ -333,8 +333,8 @@ class LiveCommit(CliTest):
         done = run(*harness.as_user("unshare", "-Urm", "sh", "-c", STAND_INS, environment=[path]),
                    cwd=self.dir)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        tree = ["drwxr-xr-x .", "deleted a", "lrwxrwxrwx b -> target", "deleted f",
-                "prw-r--r-- f2"]
+        tree = ["drwxr-xr-x /", "deleted /a", "lrwxrwxrwx /b -> target", "deleted /f",
+                "prw-r--r-- /f2"]
         self.assertEqual([" ".join(line.split()) for line in done.stdout.splitlines()],
                          ["D /a", "D /f", *tree * 3])
 
@@ -471,7 +471,7 @@ class CommitOfAnUpper(CliTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         tree = self.ufs("layer", "tree", "--store", self.store, "second").stdout.split("\n")
         self.assertEqual(sorted(line.split()[-1] for line in tree if line),
-                         [".", "born", "given-up", "written"])
+                         ["/", "/born", "/given-up", "/written"])
 
     def test_a_mount_point_that_is_bare_has_no_difference(self):
         done = self.ufs("diff", self.make_dir("bare"))

@@ -260,7 +260,7 @@ class Images(CliTest):
             shown = self.show("localhost/app:1")
             self.assertEqual(shown["config"]["entrypoint"], ["/file"])
             self.assertEqual(shown["config"]["user"], "nobody")
-            self.assertIn("dir/deep/large", [node["path"] for node in self.tree("localhost/app:1")])
+            self.assertIn("/dir/deep/large", [node["path"] for node in self.tree("localhost/app:1")])
         podman("save", "-q", "-m", "-o", self.at("both"), "localhost/app:1", "localhost/other:1")
         done = self.ufs("layer", "import", self.at("both"), "--name", "x", "--store", self.store)
         self.assertEqual(done.returncode, 1)
@@ -336,7 +336,7 @@ class Images(CliTest):
         self.assertEqual(run("diff", "-r", self.base, self.at("root")).stdout, "")
         # As a layer, whatever it holds.
         self.layer("import", "--layer", "out", "--name", "as-layer")
-        self.assertIn("index.json", [node["path"] for node in self.tree("as-layer")])
+        self.assertIn("/index.json", [node["path"] for node in self.tree("as-layer")])
         self.assertEqual(self.show("as-layer")["kind"], "layer")
 
 

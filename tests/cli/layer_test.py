@@ -191,7 +191,7 @@ class Sealed(CliTest):
         def check(*words):
             done = self.in_store("commit", *words, "--name", "high")
             self.assertEqual((done.returncode, done.stderr), (0, warning))
-            self.assertEqual(self.tree_of("high"), ["", "dir", "dir/replaced", "file"])
+            self.assertEqual(self.tree_of("high"), ["/", "/dir", "/dir/replaced", "/file"])
             self.mount_sealed("--ro", "low", "high", self.make_dir("shown"))
             self.assertEqual(os.listdir(self.at("shown/dir")), [])
             self.assertEqual(self.read("shown/file"), "stays")
@@ -219,7 +219,7 @@ class Sealed(CliTest):
         lines = self.in_store("layer", "tree", "--json", "odd").stdout.splitlines()
         nodes = [json.loads(line) for line in lines]
         self.assertEqual([node.get("path", node.get("path_hex")) for node in nodes],
-                         ["", "61fe", "61ff", "link", "\u00fc"])
+                         ["/", "2f61fe", "2f61ff", "/link", "/\u00fc"])
         self.assertNotIn("path", nodes[1])
         self.assertEqual(nodes[3]["target_hex"], b"to\xff".hex())
         for shown in (json.loads(self.in_store("layer", "show", "--json", "odd").stdout),

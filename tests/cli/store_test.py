@@ -56,12 +56,18 @@ class LayerTest(CliTest):
         self.refused(r"store: no store of layers", "layer", "ls")
         for verb in ("df", "check"):
             self.refused(r"store: no store of layers; 'ufs layer import' makes one$", "store", verb)
+        for words in (["store", "gc"], ["store", "gc", "-n"], ["store", "repair"],
+                      ["layer", "rm", "x"], ["layer", "untag", "x"], ["layer", "tag", "x", "y"],
+                      ["layer", "image", "x"], ["layer", "view", "x"]):
+            self.refused("store: no store of layers; 'ufs layer import' makes one$", *words)
         self.assertFalse(os.path.exists(self.store))
 
     def test_not_a_store(self):
         self.refused(r"no store of layers \(it has no 'version'\)",
                      "layer", "ls", "--store", self.dir)
-        self.refused("neither empty nor a store", "layer", "untag", "x", "--store", self.dir)
+        self.refused("no store of layers", "layer", "untag", "x", "--store", self.dir)
+        self.refused("neither empty nor a store", "layer", "import", self.make_dir("one"), "--store",
+                     self.dir)
 
     def test_ls_and_names(self):
         base, app = self.make("base", f="1"), self.make("app", f="2", g="3")
@@ -163,12 +169,12 @@ class LayerTest(CliTest):
         self.assertRegex(text, r"(?m)^contents +8\.79 KiB in files, 1 object$")
         self.assertRegex(text, r"(?m)^its own +20.0 KiB on the disk")
         text = self.ok("layer", "tree", base)
-        self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* dir/big$")
-        self.assertRegex(text, r"(?m)^d\S+ .* dir$")
+        self.assertRegex(text, r"(?m)^-rw-r--r-- +0:0 +9000 .* /dir/big$")
+        self.assertRegex(text, r"(?m)^d\S+ .* /dir$")
         below = self.ok("layer", "tree", base, "dir").splitlines()
         self.assertEqual(len(below), 2)
         nodes = [json.loads(line) for line in self.ok("layer", "tree", "--json", base).splitlines()]
-        self.assertEqual([node["path"] for node in nodes], ["", "dir", "dir/big", "small"])
+        self.assertEqual([node["path"] for node in nodes], ["/", "/dir", "/dir/big", "/small"])
         self.refused("none: does not exist in this layer$", "layer", "tree", base, "dir/none")
 
     def test_show_counts_all_that_only_it_has(self):
@@ -242,7 +248,157 @@ class LayerTest(CliTest):
         self.ok("store", "check")
         self.damage("layers", ".tree")
         self.refused(rf"layer {base}: its index is damaged.*\(S2\)", "store", "check")
-        self.refused("nothing was removed", "store", "gc")
+        self.refused("nothing was freed", "store", "gc")
+
+    def test_a_store_that_lost_its_version_is_repaired(self):
+        base = self.make("base", f="1")
+        os.remove(os.path.join(self.store, "version"))
+        self.refused("it has no 'version'", "layer", "ls")
+        self.ok("store", "repair")
+        self.assertEqual(self.ok("layer", "ls", "-q").strip(), base)
+
+    def test_rm_beside_a_damaged_layer_says_what_it_did(self):
+        base = self.make("base", f="1" * 9000)
+        self.damage("layers", ".tree")
+        app = self.make("app", g="2" * 9000)
+        done = self.refused("the layers are removed, but what they alone used is left to 'ufs store "
+                            "gc': nothing was freed, as it is not known", "layer", "rm", app)
+        self.assertEqual(done.stdout, f"removed {app}\n")
+        self.assertNotIn("nothing was removed", done.stderr)
+        self.assertEqual(self.ok("layer", "ls", "-q").strip(), base)
+
+    def test_a_view_ahead_of_the_first_mount(self):
+        base, app = self.make("base", f="1"), self.make("app", g="2")
+        text = self.ok("layer", "view", base, app)
+        chain = text.split()[0]
+        self.assertEqual(text, f"{chain} built\n")
+        self.assertIn(chain[7:] + ".tree", os.listdir(os.path.join(self.store, "views")))
+        self.assertEqual(json.loads(self.ok("layer", "view", "--json", base, app)),
+                         {"chain_id": chain, "built": False, "layers": [base, app]})
+        self.assertEqual(self.ok("layer", "view", base), f"{base} there already\n")
+        self.refused("no layer given", "layer", "view", code=2)
+
+    def test_verify_reads_views(self):
+        base, app, other = self.make("base", f="1"), self.make("app", g="2"), self.make("x", h="3")
+        chain = self.ok("layer", "view", base, app).split()[0]
+        self.assertEqual(json.loads(self.ok("layer", "verify", "--json"))["views"], 1)
+        run_file = os.path.join(self.store, "views", chain[7:] + ".run")
+        with open(run_file, encoding="ascii") as file:
+            text = file.read()
+        self.damage("views", ".tree")
+        for words in ([], [base], [app]):
+            self.refused(rf"view {chain}: .* is damaged.*\(S7\)", "layer", "verify", *words)
+        self.ok("layer", "verify", other)
+        os.remove(os.path.join(self.store, "views", chain[7:] + ".tree"))
+        self.ok("layer", "view", base, app)
+        os.chmod(run_file, 0o644)
+        with open(run_file, "w", encoding="ascii") as file:
+            file.write(text.replace(base, other))
+        self.refused(rf"view {chain}: .*not the view.*\(S7\)", "layer", "verify", base)
+
+    def test_json_of_what_changes(self):
+        self.write("from/f", "1" * 9000)
+        base, app = self.ok("layer", "import", self.at("from")).strip(), self.make("app", g="2")
+        self.assertEqual(json.loads(self.ok("layer", "tag", "--json", base, "one", "two:latest")),
+                         {"digest": base, "names": ["one", "two"]})
+        self.assertEqual(json.loads(self.ok("layer", "untag", "--json", "two")), {"untagged": ["two"]})
+        self.ok("layer", "tag", base, "two")
+        self.assertEqual(json.loads(self.ok("layer", "export", "--json", "one", self.at("one.tar"))),
+                         {"digest": base, "format": "tar", "file": self.at("one.tar")})
+        done = self.ok("layer", "export", "--json", "--format", "oci", "one", self.at("layout"))
+        with open(self.at("layout/index.json"), encoding="ascii") as file:
+            manifest = json.load(file)["manifests"][0]["digest"]
+        self.assertEqual(json.loads(done)["digest"], manifest)
+        self.refused("--json is for stdout too", "layer", "export", "--json", "one", code=2)
+        self.assertEqual(json.loads(self.ok("layer", "rm", "--json", "two")),
+                         {"removed": [], "untagged": ["two"], "freed_bytes": 0})
+        removed = json.loads(self.ok("layer", "rm", "--json", "one", app))
+        self.assertEqual(removed["removed"], [base, app])
+        self.assertGreaterEqual(removed["freed_bytes"], 9000)
+
+    def test_a_store_that_is_read_only(self):
+        self.write("from/f", "1" * 9000)
+        app = self.make("app", g="2")
+        base = self.ok("layer", "import", "--name", "base", self.at("from")).strip()
+        ro = self.make_dir("ro")
+        self.assertEqual(run("mount", "--bind", self.store, ro).returncode, 0)
+        self.addCleanup(run, "umount", ro)
+        self.assertEqual(run("mount", "-o", "remount,ro,bind", ro).returncode, 0)
+        os.environ["UFS_STORE"] = ro
+        for words in (["layer", "ls"], ["layer", "show", "base"], ["layer", "tree", "base"],
+                      ["layer", "diff", base, app], ["layer", "verify"], ["store", "df"],
+                      ["store", "check"], ["store", "gc", "-n"],
+                      ["layer", "export", "base", self.at("base.tar")]):
+            self.ok(*words)
+        for words in (["store", "gc"], ["store", "repair"], ["layer", "rm", "base"],
+                      ["layer", "tag", "base", "x"], ["layer", "untag", "base"],
+                      ["layer", "import", self.make_dir("one")],
+                      ["layer", "image", base, app], ["layer", "view", base, app]):
+            done = self.refused("ro: the store is read-only here; mount it writable", *words)
+            self.assertNotIn("IO error", done.stderr)
+
+    def test_the_same_tar_in_another_compression_is_kept_once(self):
+        self.write("one/f", "1" * 9000)
+        self.assertEqual(run("tar", "-cf", self.at("t"), "-C", self.at("one"), ".").returncode, 0)
+        for tool in ("gzip", "zstd", "xz"):
+            self.assertEqual(run(tool, "-kq", self.at("t")).returncode, 0)
+        for name in ("t.gz", "t.zst", "t.xz", "t"):
+            digest = self.ok("layer", "import", self.at(name)).strip()
+            self.assertEqual(len(os.listdir(os.path.join(self.store, "blobs/sha256"))), 1, name)
+        shown = json.loads(self.ok("layer", "show", "--json", digest))
+        self.assertIn("gzip", shown["blob"]["media_type"])
+        self.assertNotIn("leftover", self.ok("store", "check"))
+        self.assertEqual(self.ok("store", "gc"), "freed 0 B\n")
+        self.ok("layer", "verify")
+
+    def test_hard_links_and_attributes_show(self):
+        self.write("one/a", "x")
+        os.link(self.at("one/a"), self.at("one/b"))
+        os.setxattr(self.at("one/a"), "user.mark", b"\xff")
+        self.write("two/a", "x")
+        self.write("two/b", "x")
+        for name in ("a", "b"):
+            os.utime(self.at("two/" + name), ns=(0, os.stat(self.at("one/a")).st_mtime_ns))
+            os.setxattr(self.at("two/" + name), "user.mark", b"\xff")
+        for name in ("one", "two"):
+            self.ok("layer", "import", "--name", name, self.at(name))
+        text = self.ok("layer", "tree", "one")
+        self.assertRegex(text, r"(?m)^-.* /b link to /a$")
+        self.assertNotIn("user.mark", text)
+        self.assertRegex(self.ok("layer", "tree", "--xattrs", "one", "b"), r" /b .*\n +user\.mark\n")
+        nodes = [json.loads(line) for line in self.ok("layer", "tree", "--json", "one").splitlines()]
+        self.assertEqual([node.get("link") for node in nodes], [None, "/a", "/a"])
+        self.assertEqual(nodes[1]["xattrs"], [{"name": "user.mark", "value_hex": "ff"}])
+        self.assertEqual(self.ok("layer", "diff", "one", "two"), "M /b\n")
+        self.assertEqual(self.ok("layer", "diff", "two", "one"), "M /b\n")
+        self.assertEqual(self.ok("layer", "diff", "one", "one"), "")
+
+    def test_a_link_has_the_mode_that_linux_gives_it(self):
+        with tarfile.open(self.at("l.tar"), "w") as tar:
+            link = tarfile.TarInfo("l")
+            link.type, link.linkname, link.mode = tarfile.SYMTYPE, "to", 0o755
+            tar.addfile(link)
+        layer = self.ok("layer", "import", self.at("l.tar")).strip()
+        self.assertRegex(self.ok("layer", "tree", layer), r"(?m)^lrwxrwxrwx .* /l -> to$")
+        self.ok("layer", "export", layer, self.at("again.tar"))
+        with open(self.at("l.tar"), "rb") as tar, open(self.at("again.tar"), "rb") as again:
+            self.assertEqual(tar.read(), again.read())
+        self.ok("layer", "verify")
+
+    def test_a_directory_of_who_may_not_make_devices(self):
+        os.chmod(self.dir, 0o777)
+        with tarfile.open(self.at("d.tar"), "w") as tar:
+            device = tarfile.TarInfo("null")
+            device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 3
+            device.uid = device.gid = harness.USER
+            tar.addfile(device)
+        ufs = os.path.realpath(os.environ["UFS"])
+        store = ("--store", self.at("mine"))
+        digest = run(*as_user(ufs, "layer", "import", *store, self.at("d.tar"))).stdout.strip()
+        done = run(*as_user(ufs, "layer", "export", "--format", "dir", *store, digest, self.at("out")))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "'null': a device, which only root can make; do this as root")
+        self.assertFalse(os.path.exists(self.at("out")) or os.path.exists(self.at("out.part")))
 
     def test_gc(self):
         base = self.make("base", f="1" * 9000)

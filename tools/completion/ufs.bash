@@ -66,7 +66,7 @@ _ufs() {
     local inner=${COMP_WORDS[2]} words
     if ((COMP_CWORD == 2)); then
       words='df gc check repair'
-      [[ $verb == layer ]] && words='import export image ls show tree diff tag untag verify rm'
+      [[ $verb == layer ]] && words='import export image ls show tree diff tag untag view verify rm'
     elif [[ $prev == --store ]]; then
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
