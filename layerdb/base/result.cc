@@ -1,6 +1,8 @@
 #include "layerdb/base/result.h"
 
+#include <cerrno>
 #include <cstring>
+#include <string_view>
 
 namespace ufs {
 
@@ -14,8 +16,11 @@ Error Error::With(std::string_view context) && {
 std::string Error::ToString() const {
   // What the system calls these is about disks and networks.
   if (code_ == EUCLEAN || code_ == ENOTUNIQ) {
-    const char* reason = code_ == EUCLEAN ? "damaged" : "ambiguous";
-    return context_ ? *context_ + ": " + reason : reason;
+    const std::string_view word = code_ == EUCLEAN ? "damaged" : "ambiguous";
+    if (!context_) return std::string(word);
+    const bool said = context_->find("damaged") != std::string::npos;
+    return code_ == ENOTUNIQ || said ? *context_
+                                     : *context_ + ": " + std::string(word);
   }
   char buffer[128];
   // GNU strerror_r: may or may not use the buffer, never fails.

@@ -40,6 +40,14 @@ TEST(Result, WhoeverMakesAnErrorInWordsExplainsIt) {
   EXPECT_FALSE(Error(EINVAL).With("setting the name").explained());
 }
 
+TEST(Result, DamageIsSaidOnceAndInWords) {
+  EXPECT_EQ(Error(EUCLEAN).ToString(), "damaged");
+  EXPECT_EQ(Error(EUCLEAN, "view 1").ToString(), "view 1: damaged");
+  EXPECT_EQ(Error(EUCLEAN, "node 3 is damaged").ToString(),
+            "node 3 is damaged");
+  EXPECT_EQ(Error(ENOTUNIQ, "'ab' begins two").ToString(), "'ab' begins two");
+}
+
 TEST(Result, StatusIsOkUntilToldOtherwise) {
   EXPECT_TRUE(Ok().ok());
   EXPECT_EQ(Ok().code(), 0);

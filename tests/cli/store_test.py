@@ -249,6 +249,9 @@ class LayerTest(CliTest):
         self.damage("layers", ".tree")
         self.refused(rf"layer {base}: its index is damaged.*\(S2\)", "store", "check")
         self.refused("nothing was freed", "store", "gc")
+        for words in (["layer", "tree", base], ["layer", "export", base, self.at("out")],
+                      ["store", "check"], ["layer", "verify"], ["store", "gc"]):
+            self.assertNotIn("Structure needs", self.ufs(*words).stderr)
 
     def test_a_store_that_lost_its_version_is_repaired(self):
         base = self.make("base", f="1")
