@@ -210,7 +210,7 @@ Status UnionFs::CopyContents(const InodeRef& inode, BorrowedFd to,
     moved = size;
   } else {
     const UniqueFd from = TRY(inode->data.layer().Open(inode->data));
-    if (TRY(sys::Statx({from})).stx_size < size) return LayerCutShort(inode);
+    TRY(CheckReaches(inode, from, size));
     moved = TRY(CopyData(from, to, size));
   }
   copy_up_bytes_ += moved;

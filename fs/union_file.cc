@@ -100,16 +100,14 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
   if (inode->backing() < Backing::kPartial)
     size = std::min(size, inode->lower_size_bytes -
                               std::min(offset, inode->lower_size_bytes));
-  // As many as the upper says the layer has.
-  const auto checked = [&](size_t got) -> Result<size_t> {
+  if (const auto bytes = DataInMemory(inode)) {
+    const size_t got =
+        bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
+            .copy(buffer, size);
     if (got < size && inode->backing() == Backing::kMetacopy)
       return LayerCutShort(inode);
     return got;
-  };
-  if (const auto bytes = DataInMemory(inode))
-    return checked(
-        bytes->substr(std::min<uint64_t>(offset, bytes->size()), size)
-            .copy(buffer, size));
+  }
   // A layer's file is read for its hash before it can be read.
   if (wait == Wait::kNoWait && config_.verify &&
       inode->backing() < Backing::kUpper)
@@ -124,7 +122,10 @@ Result<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size,
                                ? sys::Pread(*fd, buffer, size, offset)
                                : sys::PreadNoWait(*fd, buffer, size, offset));
     DropBehind(*fd, offset, got, of_layer ? PagesOf::kLayer : PagesOf::kUpper);
-    return checked(got);
+    // The upper says how many the layer has.
+    if (got < size && inode->backing() == Backing::kMetacopy)
+      TRY(CheckReaches(inode, *fd, offset + size));
+    return got;
   };
   const auto got = read();
   // A host that cannot say whether it would wait.

@@ -492,6 +492,8 @@ class UnionFs final {
   Result<bool> Split(const InodeRef& inode);
   Result<FdCache::Pin> LayerDataFd(const InodeRef& inode);
   static Error LayerCutShort(const InodeRef& inode);
+  static Status CheckReaches(const InodeRef& inode, BorrowedFd fd,
+                             uint64_t end);
   static Result<uint64_t> CopyFromLayer(const InodeRef& inode, BorrowedFd from,
                                         BorrowedFd to, uint64_t begin,
                                         uint64_t end);

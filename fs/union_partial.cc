@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -160,7 +161,9 @@ Result<size_t> UnionFs::ReadPartial(const InodeRef& inode, char* buffer,
     done += got;
     if (got == want) continue;
     if (run.in_upper) break;  // the end of the file
-    return LayerCutShort(inode);
+    TRY(CheckReaches(inode, *fd, at + want));
+    memset(buffer + done, 0, want - got);
+    done += want - got;
   }
   return done;
 }
@@ -173,11 +176,19 @@ Error UnionFs::LayerCutShort(const InodeRef& inode) {
                         " is shorter than when its copy-up began");
 }
 
+// That the layer's file reaches to `end`, whatever can be read of it: those of
+// sysfs say more than they have.
+Status UnionFs::CheckReaches(const InodeRef& inode, BorrowedFd fd,
+                             uint64_t end) {
+  if (TRY(sys::Statx({fd})).stx_size < end) return LayerCutShort(inode);
+  return Ok();
+}
+
 // CopyRange, of what must be there.
 Result<uint64_t> UnionFs::CopyFromLayer(const InodeRef& inode, BorrowedFd from,
                                         BorrowedFd to, uint64_t begin,
                                         uint64_t end) {
-  if (TRY(sys::Statx({from})).stx_size < end) return LayerCutShort(inode);
+  TRY(CheckReaches(inode, from, end));
   return CopyRange(from, to, begin, end);
 }
 

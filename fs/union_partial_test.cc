@@ -303,6 +303,7 @@ TEST_F(PartialTest, WhatTheLayerHasLostIsAnError) {
     };
     EXPECT_TRUE(read(3 * kChunkBytes).ok()) << name;
     EXPECT_EQ(byte, text[3 * kChunkBytes]) << name;
+    EXPECT_EQ(*read(text.size() + 5), 0u) << name;
     const auto lost = read(4 * kChunkBytes);
     EXPECT_EQ(lost.code(), EIO) << name;
     EXPECT_NE(lost.error().context().find("shorter"), std::string::npos);
