@@ -73,7 +73,7 @@ class NetworkCases:
         self.assertEqual((found["network"], found["ports"]), (self.helper, [shown]))
         self.assertIn(f" {shown} ", self.ok("ps"))
         self.assertEqual(sorted(os.listdir(found["directory"])),
-                         ["attach", "hostname", "hosts", "log", "oci", "record.json",
+                         ["attach", "config.json", "hostname", "hosts", "log", "oci", "record.json",
                           "resolv.conf", "root", "upper", "work"])
         self.ok("stop", "-t", "0", "box")
         self.assertIn("refused", fetch(port))

@@ -185,9 +185,15 @@ Status RestartContainer(const FoundContainer& found, int seconds, int signal) {
                             record.name);
   TRY(SendSignal(found, AttachWord::kRestart, signal));
   if (auto container = found.Open(); container.ok()) {
-    const auto status = container->Status();
-    if (status.ok() && *status == runtime::RunState::kPaused)
-      TRY(container->Resume());
+    const auto is_paused = [&] {
+      const auto status = container->Status();
+      return status.ok() && *status == runtime::RunState::kPaused;
+    };
+    // It may have ended since, which is what is wanted.
+    if (is_paused())
+      if (const Status resumed = container->Resume();
+          !resumed.ok() && is_paused())
+        return resumed;
   }
   constexpr int kStepMs = 50;
   int until_kill_ms = seconds * 1000;
