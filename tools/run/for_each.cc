@@ -77,6 +77,17 @@ Status SendSignal(const FoundContainer& found, AttachWord word, int signal) {
                              static_cast<char>(word) + std::to_string(signal));
 }
 
+// So that it hears of a signal. It may have ended of it by now.
+Status ResumeIfPaused(runtime::Container& container) {
+  const auto is_paused = [&] {
+    const auto status = container.Status();
+    return status.ok() && *status == runtime::RunState::kPaused;
+  };
+  if (!is_paused()) return Ok();
+  const Status resumed = container.Resume();
+  return resumed.ok() || !is_paused() ? Ok() : resumed;
+}
+
 }  // namespace
 
 int ForEach(const char* who, const char* what,
@@ -160,9 +171,7 @@ Status StopContainer(const FoundContainer& found, int seconds, int signal) {
   auto container = found.Open();
   if (container.code() == ESRCH) return AwaitEnd(found, kKillPatienceMs);
   runtime::Container running = TRY(std::move(container));
-  const auto status = running.Status();
-  if (status.ok() && *status == runtime::RunState::kPaused)
-    TRY(running.Resume());
+  TRY(ResumeIfPaused(running));
   if (AwaitEnd(found, seconds * 1000).ok()) return Ok();
   // More than once: it may freeze itself before it has died.
   Status ended;
@@ -184,17 +193,8 @@ Status RestartContainer(const FoundContainer& found, int seconds, int signal) {
                             "another: ufs run --replace --name " +
                             record.name);
   TRY(SendSignal(found, AttachWord::kRestart, signal));
-  if (auto container = found.Open(); container.ok()) {
-    const auto is_paused = [&] {
-      const auto status = container->Status();
-      return status.ok() && *status == runtime::RunState::kPaused;
-    };
-    // It may have ended since, which is what is wanted.
-    if (is_paused())
-      if (const Status resumed = container->Resume();
-          !resumed.ok() && is_paused())
-        return resumed;
-  }
+  if (auto container = found.Open(); container.ok())
+    TRY(ResumeIfPaused(*container));
   constexpr int kStepMs = 50;
   int until_kill_ms = seconds * 1000;
   for (int left_ms = until_kill_ms + kKillPatienceMs; left_ms > 0;
