@@ -284,6 +284,13 @@ Status UnionFs::HostIoctl(const InodeRef& inode, unsigned cmd, void* arg) {
     fd = TRY(place.name.empty() ? sys::Reopen(*place.dir, O_RDONLY)
                                 : sys::OpenAt(place.at(), O_RDONLY));
   }
+  // How the host maps a file is its own matter. Who asked a hashed layer, which
+  // has no flags, sets none of it, and ext4 would convert the file.
+  int now = 0;
+  if (cmd == FS_IOC_SETFLAGS && sys::Ioctl(fd, FS_IOC_GETFLAGS, &now).ok()) {
+    int& flags = *static_cast<int*>(arg);
+    flags = (flags & ~FS_EXTENT_FL) | (now & FS_EXTENT_FL);
+  }
   return sys::Ioctl(fd, cmd, arg);
 }
 
